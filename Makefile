@@ -1,0 +1,50 @@
+# `make bench` and `make test` do all the set-up themselves: they need Python >= 3.11, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS ?= runs
+INSTALLED := $(VENV)/.installed
+
+.PHONY: bench test test-slow lint format leaderboard lock clean install
+
+bench: $(INSTALLED)  ## Run all methods on all seven datasets (synthetic stand-in) and write the leaderboard.
+	$(BIN)/fer-bench sweep benchmarks/quick.yaml --runs-dir $(RUNS)
+	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
+	@echo "Read leaderboard/README.md. The runs are in $(RUNS)/; the same command again redoes nothing."
+
+test: $(INSTALLED)  ## Run the tests.
+	$(BIN)/python -m pytest -n auto -m "not slow and not gpu"
+
+test-slow: $(INSTALLED)  ## Run the tests that take minutes.
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+lint: $(INSTALLED)  ## Check style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## Put the code into the project's format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+leaderboard: $(INSTALLED)  ## Rebuild the leaderboard from the stored runs.
+	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
+
+install: $(INSTALLED)  ## Create .venv and install everything from the hash lock.
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "fer-bench needs Python >= 3.11; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock:  ## Resolve the dependencies anew (needs uv).
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --generate-hashes \
+	  --python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
+
+clean:  ## Remove what the commands above made here, except the runs.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

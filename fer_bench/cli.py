@@ -1,0 +1,559 @@
+"""The command line. Torch is imported only inside a command, so that help answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fer_bench import __version__
+from fer_bench.errors import FerBenchError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fer_bench.runs.plan import PlannedRun, Workspace
+    from fer_bench.runs.record import Record
+    from fer_bench.sources import DataRoots
+
+app = typer.Typer(
+    name="fer-bench",
+    help="A benchmark suite for facial expression recognition.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Examples: fer-bench run --method gcn --dataset oulu; fer-bench sweep benchmarks/quick.yaml; "
+    "fer-bench leaderboard",
+)
+data_app = typer.Typer(
+    help="Describe, check, draw and count the datasets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="Example: fer-bench data describe oulu",
+)
+app.add_typer(data_app, name="data")
+
+DataRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--data-root",
+        metavar="DIR",
+        help="Folder with one folder per dataset, one dataset's own folder, or a data.yaml. "
+        "Else FER_BENCH_DATA, else ./data.yaml, else the synthetic stand-in.",
+    ),
+]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
+ProfileOption = Annotated[
+    Literal["quick", "paper"] | None,
+    typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
+]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train and test.")]
+PrecisionOption = Annotated[
+    Literal["auto", "32", "bf16-mixed", "16-mixed"],
+    typer.Option("--precision", help="auto is bf16-mixed on GPUs that have it, else 32."),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; default one per core or GPU.")]
+Exclude = Annotated[
+    Path | None,
+    typer.Option("--exclude", metavar="FILE", help="Leave out the rows listed as `dataset: sample or path`, one a line."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command(
+    epilog="Examples: fer-bench run --method gcn --dataset oulu; "
+    "fer-bench run --method resemotenet --dataset fer2013 --data-root ~/datasets --seed 1; "
+    "fer-bench run --method gcn --dataset ckplus --fold all --set method.lr=1e-3 --json"
+)
+def run(
+    method: Annotated[str, typer.Option("--method", "-m", help="Method, see `fer-bench list methods`.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset to train on, or folder:PATH.")],
+    data_root: DataRoot = None,
+    runs_dir: RunsDir = Path("runs"),
+    profile: ProfileOption = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Protocol, see `fer-bench data describe`.")] = None,
+    fold: Annotated[str | None, typer.Option("--fold", help="Fold number or all; default: the profile's.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Repetition: initialisation, order, augmentation.")] = 0,
+    targets: Annotated[str, typer.Option("--targets", help="all, none, or names with commas.")] = "all",
+    max_epochs: Annotated[int | None, typer.Option("--max-epochs", min=1, help="Instead of the profile's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.lr=1e-3.")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    exclude: Exclude = None,
+    jobs: Jobs = None,
+    force: Annotated[bool, typer.Option("--force", help="Delete what is stored of this run and start anew.")] = False,
+    keep_checkpoints: Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Keep optimiser state and the last checkpoint.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a method on a dataset, test it there and on every other dataset, and store the result.
+
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or data. A finished run is not repeated; a killed one
+    resumes. With --json one record is printed, or {"runs": [...]} when there are several folds.
+    """
+    from fer_bench import datasets, methods
+
+    _check_name(method, methods.names(), "method", "fer-bench list methods")
+    name, roots = _roots(dataset, data_root)
+    _check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+    wanted = _targets(targets)
+    _announce_roots(roots, quiet=as_json)
+
+    from fer_bench.runs.plan import default_profile, folds_to_run, plan_run, resolve_device, resolve_settings
+
+    chosen = profile or default_profile("synthetic" if roots.is_synthetic else "real")
+    resolve_settings(method, chosen, settings or (), max_epochs)
+    place = resolve_device(device)
+    with _workspace(roots, exclude, quiet=as_json) as workspace:
+        protocol_name, folds = folds_to_run(workspace.source(name), protocol, chosen, fold)
+        planned = [
+            plan_run(
+                workspace,
+                method=method,
+                dataset=name,
+                protocol=protocol_name,
+                fold=number,
+                seed=seed,
+                profile=chosen,
+                overrides=settings or (),
+                max_epochs=max_epochs,
+                targets=wanted,
+                device=place,
+                precision=precision,
+                keep_checkpoints=keep_checkpoints,
+            )
+            for number in folds
+        ]
+        records = _work_off(planned, workspace, runs_dir, jobs=jobs, force=force, quiet=as_json)
+    if as_json:
+        documents = [record.model_dump(mode="json") for record in records]
+        typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"runs": documents}, indent=2, allow_nan=False))
+    else:
+        for record in records:
+            _print_record(record, runs_dir)
+    _exit_by(records)
+
+
+@app.command(
+    epilog="Examples: fer-bench sweep benchmarks/quick.yaml; "
+    "fer-bench sweep benchmarks/paper.yaml --data-root ~/datasets --dry-run"
+)
+def sweep(
+    file: Annotated[Path, typer.Argument(help="Sweep file, see benchmarks/.")],
+    data_root: DataRoot = None,
+    runs_dir: RunsDir = Path("runs"),
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    exclude: Exclude = None,
+    jobs: Jobs = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run and what is done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Work off a sweep file: methods x datasets x folds x seeds. What is finished is never repeated."""
+    from fer_bench.runs.sweep import expand, read_sweep
+
+    config = read_sweep(file)
+    _, roots = _roots("", data_root)
+    _announce_roots(roots, quiet=as_json)
+
+    from fer_bench.runs.execute import is_complete
+    from fer_bench.runs.plan import resolve_device
+    from fer_bench.runs.store import Store
+
+    with _workspace(roots, exclude, quiet=as_json) as workspace:
+        planned, missing = expand(config, workspace, device=resolve_device(device), precision=precision)
+        for name, reason in missing.items():
+            _say(f"missing: {name}: {reason}", quiet=as_json)
+        if dry_run:
+            store = Store(runs_dir)
+            rows = [{"key": p.key, "run": p.name, "done": is_complete(p, store, workspace)} for p in planned]
+            if as_json:
+                typer.echo(json.dumps({"runs": rows, "missing": missing}, indent=2))
+            else:
+                for row in rows:
+                    typer.echo(f"{'done' if row['done'] else 'to do':6} {row['key']}  {row['run']}")
+            return
+        records = _work_off(planned, workspace, runs_dir, jobs=jobs, force=False, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps({"runs": [r.model_dump(mode="json") for r in records], "missing": missing}, indent=2))
+    else:
+        done = sum(record.status == "done" for record in records)
+        typer.echo(f"{done} of {len(planned)} runs are done in {runs_dir}; next: fer-bench leaderboard")
+    _exit_by(records)
+
+
+@app.command(epilog="Example: fer-bench leaderboard --runs-dir runs --out leaderboard")
+def leaderboard(
+    runs_dir: RunsDir = Path("runs"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the pages go.")] = Path("leaderboard"),
+) -> None:
+    """Write the leaderboard from the run store. The same store gives the same bytes."""
+    from fer_bench.leaderboard.markdown import write_leaderboard
+    from fer_bench.runs.store import Store
+
+    written = write_leaderboard(Store(runs_dir), out)
+    typer.echo(f"wrote {len(written)} files; open {out / 'README.md'}")
+
+
+@app.command(name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list profiles")
+def list_(
+    what: Annotated[Literal["methods", "datasets", "profiles"], typer.Argument(help="What to list.")],
+    as_json: AsJson = False,
+) -> None:
+    """List the methods, datasets or profiles."""
+    from fer_bench import datasets, methods
+    from fer_bench.config import PROFILES
+
+    if what == "methods":
+        rows = [(name, entry.title, entry.source) for name, entry in methods.registry().items()]
+    elif what == "datasets":
+        cards = [datasets.get(name).card for name in datasets.names()]
+        rows = [(c.name, c.title, f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}") for c in cards]
+    else:
+        rows = [(name, text, "") for name, text in PROFILES.items()]
+    if as_json:
+        typer.echo(json.dumps([{"name": n, "title": t, "note": s} for n, t, s in rows], indent=2, ensure_ascii=False))
+        return
+    width = max(len(name) for name, _, _ in rows)
+    for name, title, note in rows:
+        typer.echo(f"{name:{width}}  {title}{f' ({note})' if note else ''}")
+
+
+@app.command(epilog="Examples: fer-bench doctor; FER_BENCH_DATA=~/datasets fer-bench doctor")
+def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
+    """Show versions, devices, the data roots that were found and what is missing."""
+    from fer_bench import datasets
+    from fer_bench.data.pack import cache_root
+    from fer_bench.runs import environment
+    from fer_bench.sources import available
+
+    _, roots = _roots("", data_root)
+    found, missing = available(datasets.names(), roots)
+    facts: dict[str, Any] = {
+        **environment.describe(),
+        "cores": environment.usable_cores(),
+        "cache": str(cache_root()),
+        "data": roots.origin,
+        "data_kind": "synthetic" if roots.is_synthetic else "real",
+        "found": found,
+        "missing": missing,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        if name == "missing":
+            for dataset, reason in value.items():
+                typer.echo(f"{'missing':24} {dataset}: {reason}")
+        else:
+            typer.echo(f"{name:24} {', '.join(value) if isinstance(value, list) else value}")
+
+
+@data_app.command(epilog="Example: fer-bench data describe ckplus")
+def describe(name: Annotated[str, typer.Argument(help="Dataset.")], as_json: AsJson = False) -> None:
+    """Print a dataset's card: licence, how to obtain it, folder tree, classes, protocols and quirks."""
+    from fer_bench import datasets
+    from fer_bench.data.describe import as_text
+
+    card = datasets.get(name).card
+    typer.echo(card.model_dump_json(indent=2) if as_json else as_text(card))
+
+
+@data_app.command(
+    epilog="Examples: fer-bench data verify --dataset rafdb --data-root ~/datasets; fer-bench data verify --dataset all"
+)
+def verify(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
+    data_root: DataRoot = None,
+    write_exclude: Annotated[
+        Path | None, typer.Option("--write-exclude", metavar="FILE", help="List unreadable files for --exclude.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check layout, labels, counts, protocol and every picture; all problems in one report.
+
+    Exit code 2 when something is wrong, 0 with warnings only.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.verify import verify as check
+    from fer_bench.files import write_text
+    from fer_bench.sources import available, open_source
+    from fer_bench.terminal import Preparation
+
+    name, roots = _roots(dataset, data_root)
+    _announce_roots(roots, quiet=as_json)
+    if name == "all":
+        wanted, missing = available(datasets.names(), roots)
+    else:
+        _check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+        wanted, missing = [name], {}
+    display = Preparation(quiet=as_json)
+    reports = []
+    for each in wanted:
+        reports.append(
+            check(
+                lambda each=each: open_source(each, roots).dataset,  # type: ignore[misc]
+                each,
+                is_real=not roots.is_synthetic,
+                progress=lambda done, total, each=each: display(f"checking {each}", done, total),  # type: ignore[misc]
+            )
+        )
+    display.close()
+    if write_exclude is not None:
+        lines = [f"{report.dataset}: {path}\n" for report in reports for path in report.unreadable]
+        write_text(write_exclude, "".join(lines))
+    if as_json:
+        typer.echo(json.dumps({"reports": [r.as_dict() for r in reports], "missing": missing}, indent=2))
+    else:
+        for report in reports:
+            typer.echo(f"{report.dataset}: {report.rows} usable rows")
+            for finding in report.findings:
+                share = f" ({finding.share:.2%} of rows)" if finding.rows else ""
+                typer.echo(f"  {finding.severity}: {finding.message}{share}")
+        for each, reason in missing.items():
+            typer.echo(f"{each}: missing, {reason}")
+    if any(report.has_errors for report in reports):
+        raise typer.Exit(2)
+
+
+@data_app.command(epilog="Example: fer-bench data synth --dataset all --size quick --out /tmp/faces")
+def synth(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one folder per dataset.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or all.")] = "all",
+    size: Annotated[Literal["tiny", "quick", "full"], typer.Option("--size", help="How many faces.")] = "quick",
+    population: Annotated[
+        Literal["benchmark", "development"], typer.Option("--population", help="Who is drawn and by which camera.")
+    ] = "benchmark",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Generator seed.")] = 0,
+    jobs: Jobs = None,
+) -> None:
+    """Write the synthetic stand-in in the official layouts. What is there already is kept."""
+    from fer_bench.runs.environment import usable_cores
+    from fer_bench.synthetic import layouts
+    from fer_bench.terminal import Preparation
+
+    if dataset != "all":
+        _check_name(dataset, layouts.names(), "synthetic dataset", "fer-bench list datasets")
+    display = Preparation()
+    for name in layouts.names() if dataset == "all" else (dataset,):
+        layouts.write(
+            name,
+            out,
+            size=size,
+            population=population,
+            seed=seed,
+            jobs=jobs or usable_cores(),
+            progress=lambda done, total, name=name: display(f"drawing {name}", done, total),  # type: ignore[misc]
+        )
+    display.close()
+    typer.echo(f"wrote {out}; use it with --data-root {out}")
+
+
+@data_app.command(epilog="Example: fer-bench data stats --dataset ckplus")
+def stats(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
+    data_root: DataRoot = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")] = None,
+    fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Count rows per role and class under a protocol."""
+    from fer_bench import datasets
+    from fer_bench.data.describe import split_counts
+    from fer_bench.sources import available, open_source
+
+    name, roots = _roots(dataset, data_root)
+    _announce_roots(roots, quiet=as_json)
+    if name == "all":
+        wanted, _ = available(datasets.names(), roots)
+    else:
+        _check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+        wanted = [name]
+    tables = {each: split_counts(open_source(each, roots).dataset, protocol, fold) for each in wanted}
+    if as_json:
+        typer.echo(json.dumps({n: json.loads(t.to_json(orient="index")) for n, t in tables.items()}, indent=2))
+        return
+    for each, table in tables.items():
+        typer.echo(f"{each}, {table.attrs['protocol']}\n{table.to_string()}\n")
+
+
+def main() -> None:
+    """Run the command line; expected errors become one message without traceback."""
+    try:
+        app()
+    except FerBenchError as error:
+        if "--json" in sys.argv:
+            document = {"error": error.message, "file": _text(error.file), "line": error.line}
+            print(json.dumps({**document, "value": _text(error.value), "hint": error.hint}, indent=2))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _say(text: str, *, quiet: bool = False) -> None:
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _check_name(name: str, known: Sequence[str], what: str, hint: str) -> None:
+    from fer_bench.errors import nearest
+
+    if name not in known:
+        raise UsageError(f"unknown {what}", value=name, hint=f"{nearest(name, known)} (all: {hint})")
+
+
+def _roots(dataset: str, data_root: str | None) -> tuple[str, DataRoots]:
+    """Return the dataset's name and the data roots; `folder:PATH` is a root of its own."""
+    from fer_bench.sources import find_roots
+
+    roots = find_roots(data_root)
+    name, colon, path = dataset.partition(":")
+    if colon and name != "folder":
+        raise UsageError("only folder takes a path after a colon", value=dataset, hint="example: folder:~/pictures")
+    return name, roots.with_folder(Path(path)) if colon else roots
+
+
+def _targets(text: str) -> list[str] | str:
+    from fer_bench import datasets
+
+    if text in ("all", "none"):
+        return text
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    for name in names:
+        _check_name(name, datasets.names(), "target", "fer-bench list datasets")
+    return names
+
+
+def _announce_roots(roots: DataRoots, *, quiet: bool) -> None:
+    if roots.is_synthetic:
+        _say(
+            "SYNTHETIC DATA: no data root was given, so drawn faces stand in for the licensed datasets.\n"
+            "  Scores on them say nothing about real faces. Real data: --data-root DIR or FER_BENCH_DATA=DIR,\n"
+            "  how to obtain and lay them out: fer-bench data describe DATASET",
+            quiet=quiet,
+        )
+    else:
+        _say(f"data: {roots.origin}", quiet=quiet)
+
+
+class _workspace:  # noqa: N801 - used like a function, in `with`
+    """A workspace whose preparation is shown while it lasts."""
+
+    def __init__(self, roots: DataRoots, exclude: Path | None, *, quiet: bool) -> None:
+        from fer_bench.runs.plan import Workspace
+        from fer_bench.terminal import Preparation
+
+        self.display = Preparation(quiet=quiet)
+        self.workspace = Workspace(roots, leave_out=_read_exclude(exclude), announce=self.display)
+
+    def __enter__(self) -> Workspace:
+        return self.workspace
+
+    def __exit__(self, *details: object) -> None:
+        self.display.close()
+
+
+def _read_exclude(path: Path | None) -> dict[str, list[str]]:
+    from fer_bench import datasets
+    from fer_bench.data.textfile import numbered_lines
+    from fer_bench.errors import DataError, nearest
+
+    found: dict[str, list[str]] = {}
+    if path is None:
+        return found
+    if not path.is_file():
+        raise DataError("there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE")
+    for number, line in numbered_lines(path):
+        name, colon, what = line.partition(":")
+        if not colon or not what.strip():
+            raise DataError("expected `dataset: sample or path`", file=path, line=number, value=line)
+        if name.strip() not in datasets.names():
+            hint = nearest(name.strip(), datasets.names())
+            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
+        found.setdefault(name.strip(), []).append(what.strip())
+    return found
+
+
+def _work_off(
+    planned: list[PlannedRun], workspace: Workspace, runs_dir: Path, *, jobs: int | None, force: bool, quiet: bool
+) -> list[Record]:
+    """Bring runs to their end and return their records in the order planned."""
+    from fer_bench.runs.execute import discard, is_complete
+    from fer_bench.runs.launchers.local import LocalLauncher
+    from fer_bench.runs.store import Store
+    from fer_bench.runs.sweep import prepare_targets
+    from fer_bench.terminal import SweepDisplay
+
+    store = Store(runs_dir)
+    store.check_writable()
+    prepare_targets(planned, workspace)
+    dirs = {p.key: store.run_dir(p.config.method, p.config.dataset, p.key) for p in planned}
+    if force:
+        for run_dir in dirs.values():
+            discard(run_dir)
+    to_do = [p for p in planned if not is_complete(p, store, workspace)]
+    workspace.announce = None
+    if len(to_do) < len(planned):
+        _say(f"{len(planned) - len(to_do)} of {len(planned)} run(s) are finished already", quiet=quiet)
+    with SweepDisplay(to_do, quiet=quiet) as display:
+        LocalLauncher(jobs).run(to_do, store, workspace, display)
+    records = []
+    for plan in planned:
+        record = dirs[plan.key].read_record()
+        if record is not None:
+            records.append(record)
+    for key, (status, message) in display.failures.items():
+        name = next(p.name for p in planned if p.key == key)
+        _say(f"{status}: {name}: {message}\n  log: {dirs[key].path / 'log.txt'}", quiet=False)
+    return records
+
+
+def _print_record(record: Record, runs_dir: Path) -> None:
+    kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
+    typer.echo(f"{record.name}: {record.status}{kind}")
+    if record.scores:
+        typer.echo(f"  {'target':12} {'n':>6} {'classes':>7} {'accuracy':>9} {'UAR':>7} {'macro-F1':>9} {'transfer':>9}")
+    order = sorted(record.scores, key=lambda s: (s.target != record.dataset, s.target))
+    for score in order:
+        if score.selection != record.headline:
+            continue
+        transfer = "-" if score.transfer is None else f"{score.transfer:.2f}"
+        typer.echo(
+            f"  {score.target:12} {score.n:6d} {score.k:7d} {100 * score.accuracy:8.1f}% {100 * score.uar:6.1f}% "
+            f"{100 * score.macro_f1:8.1f}% {transfer:>9}"
+        )
+    for target, reason in record.missing.items():
+        typer.echo(f"  {target:12} missing: {reason}")
+    for warning in record.warnings:
+        typer.echo(f"  note: {warning}")
+    typer.echo(f"  stored in {runs_dir / record.method / record.dataset / record.key}")
+
+
+def _exit_by(records: Sequence[Record]) -> None:
+    if any(record.status != "done" for record in records) or not records:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Configuration: profiles, run and sweep settings. Imports no torch.
+
+Every setting is a frozen pydantic model that refuses unknown names; overrides come as `method.lr=1e-3`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import Field, ValidationError
+
+from fer_bench.data.card import Frozen
+from fer_bench.errors import UsageError, nearest
+
+M = TypeVar("M", bound=Frozen)
+Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+Device = Literal["auto", "cpu", "cuda"]
+ProfileName = Literal["quick", "paper"]
+PROFILES: dict[ProfileName, str] = {
+    "quick": "small networks and few epochs on the synthetic data: minutes on two CPU cores",
+    "paper": "the paper's network and recipe on the official folds and splits: for real data and GPUs",
+}
+
+
+class InputSpec(Frozen):
+    """What a network wants to see.
+
+    Attributes:
+        size: Height and width in pixels.
+        grey: Whether the three channels are the luminance, repeated.
+        mean: Per-channel mean that is subtracted from values in [0, 1].
+        std: Per-channel standard deviation that divides.
+    """
+
+    size: int = Field(ge=16, le=1024)
+    grey: bool = False
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+class Augmentation(Frozen):
+    """Random changes of training images; all of them are drawn from (seed, epoch, row).
+
+    Attributes:
+        flip: Probability of a horizontal flip.
+        crop_pad: Pixels by which the image is padded (edge values) before a random crop of its own size.
+        erase: Probability of erasing a rectangle with noise-free grey.
+        erase_area: Smallest and largest share of the area that is erased.
+        noise: Probability of additive Gaussian noise.
+        noise_std: Standard deviation of that noise, on a scale of 0 to 255.
+        brightness: Largest relative change of brightness.
+        contrast: Largest relative change of contrast.
+    """
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    crop_pad: int = Field(default=0, ge=0)
+    erase: float = Field(default=0.0, ge=0, le=1)
+    erase_area: tuple[float, float] = (0.02, 0.25)
+    noise: float = Field(default=0.0, ge=0, le=1)
+    noise_std: float = Field(default=0.0, ge=0)
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+
+
+class TrainSettings(Frozen):
+    """How long and on what batches a method trains.
+
+    Attributes:
+        max_epochs: Number of epochs.
+        batch_size: Rows per optimiser step over all devices.
+        early_stop: Epochs without a better validation UAR after which training stops; None never stops.
+        augmentation: Random changes of training images.
+    """
+
+    max_epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    early_stop: int | None = Field(default=None, ge=1)
+    augmentation: Augmentation = Augmentation()
+
+
+class MethodSettings(Frozen):
+    """Base of every method's own settings."""
+
+
+class ProfileSettings(Frozen):
+    """What a profile means for a method.
+
+    Attributes:
+        train: Training settings.
+        method: Changes to the method's default settings.
+    """
+
+    train: TrainSettings
+    method: dict[str, Any] = {}
+
+
+class RunConfig(Frozen):
+    """One run: everything that the user chose, with defaults resolved by `runs.plan`.
+
+    Attributes:
+        method: Method name.
+        dataset: Dataset name.
+        protocol: Protocol name, without the dataset's.
+        fold: Fold from 1 (1 for protocols without folds).
+        seed: Repetition: initialisation, order and augmentation.
+        profile: Profile name.
+        method_settings: The method's resolved settings.
+        train: Resolved training settings.
+        targets: Names of the datasets on which the selected checkpoint is tested besides its own.
+        precision: Resolved precision (`32`, `bf16-mixed` or `16-mixed`).
+        device: Where it runs.
+        keep_checkpoints: Keep optimiser state and the last checkpoint of a finished run.
+    """
+
+    method: str
+    dataset: str
+    protocol: str
+    fold: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    profile: ProfileName
+    method_settings: dict[str, Any]
+    train: TrainSettings
+    targets: tuple[str, ...] = ()
+    precision: Precision = "32"
+    device: Literal["cpu", "cuda"] = "cpu"
+    keep_checkpoints: bool = False
+
+
+class SweepConfig(Frozen):
+    """A sweep file: what to run.
+
+    Attributes:
+        name: Name of the sweep.
+        profile: Profile of every run.
+        methods: Method names, or `all`.
+        datasets: Source datasets, or `all` for the seven of the leaderboard.
+        protocols: Protocol per dataset where it is not the profile's.
+        folds: `default` (the profile's), `all`, or fold numbers.
+        seeds: Repetitions.
+        targets: `all`, `none`, or dataset names.
+        set: Overrides as on the command line.
+    """
+
+    name: str = "sweep"
+    profile: ProfileName = "quick"
+    methods: tuple[str, ...] | Literal["all"] = "all"
+    datasets: tuple[str, ...] | Literal["all"] = "all"
+    protocols: dict[str, str] = {}
+    folds: tuple[int, ...] | Literal["default", "all"] = "default"
+    seeds: tuple[int, ...] = (0,)
+    targets: tuple[str, ...] | Literal["all", "none"] = "all"
+    set: tuple[str, ...] = ()
+
+
+def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
+    """Split `method.lr=1e-3` into the path and the YAML value.
+
+    Raises:
+        UsageError: No equals sign, an empty name or no YAML.
+    """
+    name, equals, value = text.partition("=")
+    path = tuple(part.strip() for part in name.split("."))
+    if not equals or not all(path):
+        raise UsageError("a setting is written name=value", value=text, hint="example: --set method.lr=1e-3")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError("the value of a setting is not valid YAML", value=text, hint=str(error)) from None
+    if isinstance(parsed, str):
+        try:
+            parsed = float(parsed)  # YAML 1.1 reads 1e-3 as text
+        except ValueError:
+            pass
+    return path, parsed
+
+
+def apply_overrides(
+    overrides: Iterable[str], *, method: MethodSettings, train: TrainSettings
+) -> tuple[MethodSettings, TrainSettings]:
+    """Return method and training settings with `method.*` and `train.*` overrides applied.
+
+    Args:
+        overrides: Texts such as `method.lr=1e-3` or `train.augmentation.flip=0`.
+        method: The method's settings.
+        train: The training settings.
+
+    Raises:
+        UsageError: An unknown section or setting, or a value out of range.
+    """
+    sections: dict[str, Frozen] = {"method": method, "train": train}
+    for text in overrides:
+        path, value = parse_override(text)
+        if path[0] not in sections or len(path) < 2:
+            raise UsageError("unknown setting", value=text, hint=nearest(path[0], sections))
+        sections[path[0]] = _replace(sections[path[0]], path[1:], value, text)
+    changed_method, changed_train = sections["method"], sections["train"]
+    assert isinstance(changed_method, MethodSettings)
+    assert isinstance(changed_train, TrainSettings)
+    return changed_method, changed_train
+
+
+def _replace(model: Frozen, path: tuple[str, ...], value: Any, text: str) -> Frozen:
+    known = type(model).model_fields
+    if path[0] not in known:
+        raise UsageError("unknown setting", value=text, hint=nearest(path[0], known))
+    if len(path) > 1:
+        inner = getattr(model, path[0])
+        if not isinstance(inner, Frozen):
+            raise UsageError("this setting has no parts", value=text)
+        value = _replace(inner, path[1:], value, text)
+    return build(type(model), {**dict(model), path[0]: value}, text)
+
+
+def build(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """Validate values into a model, turning pydantic's report into one message.
+
+    Args:
+        model: The model.
+        values: Its fields.
+        where: What the values came from, for the message.
+
+    Raises:
+        UsageError: The first field that is wrong, with its value.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        hint = nearest(name, model.model_fields) if first["type"] == "extra_forbidden" else None
+        raise UsageError(f"{where}: {name}: {first['msg'].lower()}", value=first["input"], hint=hint) from None

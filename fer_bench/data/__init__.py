@@ -1,0 +1,1 @@
+"""What all datasets share: cards, the index, protocols, packing and batches."""

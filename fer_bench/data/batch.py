@@ -1,0 +1,54 @@
+"""What travels from data to methods: the batch, and what the training rows offer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from torch import Tensor
+
+
+class Batch(TypedDict, total=False):
+    """What a training, validation or test step gets.
+
+    Attributes:
+        image: float [B, 3, H, W], augmented in training, normalised as the method's `InputSpec` says.
+        strong: float [B, 3, H, W], a second, strongly augmented view; present when the method asks for it.
+        reference: float [B, 3, H, W], the neutral face of the same person under the same geometric
+            augmentation; present in training when the method asks for it, zeros where there is none.
+        has_reference: bool [B], whether `reference` is real.
+        label: int64 [B], position in the method's classes, -1 = missing.
+        va: float [B, 2], valence and arousal in [-1, 1], NaN = missing.
+        au: int64 [B, 12], 0/1 in the order of `ACTION_UNITS`, -1 = missing.
+        row: int64 [B], position in the dataset's index.
+    """
+
+    image: Tensor
+    strong: Tensor
+    reference: Tensor
+    has_reference: Tensor
+    label: Tensor
+    va: Tensor
+    au: Tensor
+    row: Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the training rows offer; stored in checkpoints, so that a model can be rebuilt without data.
+
+    Attributes:
+        classes: Ordered class names.
+        class_counts: Labelled training rows per class.
+        has_va: Whether training rows carry valence and arousal.
+        has_au: Whether training rows carry action units.
+        has_reference: Whether training rows carry neutral frames of the same person.
+        au_counts: (negative, positive) training rows per action unit; empty without AUs.
+    """
+
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    has_va: bool = False
+    has_au: bool = False
+    has_reference: bool = False
+    au_counts: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,277 @@
+"""Dataset cards: the facts about a dataset as data, so that docs, checks, errors and fakes cannot disagree."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fer_bench.emotions import Emotion, LabelSet
+
+SplitName = Literal["train", "val", "test", "none"]
+Trust = Literal["page", "code", "secondary", "inferred"]
+
+
+class Frozen(BaseModel):
+    """A pydantic model that cannot change and accepts no unknown field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NativeClass(Frozen):
+    """One class as the licensor codes it.
+
+    Attributes:
+        code: The code on disk, as text (`"5"`, `"Happiness"`).
+        name: The licensor's name of the class.
+        emotion: The canonical emotion, or None when rows of this class are dropped.
+    """
+
+    code: str
+    name: str
+    emotion: Emotion | None
+
+
+class ExpectedCount(Frozen):
+    """How many rows of a split and class the official release holds.
+
+    Attributes:
+        split: Official split, `none` where the dataset has no split.
+        code: Native class code, or None for the total of the split.
+        unit: What is counted.
+        n: The number.
+        trust: How well the number is known (never `memory`).
+        source: Where it was read.
+    """
+
+    split: SplitName
+    code: str | None
+    unit: Literal["images", "sequences", "subjects", "faces", "rows", "clips", "videos"]
+    n: int
+    trust: Trust
+    source: str
+
+
+class TreeEntry(Frozen):
+    """One line of the official folder tree.
+
+    Attributes:
+        path: Path below the root, with `<...>` for what varies.
+        what: What stands there.
+        required: Whether reading fails without it.
+    """
+
+    path: str
+    what: str
+    required: bool = True
+
+
+class Quirk(Frozen):
+    """A property of the official files that trips up readers.
+
+    Attributes:
+        text: The quirk, and what the reader does about it.
+        trust: How well it is known.
+        source: Where it was read.
+    """
+
+    text: str
+    trust: Trust
+    source: str
+
+
+class Folds(Frozen):
+    """Subject-independent cross-validation.
+
+    Subjects with at least one labelled (non-neutral-frame) row are sorted; `interleaved` puts the one at position p into fold
+    p mod k, `contiguous` cuts the sorted list into k blocks. Fold i is tested; the next fold validates.
+
+    Attributes:
+        k: Number of folds.
+        rule: How sorted subjects are dealt to folds.
+        validation: `next` fold, or `none` (nine of ten folds train, the last epoch is reported).
+    """
+
+    kind: Literal["folds"] = "folds"
+    k: int = Field(default=10, ge=2)
+    rule: Literal["interleaved", "contiguous"] = "interleaved"
+    validation: Literal["next", "none"] = "next"
+
+
+class Official(Frozen):
+    """The licensor's own split.
+
+    Attributes:
+        test: Official split whose rows are the test rows.
+        validation: `official` uses the official `val` rows; `carved` takes a seeded part of the training rows.
+        fraction: Share of training rows that is carved.
+        carve: `label` carves the same share of every class, `group` carves whole groups.
+    """
+
+    kind: Literal["official"] = "official"
+    test: Literal["test", "val"] = "test"
+    validation: Literal["official", "carved"] = "carved"
+    fraction: float = Field(default=0.10, gt=0, lt=1)
+    carve: Literal["label", "group"] = "label"
+
+
+class HashSplit(Frozen):
+    """A split frozen by a hash of each row's group, for datasets that have no official one.
+
+    Attributes:
+        train: Share of groups that trains.
+        val: Share that validates; the rest tests.
+    """
+
+    kind: Literal["hash"] = "hash"
+    train: float = 0.70
+    val: float = 0.15
+
+
+class Stratified(Frozen):
+    """A seeded split that takes the same shares of every class, row by row.
+
+    Attributes:
+        train: Share of rows that trains.
+        val: Share that validates; the rest tests.
+    """
+
+    kind: Literal["stratified"] = "stratified"
+    train: float = 0.70
+    val: float = 0.15
+
+
+Split = Annotated[Folds | Official | HashSplit | Stratified, Field(discriminator="kind")]
+
+
+class Protocol(Frozen):
+    """Which rows train, validate and test, and on which classes.
+
+    Attributes:
+        name: Name within the dataset, for example `7-10fold`.
+        label_set: Ordered classes of the model.
+        split: The rule that deals rows.
+        variants: Index variants that take part (`VL/Strong`, `frontal`); empty means all.
+        note: One line for the documentation.
+    """
+
+    name: str
+    label_set: LabelSet
+    split: Split
+    variants: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Card(Frozen):
+    """Everything that is known about a dataset before a file is opened.
+
+    Attributes:
+        name: Short name, the same as its module's where possible.
+        title: Full name.
+        setting: `lab`, `wild` (still images) or `video`.
+        citation: Author-year reference with DOI or arXiv id where known.
+        licence: Terms in one or two sentences.
+        obtain: How to get the data.
+        classes: Native classes in the licensor's order.
+        tree: The official folder tree.
+        protocols: Protocols by name.
+        default_protocol: Name of the protocol used when none is asked for.
+        quick_protocol: Name of the protocol of the `quick` profile.
+        counts: Trusted counts.
+        quirks: Known properties that trip up readers.
+        unit: What the bootstrap resamples.
+        has_va: Whether rows carry valence and arousal.
+        has_au: Whether rows carry action units.
+        has_reference: Whether rows carry a neutral frame of the same person and sequence.
+        as_target: Rows that test a model trained elsewhere: `test` rows of the default protocol, or `all`
+            labelled rows and neutral first frames (lab datasets).
+        fold_sizes: Published number of sequences per fold of the default protocol, checked on real data.
+        shares_pixels_with: Datasets that hold the same pictures; never counted as cross-dataset.
+        version: Raised when the card changes rows or labels.
+    """
+
+    name: str
+    title: str
+    setting: Literal["lab", "wild", "video"]
+    citation: str
+    licence: str
+    obtain: str
+    classes: tuple[NativeClass, ...]
+    tree: tuple[TreeEntry, ...]
+    protocols: tuple[Protocol, ...]
+    default_protocol: str
+    quick_protocol: str
+    counts: tuple[ExpectedCount, ...] = ()
+    quirks: tuple[Quirk, ...] = ()
+    unit: Literal["subject", "video", "image"]
+    has_va: bool = False
+    has_au: bool = False
+    has_reference: bool = False
+    as_target: Literal["test", "all"] = "test"
+    fold_sizes: tuple[int, ...] = ()
+    shares_pixels_with: tuple[str, ...] = ()
+    version: int = 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Card:
+        names = [p.name for p in self.protocols]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: protocol names repeat: {names}")
+        for wanted in (self.default_protocol, self.quick_protocol):
+            if wanted not in names:
+                raise ValueError(f"{self.name}: no protocol {wanted!r} among {names}")
+        codes = [c.code for c in self.classes]
+        if len(set(codes)) != len(codes):
+            raise ValueError(f"{self.name}: class codes repeat: {codes}")
+        return self
+
+    @property
+    def emotions(self) -> LabelSet:
+        """Canonical emotions that rows of this dataset can have, in canonical order."""
+        known = {c.emotion for c in self.classes if c.emotion is not None}
+        if self.has_reference:
+            known.add(Emotion.NEUTRAL)
+        return tuple(e for e in Emotion if e in known)
+
+    def emotion_of(self, code: str) -> Emotion | None:
+        """Return the canonical emotion of a native code, None when it is dropped.
+
+        Raises:
+            KeyError: The code is not one of the card's.
+        """
+        return {c.code: c.emotion for c in self.classes}[code]
+
+    def deciding_fields(self) -> dict[str, object]:
+        """Return the fields that decide rows and labels: those a run key depends on, without prose."""
+        return self.model_dump(
+            mode="json", include={"name", "classes", "version", "as_target", "unit", "has_reference"}
+        )
+
+
+def fold_protocols(
+    label_sets: dict[str, LabelSet], *, variants: tuple[str, ...] = (), contiguous: bool = False
+) -> tuple[Protocol, ...]:
+    """Return the usual family of lab protocols for each label set.
+
+    For a label-set name `7` these are `7-10fold` (default rule), `7-10fold-train9` (nine folds train, no
+    validation, last epoch) and `7-4fold` (the `quick` profile), and `7-contiguous` where asked.
+
+    Args:
+        label_sets: Label sets by the name that starts the protocol's name.
+        variants: Index variants that take part.
+        contiguous: Also add the contiguous variant.
+    """
+    protocols: list[Protocol] = []
+    for name, label_set in label_sets.items():
+        family = [
+            ("10fold", Folds(), "10 subject-independent folds, interleaved over sorted subjects"),
+            ("10fold-train9", Folds(validation="none"), "nine folds train, no validation, last epoch"),
+            ("4fold", Folds(k=4), "4 folds by the same rule, for the quick profile"),
+        ]
+        if contiguous:
+            family.append(("contiguous", Folds(rule="contiguous"), "10 folds of neighbouring subjects"))
+        protocols += [
+            Protocol(name=f"{name}-{suffix}", label_set=label_set, split=split, variants=variants, note=note)
+            for suffix, split, note in family
+        ]
+    return tuple(protocols)

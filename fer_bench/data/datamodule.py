@@ -1,0 +1,259 @@
+"""The LightningDataModule that all datasets share: rows of a protocol as batches of packed crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from fer_bench.config import Augmentation, InputSpec
+from fer_bench.data import transforms
+from fer_bench.data.batch import Batch, Task
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.index import stack_au
+from fer_bench.data.pack import Pack, open_pack
+from fer_bench.data.protocols import assign_roles, find_protocol, in_label_set
+
+EVAL_BATCH = 256
+
+
+class PackedRows(TorchDataset[dict[str, Tensor]]):
+    """Rows of a pack with their labels; indexed by a whole batch at once.
+
+    Args:
+        pack: The crops.
+        dataset: The dataset they come from.
+        classes: Ordered classes; other labels become -1.
+        with_reference: Also deliver the neutral frame of the same person.
+    """
+
+    def __init__(
+        self, pack: Pack, dataset: FaceDataset, classes: Sequence[str], *, with_reference: bool = False
+    ) -> None:
+        index = dataset.index
+        position = {name: i for i, name in enumerate(classes)}
+        self.pixels = pack.pixels
+        self.labels = torch.tensor([position.get(v, -1) if isinstance(v, str) else -1 for v in index["label"]])
+        self.va = torch.from_numpy(index[["valence", "arousal"]].to_numpy(np.float32))
+        self.au = torch.from_numpy(stack_au(index).astype(np.int64))
+        self.reference: NDArray[np.int64] | None = None
+        if with_reference:
+            place = {sample: i for i, sample in enumerate(index["sample_id"])}
+            ids = index["reference_id"].astype(object).where(index["reference_id"].notna(), None)
+            self.reference = np.array([place.get(r, -1) if r is not None else -1 for r in ids], np.int64)
+
+    def __getitem__(self, rows: Any) -> dict[str, Tensor]:
+        """Return the batch of the given index positions, pictures still uint8 [B, H, W, 3]."""
+        where = np.asarray(rows, np.int64)
+        at = torch.from_numpy(where)
+        batch = {
+            "image": torch.from_numpy(self.pixels[where]),
+            "label": self.labels[at],
+            "va": self.va[at],
+            "au": self.au[at],
+            "row": at,
+        }
+        if self.reference is not None:
+            partner = self.reference[where]
+            pictures = self.pixels[np.maximum(partner, 0)]
+            pictures[partner < 0] = 0
+            batch["reference"] = torch.from_numpy(pictures)
+            batch["has_reference"] = torch.from_numpy(partner >= 0)
+        return batch
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Batches of an epoch: an order drawn from (seed, epoch), dealt to the processes of a run.
+
+    Every row comes exactly once per epoch over all processes: none is padded, repeated or dropped. A last batch
+    that would leave a process fewer than two rows joins the one before, because batch normalisation cannot use
+    a single row and all processes must take the same number of steps.
+
+    Args:
+        rows: Index positions.
+        batch_size: Rows per step over all processes.
+        seed: Repetition, or None for the given order.
+        rank: This process.
+        world: Number of processes.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.int64], batch_size: int, *, seed: int | None, rank: int = 0, world: int = 1
+    ) -> None:
+        self.rows, self.batch_size, self.seed, self.rank, self.world = rows, batch_size, seed, rank, world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._cuts()) + 1
+
+    def _cuts(self) -> list[int]:
+        cuts = list(range(self.batch_size, len(self.rows), self.batch_size))
+        if cuts and len(self.rows) - cuts[-1] < 2 * self.world:
+            cuts.pop()
+        return cuts
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.rows
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+        for batch in np.split(order, self._cuts()):
+            mine = batch[self.rank :: self.world]
+            if len(mine):
+                yield mine.tolist()
+
+
+class FaceDataModule(LightningDataModule):
+    """Training, validation and test batches of one dataset under one protocol and fold.
+
+    Args:
+        dataset: The dataset, or use `FaceDataset.datamodule`.
+        spec: Size and normalisation of the network's input.
+        protocol: Protocol name, the card's default when None.
+        fold: Fold from 1.
+        seed: Repetition: order and augmentation.
+        batch_size: Rows per step over all processes.
+        augmentation: Random changes of training images.
+        with_reference: Also deliver the neutral frame of the same person in training.
+        cache: Where packs stand.
+        workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        *,
+        spec: InputSpec,
+        protocol: str | None = None,
+        fold: int = 1,
+        seed: int = 0,
+        batch_size: int = 64,
+        augmentation: Augmentation | None = None,
+        with_reference: bool = False,
+        cache: Path | None = None,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.dataset, self.spec, self.fold, self.seed = dataset, spec, fold, seed
+        self.protocol = find_protocol(dataset.card, protocol)
+        self.batch_size, self.workers = batch_size, workers
+        self.augmentation = augmentation or Augmentation()
+        self.with_reference, self.cache = with_reference, cache
+        self.classes = tuple(e.value for e in self.protocol.label_set)
+        self.roles = assign_roles(dataset.index, dataset.card, self.protocol, fold)
+        self._labelled = in_label_set(dataset.index, self.protocol)
+        self._pack: Pack | None = None
+
+    @property
+    def pack(self) -> Pack:
+        """The packed crops, built on first use."""
+        if self._pack is None:
+            self._pack = open_pack(self.dataset, self.spec.size, cache=self.cache)
+        return self._pack
+
+    def rows(self, role: str) -> NDArray[np.int64]:
+        """Return the index positions of the labelled rows of a role, ascending."""
+        return np.flatnonzero((self.roles == role) & self._labelled).astype(np.int64)
+
+    @property
+    def task(self) -> Task:
+        """What the training rows offer."""
+        index = self.dataset.index
+        train = self.rows("train")
+        labels = index["label"].to_numpy(object)[train]
+        aus = stack_au(index)[train]
+        va = index[["valence", "arousal"]].to_numpy()[train]
+        known = (aus >= 0).any(axis=0)
+        return Task(
+            classes=self.classes,
+            class_counts=tuple(int((labels == name).sum()) for name in self.classes),
+            has_va=bool(np.isfinite(va).all(axis=1).any()),
+            has_au=bool(known.any()),
+            has_reference=bool(index["reference_id"].notna().to_numpy()[train].any()),
+            au_counts=tuple((int((c == 0).sum()), int((c == 1).sum())) for c in aus.T) if known.any() else (),
+        )
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Return shuffled, augmented training batches."""
+        return self._loader("train", seed=self.seed, with_reference=self.with_reference)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Return validation batches, in index order."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Return test batches, in index order."""
+        return self._loader("test")
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """Augment training batches and normalise all, on the device they are on."""
+        if self.trainer is None or not self.trainer.training:
+            batch["image"] = transforms.prepare(batch["image"], self.spec)
+            return batch
+        epoch, how = self.trainer.current_epoch, self.augmentation
+        if "reference" in batch:
+            draws = transforms.uniforms(self.seed, epoch, batch["row"], 16)
+            moved = transforms.move(batch["reference"], draws, how)
+            batch["reference"] = transforms.prepare(moved, self.spec)
+        batch["image"] = transforms.augment(
+            batch["image"], batch["row"], self.spec, how, seed=self.seed, epoch=epoch
+        )
+        return batch
+
+    def _loader(
+        self, role: str, *, seed: int | None = None, with_reference: bool = False
+    ) -> DataLoader[dict[str, Tensor]]:
+        trainer = self.trainer
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        batches = EpochBatches(
+            self.rows(role),
+            self.batch_size if role == "train" else EVAL_BATCH,
+            seed=seed,
+            rank=rank,
+            world=world,
+        )
+        packed = PackedRows(self.pack, self.dataset, self.classes, with_reference=with_reference)
+        return DataLoader(
+            packed,
+            sampler=cast(Any, batches),
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0,
+        )
+
+
+def evaluation_batches(
+    pack: Pack,
+    dataset: FaceDataset,
+    classes: Sequence[str],
+    rows: NDArray[np.int64],
+    spec: InputSpec,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Yield normalised batches of any rows, in the given order, without a trainer.
+
+    Args:
+        pack: The crops, at the size of `spec`.
+        dataset: The dataset they come from.
+        classes: Ordered classes; other labels become -1.
+        rows: Index positions.
+        spec: Normalisation of the network's input.
+        device: Where the tensors go.
+    """
+    packed = PackedRows(pack, dataset, classes)
+    for start in range(0, len(rows), EVAL_BATCH):
+        batch = {name: value.to(device) for name, value in packed[rows[start : start + EVAL_BATCH]].items()}
+        batch["image"] = transforms.prepare(batch["image"], spec)
+        yield cast(Batch, batch)

@@ -1,0 +1,177 @@
+"""The reader's contract: what a dataset file must provide, and everything it gets for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.data.card import Card
+from fer_bench.data.index import build_index
+from fer_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from fer_bench.data.align import CropKind
+    from fer_bench.data.datamodule import FaceDataModule
+
+Image = NDArray[np.uint8]
+
+
+class FaceDataset(ABC):
+    """A dataset in its official layout: where it is, which faces it has and how to decode them.
+
+    A subclass is one file in `fer_bench/datasets`: a `card`, `locate` and `rows`. It imports no torch, so
+    that describing and verifying data answers at once; `datamodule` builds the LightningDataModule.
+
+    Args:
+        root: The data root, or the dataset's own folder.
+
+    Raises:
+        DataError: The folder does not exist or is not laid out like this dataset.
+    """
+
+    card: Card
+    """The class has one; `folder` replaces it on the instance by what it found."""
+    crop: CropKind = "whole"
+    """How faces are cut out, see `fer_bench.data.align.CropRecipe`; set on the instance where it depends on the files."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        found = self.find(self.root)
+        if found is None:
+            raise self._not_found(self.root)
+        self.base: Path = found
+        self.notes: list[str] = []
+        """What the reader met and tolerated (missing sequences, skipped rows), one sentence each."""
+
+    @classmethod
+    @abstractmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the base folder if `folder` itself holds this dataset's official tree, else None.
+
+        Looks only at names (never reads labels), accepts every known spelling, and returns the folder that
+        index paths are relative to.
+        """
+
+    @abstractmethod
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        """Yield one mapping per usable face with the columns of `fer_bench.data.index`.
+
+        Raises:
+            DataError: A file that does not follow the official format, with file, line and value.
+        """
+
+    @classmethod
+    def find(cls, root: Path) -> Path | None:
+        """Return the dataset's base folder below a root that is either its own or one folder per dataset."""
+        if not root.is_dir():
+            return None
+        own = root / cls.card.name
+        if own.is_dir() and (found := cls.locate(own)) is not None:
+            return found
+        if (found := cls.locate(root)) is not None:
+            return found
+        aliases = {cls.card.name, cls.card.title.casefold(), *cls.folder_names()}
+        for child in sorted(root.iterdir()):
+            if child.is_dir() and child.name.casefold() in aliases and (found := cls.locate(child)) is not None:
+                return found
+        return None
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names, case-folded, under which people keep this dataset below a root."""
+        return ()
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """The validated index, see `fer_bench.data.index`."""
+        return build_index(self.rows(), self.card.name)
+
+    def leave_out(self, names: Iterable[str]) -> int:
+        """Drop rows by sample id or path, noting how many; return that number.
+
+        Raises:
+            DataError: A name is no sample and no path of this dataset, or nothing would be left.
+        """
+        wanted = set(names)
+        index = self.index
+        hit = (index["sample_id"].isin(list(wanted)) | index["path"].isin(list(wanted))).to_numpy()
+        unknown = wanted - set(index["sample_id"]) - set(index["path"])
+        if unknown:
+            raise DataError(f"{self.card.name} has no such sample or file to leave out", value=min(unknown))
+        if hit.all():
+            raise DataError(f"leaving these rows out leaves nothing of {self.card.name}", value=len(wanted))
+        kept = index[~hit].reset_index(drop=True)
+        lost = ~kept["reference_id"].isin(kept["sample_id"])
+        kept.loc[lost, "reference_id"] = None
+        self.__dict__["index"] = kept
+        if hit.any():
+            self.notes.append(f"{int(hit.sum())} row(s) left out by name")
+        return int(hit.sum())
+
+    def load(self, path: str, frames: Sequence[int]) -> list[Image]:
+        """Decode frames of one file, in the coordinates that boxes and landmarks use.
+
+        Args:
+            path: Path of the index, relative to `base`.
+            frames: Frame numbers of that file that are wanted; `[-1]` for a picture.
+
+        Returns:
+            One RGB uint8 array [H, W, 3] per wanted frame.
+
+        Raises:
+            DataError: The file is missing or cannot be decoded.
+        """
+        if any(frame != -1 for frame in frames):
+            raise DataError("a picture has no frames", file=self.base / path, value=list(frames))
+        return [read_picture(self.base / path)] * len(frames)
+
+    def datamodule(self, **options: Any) -> FaceDataModule:
+        """Return the LightningDataModule over this dataset; options as of `FaceDataModule`."""
+        from fer_bench.data.datamodule import FaceDataModule
+
+        return FaceDataModule(self, **options)
+
+    @classmethod
+    def _not_found(cls, root: Path) -> DataError:
+        card = cls.card
+        if not root.exists():
+            return DataError(
+                f"the data root for {card.name} does not exist", file=root, hint=f"fer-bench data describe {card.name}"
+            )
+        tree = "\n".join(f"    {entry.path}" for entry in card.tree if entry.required)
+        return DataError(
+            f"{card.title} was not found here in its official layout. Expected, in this folder or in {card.name}/ "
+            f"below it:\n{tree}",
+            file=root,
+            hint=f"fer-bench data describe {card.name}",
+        )
+
+
+def read_picture(file: Path) -> Image:
+    """Decode a picture file to RGB uint8 [H, W, 3], refusing what is truncated.
+
+    Args:
+        file: A JPEG, PNG, TIFF or BMP file; grey pictures are replicated to three channels.
+
+    Raises:
+        DataError: The file is missing, empty, truncated or no picture.
+    """
+    import cv2
+
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"the picture cannot be read: {error.strerror}", file=file) from None
+    if raw[:2] == b"\xff\xd8" and b"\xff\xd9" not in raw[-64:]:
+        raise DataError("the JPEG is truncated (no end marker)", file=file, value=f"{len(raw)} bytes")
+    decoded = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
+    if decoded is None:
+        raise DataError("the picture cannot be decoded", file=file, value=f"{len(raw)} bytes")
+    return np.ascontiguousarray(decoded[:, :, ::-1])

@@ -1,0 +1,176 @@
+"""The index: one row per usable face, the only view the rest of the package has of a dataset.
+
+Columns, in order:
+
+| column | type | meaning |
+| --- | --- | --- |
+| `sample_id` | str | stable and unique in the dataset |
+| `path` | str | POSIX path relative to the dataset's base folder |
+| `frame` | int | video frame from 0, or -1 for a picture |
+| `box` | tuple of 4 floats or None | x0, y0, x1, y1 in pixels of the decoded picture |
+| `landmarks` | float32 array [n, 2] or None | x, y in pixels of the decoded picture |
+| `native_label` | str or None | the licensor's code |
+| `label` | str or None | canonical emotion, None where the row has none or it is dropped |
+| `valence`, `arousal` | float | in [-1, 1], NaN = missing |
+| `au` | int8 array [12] | 0/1 in the order of `ACTION_UNITS`, -1 = missing |
+| `subject`, `sequence` | str or None | who, and which recording |
+| `is_neutral_frame` | bool | a sequence's first frame that serves as its neutral face |
+| `reference_id` | str or None | sample_id of this subject's neutral frame in the sequence |
+| `split` | str | official split: train, val, test or none |
+| `group` | str | what must never be split |
+| `variant` | str | recording condition or view (`VL/Strong`, `frontal`), empty where there is one only |
+| `gender`, `race`, `age` | str or None | as far as the dataset has them |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.emotions import ACTION_UNITS, Emotion
+from fer_bench.errors import DataError
+
+DEFAULTS: dict[str, Any] = {
+    "sample_id": None,
+    "path": None,
+    "frame": -1,
+    "box": None,
+    "landmarks": None,
+    "native_label": None,
+    "label": None,
+    "valence": float("nan"),
+    "arousal": float("nan"),
+    "au": None,
+    "subject": None,
+    "sequence": None,
+    "is_neutral_frame": False,
+    "reference_id": None,
+    "split": "none",
+    "group": None,
+    "variant": "",
+    "gender": None,
+    "race": None,
+    "age": None,
+}
+COLUMNS: tuple[str, ...] = tuple(DEFAULTS)
+_TEXT = ("sample_id", "path", "native_label", "label", "subject", "sequence", "reference_id", "split", "group", "variant")
+_TEXT += ("gender", "race", "age")
+NO_AU: NDArray[np.int8] = np.full(len(ACTION_UNITS), -1, np.int8)
+
+
+def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame:
+    """Return a validated index of the given rows, in the order of `sample_id`.
+
+    Missing keys take the column's default; `group` defaults to the sample itself.
+
+    Args:
+        rows: Mappings with any of the columns, at least `sample_id` and `path`.
+        dataset: Name for messages.
+
+    Raises:
+        DataError: No row, an unknown column, or a value that breaks the contract.
+    """
+    records = list(rows)
+    if not records:
+        raise DataError(f"{dataset} has no usable row", hint=f"fer-bench data verify --dataset {dataset}")
+    unknown = sorted({key for row in records for key in row} - set(COLUMNS))
+    if unknown:
+        raise DataError(f"unknown index column in {dataset}", value=unknown[0])
+    data = {name: [row.get(name, default) for row in records] for name, default in DEFAULTS.items()}
+    data["au"] = [NO_AU if a is None else np.asarray(a, np.int8) for a in data["au"]]
+    data["group"] = [g if g is not None else s for g, s in zip(data["group"], data["sample_id"], strict=True)]
+    order = sorted(range(len(records)), key=lambda i: str(data["sample_id"][i]))
+    frame = pd.DataFrame(index=range(len(records)))
+    for name in COLUMNS:
+        values = [data[name][i] for i in order]
+        if name in _TEXT:
+            frame[name] = pd.Series(values, dtype="str")
+        elif name in ("box", "landmarks", "au"):
+            frame[name] = pd.Series(values, dtype=object)
+        elif name == "frame":
+            frame[name] = np.asarray(values, np.int64)
+        elif name == "is_neutral_frame":
+            frame[name] = np.asarray(values, bool)
+        else:
+            frame[name] = np.asarray(values, np.float64)
+    validate_index(frame, dataset)
+    return frame
+
+
+def validate_index(index: pd.DataFrame, dataset: str) -> None:
+    """Check an index against the contract of this module.
+
+    Raises:
+        DataError: Naming the first offending sample and value.
+    """
+
+    def refuse(problem: str, bad: NDArray[np.bool_], column: str) -> None:
+        if bad.any():
+            at = int(np.flatnonzero(bad)[0])
+            raise DataError(
+                f"{dataset}: {problem} in sample {index['sample_id'].iloc[at]!r}",
+                file=str(index["path"].iloc[at]),
+                value=index[column].iloc[at],
+                hint=f"fer-bench data verify --dataset {dataset}",
+            )
+
+    def column(name: str) -> NDArray[Any]:
+        return index[name].to_numpy()
+
+    missing = [c for c in COLUMNS if c not in index.columns]
+    if missing:
+        raise DataError(f"{dataset}: the index lacks the column", value=missing[0])
+    refuse("no sample_id", index["sample_id"].isna().to_numpy(), "sample_id")
+    refuse("no path", index["path"].isna().to_numpy(), "path")
+    refuse("repeated sample_id", index["sample_id"].duplicated().to_numpy(), "sample_id")
+    outside = np.fromiter((_leaves_root(p) for p in index["path"]), bool, len(index))
+    refuse("the path leaves the dataset root", outside, "path")
+    names = {e.value for e in Emotion}
+    refuse("unknown label", ~(index["label"].isna() | index["label"].isin(list(names))).to_numpy(), "label")
+    for name in ("valence", "arousal"):
+        values = column(name).astype(float)
+        refuse(f"{name} outside [-1, 1]", np.abs(np.nan_to_num(values)) > 1, name)
+    aus = stack_au(index)
+    refuse("action unit not in (-1, 0, 1)", ~np.isin(aus, (-1, 0, 1)).all(axis=1), "au")
+    boxes = column("box")
+    inverted = np.fromiter((b is not None and not (b[2] > b[0] and b[3] > b[1]) for b in boxes), bool, len(index))
+    refuse("box without area", inverted, "box")
+    refuse("unknown split", ~index["split"].isin(["train", "val", "test", "none"]).to_numpy(), "split")
+    dangling = index["reference_id"].notna() & ~index["reference_id"].isin(index["sample_id"])
+    refuse("reference_id names no sample", dangling.to_numpy(), "reference_id")
+
+
+def _leaves_root(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return pure.is_absolute() or ".." in pure.parts or "\\" in path
+
+
+def stack_au(index: pd.DataFrame) -> NDArray[np.int8]:
+    """Return the action units of all rows as int8 [N, 12], -1 = missing."""
+    return np.stack(index["au"].to_list()).astype(np.int8, copy=False)
+
+
+def fingerprint(index: pd.DataFrame) -> str:
+    """Return a hash of what the index says: ids, labels, boxes, landmarks, splits and groups (16 hex digits).
+
+    Paths do not take part, so that moving or re-nesting a dataset changes nothing.
+    """
+    digest = hashlib.sha256()
+    text = ("sample_id", "label", "subject", "sequence", "reference_id", "split", "group", "variant")
+    for name in text:
+        values = index[name].astype(object).where(index[name].notna(), None).tolist()
+        digest.update(f"{name}\n".encode() + "\n".join("" if v is None else v for v in values).encode())
+    for name in ("valence", "arousal"):
+        digest.update(np.ascontiguousarray(index[name].to_numpy(np.float64)).tobytes())
+    digest.update(index["is_neutral_frame"].to_numpy(bool).tobytes())
+    digest.update(stack_au(index).tobytes())
+    for box, landmarks in zip(index["box"], index["landmarks"], strict=True):
+        digest.update(b"-" if box is None else np.asarray(box, np.float64).tobytes())
+        digest.update(b"-" if landmarks is None else np.asarray(landmarks, np.float32).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,200 @@
+"""Decode once, ever: the crops of a dataset as one uint8 memory map, keyed by index and recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.data.align import CropRecipe, Found, cut, find_face
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.index import fingerprint
+from fer_bench.errors import DataError, FerBenchError, StoreError
+from fer_bench.files import file_hash, short_hash
+
+FRAMES_AT_ONCE = 4096
+Progress = Callable[[int, int], None]
+
+
+def cache_root() -> Path:
+    """Return where derived data stand: `FER_BENCH_CACHE`, else `fer-bench` in the user's cache folder."""
+    if named := os.environ.get("FER_BENCH_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fer-bench"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The packed crops of a dataset.
+
+    Attributes:
+        pixels: uint8 [N, size, size, 3], RGB, in the order of the index; a read-only memory map.
+        fingerprint: Hash of the index.
+        pixel_hash: SHA-256 of the pixel file.
+        recipe: How crops were cut.
+        found: Number of rows per way of finding the face.
+    """
+
+    pixels: NDArray[np.uint8]
+    fingerprint: str
+    pixel_hash: str
+    recipe: CropRecipe
+    found: dict[str, int]
+
+    @property
+    def weak_share(self) -> float:
+        """Share of rows whose face was not found, so that the central square was taken."""
+        return self.found.get("centre", 0) / max(1, len(self.pixels))
+
+
+def open_pack(dataset: FaceDataset, size: int, *, cache: Path | None = None, progress: Progress | None = None) -> Pack:
+    """Return the pack of a dataset, building it when it is absent or the pictures have changed.
+
+    Safe against several processes: each builds under its own temporary name and the first rename wins.
+
+    Args:
+        dataset: The dataset.
+        size: Side of the crops in pixels.
+        cache: Where packs stand, `cache_root()` by default.
+        progress: Called with rows done and rows in all.
+
+    Raises:
+        DataError: Pictures that cannot be decoded, all of them named or counted.
+        StoreError: The cache cannot be written (full disk); nothing is left behind.
+    """
+    recipe = CropRecipe(kind=dataset.crop, size=size)
+    index = dataset.index
+    print_of_index = fingerprint(index)
+    stamp = _stamp(dataset.base, index)
+    name = f"{dataset.card.name}-{print_of_index}-{short_hash([recipe.model_dump(), stamp], 12)}"
+    folder = (cache or cache_root()) / "packs" / name
+    if not (folder / "pack.json").exists():
+        _build(dataset, recipe, folder, progress)
+    return _open(folder, print_of_index, recipe, len(index))
+
+
+def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> Pack:
+    try:
+        facts = json.loads((folder / "pack.json").read_text())
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"the pack is damaged: {error}", file=folder, hint="delete this folder and try again") from None
+    if pixels.shape != (rows, recipe.size, recipe.size, 3):
+        raise StoreError("the pack is damaged", file=folder, value=pixels.shape, hint="delete this folder and try again")
+    return Pack(pixels, print_of_index, facts["pixel_hash"], recipe, facts["found"])
+
+
+def _stamp(base: Path, index: pd.DataFrame) -> str:
+    """Return a hash of size and modification time of every picture file."""
+    digest = hashlib.sha256()
+    for path in sorted(set(index["path"])):
+        try:
+            status = os.stat(base / path)
+        except OSError:
+            digest.update(f"{path}\0absent\n".encode())
+            continue
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Progress | None) -> None:
+    index = dataset.index
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        shape = (len(index), recipe.size, recipe.size, 3)
+        pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+        found = _fill(dataset, recipe, pixels, progress)
+        pixels.flush()
+        del pixels
+        facts = {"pixel_hash": file_hash(temporary / "pixels.npy"), "found": found, "recipe": recipe.text}
+        (temporary / "pack.json").write_text(json.dumps(facts))
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "pack.json").exists():
+                raise
+    except OSError as error:
+        raise StoreError(f"the pack cannot be written: {error.strerror}", file=folder.parent) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(
+    dataset: FaceDataset, recipe: CropRecipe, pixels: NDArray[np.uint8], progress: Progress | None
+) -> dict[str, int]:
+    index = dataset.index
+    boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
+    frames = index["frame"].to_numpy()
+    counts: dict[str, int] = {}
+    broken: list[FerBenchError] = []
+
+    def work(job: tuple[str, NDArray[np.int64]]) -> list[Found]:
+        path, rows = job
+        images = dataset.load(path, [int(frames[row]) for row in rows])
+        ways: list[Found] = []
+        for row, image in zip(rows, images, strict=True):
+            square, way = find_face(image, boxes[row], landmarks[row], recipe)
+            pixels[row] = cut(image, square, recipe.size)
+            ways.append(way)
+        return ways
+
+    done = 0
+    workers = max(1, len(os.sched_getaffinity(0)))
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = list(_by_file(index))
+        for job, result in zip(jobs, pool.map(_keeping_errors(work), jobs), strict=True):
+            if isinstance(result, FerBenchError):
+                broken.append(result)
+            else:
+                for way in result:
+                    counts[way] = counts.get(way, 0) + 1
+            done += len(job[1])
+            if progress is not None:
+                progress(done, len(index))
+    if broken:
+        raise _unreadable(dataset, broken)
+    return dict(sorted(counts.items()))
+
+
+def _keeping_errors(work: Callable[[Any], list[Found]]) -> Callable[[Any], list[Found] | FerBenchError]:
+    def guarded(job: Any) -> list[Found] | FerBenchError:
+        try:
+            return work(job)
+        except FerBenchError as error:
+            return error
+
+    return guarded
+
+
+def _by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield each file with its rows, so that a photo or a clip is decoded once."""
+    for path, rows in index.groupby("path", sort=True).indices.items():
+        for start in range(0, len(rows), FRAMES_AT_ONCE):
+            yield str(path), np.asarray(rows[start : start + FRAMES_AT_ONCE], np.int64)
+
+
+def _unreadable(dataset: FaceDataset, broken: list[FerBenchError]) -> DataError:
+    name = dataset.card.name
+    listed = "".join(f"\n    {error}" for error in broken[:5])
+    more = f"\n    and {len(broken) - 5} more" if len(broken) > 5 else ""
+    return DataError(
+        f"{len(broken)} file(s) of {name} cannot be decoded:{listed}{more}",
+        file=dataset.base,
+        hint=f"restore them, or leave them out by name: fer-bench data verify --dataset {name} --write-exclude FILE, "
+        "then --exclude FILE",
+    )

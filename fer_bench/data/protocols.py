@@ -1,0 +1,213 @@
+"""Protocols at work: pure functions from an index and a rule to the role of every row.
+
+The split seed depends on the dataset only, so every method and every repetition sees the same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.data.card import Card, Folds, HashSplit, Official, Protocol, Stratified
+from fer_bench.emotions import Emotion
+from fer_bench.errors import DataError, UsageError, nearest
+
+ROLES: tuple[str, ...] = ("train", "val", "test")
+
+
+def find_protocol(card: Card, name: str | None, *, quick: bool = False) -> Protocol:
+    """Return a protocol of a card by name; `dataset/name` is accepted as well.
+
+    Args:
+        card: The dataset's card.
+        name: Protocol name, or None for the default.
+        quick: With no name, take the protocol of the `quick` profile.
+
+    Raises:
+        UsageError: No such protocol.
+    """
+    wanted = name or (card.quick_protocol if quick else card.default_protocol)
+    wanted = wanted.removeprefix(f"{card.name}/")
+    known = {p.name: p for p in card.protocols}
+    if wanted not in known:
+        raise UsageError(f"unknown protocol of {card.name}", value=wanted, hint=nearest(wanted, known))
+    return known[wanted]
+
+
+def folds_of(protocol: Protocol) -> tuple[int, ...]:
+    """Return the fold numbers of a protocol, from 1; protocols without folds have the single fold 1."""
+    return tuple(range(1, protocol.split.k + 1)) if isinstance(protocol.split, Folds) else (1,)
+
+
+def deal_folds(subjects: Iterable[str], rule: Folds) -> dict[str, int]:
+    """Return the fold (from 1) of each subject.
+
+    Args:
+        subjects: Ids of the subjects that have a label; order and repetition do not matter.
+        rule: Number of folds and how sorted subjects are dealt to them.
+
+    Raises:
+        DataError: Fewer subjects than folds.
+    """
+    ordered = sorted(set(subjects))
+    if len(ordered) < rule.k:
+        raise DataError(f"{rule.k} folds need at least {rule.k} labelled subjects", value=len(ordered))
+    if rule.rule == "interleaved":
+        return {subject: position % rule.k + 1 for position, subject in enumerate(ordered)}
+    cuts = np.array_split(np.arange(len(ordered)), rule.k)
+    return {ordered[i]: fold for fold, block in enumerate(cuts, start=1) for i in block}
+
+
+def unit_interval(keys: Sequence[str], salt: str) -> NDArray[np.float64]:
+    """Return a number in [0, 1) per key that depends on the key and the salt only (SHA-256)."""
+    digests = (hashlib.sha256(f"{salt}\x1f{key}".encode()).digest()[:8] for key in keys)
+    return np.fromiter((int.from_bytes(d, "big") / 2**64 for d in digests), np.float64, len(keys))
+
+
+def in_label_set(index: pd.DataFrame, protocol: Protocol) -> NDArray[np.bool_]:
+    """Return which rows have a label of the protocol's set and belong to its variants."""
+    keep = index["label"].isin([e.value for e in protocol.label_set]).to_numpy()
+    return keep & _of_variants(index, protocol)
+
+
+def _of_variants(index: pd.DataFrame, protocol: Protocol) -> NDArray[np.bool_]:
+    if not protocol.variants:
+        return np.ones(len(index), bool)
+    return index["variant"].isin(list(protocol.variants)).to_numpy()
+
+
+def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int = 1) -> NDArray[np.str_]:
+    """Return the role of every row: `train`, `val`, `test` or the empty string.
+
+    Rows of the dataset's variants that carry no label of the set but valence, arousal or action units keep
+    the role of their group, so that multi-task and semi-supervised methods can use them.
+
+    Args:
+        index: The dataset's index.
+        card: Its card; the split seed is the dataset's name.
+        protocol: Label set and split rule.
+        fold: Fold number from 1.
+
+    Returns:
+        Array of roles [N], aligned with the index.
+
+    Raises:
+        UsageError: The fold does not exist.
+        DataError: A role that the protocol needs is empty.
+    """
+    if fold not in folds_of(protocol):
+        raise UsageError(f"no such fold of {card.name}/{protocol.name}", value=fold, hint=f"1 to {len(folds_of(protocol))}")
+    labelled = in_label_set(index, protocol)
+    split = protocol.split
+    if isinstance(split, Folds):
+        roles = _by_folds(index, split, fold, _of_variants(index, protocol))
+    elif isinstance(split, Official):
+        roles = _official(index, card, split, labelled)
+    elif isinstance(split, HashSplit):
+        place = unit_interval(index["group"].tolist(), f"split/{card.name}")
+        roles = np.where(place < split.train, "train", np.where(place < split.train + split.val, "val", "test"))
+    else:
+        roles = _stratified(index, card, split, labelled)
+    extra = _has_affect(index) & index["label"].isna().to_numpy()
+    usable = (labelled | extra) & _of_variants(index, protocol)
+    roles = np.where(usable, roles, "")
+    _refuse_empty(roles, labelled, card, protocol)
+    return roles
+
+
+def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[np.bool_]:
+    """Return the rows on which models of other datasets are tested.
+
+    Lab datasets give all labelled rows and neutral first frames of the protocol's variants, the others the test rows of
+    the protocol's split; in both cases whatever the label is (the pair label set is applied when scoring).
+    """
+    has_label = index["label"].notna().to_numpy() & _of_variants(index, protocol)
+    if card.as_target == "all":
+        return has_label
+    every = protocol.model_copy(update={"label_set": tuple(Emotion)})
+    return has_label & (assign_roles(index, card, every) == "test")
+
+
+def _has_affect(index: pd.DataFrame) -> NDArray[np.bool_]:
+    from fer_bench.data.index import stack_au
+
+    va = index["valence"].notna().to_numpy() & index["arousal"].notna().to_numpy()
+    return va | (stack_au(index) >= 0).any(axis=1)
+
+
+def _by_folds(index: pd.DataFrame, split: Folds, fold: int, rows: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """Deal the subjects that have a labelled row of the protocol's variants, whatever the label set is."""
+    coded = rows & index["native_label"].notna().to_numpy() & ~index["is_neutral_frame"].to_numpy()
+    fold_of = deal_folds(index["subject"][coded].tolist(), split)
+    number = index["subject"].map(fold_of).fillna(0).to_numpy(int)
+    following = fold % split.k + 1
+    roles = np.where(number == fold, "test", np.where(number == 0, "", "train"))
+    if split.validation == "next":
+        roles = np.where(number == following, "val", roles)
+    return roles
+
+
+def _official(index: pd.DataFrame, card: Card, split: Official, labelled: NDArray[np.bool_]) -> NDArray[np.str_]:
+    official = index["split"].to_numpy(str)
+    roles = np.where(official == split.test, "test", np.where(official == "train", "train", ""))
+    if split.validation == "official":
+        return np.where(official == "val", "val", roles)
+    train = roles == "train"
+    if split.carve == "label":
+        carved = _carve_by_label(index, train & labelled, split.fraction, f"carve/{card.name}")
+    else:
+        carved = _carve_by_group(index, train, split.fraction, f"carve/{card.name}")
+    return np.where(carved, "val", roles)
+
+
+def _carve_by_label(index: pd.DataFrame, rows: NDArray[np.bool_], fraction: float, salt: str) -> NDArray[np.bool_]:
+    carved = np.zeros(len(index), bool)
+    place = unit_interval(index["sample_id"].tolist(), salt)
+    labels = index["label"].to_numpy(object)
+    for emotion in Emotion:
+        members = np.flatnonzero(rows & (labels == emotion.value))
+        count = round(fraction * len(members)) if len(members) < 2 else max(1, round(fraction * len(members)))
+        carved[members[np.argsort(place[members], kind="stable")[:count]]] = True
+    return carved
+
+
+def _carve_by_group(index: pd.DataFrame, rows: NDArray[np.bool_], fraction: float, salt: str) -> NDArray[np.bool_]:
+    sizes = index["group"][rows].value_counts()
+    groups = sorted(sizes.index)
+    place = unit_interval(groups, salt)
+    chosen: set[str] = set()
+    reached = 0
+    for position in np.argsort(place, kind="stable"):
+        if reached >= fraction * rows.sum() or len(chosen) == len(groups) - 1:
+            break
+        chosen.add(groups[position])
+        reached += int(sizes[groups[position]])
+    return rows & index["group"].isin(chosen).to_numpy()
+
+
+def _stratified(index: pd.DataFrame, card: Card, split: Stratified, labelled: NDArray[np.bool_]) -> NDArray[np.str_]:
+    roles = np.full(len(index), "", dtype="<U5")
+    place = unit_interval(index["group"].tolist(), f"split/{card.name}")
+    labels = index["label"].to_numpy(object)
+    for emotion in Emotion:
+        members = np.flatnonzero(labelled & (labels == emotion.value))
+        rank = np.empty(len(members))
+        rank[np.argsort(place[members], kind="stable")] = (np.arange(len(members)) + 0.5) / max(1, len(members))
+        roles[members] = np.where(rank < split.train, "train", np.where(rank < split.train + split.val, "val", "test"))
+    return roles
+
+
+def _refuse_empty(roles: NDArray[np.str_], labelled: NDArray[np.bool_], card: Card, protocol: Protocol) -> None:
+    needed = ["train", "test"]
+    if not (isinstance(protocol.split, Folds) and protocol.split.validation == "none"):
+        needed.append("val")
+    for role in needed:
+        if not (labelled & (roles == role)).any():
+            raise DataError(
+                f"{card.name}/{protocol.name} leaves no labelled row to {role}",
+                hint=f"fer-bench data verify --dataset {card.name}",
+            )

@@ -1,0 +1,165 @@
+"""Batched image transforms: one tensor implementation for CPU and GPU.
+
+Random draws are a function of (seed, epoch, row, purpose), computed by a counter-based generator, so they do not
+depend on batch composition, worker, device or on how often a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fer_bench.config import Augmentation, InputSpec
+
+_LUMA = (0.299, 0.587, 0.114)
+_SLOTS = 16
+"""Uniform numbers reserved for one row's decisions; pixel noise uses streams beyond them."""
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Shift right without sign extension."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Scramble int64 values (the finaliser of SplitMix64, Steele et al. 2014), wrapping around."""
+    x = (x ^ _shift(x, 30)) * -4658895280553007687
+    x = (x ^ _shift(x, 27)) * -7723592293110705685
+    return x ^ _shift(x, 31)
+
+
+def uniforms(seed: int, epoch: int, rows: Tensor, count: int, stream: int = 0) -> Tensor:
+    """Return numbers in [0, 1) that depend on their arguments only.
+
+    Args:
+        seed: Repetition.
+        epoch: Epoch from 0.
+        rows: int64 [B], index positions.
+        count: Numbers per row.
+        stream: Separates purposes.
+
+    Returns:
+        float32 [B, count] on the device of `rows`.
+    """
+    golden = -7046029254386353131
+    start = _mix(torch.tensor(seed * 1_000_003 + epoch * 1_009 + stream + 1, dtype=torch.int64, device=rows.device) * golden)
+    state = _mix(rows.to(torch.int64)[:, None] * golden + start)
+    counter = torch.arange(1, count + 1, dtype=torch.int64, device=rows.device)[None]
+    return _shift(_mix(state + counter * golden), 40).to(torch.float32) / (1 << 24)
+
+
+def prepare(images: Tensor, spec: InputSpec) -> Tensor:
+    """Turn packed crops into network input without any randomness.
+
+    Args:
+        images: uint8 [B, H, W, 3].
+        spec: Grey or colour, mean and standard deviation.
+
+    Returns:
+        float32 [B, 3, H, W].
+    """
+    return normalise(to_float(images), spec)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Return uint8 [B, H, W, 3] as float32 [B, 3, H, W] in [0, 1]."""
+    return images.permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+def normalise(images: Tensor, spec: InputSpec) -> Tensor:
+    """Apply grey conversion (ITU-R BT.601 luma), mean and standard deviation to [B, 3, H, W] in [0, 1]."""
+    if spec.grey:
+        weights = images.new_tensor(_LUMA).view(1, 3, 1, 1)
+        images = (images * weights).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    mean = images.new_tensor(spec.mean).view(1, 3, 1, 1)
+    std = images.new_tensor(spec.std).view(1, 3, 1, 1)
+    return (images - mean) / std
+
+
+def augment(images: Tensor, rows: Tensor, spec: InputSpec, how: Augmentation, *, seed: int, epoch: int) -> Tensor:
+    """Augment and normalise packed crops.
+
+    Args:
+        images: uint8 [B, H, W, 3].
+        rows: int64 [B], index positions that the draws depend on.
+        spec: Grey or colour, mean and standard deviation.
+        how: Which random changes.
+        seed: Repetition.
+        epoch: Epoch from 0.
+
+    Returns:
+        float32 [B, 3, H, W].
+    """
+    draws = uniforms(seed, epoch, rows, _SLOTS)
+    pixels = to_float(move(images, draws, how))
+    if how.brightness or how.contrast:
+        pixels = _light(pixels, draws, how)
+    if how.noise:
+        pixels = _noise(pixels, rows, draws, how, seed, epoch)
+    pixels = normalise(pixels, spec)
+    return _erase(pixels, draws, how) if how.erase else pixels
+
+
+def move(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
+    """Flip and shift crops; border pixels are repeated.
+
+    Two pictures of one row moved with the same draws move alike, which keeps a face and its reference aligned.
+
+    Args:
+        images: uint8 [B, H, W, 3].
+        draws: float [B, 16] of `uniforms`.
+        how: Probability of a flip and largest shift.
+    """
+    if not how.flip and not how.crop_pad:
+        return images
+    batch, height, width = images.shape[:3]
+    span = 2 * how.crop_pad + 1
+    offset = (draws[:, 1:3] * span).floor().clamp(max=span - 1).to(torch.int64) - how.crop_pad
+    y = torch.arange(height, device=images.device)[None] + offset[:, :1]
+    x = torch.arange(width, device=images.device)[None].expand(batch, -1)
+    x = torch.where((draws[:, :1] < how.flip), width - 1 - x, x) + offset[:, 1:]
+    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
+    member = torch.arange(batch, device=images.device)[:, None, None]
+    return images[member, y[:, :, None], x[:, None, :]]
+
+
+def _light(pixels: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
+    gain = 1 + how.brightness * (2 * draws[:, 3] - 1)
+    spread = 1 + how.contrast * (2 * draws[:, 4] - 1)
+    mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    changed = (pixels - mean) * spread.view(-1, 1, 1, 1) + mean * gain.view(-1, 1, 1, 1)
+    return changed.clamp(0, 1)
+
+
+def _noise(pixels: Tensor, rows: Tensor, draws: Tensor, how: Augmentation, seed: int, epoch: int) -> Tensor:
+    chosen = torch.nonzero(draws[:, 5] < how.noise).squeeze(1)
+    if len(chosen) == 0:
+        return pixels
+    shape = pixels[chosen].shape
+    count = shape[1] * shape[2] * shape[3]
+    first = uniforms(seed, epoch, rows[chosen], count, stream=1)
+    second = uniforms(seed, epoch, rows[chosen], count, stream=2)
+    normal = torch.sqrt(-2 * torch.log(1 - first)) * torch.cos(2 * math.pi * second)  # Box and Muller 1958
+    noisy = pixels.clone()
+    noisy[chosen] = (pixels[chosen] + normal.view(shape) * (how.noise_std / 255)).clamp(0, 1)
+    return noisy
+
+
+def _erase(pixels: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
+    """Set a rectangle to the mean colour (0 after normalisation) in some rows."""
+    height, width = pixels.shape[2:]
+    low, high = how.erase_area
+    area = (low + (high - low) * draws[:, 7]) * height * width
+    aspect = torch.exp((2 * draws[:, 8] - 1) * math.log(1 / 0.3))
+    tall = torch.sqrt(area * aspect).clamp(1, height).floor()
+    wide = torch.sqrt(area / aspect).clamp(1, width).floor()
+    top = (draws[:, 9] * (height - tall + 1)).floor()
+    left = (draws[:, 10] * (width - wide + 1)).floor()
+    y = torch.arange(height, device=pixels.device)[None]
+    x = torch.arange(width, device=pixels.device)[None]
+    rows = (y >= top[:, None]) & (y < (top + tall)[:, None])
+    columns = (x >= left[:, None]) & (x < (left + wide)[:, None])
+    hit = (draws[:, 6] < how.erase)[:, None, None] & rows[:, :, None] & columns[:, None, :]
+    return pixels.masked_fill(hit[:, None], 0.0)

@@ -1,0 +1,51 @@
+"""The datasets, one file each, and the registry that finds them by name without importing them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.errors import UsageError, nearest
+
+BUILT_IN: dict[str, str] = {
+    "ckplus": "fer_bench.datasets.ckplus:CKPlus",
+    "mmi": "fer_bench.datasets.mmi:MMI",
+    "oulu": "fer_bench.datasets.oulu:OuluCASIA",
+    "rafdb": "fer_bench.datasets.rafdb:RAFDB",
+    "affectnet7": "fer_bench.datasets.affectnet:AffectNet",
+    "expw": "fer_bench.datasets.expw:ExpW",
+    "affwild2": "fer_bench.datasets.affwild2:AffWild2",
+    "fer2013": "fer_bench.datasets.fer2013:FER2013",
+    "folder": "fer_bench.datasets.folder:Folder",
+}
+MAIN_SEVEN: tuple[str, ...] = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
+"""The datasets of the leaderboard: the named target list of the generalisation score."""
+
+
+@cache
+def _registry() -> dict[str, str]:
+    found = dict(BUILT_IN)
+    for point in entry_points(group="fer_bench.datasets"):
+        found.setdefault(point.name, point.value)
+    return found
+
+
+def names() -> tuple[str, ...]:
+    """Return all dataset names: the built-in ones, then those of other packages."""
+    return tuple(_registry())
+
+
+def get(name: str) -> type[FaceDataset]:
+    """Return the dataset class of that name.
+
+    Raises:
+        UsageError: No such dataset; near names are suggested.
+    """
+    target = _registry().get(name)
+    if target is None:
+        raise UsageError("unknown dataset", value=name, hint=nearest(name, names()))
+    module, _, attribute = target.partition(":")
+    found: type[FaceDataset] = getattr(import_module(module), attribute)
+    return found

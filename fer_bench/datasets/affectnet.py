@@ -1,0 +1,316 @@
+"""AffectNet, the 4 GB layout: 224x224 face crops with labels and 68 landmarks as npy files."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    NativeClass,
+    Official,
+    Protocol,
+    Quirk,
+    SplitName,
+    TreeEntry,
+)
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.listing import Listing, list_folder
+from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_ASSERTED = "asserted in sbelharbi/interpretable-fer-aus"
+_LOADERS = "yaoing/DAN, sbelharbi/interpretable-fer-aus and a public loader"
+_SPLITS: dict[SplitName, tuple[str, ...]] = {"train": ("train_set",), "val": ("val_set", "valid_set")}
+_PARTS = ("exp", "val", "aro", "lnd")
+_IMAGE = re.compile(r"(\d+)\.jpg")
+_NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
+_MAGIC = b"\x93NUMPY\x01\x00"
+_MISSING = -2.0
+_HINT = "compare with the official format: fer-bench data describe affectnet7"
+
+CARD = Card(
+    name="affectnet7",
+    title="AffectNet",
+    setting="wild",
+    citation=(
+        "Mollahosseini, Hasani & Mahoor (2019), AffectNet: A Database for Facial Expression, Valence, and "
+        "Arousal "
+        "Computing in the Wild, IEEE TAC 10(1), doi:10.1109/TAFFC.2017.2740923, arXiv:1708.03985"
+    ),
+    licence="Non-commercial research only, no redistribution; principal investigators or lab managers sign.",
+    obtain="Request form of the authors: http://mohammadmahoor.com/affectnet/ (ask for the cropped version)",
+    classes=(
+        NativeClass(code="0", name="Neutral", emotion=Emotion.NEUTRAL),
+        NativeClass(code="1", name="Happy", emotion=Emotion.HAPPINESS),
+        NativeClass(code="2", name="Sad", emotion=Emotion.SADNESS),
+        NativeClass(code="3", name="Surprise", emotion=Emotion.SURPRISE),
+        NativeClass(code="4", name="Fear", emotion=Emotion.FEAR),
+        NativeClass(code="5", name="Disgust", emotion=Emotion.DISGUST),
+        NativeClass(code="6", name="Anger", emotion=Emotion.ANGER),
+        NativeClass(code="7", name="Contempt", emotion=Emotion.CONTEMPT),
+        NativeClass(code="8", name="None", emotion=None),
+        NativeClass(code="9", name="Uncertain", emotion=None),
+        NativeClass(code="10", name="No-Face", emotion=None),
+    ),
+    tree=(
+        TreeEntry(path="train_set/images/<number>.jpg", what="224x224 face crops"),
+        TreeEntry(
+            path="train_set/annotations/<number>_{exp,val,aro,lnd}.npy", what="four small arrays per crop"
+        ),
+        TreeEntry(path="val_set/images/<number>.jpg", what="224x224 face crops (also spelt valid_set)"),
+        TreeEntry(
+            path="val_set/annotations/<number>_{exp,val,aro,lnd}.npy", what="four small arrays per crop"
+        ),
+    ),
+    protocols=(
+        Protocol(
+            name="7-official",
+            label_set=LABEL_SETS["7"],
+            split=Official(test="val", validation="carved", carve="group"),
+            note="official validation rows test; 10 % of the training pictures validate",
+        ),
+        Protocol(
+            name="8-official",
+            label_set=LABEL_SETS["8"],
+            split=Official(test="val", validation="carved", carve="group"),
+            note="the same with contempt",
+        ),
+    ),
+    default_protocol="7-official",
+    quick_protocol="7-official",
+    counts=(
+        *(
+            ExpectedCount(split="train", code=str(code), unit="images", n=n, trust="code", source=_ASSERTED)
+            for code, n in enumerate((74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750))
+        ),
+        ExpectedCount(split="train", code=None, unit="images", n=287651, trust="code", source=_ASSERTED),
+        *(
+            ExpectedCount(
+                split="val", code=str(code), unit="images", n=500, trust="code", source="many loaders"
+            )
+            for code in range(7)
+        ),
+        ExpectedCount(
+            split="val", code="7", unit="images", n=499, trust="inferred", source="3,999 in all less 7 x 500"
+        ),
+        ExpectedCount(split="val", code=None, unit="images", n=3999, trust="code", source=_ASSERTED),
+    ),
+    quirks=(
+        Quirk(
+            text="Each npy is a 0-d array that holds a string; it is read without pickle and cast.",
+            trust="code",
+            source=_LOADERS,
+        ),
+        Quirk(
+            text="Numbers have gaps, and train and val are numbered separately, so ids carry the split.",
+            trust="code",
+            source=_LOADERS,
+        ),
+        Quirk(
+            text="`_lnd` is 68 points as x, y, x, y, ... in crop coordinates; there are no face boxes.",
+            trust="code",
+            source=_LOADERS,
+        ),
+        Quirk(
+            text="Valence and arousal of -2 mean missing.",
+            trust="code",
+            source="siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
+        ),
+        Quirk(
+            text="The folder val_set is called valid_set in some copies.",
+            trust="code",
+            source="a minority of public loaders",
+        ),
+        Quirk(
+            text="The test set was never released: the official validation set is what papers test on.",
+            trust="code",
+            source="all public loaders",
+        ),
+        Quirk(
+            text=(
+                "The old layout of about 120 GB (csv lists and whole pictures) is another crop and is not "
+                "read: the "
+                "same weights lose more than a point of accuracy on it."
+            ),
+            trust="secondary",
+            source="yaoing/DAN#9 and #20",
+        ),
+    ),
+    unit="image",
+    has_va=True,
+)
+
+
+class AffectNet(FaceDataset):
+    """AffectNet in the new layout, for seven or eight classes."""
+
+    card = CARD
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which people keep this dataset."""
+        return ("affectnet8", "affectnet-8", "affectnet_8")
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder if it holds a training and a validation set with images and annotations."""
+        for names in _SPLITS.values():
+            sets = [folder / name for name in names]
+            if not any((s / "images").is_dir() and (s / "annotations").is_dir() for s in sets):
+                return None
+        return folder
+
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        """Yield one row per face crop.
+
+        Raises:
+            DataError: An annotation is missing, left over or not as documented.
+        """
+        dropped = 0
+        for split, spellings in _SPLITS.items():
+            name = next(n for n in spellings if (self.base / n / "annotations").is_dir())
+            images = list_folder(self.base / name / "images", self.base)
+            annotations = list_folder(self.base / name / "annotations", self.base)
+            numbers = self._numbers(images, annotations)
+            folder = str(annotations.folder)
+            for number in numbers:
+                row = self._row(split, name, number, folder)
+                if row is None:
+                    dropped += 1
+                else:
+                    yield row
+        if dropped:
+            self.notes.append(
+                f"{dropped} crops have neither an emotion nor valence and arousal and are left out."
+            )
+
+    def _numbers(self, images: Listing, annotations: Listing) -> list[str]:
+        """Return the picture numbers in numeric order, once pictures and annotations match one to one."""
+        for listing in (images, annotations):
+            for name in sorted(listing.leaving):
+                listing.has(name, file=listing.folder)
+        numbers = {match[1] for name in images.files if (match := _IMAGE.fullmatch(name))}
+        wanted = {f"{number}_{part}.npy" for number in numbers for part in _PARTS}
+        present = {name for name in annotations.files if _NPY.fullmatch(name)}
+        for problem, names in (("missing", wanted - present), ("without a picture", present - wanted)):
+            if names:
+                raise DataError(
+                    f"{len(names)} annotation files are {problem}",
+                    file=annotations.folder / min(names, key=_by_number),
+                    hint=_HINT,
+                )
+        strangers = len(images.files) - len(numbers) + len(annotations.files) - len(present)
+        if strangers:
+            self.notes.append(
+                f"{strangers} files below {images.folder.parent.name} have foreign names and are ignored."
+            )
+        return sorted(numbers, key=lambda number: (int(number), number))
+
+    def _row(self, split: SplitName, name: str, number: str, folder: str) -> dict[str, Any] | None:
+        stem = f"{folder}/{number}"
+        code = _expression(f"{stem}_exp.npy", len(self.card.classes))
+        valence, arousal = _affect(f"{stem}_val.npy"), _affect(f"{stem}_aro.npy")
+        label = self.card.emotion_of(code)
+        if label is None and (np.isnan(valence) or np.isnan(arousal)):
+            return None
+        path = f"{name}/images/{number}.jpg"
+        return {
+            "sample_id": f"{split}/{number}",
+            "path": path,
+            "landmarks": _landmarks(f"{stem}_lnd.npy"),
+            "native_label": code,
+            "label": label,
+            "valence": valence,
+            "arousal": arousal,
+            "split": split,
+            "group": path,
+        }
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return int(name.partition("_")[0]), name
+
+
+def _read_npy(file: str) -> NDArray[Any]:
+    """Return the values of a small npy file, flattened.
+
+    `np.load` spends its time on parsing the same header again; over a million files that is minutes, so the
+    parsed headers of format 1.0 are kept.
+    """
+    try:
+        with open(file, "rb", buffering=0) as stream:
+            raw = stream.read()
+        if not raw.startswith(_MAGIC):
+            return np.asarray(np.load(io.BytesIO(raw), allow_pickle=False)).reshape(-1)
+        start = 10 + int.from_bytes(raw[8:10], "little")
+        dtype, size = _header(raw[8:start])
+        return np.frombuffer(raw, dtype, count=size, offset=start)
+    except OSError as error:
+        raise DataError(f"the annotation cannot be read: {error.strerror}", file=file) from None
+    except (ValueError, EOFError, SyntaxError):
+        raise DataError(
+            "the annotation is no plain npy array", file=file, value=f"{len(raw)} bytes", hint=_HINT
+        ) from None
+
+
+@cache
+def _header(header: bytes) -> tuple[np.dtype[Any], int]:
+    shape, _, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(header))
+    if dtype.hasobject:
+        raise ValueError("pickled")
+    return dtype, int(np.prod(shape))
+
+
+def _scalar(file: str) -> float:
+    values = _read_npy(file)
+    text = str(values[0]) if values.size == 1 else f"array of {values.size}"
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError("the annotation is not one number", file=file, value=text, hint=_HINT) from None
+
+
+def _expression(file: str, n_classes: int) -> str:
+    """Return the native class code as text."""
+    value = _scalar(file)
+    if not (value.is_integer() and 0 <= value < n_classes):
+        raise DataError(
+            f"the expression is not one of 0 to {n_classes - 1}", file=file, value=value, hint=_HINT
+        )
+    return str(int(value))
+
+
+def _affect(file: str) -> float:
+    """Return valence or arousal in [-1, 1], NaN where the annotators gave none (-2)."""
+    value = _scalar(file)
+    if value == _MISSING:
+        return float("nan")
+    if not -1 <= value <= 1:
+        raise DataError("valence and arousal lie in [-1, 1], or are -2", file=file, value=value, hint=_HINT)
+    return value
+
+
+def _landmarks(file: str) -> NDArray[np.float32]:
+    """Return the 68 landmarks [68, 2] in pixels of the crop."""
+    values = _read_npy(file)
+    words = (
+        str(values[0]).replace(";", " ").replace(",", " ").split() if values.size == 1 else values.tolist()
+    )
+    try:
+        points = np.array([float(word) for word in words], np.float32)
+    except ValueError:
+        raise DataError("a landmark is not a number", file=file, value=words[:4], hint=_HINT) from None
+    if points.size != 136 or not np.isfinite(points).all():
+        raise DataError(
+            "there are not 136 finite landmark coordinates", file=file, value=points.size, hint=_HINT
+        )
+    return points.reshape(68, 2)

@@ -1,0 +1,363 @@
+"""CK+, the extended Cohn-Kanade database: posed sequences from a neutral face to an expression's peak."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
+from fer_bench.data.textfile import numbered_lines
+from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_README = "official phase-1 ReadMe"
+_FOLDS = "Emotion-FAN fold list and the CK+48 file names, which agree on every sequence"
+_VERIFY = "fer-bench data verify --dataset ckplus"
+_IMAGE_ROOTS = ("cohn-kanade-images", "extended-cohn-kanade-images")
+_LANDMARKS = 68
+
+_CLASSES = (
+    ("0", "neutral", Emotion.NEUTRAL, None),
+    ("1", "anger", Emotion.ANGER, 45),
+    ("2", "contempt", Emotion.CONTEMPT, 18),
+    ("3", "disgust", Emotion.DISGUST, 59),
+    ("4", "fear", Emotion.FEAR, 25),
+    ("5", "happy", Emotion.HAPPINESS, 69),
+    ("6", "sadness", Emotion.SADNESS, 28),
+    ("7", "surprise", Emotion.SURPRISE, 83),
+)
+
+CARD = Card(
+    name="ckplus",
+    title="CK+",
+    setting="lab",
+    citation=(
+        "P. Lucey, J. F. Cohn, T. Kanade, J. Saragih, Z. Ambadar and I. Matthews (2010). The Extended Cohn-"
+        "Kanade Dataset (CK+): A complete dataset for action unit and emotion-specified expression. CVPR "
+        "Workshops. doi:10.1109/CVPRW.2010.5543262"
+    ),
+    licence="Signed agreement; research only, no redistribution.",
+    obtain=(
+        "Ask for it with the agreement form at jeffcohn.net, then unpack the four archives (pictures, "
+        "Landmarks, FACS_labels, Emotion_labels) into one folder."
+    ),
+    classes=tuple(NativeClass(code=code, name=name, emotion=emotion) for code, name, emotion, _ in _CLASSES),
+    tree=(
+        TreeEntry(
+            path="cohn-kanade-images/<S005>/<001>/<S005_001_00000011>.png",
+            what=(
+                "frames from neutral to peak; newer archives call the top folder extended-cohn-kanade-images"
+            ),
+        ),
+        TreeEntry(
+            path="Emotion/<S005>/<001>/<S005_001_00000011>_emotion.txt",
+            what="one number per labelled sequence, named after its last frame",
+        ),
+        TreeEntry(
+            path="FACS/<S005>/<001>/<S005_001_00000011>_facs.txt",
+            what="action units of the last frame: number and intensity per line",
+            required=False,
+        ),
+        TreeEntry(
+            path="Landmarks/<S005>/<001>/<S005_001_00000011>_landmarks.txt",
+            what="68 tracked points per frame, x and y per line",
+            required=False,
+        ),
+    ),
+    protocols=fold_protocols(
+        {"7": LABEL_SETS["7c"], "6": BASIC_SIX, "7n": LABEL_SETS["7"], "8": LABEL_SETS["8"]},
+    ),
+    default_protocol="7-10fold",
+    quick_protocol="7-4fold",
+    counts=(
+        ExpectedCount(split="none", code=None, unit="sequences", n=327, trust="page", source=_README),
+        *(
+            ExpectedCount(split="none", code=code, unit="sequences", n=n, trust="code", source=_FOLDS)
+            for code, _, _, n in _CLASSES
+            if n is not None
+        ),
+        ExpectedCount(split="none", code=None, unit="subjects", n=118, trust="code", source=_FOLDS),
+    ),
+    quirks=(
+        Quirk(
+            text=(
+                "Only 327 of the 593 sequences have an emotion. The others' session folder is absent or "
+                "empty: both mean unlabelled. They give no row unless action units are coded."
+            ),
+            trust="page",
+            source=f"{_README}; the two forms from public loaders",
+        ),
+        Quirk(
+            text=(
+                "118 of the 123 subjects have a labelled sequence. Folds are dealt over these, so that the "
+                "other five do not move anybody to another fold."
+            ),
+            trust="code",
+            source="Emotion-FAN fold list, reproduced exactly by this rule",
+        ),
+        Quirk(
+            text="Fold 10 holds no fear: macro scores are pooled over folds.",
+            trust="code",
+            source="Emotion-FAN fold list",
+        ),
+        Quirk(
+            text=(
+                "Emotion codes are floats in scientific notation with leading blanks; code 0 (neutral) "
+                "exists but no file has it. The first frame of a labelled sequence is its neutral face."
+            ),
+            trust="page",
+            source=f"{_README}; the absence of code 0 was counted in the Emotion-FAN fold list",
+        ),
+        Quirk(
+            text=(
+                "FACS intensity 0 means present without a scored intensity, not absent: every listed unit "
+                "counts."
+            ),
+            trust="page",
+            source=_README,
+        ),
+        Quirk(
+            text=(
+                "The picture folder has two names, and pictures are grey or colour: both names are read, "
+                "grey is replicated to three channels."
+            ),
+            trust="secondary",
+            source="public loaders",
+        ),
+    ),
+    unit="subject",
+    has_au=True,
+    has_reference=True,
+    as_target="all",
+    fold_sizes=(33, 39, 40, 35, 30, 37, 29, 29, 33, 22),
+)
+
+
+class CKPlus(FaceDataset):
+    """Read CK+ in its official layout.
+
+    A labelled sequence gives its last three frames with the sequence's emotion and its first frame as neutral
+    (`is_neutral_frame`, no native label). A sequence with action units but no emotion gives its last frame
+    and, without any label, its first. Every row's `reference_id` is the first frame, the first frame's own
+    included; it is missing where the sequence has one frame only. Action units stand on the last frame alone.
+    """
+
+    card = CARD
+    crop = "landmarks"
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder when it holds a CK+ picture folder with subjects, else None."""
+        return folder if _image_root(folder) is not None else None
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which CK+ is kept."""
+        return ("ck+", "ck-plus", "ck_plus", "cohn-kanade", "extended-cohn-kanade")
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of all usable sequences.
+
+        Raises:
+            DataError: The Emotion folder is missing, or a label, FACS or landmark file is malformed.
+        """
+        self.notes = []
+        images = _image_root(self.base)
+        emotions = _part(self.base, "Emotion", "Emotion_labels")
+        if images is None or emotions is None:
+            raise DataError(
+                "CK+ has pictures but no Emotion folder, so no sequence has a label",
+                file=self.base / "Emotion",
+                hint="unpack Emotion_labels.zip beside the pictures",
+            )
+        facs = _part(self.base, "FACS", "FACS_labels")
+        landmarks = _part(self.base, "Landmarks", "Landmarks")
+        if landmarks is None:
+            self.notes.append("there is no Landmarks folder, so faces are detected")
+        met: dict[str, list[str]] = {}
+        for subject in _names(images, self.base, r"S\d{3}"):
+            for session in _names(images / subject, self.base, r"\d{3}"):
+                place = Path(subject, session)
+                yield from self._sequence(
+                    images / place, emotions / place, _below(facs, place), _below(landmarks, place), met
+                )
+        for subject in _names(emotions, self.base, r"S\d{3}"):
+            for session in _names(emotions / subject, self.base, r"\d{3}"):
+                place = Path(subject, session)
+                if not (images / place).is_dir() and _numbered(emotions / place, self.base, "_emotion.txt"):
+                    met.setdefault("labelled sequences without pictures", []).append(place.as_posix())
+        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in met.items()]
+
+    def _sequence(
+        self,
+        images: Path,
+        emotions: Path,
+        facs: Path | None,
+        landmarks: Path | None,
+        met: dict[str, list[str]],
+    ) -> Iterator[Mapping[str, Any]]:
+        subject, session = images.parts[-2:]
+        sequence = f"{subject}/{session}"
+        frames = _numbered(images, self.base, ".png")
+        label_files = _numbered(emotions, self.base, "_emotion.txt")
+        facs_files = _numbered(facs, self.base, "_facs.txt") if facs else {}
+        if not frames:
+            met.setdefault("sequences without a frame", []).append(sequence)
+            return
+        if not label_files and not facs_files:
+            return
+        if len(label_files) > 1:
+            raise DataError(
+                "a sequence has more than one emotion file",
+                file=emotions,
+                value=sorted(label_files.values()),
+                hint=_VERIFY,
+            )
+        first, tail = neutral_and_peak(sorted(frames))
+        last = tail[-1]
+        native: str | None = None
+        if label_files:
+            number, name = label_files.popitem()
+            native = _read_emotion(emotions / name)
+            if number != last:
+                met.setdefault("sequences whose emotion file names another last frame", []).append(sequence)
+            if len(frames) < 4:
+                met.setdefault("sequences shorter than 4 frames", []).append(sequence)
+        else:
+            tail = [last]
+        units: NDArray[np.int8] | None = None
+        if facs is not None and last in facs_files:
+            units = _read_facs(facs / facs_files[last])
+        elif facs_files:
+            met.setdefault("sequences whose FACS file names another last frame", []).append(sequence)
+        if native is None and units is None:
+            return
+        emotion = None if native is None else CARD.emotion_of(native)
+        points = _numbered(landmarks, self.base, "_landmarks.txt") if landmarks else {}
+
+        def row(number: int, **columns: Any) -> dict[str, Any]:
+            traced = landmarks is not None and number in points
+            return {
+                "sample_id": f"{sequence}/{number:03d}",
+                "path": (images / frames[number]).relative_to(self.base).as_posix(),
+                "landmarks": _read_landmarks(landmarks / points[number]) if landmarks and traced else None,
+                "subject": subject,
+                "sequence": sequence,
+                "group": subject,
+                "reference_id": None if first is None else f"{sequence}/{first:03d}",
+                **columns,
+            }
+
+        if first is not None:
+            yield row(first, label=None if native is None else Emotion.NEUTRAL.value, is_neutral_frame=True)
+        for number in tail:
+            yield row(
+                number,
+                native_label=native,
+                label=None if emotion is None else emotion.value,
+                au=units if number == last else None,
+            )
+
+
+def _image_root(folder: Path) -> Path | None:
+    """Return the picture folder: either name, or the older name inside a folder of the newer one."""
+    nested = [folder / outer / inner for outer in _IMAGE_ROOTS for inner in _IMAGE_ROOTS]
+    for place in (*(folder / name for name in _IMAGE_ROOTS), *nested):
+        if any(re.fullmatch(r"S\d{3}", child.name) for child in subfolders(place)):
+            return place
+    return None
+
+
+def _part(base: Path, name: str, archive: str) -> Path | None:
+    """Return a label folder, also where its archive was unpacked into a folder of the archive's name."""
+    for place in (base / archive / name, base / name):
+        if place.is_dir():
+            return place
+    return None
+
+
+def _below(folder: Path | None, place: Path) -> Path | None:
+    return None if folder is None else folder / place
+
+
+def _names(folder: Path, base: Path, pattern: str) -> list[str]:
+    return [match.string for match in matching(folder, base, pattern, folders=True)]
+
+
+def _numbered(folder: Path, base: Path, ending: str) -> dict[int, str]:
+    """Return the files `S005_001_00000011<ending>` of session folder `S005/001` by frame number."""
+    subject, session = folder.parts[-2:]
+    pattern = rf"{subject}_{session}_(\d{{8}}){re.escape(ending)}"
+    return {int(match[1]): match.string for match in matching(folder, base, pattern)}
+
+
+def _read_emotion(file: Path) -> str:
+    """Return the emotion code of a file as text, `"0"` to `"7"`.
+
+    Raises:
+        DataError: The file holds anything but one whole number from 0 to 7.
+    """
+    code = ""
+    for line, text in numbered_lines(file):
+        number = _number(text)
+        if line > 1 or number is None or number not in range(8):
+            problem = "an emotion file is one whole number from 0 to 7"
+            raise DataError(problem, file=file, line=line, value=text.strip(), hint=_VERIFY)
+        code = str(int(number))
+    return code
+
+
+def _read_facs(file: Path) -> NDArray[np.int8]:
+    """Return the action units of a FACS file as 0/1 [12]: listed is present, whatever its intensity.
+
+    Raises:
+        DataError: A line that is not a unit's number and an intensity.
+    """
+    units = np.zeros(len(ACTION_UNITS), np.int8)
+    if file.stat().st_size == 0:  # coded, and no unit seen
+        return units
+    for line, text in numbered_lines(file):
+        values = [_number(word) for word in text.split()]
+        if len(values) != 2 or values[0] is None or values[1] is None or values[0] % 1 or values[0] < 1:
+            problem = "a FACS line is a unit's number and an intensity"
+            raise DataError(problem, file=file, line=line, value=text, hint=_VERIFY)
+        if values[0] in ACTION_UNITS:
+            units[ACTION_UNITS.index(int(values[0]))] = 1
+    return units
+
+
+def _read_landmarks(file: Path) -> NDArray[np.float32]:
+    """Return the points of a landmark file as float32 [68, 2], x and y in pixels of the frame.
+
+    Raises:
+        DataError: A line that is not two numbers, or another number of points.
+    """
+    points: list[tuple[float, float]] = []
+    for line, text in numbered_lines(file):
+        words = text.split()
+        x, y = (_number(word) for word in words) if len(words) == 2 else (None, None)
+        if x is None or y is None:
+            problem = "a landmark line is two numbers, x and y"
+            raise DataError(problem, file=file, line=line, value=text, hint=_VERIFY)
+        points.append((x, y))
+    if len(points) != _LANDMARKS:
+        raise DataError(
+            f"a landmark file has {_LANDMARKS} points", file=file, value=len(points), hint=_VERIFY
+        )
+    return np.asarray(points, np.float32)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None

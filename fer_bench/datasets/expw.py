@@ -1,0 +1,194 @@
+"""ExpW: 91,793 labelled faces in photos found by web search, several faces per photo, no official split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench.data.card import Card, ExpectedCount, HashSplit, NativeClass, Protocol, Quirk, TreeEntry
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.textfile import numbered_lines
+from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_README = "official readme.txt, as kept in Sansonisimone/ExpW_dataset"
+_PAGE_COPY = "rhkb.cn copy of the project page"
+_LABEL_FILES = ("label/label.lst", "label.lst")
+_IMAGE_FOLDERS = ("image/origin", "origin/origin", "origin")
+_FIELDS = "image_name face_id top left right bottom confidence label"
+_HINT = "compare with the official format: fer-bench data describe expw"
+
+CARD = Card(
+    name="expw",
+    title="ExpW",
+    setting="wild",
+    citation=(
+        "Zhang, Luo, Loy & Tang (2018), From Facial Expression Recognition to Interpersonal Relation "
+        "Prediction, "
+        "IJCV 126, doi:10.1007/s11263-017-1055-1"
+    ),
+    licence="Non-commercial research only.",
+    obtain="CUHK MMLab project page: https://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
+    classes=(
+        NativeClass(code="0", name="angry", emotion=Emotion.ANGER),
+        NativeClass(code="1", name="disgust", emotion=Emotion.DISGUST),
+        NativeClass(code="2", name="fear", emotion=Emotion.FEAR),
+        NativeClass(code="3", name="happy", emotion=Emotion.HAPPINESS),
+        NativeClass(code="4", name="sad", emotion=Emotion.SADNESS),
+        NativeClass(code="5", name="surprise", emotion=Emotion.SURPRISE),
+        NativeClass(code="6", name="neutral", emotion=Emotion.NEUTRAL),
+    ),
+    tree=(
+        TreeEntry(path="label/label.lst", what=f"one face per line: `{_FIELDS}` (or label.lst in the root)"),
+        TreeEntry(path="image/origin/<name>.jpg", what="whole photos (or origin/, origin/origin/)"),
+    ),
+    protocols=(
+        Protocol(
+            name="7-hash",
+            label_set=LABEL_SETS["7"],
+            split=HashSplit(),
+            note="no official split exists; 70/15/15 by photo, frozen by a hash of the photo's name",
+        ),
+    ),
+    default_protocol="7-hash",
+    quick_protocol="7-hash",
+    counts=(
+        *(
+            ExpectedCount(
+                split="none", code=str(code), unit="faces", n=n, trust="secondary", source=_PAGE_COPY
+            )
+            for code, n in enumerate((3671, 3995, 1088, 30537, 10559, 7060, 34883))
+        ),
+        ExpectedCount(split="none", code=None, unit="faces", n=91793, trust="secondary", source=_PAGE_COPY),
+    ),
+    quirks=(
+        Quirk(text="The box order is top, left, right, bottom.", trust="page", source=_README),
+        Quirk(
+            text=(
+                "One photo may carry several labelled faces; face ids have gaps and need not start at 0. "
+                "A face is "
+                "`<name>#<face id>`, and the faces of one photo stay on one side of every split."
+            ),
+            trust="code",
+            source="measured on the excerpt in Sansonisimone/ExpW_dataset",
+        ),
+        Quirk(
+            text=(
+                "The confidence is a detector score far above 1, not a probability; no row is dropped by it."
+            ),
+            trust="code",
+            source="measured on the excerpt in Sansonisimone/ExpW_dataset",
+        ),
+        Quirk(
+            text=(
+                "Over 15,000 photos of the archive have no label line: the list is iterated, never the "
+                "folder."
+            ),
+            trust="secondary",
+            source="process log of a public loader",
+        ),
+        Quirk(
+            text="File names are search queries with an emotion word, so a path must never reach a model.",
+            trust="code",
+            source="names in Sansonisimone/ExpW_dataset",
+        ),
+        Quirk(
+            text="MMAFEDB is FER2013 and ExpW put together: never counted as cross-dataset.",
+            trust="inferred",
+            source="class counts of MMAFEDB less those of FER2013 are those of ExpW in all seven classes",
+        ),
+    ),
+    unit="image",
+    shares_pixels_with=("mmafedb",),
+)
+
+
+class ExpW(FaceDataset):
+    """Expression in-the-Wild: faces given as boxes in whole photos."""
+
+    card = CARD
+    crop = "box"
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder if it holds a label list and a photo folder at one of the known places."""
+        listed = any((folder / name).is_file() for name in _LABEL_FILES)
+        return folder if listed and any((folder / name).is_dir() for name in _IMAGE_FOLDERS) else None
+
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        """Yield one row per line of the label list.
+
+        Raises:
+            DataError: A malformed or repeated line, or a listed photo that is not on disk.
+        """
+        label_file = next(self.base / name for name in _LABEL_FILES if (self.base / name).is_file())
+        inner = next(name for name in _IMAGE_FOLDERS if (self.base / name).is_dir())
+        pictures = list_folder(self.base / inner, self.base)
+        missing: dict[str, int] = {}
+        first_line: dict[str, int] = {}
+        rows: list[dict[str, Any]] = []
+        for number, line in numbered_lines(label_file):
+            name, face_id, box, code = _parse(line, label_file, number)
+            sample_id = f"{name}#{face_id}"
+            if sample_id in first_line:
+                raise DataError(
+                    f"this face stands on line {first_line[sample_id]} already",
+                    file=label_file,
+                    line=number,
+                    value=f"{name} {face_id}",
+                    hint=_HINT,
+                )
+            first_line[sample_id] = number
+            if not pictures.has(name, file=label_file, line=number):
+                missing.setdefault(name, number)
+            rows.append(
+                {
+                    "sample_id": sample_id,
+                    "path": f"{inner}/{name}",
+                    "box": box,
+                    "native_label": code,
+                    "label": self.card.emotion_of(code),
+                    "group": name,
+                }
+            )
+        refuse_missing(
+            [(number, name) for name, number in missing.items()],
+            file=label_file,
+            folder=pictures.folder,
+            dataset=self.card.name,
+        )
+        return rows
+
+
+def _parse(line: str, file: Path, number: int) -> tuple[str, int, tuple[float, float, float, float], str]:
+    """Return photo name, face id, box (left, top, right, bottom) and class code of one line."""
+    fields = line.split()
+    if len(fields) != 8:
+        raise DataError(f"a line has eight fields: {_FIELDS}", file=file, line=number, value=line, hint=_HINT)
+    name, code = fields[0], fields[7]
+    refuse_leaving(name, file=file, line=number)
+    try:
+        face_id, top, left, right, bottom = (int(field) for field in fields[1:6])
+        confidence = float(fields[6])
+    except ValueError:
+        raise DataError(
+            "face id and box are integers, the confidence is a number",
+            file=file,
+            line=number,
+            value=line,
+            hint=_HINT,
+        ) from None
+    if not math.isfinite(confidence):
+        raise DataError(
+            "the confidence is not a finite number", file=file, line=number, value=fields[6], hint=_HINT
+        )
+    if not (right > left and bottom > top):
+        raise DataError(
+            "the box (top, left, right, bottom) has no area", file=file, line=number, value=line, hint=_HINT
+        )
+    if len(code) != 1 or code not in "0123456":
+        raise DataError("the label is not one of 0 to 6", file=file, line=number, value=code, hint=_HINT)
+    return name, face_id, (float(left), float(top), float(right), float(bottom)), code

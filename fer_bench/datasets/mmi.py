@@ -1,0 +1,539 @@
+"""MMI, the facial expression database: clips that run from neutral over the apex back to neutral."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.card import Card, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.dataset import FaceDataset, Image
+from fer_bench.data.sequences import listed, matching, subfolders
+from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_VERIFY = "fer-bench data verify --dataset mmi"
+_SEARCH_DEPTH = 2
+_UPRIGHT_HEIGHT = 480
+_VIEWS: dict[str, tuple[str, ...]] = {"0": ("frontal",), "1": ("profile",), "2": ("dual-left", "dual-right")}
+_STEM = r"(S\d{3})-\d{3}"
+_NEUTRAL, _APEX, _OFFSET = 0, 2, 3
+
+CARD = Card(
+    name="mmi",
+    title="MMI",
+    setting="lab",
+    citation=(
+        "M. Pantic, M. Valstar, R. Rademaker and L. Maat (2005). Web-based database for facial expression "
+        "analysis. ICME. doi:10.1109/ICME.2005.1521424"
+    ),
+    licence="End-user licence agreement; non-commercial research only.",
+    obtain="Open an account on mmifacedb.eu, search for the clips with an emotion and download the result.",
+    classes=(
+        NativeClass(code="1", name="anger", emotion=Emotion.ANGER),
+        NativeClass(code="2", name="disgust", emotion=Emotion.DISGUST),
+        NativeClass(code="3", name="fear", emotion=Emotion.FEAR),
+        NativeClass(code="4", name="happiness", emotion=Emotion.HAPPINESS),
+        NativeClass(code="5", name="sadness", emotion=Emotion.SADNESS),
+        NativeClass(code="6", name="surprise", emotion=Emotion.SURPRISE),
+    ),
+    tree=(
+        TreeEntry(
+            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/session.xml",
+            what="the view of the session's track: 0 frontal, 1 profile, 2 dual",
+        ),
+        TreeEntry(
+            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>.avi",
+            what="the clip, named subject-clip; still-image sessions have a .jpg or .png instead",
+        ),
+        TreeEntry(
+            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>.xml",
+            what="the clip's Metatags, Emotion among them",
+        ),
+        TreeEntry(
+            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>-oao_aucs.xml",
+            what="onset, apex and offset of action units",
+            required=False,
+        ),
+    ),
+    protocols=fold_protocols({"6": BASIC_SIX, "7n": LABEL_SETS["7"]}, variants=("frontal",)),
+    default_protocol="6-10fold",
+    quick_protocol="6-4fold",
+    quirks=(
+        Quirk(
+            text=(
+                "What a download holds depends on the query and the day, and its folder is named after the "
+                "moment: every Sessions folder at the root or up to two levels below is read, a session "
+                "found twice once."
+            ),
+            trust="code",
+            source="public loaders (downloads of 2018 to 2020 and older per-subject packages)",
+        ),
+        Quirk(
+            text=(
+                "A session's view is in session.xml. Dual clips show a frontal and a profile face side by "
+                "side, the frontal one on either side, so each half is a row of its own variant and no "
+                "protocol uses them."
+            ),
+            trust="code",
+            source="public loader",
+        ),
+        Quirk(
+            text=(
+                "Profile clips, and frontal clips whose height is not 480, are stored sideways: they are "
+                "turned upright when decoded."
+            ),
+            trust="code",
+            source="public loader",
+        ),
+        Quirk(
+            text=(
+                "The emotion is the Metatag of that name, not the one at a fixed place. Values above 6 are "
+                "no basic emotion; such clips have no label here."
+            ),
+            trust="code",
+            source="public loaders",
+        ),
+        Quirk(
+            text=(
+                "The peak is in the middle of a clip, not at its end. Three frames are taken: around the "
+                "middle of the coded apex, else around the middle of the clip."
+            ),
+            trust="page",
+            source=(
+                "emotion-research.net toolbox page (every series starts and ends near neutral); markers: "
+                "public loader"
+            ),
+        ),
+        Quirk(
+            text=(
+                "Unit numbers may be text such as one-sided codes; markers count frames from 1. A unit that "
+                "a coded clip does not list counts as absent."
+            ),
+            trust="inferred",
+            source="public loader for the format; the coding lists the units that move",
+        ),
+        Quirk(
+            text=(
+                "Some clips are unusable, and papers count different subsets: clips that do not open are "
+                "named and skipped, and the number obtained is reported, not checked."
+            ),
+            trust="code",
+            source="public loader with a list of clips to skip",
+        ),
+    ),
+    unit="subject",
+    has_au=True,
+    has_reference=True,
+    as_target="all",
+)
+_CODES = frozenset(native.code for native in CARD.classes)
+
+
+@dataclass(frozen=True)
+class _Element:
+    """An XML start tag: its name, its attributes and the line it stands on."""
+
+    tag: str
+    attributes: Mapping[str, str]
+    line: int
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """Action-unit markers of a clip: per unit the frame (from 1) at which each phase starts, ascending."""
+
+    phases: Mapping[str, Sequence[tuple[int, int]]]
+
+    def phase(self, unit: str, frame: int) -> int:
+        """Return the phase of a unit at a frame counted from 1, neutral where nothing is marked."""
+        current = _NEUTRAL
+        for start, phase in self.phases.get(unit, ()):
+            if start > frame:
+                break
+            current = phase
+        return current
+
+    def apex(self, frames: int) -> int | None:
+        """Return the middle frame (from 0) of the first longest run with most units at apex at once.
+
+        Args:
+            frames: Number of frames of the clip.
+        """
+        together = [sum(self.phase(u, f) == _APEX for u in self.phases) for f in range(1, frames + 1)]
+        most = max(together, default=0)
+        if most == 0:
+            return None
+        begin, length = 0, 0
+        start = 0
+        while start < frames:
+            end = start
+            while end < frames and together[end] == most:
+                end += 1
+            if end - start > length:
+                begin, length = start, end - start
+            start = end + 1
+        return begin + (length - 1) // 2
+
+    def units(self, frame: int) -> NDArray[np.int8]:
+        """Return action units [12] of a frame from 0: 1 at apex, 0 neutral or not listed, -1 on the way."""
+        known = {_APEX: 1, _NEUTRAL: 0}
+        return np.asarray([known.get(self.phase(str(u), frame + 1), -1) for u in ACTION_UNITS], np.int8)
+
+
+@dataclass
+class _Tally:
+    """What one reading met, for the notes."""
+
+    clips: int = 0
+    subjects: set[str] = field(default_factory=set)
+    named: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, what: str, name: str) -> None:
+        """Remember a session or clip under a heading."""
+        self.named.setdefault(what, []).append(name)
+
+
+class MMI(FaceDataset):
+    """Read MMI downloads in their official layout.
+
+    A labelled clip gives three frames around its apex and its first frame as neutral (`is_neutral_frame`, no
+    native label); all four have the first frame as `reference_id`. A clip with action units but no basic
+    emotion gives the same frames without label. Frames count from 0 and boxes are in pixels of the upright
+    picture that `load` returns. A labelled still picture gives one row without reference.
+    """
+
+    card = CARD
+    crop = "detect"
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder when it is, or holds up to two levels below, a Sessions folder of MMI."""
+        return folder if _session_roots(folder) else None
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which MMI is kept."""
+        return ("mmi-facial-expression-database", "mmi_facial_expression_database")
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of all usable clips and pictures.
+
+        Raises:
+            DataError: An XML file is malformed or has a value that the format does not know.
+        """
+        self.notes = []
+        tally = _Tally()
+        seen: set[str] = set()
+        for root in _session_roots(self.base):
+            for match in sorted(matching(root, self.base, r"\d+", folders=True), key=lambda m: int(m.string)):
+                session = root / match.string
+                name = str(int(match.string))
+                if name in seen:
+                    tally.note("sessions found in more than one download, read once", name)
+                    continue
+                seen.add(name)
+                yield from self._session(session, name, tally)
+        self.notes.append(
+            f"{tally.clips} labelled frontal clips of {len(tally.subjects)} subjects (papers report 205 or "
+            "208 clips; the number depends on the download)"
+        )
+        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in tally.named.items()]
+
+    def load(self, path: str, frames: Sequence[int]) -> list[Image]:
+        """Decode frames of one clip, upright; the clip is read once from its start.
+
+        Seeking is not used: it lands on the wrong frame in many AVI files.
+
+        Args:
+            path: Path of the index, relative to `base`.
+            frames: Frame numbers from 0, `[-1]` for a picture.
+
+        Returns:
+            One RGB uint8 array [H, W, 3] per wanted frame.
+
+        Raises:
+            DataError: The file is missing, or it holds no such frame.
+        """
+        file = self.base / path
+        if file.suffix.casefold() != ".avi":
+            return super().load(path, frames)
+        if not file.is_file():
+            raise DataError("the clip is missing", file=file, hint=_VERIFY)
+        found = _decode(file, set(frames))
+        missing = sorted(set(frames) - found.keys())
+        if missing:
+            raise DataError(
+                "the clip cannot be decoded up to this frame", file=file, value=missing[0], hint=_VERIFY
+            )
+        view = _view_of(file.parent)
+        upright = {frame: _turn_upright(picture, view) for frame, picture in found.items()}
+        return [upright[frame] for frame in frames]
+
+    def _session(self, session: Path, name: str, tally: _Tally) -> Iterator[Mapping[str, Any]]:
+        media = matching(session, self.base, rf"{_STEM}\.(?i:avi|jpg|jpeg|png)")
+        if not media:
+            return
+        view = _view_of(session)
+        if view is None:
+            tally.note("sessions skipped, as session.xml is missing or gives no single view", name)
+            return
+        texts = {match.string for match in matching(session, self.base, rf"{_STEM}(-oao_aucs)?\.xml")}
+        for match in media:
+            file = session / match.string
+            described, coded = file.with_suffix(".xml"), file.with_name(f"{file.stem}-oao_aucs.xml")
+            clip = f"{name}/{file.stem}"
+            values = _read_emotions(described) if described.name in texts else set()
+            native = next(iter(values)) if len(values) == 1 and values <= _CODES else None
+            coding = _read_coding(coded) if coded.name in texts else None
+            if native is None:
+                tally.note("clips without a basic emotion" if values else "clips without any emotion", clip)
+            if native is None and coding is None:
+                continue
+            frames, width, height = _measure(file)
+            if frames < 1:
+                tally.note("clips skipped, as they do not open", clip)
+                continue
+            picture = file.suffix.casefold() != ".avi"
+            if native is not None and view == "0" and not picture:
+                tally.clips += 1
+                tally.subjects.add(match[1])
+            if coding is not None and coding.apex(frames) is None:
+                tally.note("coded clips without an apex inside, whose middle is taken", clip)
+            fields: dict[str, Any] = {
+                "path": file.relative_to(self.base).as_posix(),
+                "native_label": native,
+                "label": None if native is None else CARD.emotion_of(native),
+                "subject": match[1],
+                "sequence": clip,
+                "group": match[1],
+            }
+            for suffix, half in _halves(view, width, height):
+                if picture:
+                    yield {**fields, **half, "sample_id": f"{clip}{suffix}"}
+                else:
+                    yield from _clip(f"{clip}/{{:03d}}{suffix}", {**fields, **half}, coding, frames)
+
+
+def _clip(
+    sample_id: str, fields: Mapping[str, Any], coding: _Coding | None, frames: int
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of one face of one clip.
+
+    Args:
+        sample_id: Format of the sample id, with a place for the frame number.
+        fields: The columns that all rows share; the label is the expression's.
+        coding: The clip's action units, if they are coded.
+        frames: Number of frames of the clip.
+    """
+    apex = None if coding is None else coding.apex(frames)
+    first, around = _neutral_and_apex(frames, frames // 2 if apex is None else apex)
+    shared = {**fields, "reference_id": None if first is None else sample_id.format(first)}
+    if first is not None:
+        neutral = None if fields["label"] is None else Emotion.NEUTRAL
+        yield {
+            **shared,
+            "sample_id": sample_id.format(first),
+            "frame": first,
+            "native_label": None,
+            "label": neutral,
+            "is_neutral_frame": True,
+        }
+    for frame in around:
+        units = None if coding is None else coding.units(frame)
+        yield {**shared, "sample_id": sample_id.format(frame), "frame": frame, "au": units}
+
+
+def _neutral_and_apex(frames: int, centre: int) -> tuple[int | None, list[int]]:
+    """Return the neutral frame and up to three frames around a centre, none of them twice.
+
+    Args:
+        frames: Number of frames of the clip, at least 1; with one frame it is the apex and none is neutral.
+        centre: Wanted middle frame from 0, moved inwards where its neighbours would leave the clip.
+    """
+    if frames == 1:
+        return None, [0]
+    start = max(1, min(centre - 1, frames - 3))
+    return 0, list(range(start, min(start + 3, frames)))
+
+
+def _halves(view: str, width: int, height: int) -> list[tuple[str, dict[str, Any]]]:
+    """Return, per face of a view, the suffix of its sample ids and its index columns."""
+    variants = _VIEWS[view]
+    if len(variants) == 1:
+        return [("", {"variant": variants[0]})]
+    middle = width / 2
+    boxes = ((0.0, 0.0, middle, float(height)), (middle, 0.0, float(width), float(height)))
+    return [
+        (f"-{v.removeprefix('dual-')}", {"variant": v, "box": b})
+        for v, b in zip(variants, boxes, strict=True)
+    ]
+
+
+def _session_roots(folder: Path) -> list[Path]:
+    """Return the Sessions folders at a folder or up to two levels below it, in the order of their paths."""
+    if _holds_sessions(folder):
+        return [folder]
+    found: list[Path] = []
+    level = [folder]
+    for _ in range(_SEARCH_DEPTH + 1):
+        deeper: list[Path] = []
+        for place in level:
+            if _holds_sessions(place / "Sessions"):
+                found.append(place / "Sessions")
+            else:
+                deeper += subfolders(place)
+        level = deeper
+    return sorted(found)
+
+
+def _holds_sessions(folder: Path) -> bool:
+    return (
+        folder.name == "Sessions" and folder.is_dir() and any(c.name.isdecimal() for c in subfolders(folder))
+    )
+
+
+def _elements(file: Path) -> list[_Element]:
+    """Return the start tags of an XML file in document order.
+
+    Raises:
+        DataError: The file cannot be read or is no well-formed XML.
+    """
+    found: list[_Element] = []
+    parser = expat.ParserCreate()
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        found.append(_Element(tag, attributes, parser.CurrentLineNumber))
+
+    parser.StartElementHandler = start
+    try:
+        parser.Parse(file.read_bytes(), True)
+    except expat.ExpatError as error:
+        problem = expat.ErrorString(error.code)
+        raise DataError(f"malformed XML: {problem}", file=file, line=error.lineno, hint=_VERIFY) from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read: {error.strerror}", file=file, hint=_VERIFY) from None
+    return found
+
+
+def _view_of(session: Path) -> str | None:
+    """Return the view of a session, `"0"` to `"2"`, or None when its session.xml is missing or names not one.
+
+    Raises:
+        DataError: session.xml is malformed or has an unknown view.
+    """
+    file = session / "session.xml"
+    if not file.is_file():
+        return None
+    views: set[str] = set()
+    for element in _elements(file):
+        if element.tag != "track" or "view" not in element.attributes:
+            continue
+        view = element.attributes["view"].strip()
+        if view not in _VIEWS:
+            raise DataError("a view is 0, 1 or 2", file=file, line=element.line, value=view, hint=_VERIFY)
+        views.add(view)
+    return views.pop() if len(views) == 1 else None
+
+
+def _read_emotions(file: Path) -> set[str]:
+    """Return the values of a clip's Emotion tags, as text without padding.
+
+    Raises:
+        DataError: The XML is malformed or a value is no whole number from 1.
+    """
+    values: set[str] = set()
+    for element in _elements(file):
+        if element.tag == "Metatag" and element.attributes.get("Name") == "Emotion":
+            number = _whole(
+                element.attributes.get("Value"), file, element.line, "an Emotion value", at_least=1
+            )
+            values.add(str(number))
+    return values
+
+
+def _read_coding(file: Path) -> _Coding | None:
+    """Return the action-unit coding of a clip, None when it lists no unit.
+
+    Unit numbers stay text: some are no plain numbers.
+
+    Raises:
+        DataError: The XML is malformed, or a marker's frame or type is not what the format knows.
+    """
+    phases: dict[str, list[tuple[int, int]]] = {}
+    unit = ""
+    for element in _elements(file):
+        if element.tag == "ActionUnit":
+            unit = element.attributes.get("Number", "").strip()
+            phases.setdefault(unit, [])
+        elif element.tag == "Marker":
+            frame = _whole(
+                element.attributes.get("Frame"), file, element.line, "a marker's Frame", at_least=1
+            )
+            kind = _whole(
+                element.attributes.get("Type"), file, element.line, "a marker's Type", at_least=_NEUTRAL
+            )
+            if kind > _OFFSET:
+                raise DataError(
+                    "a marker's Type is 0 to 3", file=file, line=element.line, value=kind, hint=_VERIFY
+                )
+            phases.setdefault(unit, []).append((frame, kind))
+    return _Coding({name: sorted(starts) for name, starts in phases.items()}) if phases else None
+
+
+def _whole(text: str | None, file: Path, line: int, what: str, *, at_least: int) -> int:
+    number = int(text) if text is not None and text.strip().isdecimal() else None
+    if number is None or number < at_least:
+        raise DataError(
+            f"{what} is a whole number from {at_least}", file=file, line=line, value=text, hint=_VERIFY
+        )
+    return number
+
+
+def _measure(file: Path) -> tuple[int, int, int]:
+    """Return frames, width and height of a clip or picture; a file that does not open has no frames."""
+    if file.suffix.casefold() != ".avi":
+        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        return (0, 0, 0) if picture is None else (1, picture.shape[1], picture.shape[0])
+    capture = cv2.VideoCapture(str(file))
+    try:
+        if not capture.isOpened():
+            return 0, 0, 0
+        wanted = (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        frames, width, height = (int(capture.get(p)) for p in wanted)
+        return frames, width, height
+    finally:
+        capture.release()
+
+
+def _decode(file: Path, wanted: set[int]) -> dict[int, Image]:
+    """Return those wanted frames of a clip that decode, RGB uint8 [H, W, 3] as stored."""
+    found: dict[int, Image] = {}
+    capture = cv2.VideoCapture(str(file))
+    try:
+        for position in range(max(wanted, default=-1) + 1):
+            if not capture.grab():
+                break
+            if position in wanted:
+                decoded, picture = capture.retrieve()
+                if decoded:
+                    found[position] = np.asarray(picture[:, :, ::-1], np.uint8)
+    finally:
+        capture.release()
+    return found
+
+
+def _turn_upright(picture: Image, view: str | None) -> Image:
+    """Return a frame upright: profile clips lie on one side, frontal ones not 480 high on the other."""
+    turns = 0
+    if view == "1":
+        turns = 1
+    elif view == "0" and picture.shape[0] != _UPRIGHT_HEIGHT:
+        turns = -1
+    return np.ascontiguousarray(np.rot90(picture, turns))

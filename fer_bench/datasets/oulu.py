@@ -1,0 +1,247 @@
+"""Oulu-CASIA NIR&VIS: six expressions of 80 people under two cameras and three illuminations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
+from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
+from fer_bench.errors import DataError, nearest
+
+_MODALITIES = ("NI", "VL")
+_ILLUMINATIONS = ("Strong", "Weak", "Dark")
+_SUBJECTS = tuple(f"P{number:03d}" for number in range(1, 81))
+_PREPROCESSED = re.compile(r"pre[ _]?process([ _]?img)?", re.IGNORECASE)
+_VERIFY = "fer-bench data verify --dataset oulu"
+
+CARD = Card(
+    name="oulu",
+    title="Oulu-CASIA",
+    setting="lab",
+    citation=(
+        "G. Zhao, X. Huang, M. Taini, S. Z. Li and M. Pietikäinen (2011). Facial expression recognition from "
+        "near-infrared videos. Image and Vision Computing. doi:10.1016/j.imavis.2011.07.002"
+    ),
+    licence="Signed end-user licence agreement with the University of Oulu; research only.",
+    obtain=(
+        "Ask the University of Oulu (CMVS) for the agreement; original and preprocessed pictures are "
+        "separate archives."
+    ),
+    classes=(
+        NativeClass(code="Anger", name="Anger", emotion=Emotion.ANGER),
+        NativeClass(code="Disgust", name="Disgust", emotion=Emotion.DISGUST),
+        NativeClass(code="Fear", name="Fear", emotion=Emotion.FEAR),
+        NativeClass(code="Happiness", name="Happiness", emotion=Emotion.HAPPINESS),
+        NativeClass(code="Sadness", name="Sadness", emotion=Emotion.SADNESS),
+        NativeClass(code="Surprise", name="Surprise", emotion=Emotion.SURPRISE),
+    ),
+    tree=(
+        TreeEntry(
+            path="[B_OriginalImg/[B_OriginalImg/]]OriginalImg/<VL>/<Strong>/<P001>/<Anger>/<000>.jpeg",
+            what="frames from neutral to apex; NI and VL; Strong, Weak and Dark",
+        ),
+        TreeEntry(
+            path="PreProcess Img/<VL>_Acropped/<Strong>/<P001>/<Anger>/<000>.jpeg",
+            what="the licensor's face crops; read instead of OriginalImg when they are there",
+            required=False,
+        ),
+    ),
+    protocols=fold_protocols(
+        {"6": BASIC_SIX, "7n": LABEL_SETS["7"]}, variants=("VL/Strong",), contiguous=True
+    ),
+    default_protocol="6-10fold",
+    quick_protocol="6-4fold",
+    counts=(
+        ExpectedCount(
+            split="none",
+            code=None,
+            unit="subjects",
+            n=80,
+            trust="secondary",
+            source="paperswithcode dataset page quoting Zhao et al. 2011",
+        ),
+        ExpectedCount(
+            split="none",
+            code=None,
+            unit="sequences",
+            n=480,
+            trust="inferred",
+            source="80 people times 6 emotions, in each camera and illumination, so in VL/Strong",
+        ),
+    ),
+    quirks=(
+        Quirk(
+            text="The archive wraps OriginalImg in up to two folders B_OriginalImg: all nestings are read.",
+            trust="code",
+            source="public loader",
+        ),
+        Quirk(
+            text=(
+                "The preprocessed folder is spelled PreProcess Img, PreProcess_Img, PreProcessImg or "
+                "PreProcess. Where it stands, its crops are read and the original pictures are not."
+            ),
+            trust="code",
+            source="public loader",
+        ),
+        Quirk(
+            text=(
+                "There is no neutral folder: the first frame of every sequence is its neutral face, so each "
+                "person has six of them."
+            ),
+            trust="code",
+            source="public loaders",
+        ),
+        Quirk(
+            text=(
+                "Copies lack sequences (one published list has 479 of 480): gaps are counted and named, not "
+                "refused."
+            ),
+            trust="code",
+            source="public loader",
+        ),
+        Quirk(
+            text=(
+                "Two fold rules are in use, interleaved and contiguous, and give different numbers: both are "
+                "protocols, interleaved is the default."
+            ),
+            trust="code",
+            source="public loader (interleaved), SCAN-CCI-FER fold list (contiguous)",
+        ),
+        Quirk(
+            text="Near-infrared pictures are read as grey ones, replicated to three channels.",
+            trust="code",
+            source="public loader",
+        ),
+    ),
+    unit="subject",
+    has_reference=True,
+    as_target="all",
+)
+_EMOTIONS = tuple(native.code for native in CARD.classes)
+
+
+class OuluCASIA(FaceDataset):
+    """Read Oulu-CASIA in its official layout, cropped or original.
+
+    Every sequence of every camera and illumination present gives its last three frames with the emotion and
+    its first frame as neutral (`is_neutral_frame`, no native label); all four have the first frame as
+    `reference_id`, missing where the sequence has one frame only. `variant` is camera and illumination.
+    """
+
+    card = CARD
+
+    def __init__(self, root: Path | str) -> None:
+        super().__init__(root)
+        self.crop = "whole" if _cropped(self.base) else "detect"
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder when it is or holds an original or a preprocessed tree, else None."""
+        return folder if _cropped(folder) or _original(folder) else None
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which Oulu-CASIA is kept."""
+        return ("oulu_casia", "oulucasia", "oulu-casia nir&vis", "oulu_casia_nir_vis")
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of all sequences.
+
+        Raises:
+            DataError: A folder among a subject's emotions is none of the six.
+        """
+        self.notes = []
+        tree = _cropped(self.base)
+        if tree:
+            left = "; the original pictures beside it are not read" if _original(self.base) else ""
+            self.notes.append(f"the preprocessed (cropped) pictures are read{left}")
+        else:
+            tree = _original(self.base)
+        met: dict[str, list[str]] = {}
+        for variant, folder in tree.items():
+            present: set[str] = set()
+            for subject in matching(folder, self.base, r"P\d{3}", folders=True):
+                for emotion in self._emotions(folder / subject.string):
+                    sequence = f"{subject.string}/{emotion}"
+                    present.add(sequence)
+                    yield from self._sequence(folder / sequence, variant, met)
+            missing = [f"{s}/{e}" for s in _SUBJECTS for e in _EMOTIONS if f"{s}/{e}" not in present]
+            if missing:
+                expected = len(_SUBJECTS) * len(_EMOTIONS)
+                self.notes.append(
+                    f"{variant}: {expected - len(missing)} of {expected} sequences are there; missing: "
+                    f"{listed(missing)}"
+                )
+        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in met.items()]
+
+    def _emotions(self, subject: Path) -> list[str]:
+        names = [match.string for match in matching(subject, self.base, r"[^.].*", folders=True)]
+        for name in names:
+            if name not in _EMOTIONS:
+                raise DataError(
+                    "this folder is none of the six emotions",
+                    file=subject / name,
+                    value=name,
+                    hint=f"{nearest(name, _EMOTIONS)}\n  {_VERIFY}",
+                )
+        return names
+
+    def _sequence(self, folder: Path, variant: str, met: dict[str, list[str]]) -> Iterator[Mapping[str, Any]]:
+        subject, emotion = folder.parts[-2:]
+        sequence = f"{variant}/{subject}/{emotion}"
+        # Reversed, so that of 000.jpeg and 000.jpg the official name stands last and stays.
+        files = {int(m[1]): m.string for m in reversed(matching(folder, self.base, r"(\d{3})\.(?:jpeg|jpg)"))}
+        if not files:
+            met.setdefault("emotion folders without a frame", []).append(sequence)
+            return
+        if len(files) < 4:
+            met.setdefault("sequences shorter than 4 frames", []).append(sequence)
+        first, tail = neutral_and_peak(sorted(files))
+        for number in tail if first is None else (first, *tail):
+            neutral = number == first
+            label = Emotion.NEUTRAL if neutral else CARD.emotion_of(emotion)
+            yield {
+                "sample_id": f"{sequence}/{number:03d}",
+                "path": (folder / files[number]).relative_to(self.base).as_posix(),
+                "native_label": None if neutral else emotion,
+                "label": label,
+                "subject": subject,
+                "sequence": sequence,
+                "group": subject,
+                "variant": variant,
+                "is_neutral_frame": neutral,
+                "reference_id": None if first is None else f"{sequence}/{first:03d}",
+            }
+
+
+def _original(folder: Path) -> dict[str, Path]:
+    """Return the illumination folders of the original tree by variant, such as `VL/Strong`."""
+    inner = folder / "B_OriginalImg"
+    for place in (
+        folder,
+        folder / "OriginalImg",
+        inner / "OriginalImg",
+        inner / "B_OriginalImg" / "OriginalImg",
+    ):
+        if found := _variants(place, ""):
+            return found
+    return {}
+
+
+def _cropped(folder: Path) -> dict[str, Path]:
+    """Return the illumination folders of the preprocessed tree by variant, under any spelling of its name."""
+    spelled = [child for child in subfolders(folder) if _PREPROCESSED.fullmatch(child.name)]
+    for place in (folder, *spelled):
+        if found := _variants(place, "_Acropped"):
+            return found
+    return {}
+
+
+def _variants(place: Path, ending: str) -> dict[str, Path]:
+    candidates = {f"{m}/{i}": place / f"{m}{ending}" / i for m in _MODALITIES for i in _ILLUMINATIONS}
+    return {variant: folder for variant, folder in candidates.items() if folder.is_dir()}

@@ -1,0 +1,328 @@
+"""RAF-DB, basic emotions: 15,339 web faces with an official train and test split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    NativeClass,
+    Official,
+    Protocol,
+    Quirk,
+    SplitName,
+    TreeEntry,
+)
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.textfile import numbered_lines
+from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_README = "official RAF-DB README v1.1"
+_LIST = "counted in the label list of zyh-uaiaaaa/Erasing-Attention-Consistency"
+_LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
+_NAME = re.compile(r"(train|test)_\d+\.jpg")
+_GENDER = {"0": "male", "1": "female", "2": "unsure"}
+_RACE = {"0": "Caucasian", "1": "African-American", "2": "Asian"}
+_AGE = {"0": "0-3", "1": "4-19", "2": "20-39", "3": "40-69", "4": "70+"}
+_SLACK = 0.1
+_HINT = "compare with the official format: fer-bench data describe rafdb"
+
+_COUNTS: dict[SplitName, tuple[int, ...]] = {
+    "train": (1290, 281, 717, 4772, 1982, 705, 2524),
+    "test": (329, 74, 160, 1185, 478, 162, 680),
+}
+
+CARD = Card(
+    name="rafdb",
+    title="RAF-DB",
+    setting="wild",
+    citation=(
+        "Li, Deng & Du (2017), Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression "
+        "Recognition in the Wild, CVPR, doi:10.1109/CVPR.2017.277"
+    ),
+    licence="Non-commercial research and education only; no redistribution.",
+    obtain="A professor or group leader asks by e-mail at PRIS, BUPT: http://www.whdeng.cn/RAF/model1.html",
+    classes=(
+        NativeClass(code="1", name="Surprise", emotion=Emotion.SURPRISE),
+        NativeClass(code="2", name="Fear", emotion=Emotion.FEAR),
+        NativeClass(code="3", name="Disgust", emotion=Emotion.DISGUST),
+        NativeClass(code="4", name="Happiness", emotion=Emotion.HAPPINESS),
+        NativeClass(code="5", name="Sadness", emotion=Emotion.SADNESS),
+        NativeClass(code="6", name="Anger", emotion=Emotion.ANGER),
+        NativeClass(code="7", name="Neutral", emotion=Emotion.NEUTRAL),
+    ),
+    tree=(
+        TreeEntry(path="basic/EmoLabel/list_patition_label.txt", what="`<name>.jpg <code>` lines (sic)"),
+        TreeEntry(
+            path="basic/Image/aligned/<stem>_aligned.jpg", what="100x100 aligned faces, or the originals"
+        ),
+        TreeEntry(path="basic/Image/original/<stem>.jpg", what="the web pictures", required=False),
+        TreeEntry(
+            path="basic/Annotation/manual/<stem>_manu_attri.txt",
+            what="5 landmarks in the original picture, then gender, race and age",
+            required=False,
+        ),
+        TreeEntry(
+            path="basic/Annotation/boundingbox/<stem>_boundingbox.txt",
+            what="face box in the original picture (v1.1)",
+            required=False,
+        ),
+    ),
+    protocols=(
+        Protocol(
+            name="7-official",
+            label_set=LABEL_SETS["7"],
+            split=Official(test="test", validation="carved", carve="label"),
+            note="official test rows; 10 % of every class of the training rows validates",
+        ),
+    ),
+    default_protocol="7-official",
+    quick_protocol="7-official",
+    counts=(
+        *(
+            ExpectedCount(split=split, code=str(code), unit="images", n=n, trust="code", source=_LIST)
+            for split, numbers in _COUNTS.items()
+            for code, n in enumerate(numbers, start=1)
+        ),
+        ExpectedCount(split="train", code=None, unit="images", n=12271, trust="page", source=_README),
+        ExpectedCount(split="test", code=None, unit="images", n=3068, trust="page", source=_README),
+    ),
+    quirks=(
+        Quirk(
+            text=(
+                "The list is misspelt on disk (`list_patition_label.txt`) and spelt right in the README; "
+                "both are read."
+            ),
+            trust="page",
+            source=_README,
+        ),
+        Quirk(
+            text="The list names the un-aligned pictures; train names have five digits, test names four.",
+            trust="page",
+            source=_README,
+        ),
+        Quirk(
+            text=(
+                "Version 1.1 added face boxes and corrected some aligned pictures, so two copies may differ."
+            ),
+            trust="page",
+            source=_README,
+        ),
+        Quirk(
+            text=(
+                "Landmarks and boxes are coordinates of the original picture; they are never attached to "
+                "aligned "
+                "faces. Boxes are read as x_min y_min x_max y_max and must hold the five points."
+            ),
+            trust="code",
+            source="overlay scripts draw on Image/original; two of three public loaders agree on the order",
+        ),
+        Quirk(
+            text=(
+                "One public script repairs two attribute files by hand; what cannot be read is left out "
+                "and noted."
+            ),
+            trust="code",
+            source="public loader of the manual attributes",
+        ),
+        Quirk(
+            text="No validation split exists: validation is carved from the training rows.",
+            trust="page",
+            source=_README,
+        ),
+    ),
+    unit="image",
+)
+
+
+class RAFDB(FaceDataset):
+    """The basic part of RAF-DB: aligned faces where present, else originals with box and landmarks."""
+
+    card = CARD
+
+    def __init__(self, root: Path | str) -> None:
+        super().__init__(root)
+        self._aligned = (self.base / "Image" / "aligned").is_dir()
+        self.crop = "whole" if self._aligned else "box"
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which people keep this dataset."""
+        return ("raf-db", "raf_db", "raf", "basic")
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the `basic` folder: the given one or a child, with a label list and pictures in it."""
+        for base in (folder, folder / "basic"):
+            listed = any((base / "EmoLabel" / name).is_file() for name in _LIST_NAMES)
+            if listed and any((base / "Image" / kind).is_dir() for kind in ("aligned", "original")):
+                return base
+        return None
+
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        """Yield one row per line of the label list.
+
+        Raises:
+            DataError: A malformed line or box, or a listed picture that is not on disk.
+        """
+        lists = [self.base / "EmoLabel" / name for name in _LIST_NAMES]
+        label_file = next(file for file in lists if file.is_file())
+        aligned = self._aligned
+        folder = self.base / "Image" / ("aligned" if aligned else "original")
+        pictures = list_folder(folder, self.base)
+        labelled = _read_labels(label_file)
+        names = {stem: f"{stem}_aligned.jpg" if aligned else f"{stem}.jpg" for stem in labelled}
+        missing = [
+            (line, names[stem])
+            for stem, (line, _) in labelled.items()
+            if not pictures.has(names[stem], file=label_file, line=line)
+        ]
+        refuse_missing(missing, file=label_file, folder=folder, dataset=self.card.name)
+        manual = self._annotation_files("manual", "_manu_attri.txt", labelled, required=False)
+        boxes = (
+            {}
+            if aligned
+            else self._annotation_files("boundingbox", "_boundingbox.txt", labelled, required=True)
+        )
+        if not aligned and not boxes:
+            self.notes.append(
+                "There are neither aligned faces nor face boxes: faces are searched for in the originals."
+            )
+        unreadable: list[str] = []
+        for stem, (_, code) in labelled.items():
+            points: NDArray[np.float32] | None = None
+            row: dict[str, Any] = {
+                "sample_id": stem,
+                "path": f"Image/{folder.name}/{names[stem]}",
+                "native_label": code,
+                "label": self.card.emotion_of(code),
+                "split": stem.partition("_")[0],
+            }
+            if stem in manual:
+                points, attributes = _read_manual(manual[stem])
+                row.update(attributes)
+                if points is None or len(attributes) < 3:
+                    unreadable.append(manual[stem].name)
+            if not aligned:
+                row["landmarks"] = points
+                row["box"] = _read_box(boxes[stem], points) if stem in boxes else None
+            yield row
+        if unreadable:
+            self.notes.append(
+                f"{len(unreadable)} attribute files are not as documented, first {unreadable[0]}."
+            )
+
+    def _annotation_files(
+        self, kind: str, suffix: str, stems: Collection[str], *, required: bool
+    ) -> dict[str, Path]:
+        """Return the annotation file of each stem that has one; nothing without the optional folder."""
+        folder = self.base / "Annotation" / kind
+        if not folder.is_dir():
+            return {}
+        listing = list_folder(folder, self.base)
+        found = {s: folder / f"{s}{suffix}" for s in stems if listing.has(f"{s}{suffix}", file=folder)}
+        absent = [stem for stem in stems if stem not in found]
+        if absent and required:
+            raise DataError(
+                f"{len(absent)} pictures have no file here, first {absent[0] + suffix!r}",
+                file=folder,
+                hint=_HINT,
+            )
+        if absent:
+            self.notes.append(f"{len(absent)} pictures have no file in {kind}, first {absent[0]}{suffix}.")
+        return found
+
+
+def _read_labels(file: Path) -> dict[str, tuple[int, str]]:
+    """Return line and code by picture stem (official README: `train_00001.jpg 5`)."""
+    labels: dict[str, tuple[int, str]] = {}
+    for number, line in numbered_lines(file):
+        fields = line.split()
+        if len(fields) != 2:
+            raise DataError(
+                "a label line is a picture name and a code", file=file, line=number, value=line, hint=_HINT
+            )
+        name, code = fields
+        refuse_leaving(name, file=file, line=number)
+        if not _NAME.fullmatch(name):
+            raise DataError(
+                "a picture is named train_<number>.jpg or test_<number>.jpg",
+                file=file,
+                line=number,
+                value=name,
+                hint=_HINT,
+            )
+        if code not in "1234567" or len(code) != 1:
+            raise DataError("the code is not one of 1 to 7", file=file, line=number, value=code, hint=_HINT)
+        stem = name.removesuffix(".jpg")
+        if stem in labels:
+            raise DataError(
+                f"the picture stands on line {labels[stem][0]} already",
+                file=file,
+                line=number,
+                value=name,
+                hint=_HINT,
+            )
+        labels[stem] = (number, code)
+    return labels
+
+
+def _read_manual(file: Path) -> tuple[NDArray[np.float32] | None, dict[str, str]]:
+    """Return five landmarks [5, 2] (None if unreadable) and what can be read of gender, race and age."""
+    lines = [line.split() for _, line in numbered_lines(file)]
+    points = _points(lines[:5])
+    attributes: dict[str, str] = {}
+    for name, words, fields in zip(
+        ("gender", "race", "age"), (_GENDER, _RACE, _AGE), lines[5:8], strict=False
+    ):
+        if len(fields) == 1 and fields[0] in words:
+            attributes[name] = words[fields[0]]
+    return points, attributes
+
+
+def _points(lines: Sequence[Sequence[str]]) -> NDArray[np.float32] | None:
+    if len(lines) != 5 or any(len(fields) != 2 for fields in lines):
+        return None
+    try:
+        points = np.asarray(lines, np.float32)
+    except ValueError:
+        return None
+    return points if np.isfinite(points).all() else None
+
+
+def _read_box(file: Path, points: NDArray[np.float32] | None) -> tuple[float, float, float, float]:
+    """Return x_min, y_min, x_max, y_max in the original picture.
+
+    Points may lie a tenth of the box outside of it, because boxes hug the face; coordinates in another order
+    put them much farther off.
+    """
+    number, line = next(numbered_lines(file))
+    try:
+        x0, y0, x1, y1 = (float(field) for field in line.split())
+    except ValueError:
+        raise DataError("a box is four numbers", file=file, line=number, value=line, hint=_HINT) from None
+    if not (np.isfinite((x0, y0, x1, y1)).all() and x1 > x0 and y1 > y0):
+        raise DataError(
+            "a box is x_min y_min x_max y_max with an area", file=file, line=number, value=line, hint=_HINT
+        )
+    if points is not None:
+        slack = np.array([x1 - x0, y1 - y0]) * _SLACK
+        inside = (points >= np.array([x0, y0]) - slack) & (points <= np.array([x1, y1]) + slack)
+        if not inside.all():
+            raise DataError(
+                "the box does not hold the five manual landmarks",
+                file=file,
+                line=number,
+                value=line,
+                hint=_HINT,
+            )
+    return x0, y0, x1, y1

@@ -1,0 +1,86 @@
+"""Errors a user can act on: each names the file, the line, the value and the command that helps."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class FerBenchError(Exception):
+    """An expected failure: printed as one message without traceback.
+
+    Args:
+        message: What is wrong, as one sentence without a full stop.
+        file: The file or folder it is about.
+        line: 1-based line number inside `file`.
+        value: The offending value, shown as Python would write it.
+        hint: What to do next, most often a command.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Path | str | None = None,
+        line: int | None = None,
+        value: object | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.message, self.file, self.line, self.value, self.hint = message, file, line, value, hint
+        where = "" if file is None else f"{file}{'' if line is None else f', line {line}'}: "
+        what = "" if value is None else f" (found {value!r})"
+        super().__init__(f"{where}{message}{what}{'' if hint is None else f'{chr(10)}  {hint}'}")
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        """Pickle with all fields, so that an error crosses a process boundary unchanged."""
+        return _rebuild, (type(self), self.message, self.file, self.line, self.value, self.hint)
+
+
+def _rebuild(
+    cls: type[FerBenchError],
+    message: str,
+    file: Path | str | None,
+    line: int | None,
+    value: object | None,
+    hint: str | None,
+) -> FerBenchError:
+    return cls(message, file=file, line=line, value=value, hint=hint)
+
+
+class UsageError(FerBenchError):
+    """A wrong name, option or setting."""
+
+
+class DataError(FerBenchError):
+    """Data that is missing, damaged or not in the official layout."""
+
+
+class StoreError(FerBenchError):
+    """A run store that cannot be read or written."""
+
+
+class RunFailedError(FerBenchError):
+    """A run that started and did not end well; its record holds the reason."""
+
+    exit_code = 1
+
+
+class DivergedError(RunFailedError):
+    """The loss of a run became NaN or infinite."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a phrase that names the closest known names, for the end of an error message.
+
+    Args:
+        name: What the user typed.
+        known: What would have been right.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(names)}"

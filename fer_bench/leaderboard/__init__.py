@@ -1,0 +1,1 @@
+"""From the run store to pages: a pure function, so the same store gives the same bytes."""

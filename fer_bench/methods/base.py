@@ -1,0 +1,149 @@
+"""The method's contract: what a method must provide, and everything it gets for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSettings
+from fer_bench.data.batch import Batch, Task
+from fer_bench.errors import DivergedError
+
+
+__all__ = ["Batch", "Method", "OptimizerConfig", "Prediction", "Task", "count_parameters", "multiply_adds", "uar_of_confusion"]
+
+
+@dataclass
+class Prediction:
+    """What `forward` returns.
+
+    Attributes:
+        logits: float [B, C], not soft-maxed.
+        va: float [B, 2] or None.
+        au: float [B, 12] logits or None.
+        extras: Further named tensors, for example the generated `reference` face [B, 1, H, W].
+    """
+
+    logits: Tensor
+    va: Tensor | None = None
+    au: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(LightningModule, ABC):
+    """A method: its network, losses and optimiser. Validation, metrics and logging names are the base's.
+
+    A subclass sets the class attributes, builds its network in `__init__` and implements `forward`,
+    `training_step` and `configure_optimizers`.
+
+    Args:
+        task: Classes and what the training rows offer.
+        settings: The method's own settings, an instance of `settings_type`.
+        train: Epochs, batch size and augmentation.
+    """
+
+    name: ClassVar[str]
+    settings_type: ClassVar[type[MethodSettings]]
+    profiles: ClassVar[dict[str, ProfileSettings]]
+    """For each profile, what it changes in the method's settings and in the training settings."""
+    needs_reference: ClassVar[bool] = False
+    needs_strong: ClassVar[bool] = False
+
+    def __init__(self, task: Task, settings: MethodSettings, train: TrainSettings) -> None:
+        super().__init__()
+        self.task = task
+        self.settings = settings
+        self.train_settings = train
+        self.confusion = MulticlassConfusionMatrix(len(task.classes), ignore_index=-1)
+
+    @classmethod
+    @abstractmethod
+    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+        """Return size and normalisation of the images that `forward` wants."""
+
+    @classmethod
+    def adaptation(cls, task: Task) -> str | None:
+        """Return how the method is adapted to data that lack something it was designed for, or None."""
+        return None
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Prediction:
+        """Predict from normalised images [B, 3, H, W]."""
+
+    @abstractmethod
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch, after `log_losses` of its parts."""
+
+    def log_losses(self, batch_size: int, **losses: Tensor) -> None:
+        """Log the parts of the loss as epoch means under `train/<name>`, without waiting for the device."""
+        named = {f"train/{name}": value.detach() for name, value in losses.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=batch_size)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the confusions of a batch."""
+        logits = self(batch["image"]).logits
+        self.confusion.update(logits.argmax(dim=1), batch["label"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/uar` and `val/accuracy` over the classes present in validation."""
+        counts = self.confusion.compute().double()
+        self.confusion.reset()
+        self.log("val/uar", uar_of_confusion(counts))
+        self.log("val/accuracy", counts.diagonal().sum() / counts.sum().clamp(min=1))
+
+    def on_train_epoch_end(self) -> None:
+        """Stop a run whose loss is no number any more.
+
+        Raises:
+            DivergedError: A logged loss of this epoch, or a parameter, is NaN or infinite.
+        """
+        metrics = self.trainer.callback_metrics
+        bad = [name for name, value in metrics.items() if name.startswith("train/") and not torch.isfinite(value)]
+        if bad or not all(torch.isfinite(p).all() for p in self.parameters()):
+            what = bad[0] if bad else "a parameter"
+            raise DivergedError(f"{what} became NaN or infinite in epoch {self.current_epoch}")
+
+
+def uar_of_confusion(counts: Tensor) -> Tensor:
+    """Return the unweighted average recall over classes with at least one true row.
+
+    Args:
+        counts: [C, C], true class by predicted class.
+
+    Returns:
+        Scalar in [0, 1]; 0 where no row is labelled.
+    """
+    support = counts.sum(dim=1)
+    present = support > 0
+    if not bool(present.any()):
+        return counts.new_zeros(())
+    return (counts.diagonal()[present] / support[present]).mean()
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def multiply_adds(method: Method) -> int:
+    """Return the multiply-adds of one image's forward pass, as counted by torch's FlopCounterMode (FLOPs / 2)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    size = method.input_spec(method.settings).size
+    was_training = method.training
+    method.eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        method(torch.zeros(1, 3, size, size, device=method.device))
+    method.train(was_training)
+    return int(counter.get_total_flops()) // 2
+
+
+OptimizerConfig = Any
+"""What `configure_optimizers` may return, see Lightning."""

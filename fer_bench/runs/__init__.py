@@ -1,0 +1,1 @@
+"""Runs: their configuration and key, the store, execution, sweeps and launchers."""

@@ -1,0 +1,312 @@
+"""From what the user asked for to runs with keys: settings resolved, data found, nothing trained yet."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_bench import methods
+from fer_bench.config import PROFILES, Device, Precision, ProfileName, RunConfig, apply_overrides, build
+from fer_bench.data.align import CropRecipe
+from fer_bench.data.pack import Pack, open_pack
+from fer_bench.data.protocols import find_protocol, folds_of
+from fer_bench.datasets import MAIN_SEVEN
+from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.files import short_hash
+from fer_bench.sources import DataKind, DataRoots, Source, available, open_source
+
+if TYPE_CHECKING:
+    from fer_bench.config import InputSpec, MethodSettings
+
+KEY_VERSION = 1
+TRAINING_CODE = (
+    "methods/base.py",
+    "data/align.py",
+    "data/batch.py",
+    "data/datamodule.py",
+    "data/pack.py",
+    "data/protocols.py",
+    "data/transforms.py",
+    "runs/train.py",
+)
+"""Files whose code decides the weights or the rows of every method, besides the method's own folder."""
+
+Announce = Callable[[str, int, int], None]
+
+
+class Workspace:
+    """Datasets and packs that the runs of one command share; each is opened once.
+
+    Args:
+        roots: Where data stand.
+        size: Size of the synthetic stand-in.
+        leave_out: Sample ids or paths to leave out, per dataset.
+        announce: Called with a label, steps done and steps in all while data are prepared.
+    """
+
+    def __init__(
+        self,
+        roots: DataRoots,
+        *,
+        size: str = "quick",
+        leave_out: dict[str, list[str]] | None = None,
+        announce: Announce | None = None,
+    ) -> None:
+        self.roots, self.size = roots, size
+        self.announce = announce
+        self._leave_out = leave_out or {}
+        self._sources: dict[str, Source] = {}
+        self._packs: dict[tuple[str, int], Pack] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without open files; they are opened again there."""
+        return {**self.__dict__, "announce": None, "_sources": {}, "_packs": {}}
+
+    @property
+    def kind(self) -> DataKind:
+        """Whether a data root was given."""
+        return "synthetic" if self.roots.is_synthetic else "real"
+
+    def source(self, name: str) -> Source:
+        """Return a dataset, opened on first use."""
+        if name not in self._sources:
+            source = open_source(name, self.roots, size=self.size, progress=self._progress(f"drawing {name}"))
+            if name in self._leave_out:
+                source.dataset.leave_out(self._leave_out[name])
+            self._sources[name] = source
+        return self._sources[name]
+
+    def pack(self, name: str, size: int) -> Pack:
+        """Return the packed crops of a dataset, built on first use."""
+        if (name, size) not in self._packs:
+            dataset = self.source(name).dataset
+            self._packs[name, size] = open_pack(dataset, size, progress=self._progress(f"packing {name}"))
+        return self._packs[name, size]
+
+    def targets(self, wanted: Sequence[str] | str, source: str) -> tuple[list[str], dict[str, str]]:
+        """Return which targets besides the source can be tested, and why the others cannot.
+
+        Args:
+            wanted: Dataset names, `all` (the seven of the leaderboard) or `none`.
+            source: The dataset trained on.
+        """
+        if wanted == "none":
+            return [], {}
+        names = MAIN_SEVEN if wanted == "all" else tuple(wanted)
+        return available([name for name in names if name != source], self.roots)
+
+    def _progress(self, label: str) -> Callable[[int, int], None] | None:
+        announce = self.announce
+        return None if announce is None else lambda done, total: announce(label, done, total)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that is ready to start.
+
+    Attributes:
+        config: Resolved settings.
+        key: Hash of `key_fields`.
+        key_fields: Everything that can change the trained weights or the rows.
+        missing: Targets that were asked for and are absent, with the reason.
+    """
+
+    config: RunConfig
+    key: str
+    key_fields: dict[str, Any]
+    missing: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """Return a short readable name."""
+        c = self.config
+        return f"{c.method} on {c.dataset} ({c.protocol}, fold {c.fold}, seed {c.seed})"
+
+
+def default_profile(kind: DataKind) -> ProfileName:
+    """Return the profile that is used when none is asked for: `quick` for synthetic data, `paper` for real."""
+    return "quick" if kind == "synthetic" else "paper"
+
+
+def resolve_precision(wanted: Precision, device: str) -> Precision:
+    """Return the precision a run uses: `auto` is bf16 on GPUs that have it, else 32."""
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        import torch
+
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32"
+    return "32"
+
+
+def resolve_device(wanted: Device) -> str:
+    """Return `cpu` or `cuda`.
+
+    Raises:
+        UsageError: CUDA was asked for and there is none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise UsageError("no CUDA device is available", value="--device cuda", hint="fer-bench doctor")
+    return "cpu"
+
+
+def resolve_settings(
+    method: str, profile: str, overrides: Sequence[str] = (), max_epochs: int | None = None
+) -> tuple[MethodSettings, Any]:
+    """Return a method's settings and the training settings: defaults, then profile, then overrides.
+
+    Raises:
+        UsageError: Unknown method, profile or setting, or a value out of range.
+    """
+    kind = methods.get(method)
+    if profile not in PROFILES or profile not in kind.profiles:
+        raise UsageError("unknown profile", value=profile, hint=nearest(profile, kind.profiles))
+    chosen = kind.profiles[profile]
+    settings = build(kind.settings_type, chosen.method, f"profile {profile} of {method}")
+    settings, train = apply_overrides(overrides, method=settings, train=chosen.train)
+    if max_epochs is not None:
+        settings, train = apply_overrides([f"train.max_epochs={max_epochs}"], method=settings, train=train)
+    return settings, train
+
+
+def folds_to_run(source: Source, protocol: str | None, profile: str, fold: int | str | None) -> tuple[str, tuple[int, ...]]:
+    """Return the protocol name and the folds to run.
+
+    Args:
+        source: The dataset.
+        protocol: Protocol name or None for the profile's.
+        profile: Profile name.
+        fold: A fold number, `all`, or None for the profile's default (`quick`: fold 1; else all).
+
+    Raises:
+        UsageError: Unknown protocol or fold.
+    """
+    chosen = find_protocol(source.dataset.card, protocol, quick=profile == "quick")
+    known = folds_of(chosen)
+    if fold is None:
+        return chosen.name, known[:1] if profile == "quick" else known
+    if fold == "all":
+        return chosen.name, known
+    if not str(fold).isdigit() or int(fold) not in known:
+        raise UsageError(
+            f"{source.dataset.card.name}/{chosen.name} has no such fold", value=fold, hint=f"1 to {len(known)}, or all"
+        )
+    return chosen.name, (int(fold),)
+
+
+def plan_run(
+    workspace: Workspace,
+    *,
+    method: str,
+    dataset: str,
+    protocol: str,
+    fold: int,
+    seed: int,
+    profile: ProfileName,
+    overrides: Sequence[str] = (),
+    max_epochs: int | None = None,
+    targets: Sequence[str] | str = "all",
+    device: str = "cpu",
+    precision: Precision = "auto",
+    keep_checkpoints: bool = False,
+) -> PlannedRun:
+    """Resolve one run and compute its key; packs the source's pictures when that has not been done.
+
+    Raises:
+        UsageError: A name, setting or fold that does not exist.
+        DataError: The data are absent or damaged.
+    """
+    settings, train = resolve_settings(method, profile, overrides, max_epochs)
+    known, missing = workspace.targets(targets, dataset)
+    config = RunConfig(
+        method=method,
+        dataset=dataset,
+        protocol=protocol,
+        fold=fold,
+        seed=seed,
+        profile=profile,
+        method_settings=settings.model_dump(mode="json"),
+        train=train,
+        targets=tuple(known),
+        precision=resolve_precision(precision, device),
+        device="cuda" if device == "cuda" else "cpu",
+        keep_checkpoints=keep_checkpoints,
+    )
+    spec = methods.get(method).input_spec(settings)
+    fields = _key_fields(config, workspace.source(dataset), workspace.pack(dataset, spec.size))
+    return PlannedRun(config, short_hash(fields), fields, missing)
+
+
+def _key_fields(config: RunConfig, source: Source, pack: Pack) -> dict[str, Any]:
+    card = source.dataset.card
+    protocol = find_protocol(card, config.protocol)
+    return {
+        "version": KEY_VERSION,
+        "method": config.method,
+        "method_settings": config.method_settings,
+        "method_code": method_code_hash(config.method),
+        "training_code": code_hash(tuple(package_folder() / name for name in TRAINING_CODE)),
+        "card": card.deciding_fields(),
+        "fingerprint": pack.fingerprint,
+        "pixels": pack.pixel_hash,
+        "protocol": protocol.model_dump(mode="json", exclude={"note"}),
+        "fold": config.fold,
+        "crop": pack.recipe.model_dump(mode="json"),
+        "seed": config.seed,
+        "profile": config.profile,
+        "train": config.train.model_dump(mode="json"),
+        "weights": {},
+        "precision": config.precision,
+        "world_size": 1,
+    }
+
+
+def recipe_text(source: Source, spec: InputSpec) -> str:
+    """Return the crop recipe of a dataset for a network's input, as text."""
+    return CropRecipe(kind=source.dataset.crop, size=spec.size).text
+
+
+def package_folder() -> Path:
+    """Return the folder of this package."""
+    return Path(__file__).parents[1]
+
+
+def method_code_hash(name: str) -> str:
+    """Return a hash of the code in a method's folder."""
+    import inspect
+
+    folder = Path(inspect.getfile(methods.get(name))).parent
+    return code_hash(tuple(sorted(folder.glob("*.py"))))
+
+
+@cache
+def code_hash(files: tuple[Path, ...]) -> str:
+    """Return a hash of what Python files do: comments, docstrings and layout do not count.
+
+    Raises:
+        DataError: A file is missing.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"a source file of the package is missing: {error.strerror}", file=file) from None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+                first = node.body[0]
+                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                    node.body = node.body[1:] or [ast.Pass()]
+        digest.update(f"{file.name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()[:16]

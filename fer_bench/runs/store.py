@@ -1,0 +1,247 @@
+"""The run store: one folder per run, found by its key; readable while others write.
+
+```
+runs/
+  <method>/<dataset>/<key>/   config.yaml record.json predictions/ metrics.csv log.txt env.json checkpoints/ lock
+  indexes/<fingerprint>.parquet   what is known about a target's rows, once per fingerprint
+```
+
+Whatever stands in the store is whole: files are written under a temporary name and renamed, and `done` is written last.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fer_bench.errors import StoreError
+from fer_bench.files import write_atomic, write_json, write_text
+from fer_bench.runs.predictions import Predictions, read_predictions
+from fer_bench.runs.record import Record, Selection, read_record
+
+STALE_AFTER = 120.0
+"""Seconds without a heartbeat after which a lock is taken over."""
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def record_file(self) -> Path:
+        """Where the record stands."""
+        return self.path / "record.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints stand."""
+        return self.path / "checkpoints"
+
+    def predictions_file(self, target: str, selection: str) -> Path:
+        """Return where predictions on a target stand."""
+        return self.path / "predictions" / f"{target}@{selection}.parquet"
+
+    def write_record(self, record: Record) -> None:
+        """Write the record atomically."""
+        write_json(self.record_file, record.model_dump(mode="json"))
+
+    def read_record(self) -> Record | None:
+        """Return the record, or None before the first one is written.
+
+        Raises:
+            StoreError: The record is damaged.
+        """
+        return read_record(self.record_file) if self.record_file.exists() else None
+
+    def lock(self) -> Lock:
+        """Return the lock of this run."""
+        return Lock(self.path / "lock")
+
+
+class Lock:
+    """An exclusive claim on a run, which dies with its owner.
+
+    The lock is a file created exclusively; the owner touches it, and a lock that nobody touched for
+    `STALE_AFTER` seconds, or whose process on this machine is gone, may be taken over.
+
+    Args:
+        path: The lock file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def acquire(self) -> bool:
+        """Try to take the lock; return whether it is ours now."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(2):
+            try:
+                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileExistsError:
+                if not self.is_stale():
+                    return False
+                self._take_away()
+                continue
+            with os.fdopen(handle, "w") as file:
+                file.write(f"{socket.gethostname()} {os.getpid()}\n")
+            return True
+        return False
+
+    def is_stale(self) -> bool:
+        """Return whether the owner is gone."""
+        try:
+            host, pid = self.path.read_text().split()
+            age = time.time() - self.path.stat().st_mtime
+        except FileNotFoundError:
+            return True
+        except ValueError:
+            return time.time() - self.path.stat().st_mtime > 5.0  # the owner died before it wrote its name
+        if host == socket.gethostname():
+            return not _alive(int(pid))
+        return age > STALE_AFTER
+
+    def _take_away(self) -> None:
+        """Remove a stale lock so that only one of several contenders succeeds."""
+        grave = self.path.with_name(f"{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}")
+        try:
+            self.path.rename(grave)
+        except FileNotFoundError:
+            return
+        grave.unlink(missing_ok=True)
+
+    def beat(self) -> None:
+        """Tell others that the owner lives."""
+        os.utime(self.path)
+
+    def release(self) -> None:
+        """Give the lock up."""
+        self.path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Store:
+    """All runs below a folder.
+
+    Args:
+        root: The store's folder; need not exist yet.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def run_dir(self, method: str, dataset: str, key: str) -> RunDir:
+        """Return the folder of a run, existing or not."""
+        return RunDir(self.root / method / dataset / key)
+
+    def run_dirs(self) -> Iterator[RunDir]:
+        """Yield the folders that hold a record, in the order of method, dataset and key."""
+        for record in sorted(self.root.glob("*/*/*/record.json")):
+            yield RunDir(record.parent)
+
+    def records(self) -> list[Record]:
+        """Return all records in a stable order.
+
+        Raises:
+            StoreError: A record is damaged.
+        """
+        found, problems = self.scan()
+        if problems:
+            raise problems[0]
+        return found
+
+    def scan(self) -> tuple[list[Record], list[StoreError]]:
+        """Return the readable records in a stable order, and what is wrong with the others."""
+        found: list[Record] = []
+        problems: list[StoreError] = []
+        for run in self.run_dirs():
+            try:
+                record = read_record(run.record_file)
+            except StoreError as error:
+                problems.append(error)
+                continue
+            if (record.method, record.dataset, record.key) == run.path.parts[-3:]:
+                found.append(record)
+            else:
+                where = f"{record.method}/{record.dataset}/{record.key}"
+                problems.append(
+                    StoreError("the record belongs to another folder", file=run.record_file, value=where)
+                )
+        found.sort(key=lambda r: (r.method, r.dataset, r.protocol, r.profile, r.seed, r.fold, r.key))
+        return found, problems
+
+    def find(self, key: str) -> RunDir:
+        """Return the run whose key starts with the given text.
+
+        Raises:
+            StoreError: None or several match.
+        """
+        matching = [run for run in self.run_dirs() if run.path.name.startswith(key)]
+        if len(matching) != 1:
+            problem = (
+                "no run has this key" if not matching else f"{len(matching)} runs have keys that start so"
+            )
+            raise StoreError(problem, file=self.root, value=key)
+        return matching[0]
+
+    def predictions(self, record: Record, target: str, selection: Selection = "val") -> Predictions:
+        """Return a run's stored predictions.
+
+        Raises:
+            StoreError: They are absent or damaged.
+        """
+        run = self.run_dir(record.method, record.dataset, record.key)
+        return read_predictions(run.predictions_file(target, selection))
+
+    def keep_index(self, fingerprint: str, index: pd.DataFrame) -> None:
+        """Keep the row attributes of a target once per fingerprint, for group scores later."""
+        path = self.root / "indexes" / f"{fingerprint}.parquet"
+        if path.exists():
+            return
+        columns = [
+            "sample_id",
+            "label",
+            "subject",
+            "sequence",
+            "group",
+            "variant",
+            "split",
+            "gender",
+            "race",
+            "age",
+        ]
+        write_atomic(path, lambda temporary: index[columns].to_parquet(temporary, index=False))
+
+    def check_writable(self) -> None:
+        """Make sure that the store can be written before anything is computed.
+
+        Raises:
+            StoreError: It cannot.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe.{os.getpid()}"
+            write_text(probe, "")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(f"the run store cannot be written: {error.strerror}", file=self.root) from None

@@ -1,0 +1,238 @@
+"""Training: Lightning's trainer with the project's own selection, history and resume."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from fer_bench import methods
+from fer_bench.config import RunConfig, TrainSettings, build
+from fer_bench.data.batch import Task
+from fer_bench.data.datamodule import FaceDataModule
+from fer_bench.errors import DivergedError, StoreError
+from fer_bench.files import write_atomic, write_text
+from fer_bench.methods.base import Method
+
+OnEpoch = Callable[[int, int, Mapping[str, float]], None]
+LAST = "last.ckpt"
+
+
+@dataclass
+class Outcome:
+    """What training came to.
+
+    Attributes:
+        best_epoch: Epoch with the best validation UAR, the earlier on ties; None without validation.
+        best_uar: Its validation UAR.
+        last_epoch: The last epoch trained.
+        last_uar: Its validation UAR, None without validation.
+        seconds: Time spent in training, over all attempts.
+    """
+
+    best_epoch: int | None = None
+    best_uar: float | None = None
+    last_epoch: int = -1
+    last_uar: float | None = None
+    seconds: float = 0.0
+
+
+class EpochSeeds(Callback):
+    """Derive dropout and every other draw of an epoch from (seed, epoch), so that resuming changes nothing."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed torch for the epoch that starts."""
+        torch.manual_seed((self.seed * 1_000_003 + trainer.current_epoch + 1) * 1_009 + trainer.global_rank)
+
+
+class Selection(Checkpoint):
+    """Keep the best weights by validation UAR, the last weights, and a state to resume from.
+
+    Runs after every epoch, after the scheduler has seen the validation. What resuming needs travels inside the state itself,
+    so the files of one epoch cannot disagree.
+
+    Args:
+        folder: Where `val.pt`, `last.pt` and `last.ckpt` go.
+        validates: Whether the protocol has validation rows.
+        train: For early stopping.
+        on_epoch: Called with epochs done, epochs in all and the epoch's metrics.
+    """
+
+    def __init__(self, folder: Path, *, validates: bool, train: TrainSettings, on_epoch: OnEpoch | None) -> None:
+        self.folder, self.validates, self.train_settings, self.on_epoch = folder, validates, train, on_epoch
+        self.outcome = Outcome()
+        self.history: list[dict[str, float]] = []
+        self._started = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know."""
+        return {"outcome": asdict(self.outcome), "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what an earlier attempt knew."""
+        self.outcome = Outcome(**state_dict["outcome"])
+        self.history = list(state_dict["history"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop at once when an earlier attempt had already stopped early."""
+        trainer.should_stop = self._out_of_patience(self.outcome.last_epoch)
+
+    def _out_of_patience(self, epoch: int) -> bool:
+        patience, best = self.train_settings.early_stop, self.outcome.best_epoch
+        return patience is not None and best is not None and epoch - best > patience
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Select, write the checkpoints and the history, and stop early when it is time."""
+        epoch = trainer.current_epoch
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        uar = metrics.get("val/uar") if self.validates else None
+        outcome = self.outcome
+        outcome.last_epoch, outcome.last_uar = epoch, uar
+        better = uar is not None and (outcome.best_uar is None or uar > outcome.best_uar)
+        if better:
+            outcome.best_epoch, outcome.best_uar = epoch, uar
+        outcome.seconds += time.perf_counter() - self._started
+        self.history.append({"epoch": float(epoch), **metrics})
+        if self._out_of_patience(epoch):
+            trainer.should_stop = True
+        if trainer.is_global_zero:
+            assert isinstance(pl_module, Method)
+            if better:
+                save_weights(pl_module, self.folder / "val.pt")
+            self._write_history()
+        trainer.save_checkpoint(self.folder / LAST)  # Lightning writes a temporary file and renames it
+        if self.on_epoch is not None:
+            self.on_epoch(epoch + 1, self.train_settings.max_epochs, metrics)
+
+    def _write_history(self) -> None:
+        columns = ["epoch", *sorted({name for row in self.history for name in row} - {"epoch"})]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.history)
+        write_text(self.folder.parent / "metrics.csv", text.getvalue())
+
+
+def build_method(config: RunConfig, task: Task) -> Method:
+    """Return a freshly initialised method; the same seed gives the same weights."""
+    kind = methods.get(config.method)
+    settings = build(kind.settings_type, config.method_settings, f"settings of {config.method}")
+    torch.manual_seed(config.seed)
+    return kind(task, settings, config.train)
+
+
+def fit(
+    method: Method, data: FaceDataModule, config: RunConfig, folder: Path, *, on_epoch: OnEpoch | None = None
+) -> Outcome:
+    """Train a method, resuming at the last whole epoch when there is one.
+
+    Args:
+        method: Freshly initialised.
+        data: Training and validation rows.
+        config: Device, precision, epochs and seed.
+        folder: Where checkpoints go; the history goes beside it.
+        on_epoch: Called after each epoch.
+
+    Returns:
+        Which epochs were selected; `folder` then holds `last.pt`, and `val.pt` where there is validation.
+
+    Raises:
+        DivergedError: The loss became NaN or infinite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    validates = len(data.rows("val")) > 0
+    selection = Selection(folder, validates=validates, train=config.train, on_epoch=on_epoch)
+    trainer = Trainer(
+        accelerator="gpu" if config.device == "cuda" else "cpu",
+        devices=1,
+        precision={"32": "32-true"}.get(config.precision, config.precision),
+        max_epochs=config.train.max_epochs,
+        callbacks=[EpochSeeds(config.seed), selection],
+        logger=False,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=None if validates else 0,
+        use_distributed_sampler=False,
+        default_root_dir=str(folder),
+    )
+    resume = folder / LAST
+    trainer.fit(
+        method, datamodule=data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True
+    )
+    if selection.outcome.last_epoch < 0:
+        raise DivergedError("training ended before its first epoch was complete")
+    save_weights(method, folder / "last.pt")
+    return selection.outcome
+
+
+def save_weights(method: Method, path: Path) -> None:
+    """Save weights with what rebuilds the method: plain types only, so that loading executes nothing."""
+    content = {
+        "format": 1,
+        "method": method.name,
+        "task": asdict(method.task),
+        "settings": method.settings.model_dump(mode="json"),
+        "train": method.train_settings.model_dump(mode="json"),
+        "state": {name: value.detach().cpu() for name, value in method.state_dict().items()},
+    }
+    write_atomic(path, lambda temporary: torch.save(content, temporary))
+
+
+def load_weights(path: Path) -> Method:
+    """Rebuild a method from its saved weights, in evaluation mode on the CPU.
+
+    Raises:
+        StoreError: The file is absent or not one of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        kind = methods.get(content["method"])
+        task = Task(**{**content["task"], **_tuples(content["task"])})
+        settings = build(kind.settings_type, content["settings"], str(path))
+        train = build(TrainSettings, content["train"], str(path))
+        method = kind(task, settings, train)
+        method.load_state_dict(content["state"])
+    except FileNotFoundError:
+        raise StoreError("the checkpoint is absent", file=path) from None
+    except (KeyError, TypeError, RuntimeError, EOFError, OSError) as error:
+        raise StoreError(f"not a readable checkpoint: {error}", file=path) from None
+    return method.eval()
+
+
+def _tuples(task: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "classes": tuple(task["classes"]),
+        "class_counts": tuple(task["class_counts"]),
+        "au_counts": tuple(tuple(pair) for pair in task["au_counts"]),
+    }
+
+
+def weights_hash(path: Path) -> str:
+    """Return the SHA-256 of the weights alone: of names, shapes and values, not of the file."""
+    import hashlib
+
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    digest = hashlib.sha256()
+    for name, value in sorted(content["state"].items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()
+
+

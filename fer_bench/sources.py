@@ -1,0 +1,201 @@
+"""Where data stand: a root the user names, or the synthetic stand-in, and never a mixture of both."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from fer_bench import datasets
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.pack import cache_root
+from fer_bench.errors import DataError, nearest
+
+ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
+MARKER = "synthetic.json"
+DataKind = Literal["real", "synthetic"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset that was found.
+
+    Attributes:
+        dataset: Its reader.
+        kind: `real`, or `synthetic` when the folder carries the generator's marker.
+        generator: Content of that marker, None for real data.
+    """
+
+    dataset: FaceDataset
+    kind: DataKind
+    generator: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class DataRoots:
+    """Where each dataset is looked for.
+
+    Attributes:
+        root: A folder with one folder per dataset, or one dataset's own folder; None when nothing was given.
+        named: Paths by dataset name, from a `data.yaml`.
+        origin: What decided, for messages: the option, the variable or the file.
+    """
+
+    root: Path | None
+    named: dict[str, Path]
+    origin: str
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether no data root was given, so that the synthetic stand-in is used."""
+        return self.root is None and not self.named
+
+    def path_of(self, name: str) -> Path | None:
+        """Return the path to try for a dataset, None when a `data.yaml` does not list it."""
+        return self.named.get(name, self.root)
+
+    def with_folder(self, path: Path) -> DataRoots:
+        """Return these roots with a folder of one's own pictures as the dataset `folder`."""
+        folder = path.expanduser().absolute()
+        origin = f"folder {folder}" if self.is_synthetic else self.origin
+        return DataRoots(self.root, {**self.named, "folder": folder}, origin)
+
+
+def find_roots(option: str | None) -> DataRoots:
+    """Return the data roots: the option, else `FER_BENCH_DATA`, else `data.yaml` here, else none.
+
+    Args:
+        option: Value of `--data-root`: a folder or a YAML file that maps dataset names to folders.
+
+    Raises:
+        DataError: The folder or file does not exist or is malformed.
+    """
+    for value, origin in ((option, "--data-root"), (os.environ.get(ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE)):
+        if value:
+            path = Path(value).expanduser()
+            if path.is_file():
+                return DataRoots(None, _read_yaml(path), f"{origin} {path}")
+            if not path.is_dir():
+                raise DataError(f"the data root given by {origin} does not exist", file=path, hint="fer-bench doctor")
+            return DataRoots(path, {}, f"{origin} {path}")
+    here = Path("data.yaml")
+    if here.is_file():
+        return DataRoots(None, _read_yaml(here), str(here))
+    return DataRoots(None, {}, "the synthetic stand-in")
+
+
+def _read_yaml(path: Path) -> dict[str, Path]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"not valid YAML: {error}", file=path) from None
+    if not isinstance(content, dict) or not content:
+        raise DataError("expected lines of the form `dataset: folder`", file=path, value=content)
+    found: dict[str, Path] = {}
+    for name, value in content.items():
+        if name not in datasets.names():
+            raise DataError("unknown dataset", file=path, value=name, hint=nearest(str(name), datasets.names()))
+        if not isinstance(value, str):
+            raise DataError(f"the folder of {name} is no text", file=path, value=value)
+        found[name] = (path.parent / Path(value).expanduser()).absolute()
+    return found
+
+
+def open_source(name: str, roots: DataRoots, *, size: str = "quick", progress: Callable[[int, int], None] | None = None) -> Source:
+    """Return a dataset, from the given roots or, when none was given, from the synthetic stand-in.
+
+    Args:
+        name: Dataset name.
+        roots: Where to look.
+        size: Size of the synthetic stand-in, written on first use.
+        progress: Called with pictures written and pictures in all.
+
+    Raises:
+        UsageError: Unknown dataset.
+        DataError: The dataset is not there or not in its official layout.
+    """
+    kind = datasets.get(name)
+    if roots.is_synthetic:
+        return _with_marker(kind(synthetic_root(name, size, progress=progress)))
+    path = roots.path_of(name)
+    if path is None:
+        raise DataError(f"{roots.origin} does not list {name}", hint=f"add a line `{name}: FOLDER`")
+    return _with_marker(kind(path))
+
+
+def available(names: Iterable[str], roots: DataRoots) -> tuple[list[str], dict[str, str]]:
+    """Return which datasets can be used, and for the others why not.
+
+    With no data root everything the synthetic generator knows is available.
+    """
+    found: list[str] = []
+    missing: dict[str, str] = {}
+    for name in names:
+        if roots.is_synthetic:
+            from fer_bench.synthetic import layouts
+
+            if name in layouts.names():
+                found.append(name)
+            else:
+                missing[name] = "no synthetic stand-in"
+            continue
+        path = roots.path_of(name)
+        if path is None:
+            missing[name] = f"not listed in {roots.origin}"
+        elif not path.is_dir():
+            missing[name] = f"{path} does not exist"
+        elif datasets.get(name).find(path) is None:
+            missing[name] = "not found below the data root"
+        else:
+            found.append(name)
+    return found, missing
+
+
+def synthetic_root(
+    name: str,
+    size: str = "quick",
+    *,
+    population: str = "benchmark",
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Return the folder that holds the synthetic stand-in of a dataset, writing it on first use.
+
+    Args:
+        name: Dataset name.
+        size: `tiny`, `quick` or `full`.
+        population: `benchmark`, or `development` for choosing defaults.
+        seed: Generator seed.
+        jobs: Processes that write, all cores by default.
+        progress: Called with pictures written and pictures in all.
+
+    Raises:
+        DataError: The generator does not know this dataset.
+    """
+    from fer_bench.synthetic import GENERATOR_VERSION, layouts
+
+    if name not in layouts.names():
+        raise DataError(
+            f"there is no synthetic stand-in for {name}",
+            hint=f"give its folder with --data-root DIR, or fer-bench data describe {name}",
+        )
+    parent = cache_root() / "synthetic" / f"v{GENERATOR_VERSION}-{size}-{population}-{seed}"
+    if not (parent / name / MARKER).exists():
+        workers = jobs or len(os.sched_getaffinity(0))
+        layouts.write(name, parent, size=size, population=population, seed=seed, jobs=workers, progress=progress)
+    return parent / name
+
+
+def _with_marker(dataset: FaceDataset) -> Source:
+    base = dataset.base.absolute()
+    for folder in (base, *list(base.parents)[:4]):
+        marker = folder / MARKER
+        if marker.is_file():
+            return Source(dataset, "synthetic", json.loads(marker.read_text()))
+    return Source(dataset, "real", None)

@@ -1,0 +1,429 @@
+"""How each dataset's pictures are taken: light, lens, sensor, pose and what stands in the way.
+
+A `Camera` holds ranges; a `Scene` is one draw from them, fixed for a sequence; `shoot` takes one picture. The
+datasets differ here, so that a model trained on one meets another world in the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.synthetic.face import Identity, Light, Picture, Pose, draw_face
+from fer_bench.synthetic.population import Population
+
+Array = NDArray[np.float64]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The character of a dataset's pictures. Lengths are relative to the picture's smaller side, angles in degrees.
+
+    Attributes:
+        face: Range of half the face width.
+        centre: Where the point between the eyes stands (right, down), shares of width and height.
+        wander: Standard deviation of that place.
+        yaw: Standard deviation of the head's turn.
+        pitch: Standard deviation of the nod.
+        roll: Standard deviation of the tilt.
+        sway: Share of the pose's spread that changes from frame to frame of a sequence.
+        light: Mean direction of the light (right, down).
+        light_spread: Standard deviation of the direction.
+        ambient: Range of the share of undirected light.
+        strength: Range of exposure.
+        relief: Visibility of wrinkles and bulges.
+        mode: `colour`, `grey` or near infrared (`nir`).
+        grey: Share of scenes that are grey although the camera is not.
+        tint: Standard deviation of the colour channels' gains.
+        warmth: Mean gain of red over blue.
+        gamma: Range of the exponent of the tone curve.
+        blur: Range of the blur, pixels of the drawn picture.
+        noise: Range of the sensor noise, grey levels.
+        coarse: Range of the share of resolution that is left.
+        jpeg: Range of the JPEG quality when the picture is compressed before it reaches the dataset; (100, 100) = never.
+        background: `plain` wall or `scene` with objects.
+        brightness: Range of the background's grey level.
+        occluded: Probability that something covers a part of the face.
+        draw: Share of the resolution at which large frames are drawn.
+    """
+
+    face: Range = (0.28, 0.31)
+    centre: Range = (0.5, 0.475)
+    wander: float = 0.01
+    yaw: float = 3.0
+    pitch: float = 3.0
+    roll: float = 2.0
+    sway: float = 0.3
+    light: Range = (-0.3, -0.6)
+    light_spread: float = 0.2
+    ambient: Range = (0.45, 0.6)
+    strength: Range = (1.0, 1.1)
+    relief: float = 1.0
+    mode: Literal["colour", "grey", "nir"] = "colour"
+    grey: float = 0.0
+    tint: float = 0.03
+    warmth: float = 1.0
+    gamma: Range = (0.9, 1.1)
+    blur: Range = (0.0, 0.4)
+    noise: Range = (1.0, 3.0)
+    coarse: Range = (1.0, 1.0)
+    jpeg: Range = (100, 100)
+    background: Literal["plain", "scene"] = "scene"
+    brightness: Range = (90, 190)
+    occluded: float = 0.0
+    draw: float = 1.0
+
+
+CAMERAS: dict[str, Camera] = {
+    "ckplus": Camera(
+        face=(0.235, 0.275), centre=(0.5, 0.46), wander=0.02, yaw=2.5, pitch=3.0, roll=2.0, light=(0.0, -0.75),
+        light_spread=0.12, ambient=(0.50, 0.62), strength=(0.98, 1.12), relief=1.1, mode="colour", grey=0.85,
+        gamma=(0.9, 1.15), blur=(0.3, 0.6), noise=(1.0, 2.0), background="plain", brightness=(60, 130), draw=0.5,
+    ),
+    "mmi": Camera(
+        face=(0.20, 0.24), centre=(0.5, 0.50), wander=0.02, yaw=3.0, pitch=4.0, roll=3.0, light=(-0.5, -0.35),
+        light_spread=0.25, ambient=(0.35, 0.55), strength=(1.0, 1.15), relief=0.9, tint=0.04, warmth=1.08,
+        gamma=(0.85, 1.1), blur=(0.3, 0.7), noise=(1.0, 2.5), background="plain", brightness=(90, 200), draw=0.5,
+    ),
+    "oulu": Camera(
+        face=(0.235, 0.285), centre=(0.5, 0.47), wander=0.025, yaw=4.0, pitch=4.5, roll=3.0, light=(0.35, -0.45),
+        light_spread=0.15, ambient=(0.50, 0.65), strength=(0.95, 1.2), relief=0.8, tint=0.03, warmth=0.94,
+        gamma=(0.85, 1.15), blur=(0.5, 0.9), noise=(2.0, 4.0), jpeg=(70, 90), background="plain", brightness=(150, 215),
+    ),
+    "rafdb": Camera(
+        face=(0.33, 0.38), centre=(0.5, 0.42), wander=0.015, yaw=14, pitch=8, roll=2.5, light=(0.0, -0.5),
+        light_spread=0.6, ambient=(0.3, 0.7), strength=(0.8, 1.25), relief=0.9, grey=0.08, tint=0.08,
+        gamma=(0.75, 1.35), blur=(0.0, 0.9), noise=(1.0, 5.0), coarse=(0.55, 1.0), jpeg=(45, 95), brightness=(20, 235),
+        occluded=0.12,
+    ),
+    "affectnet7": Camera(
+        face=(0.28, 0.37), centre=(0.5, 0.45), wander=0.03, yaw=17, pitch=9, roll=8, light=(0.0, -0.4),
+        light_spread=0.7, ambient=(0.25, 0.7), strength=(0.75, 1.3), relief=0.85, grey=0.12, tint=0.10,
+        gamma=(0.7, 1.4), blur=(0.0, 1.6), noise=(1.0, 7.0), coarse=(0.35, 1.0), jpeg=(40, 95), brightness=(10, 245),
+        occluded=0.18, draw=0.5,
+    ),
+    "expw": Camera(
+        face=(0.28, 0.36), centre=(0.5, 0.47), wander=0.03, yaw=15, pitch=8, roll=7, light=(0.0, -0.5),
+        light_spread=0.6, ambient=(0.3, 0.7), strength=(0.8, 1.2), relief=0.8, grey=0.10, tint=0.09, warmth=1.05,
+        gamma=(0.75, 1.35), blur=(0.0, 1.1), noise=(1.0, 6.0), coarse=(0.4, 1.0), jpeg=(40, 90), brightness=(20, 235),
+        occluded=0.12,
+    ),
+    "affwild2": Camera(
+        face=(0.31, 0.36), centre=(0.5, 0.44), wander=0.02, yaw=14, pitch=9, roll=4, sway=0.55, light=(0.2, -0.3),
+        light_spread=0.6, ambient=(0.3, 0.65), strength=(0.75, 1.2), relief=0.75, tint=0.10, warmth=1.06,
+        gamma=(0.75, 1.3), blur=(0.4, 1.3), noise=(2.0, 6.0), coarse=(0.4, 0.9), jpeg=(35, 80), brightness=(20, 220),
+        occluded=0.08,
+    ),
+    "fer2013": Camera(
+        face=(0.33, 0.40), centre=(0.5, 0.44), wander=0.025, yaw=14, pitch=8, roll=7, light=(0.0, -0.5),
+        light_spread=0.6, ambient=(0.3, 0.7), strength=(0.8, 1.25), relief=1.0, mode="grey", gamma=(0.75, 1.35),
+        blur=(0.0, 0.6), noise=(1.0, 5.0), brightness=(20, 235), occluded=0.12,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One draw from a camera, the same for all frames of a sequence."""
+
+    size: tuple[int, int]
+    scale: float
+    centre: tuple[float, float]
+    pose: Pose
+    light: Light
+    gains: tuple[float, float, float]
+    gamma: float
+    blur: float
+    noise: float
+    coarse: float
+    jpeg: int
+    grey: bool
+    occlusion: tuple[str, int] | None
+    backdrop: int
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture taken.
+
+    Attributes:
+        picture: RGB uint8 [H, W, 3]; the three channels are equal in grey scenes.
+        landmarks: 68 points in pixels, iBUG order.
+        box: Face box x0, y0, x1, y1 in pixels, as a detector would draw it: brows to chin, square.
+    """
+
+    picture: Picture
+    landmarks: NDArray[np.float32]
+    box: tuple[float, float, float, float]
+
+
+def camera_of(population: Population) -> Camera:
+    """Return the camera of a population; the development population is filmed with a slightly different one."""
+    camera = CAMERAS[population.dataset]
+    if population.name == "benchmark":
+        return camera
+    rng = population.rng("camera")
+    low, high = camera.brightness
+    return replace(
+        camera,
+        light=(camera.light[0] + float(rng.normal(0, 0.3)), camera.light[1] + float(rng.normal(0, 0.1))),
+        warmth=camera.warmth * float(rng.uniform(0.93, 1.07)),
+        yaw=camera.yaw * float(rng.uniform(0.85, 1.2)),
+        relief=camera.relief * float(rng.uniform(0.9, 1.1)),
+        brightness=(low, low + (high - low) * float(rng.uniform(0.7, 1.0))),
+    )
+
+
+def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> Scene:
+    """Return a scene: everything that stays while a sequence is filmed.
+
+    Args:
+        camera: Whose ranges to draw from.
+        size: Height and width of the picture.
+        rng: Chance.
+    """
+    short = min(size)
+    aim = rng.normal(0, camera.light_spread, 2) + camera.light
+    ambient, strength = float(rng.uniform(*camera.ambient)), float(rng.uniform(*camera.strength))
+    grey = camera.mode != "colour" or bool(rng.random() < camera.grey)
+    warm, green = np.exp(rng.normal(0, camera.tint)) * camera.warmth, 1 + rng.normal(0, 0.3 * camera.tint)
+    gains = np.clip((warm, green, 1 / warm), 0.7, 1.3)
+    occlusion = None
+    if rng.random() < camera.occluded:
+        occlusion = (str(rng.choice(["hand", "object", "sunglasses", "edge"])), int(rng.integers(2**31)))
+    pose = Pose(
+        float(np.clip(rng.normal(0, camera.yaw), -38, 38)),
+        float(np.clip(rng.normal(0, camera.pitch), -20, 20)),
+        float(np.clip(rng.normal(0, camera.roll), -22, 22)),
+        (float(rng.normal(0, 0.25)), float(rng.normal(0, 0.2))),
+    )
+    return Scene(
+        size=size,
+        scale=float(rng.uniform(*camera.face)) * short,
+        centre=(
+            camera.centre[0] * size[1] + float(rng.normal(0, camera.wander)) * short,
+            camera.centre[1] * size[0] + float(rng.normal(0, camera.wander)) * short,
+        ),
+        pose=pose,
+        light=Light((float(aim[0]), float(aim[1]), 1.0), ambient, strength, camera.relief),
+        gains=(float(gains[0]), float(gains[1]), float(gains[2])),
+        gamma=float(rng.uniform(*camera.gamma)),
+        blur=float(rng.uniform(*camera.blur)),
+        noise=float(rng.uniform(*camera.noise)),
+        coarse=float(rng.uniform(*camera.coarse)),
+        jpeg=int(rng.uniform(*camera.jpeg)),
+        grey=grey,
+        occlusion=occlusion,
+        backdrop=int(rng.integers(2**31)),
+    )
+
+
+def shoot(
+    camera: Camera,
+    scene: Scene,
+    identity: Identity,
+    au: Array,
+    rng: np.random.Generator,
+    *,
+    behind: Picture | None = None,
+) -> Shot:
+    """Take one picture.
+
+    Args:
+        camera: The dataset's camera.
+        scene: The scene, from `arrange`.
+        identity: Who is in it.
+        au: Intensities [17, 2].
+        rng: Chance of this frame: sway of the head, noise, blinks.
+        behind: What stands behind the person, at the resolution of drawing; None is the scene's own backdrop.
+
+    Returns:
+        The picture, its landmarks and the face box.
+    """
+    height, width = scene.size
+    drawn = (round(height * camera.draw), round(width * camera.draw))
+    face = draw_face(
+        identity,
+        au,
+        _sway(camera, scene.pose, rng),
+        drawn,
+        scale=scene.scale * camera.draw,
+        centre=(scene.centre[0] * camera.draw, scene.centre[1] * camera.draw),
+        light=scene.light,
+    )
+    picture = face.over(backdrop(camera, scene) if behind is None else behind)
+    if scene.occlusion is not None:
+        _occlude(picture, face.landmarks, identity, *scene.occlusion)
+    picture = _develop(camera, scene, picture, rng)
+    if drawn != scene.size:
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    landmarks = face.landmarks / np.float32(camera.draw)
+    return Shot(picture, landmarks, face_box(landmarks))
+
+
+def face_box(landmarks: NDArray[np.float32], margin: float = 0.06) -> tuple[float, float, float, float]:
+    """Return the square box x0, y0, x1, y1 around landmarks [68, 2], widened by a share of its side."""
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    middle, half = (low + high) / 2, float((high - low).max()) * (0.5 + margin)
+    return float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
+
+
+def _sway(camera: Camera, pose: Pose, rng: np.random.Generator) -> Pose:
+    yaw, pitch, roll = rng.normal(0, camera.sway, 3) * (
+        0.4 * camera.yaw,
+        0.4 * camera.pitch,
+        0.4 * camera.roll,
+    )
+    gaze = rng.normal(0, 0.06, 2)
+    return Pose(
+        pose.yaw + float(yaw), pose.pitch + float(pitch), pose.roll + float(roll),
+        (pose.gaze[0] + float(gaze[0]), pose.gaze[1] + float(gaze[1])),
+        float(rng.random() < 0.02),
+    )  # fmt: skip
+
+
+def _develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Generator) -> Picture:
+    """Return the picture after lens, sensor and compression."""
+    height, width = picture.shape[:2]
+    if scene.coarse < 0.97:
+        small = (max(16, round(width * scene.coarse)), max(16, round(height * scene.coarse)))
+        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    if scene.blur > 0.25:
+        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur * scene.coarse)  # type: ignore[assignment]
+    if camera.mode == "nir":
+        red = picture[:, :, :1].astype(np.float32)
+        picture = np.repeat(np.clip(60 + 0.72 * red, 0, 255).astype(np.uint8), 3, axis=2)
+    elif scene.grey:
+        picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)  # type: ignore[assignment]
+    gains = (1.0, 1.0, 1.0) if scene.grey else scene.gains
+    picture = cv2.LUT(picture, _tone(scene.gamma, gains))  # type: ignore[assignment]
+    picture = _add_noise(picture, scene.noise, scene.grey, rng)
+    if picture.shape[:2] != (height, width):
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    if scene.jpeg < 100:
+        _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+    return picture
+
+
+def _tone(gamma: float, gains: tuple[float, float, float]) -> Picture:
+    levels = 255 * (np.arange(256) / 255) ** gamma
+    curves = np.clip(levels[:, None] * gains, 0, 255)
+    return np.round(curves).astype(np.uint8).reshape(256, 1, 3)
+
+
+@cache
+def _grain() -> NDArray[np.float32]:
+    """Return a tile of unit noise that pictures take their noise from: drawing it anew per frame would cost more."""
+    return np.random.default_rng(20).normal(0, 1, (1100, 1100)).astype(np.float32)
+
+
+def _add_noise(picture: Picture, level: float, grey: bool, rng: np.random.Generator) -> Picture:
+    height, width = picture.shape[:2]
+    if grey:
+        y, x = rng.integers(0, 1100 - np.array((height, width)))
+        grain = cv2.merge([_grain()[y : y + height, x : x + width]] * 3)
+    else:
+        corners = rng.integers(0, (1100 - height, 1100 - width), (3, 2))
+        grain = cv2.merge([_grain()[y : y + height, x : x + width] for y, x in corners])
+    return np.asarray(cv2.addWeighted(picture, 1.0, grain, level, 0.0, dtype=cv2.CV_8U), np.uint8)
+
+
+def backdrop(camera: Camera, scene: Scene) -> Picture:
+    """Return what stands behind the person, uint8 [h, w, 3] at the resolution of drawing."""
+    rng = np.random.default_rng(scene.backdrop)
+    height, width = round(scene.size[0] * camera.draw), round(scene.size[1] * camera.draw)
+    level = float(rng.uniform(*camera.brightness))
+    if camera.background == "plain":
+        colour = level * (1 + rng.normal(0, 0.05, 3))
+        corners = colour * (1 + rng.normal(0, 0.12, (2, 2, 1)))
+        small = np.clip(corners, 0, 255).astype(np.uint8)
+        return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    patches = np.clip(level + rng.normal(0, 38, (5, 5, 1)) + rng.normal(0, 13, (5, 5, 3)), 0, 255).astype(
+        np.uint8
+    )
+    wall = np.asarray(cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    for _ in range(int(rng.integers(2, 7))):
+        colour = tuple(float(c) for c in np.clip(rng.uniform(20, 230) + rng.normal(0, 28, 3), 0, 255))
+        x0, y0 = (int(v) for v in rng.integers((-width // 3, -height // 3), (width, height)))
+        x1, y1 = (
+            x0 + int(rng.integers(width // 10 + 1, width)),
+            y0 + int(rng.integers(height // 10 + 1, height)),
+        )
+        if rng.random() < 0.6:
+            cv2.rectangle(wall, (x0, y0), (x1, y1), colour, -1, cv2.LINE_AA)
+        else:
+            cv2.ellipse(wall, (x0, y0), ((x1 - x0) // 2, (y1 - y0) // 2), 0, 0, 360, colour, -1, cv2.LINE_AA)
+    return np.asarray(cv2.GaussianBlur(wall, (0, 0), max(0.8, 0.012 * width)), np.uint8)
+
+
+def _occlude(
+    picture: Picture, landmarks: NDArray[np.float32], identity: Identity, kind: str, seed: int
+) -> None:
+    """Draw something over a part of the face, in place."""
+    rng = np.random.default_rng(seed)
+    span = float(landmarks[16, 0] - landmarks[0, 0])
+    if kind == "sunglasses":
+        for eye in (landmarks[36:42], landmarks[42:48]):
+            x, y = (int(v) for v in eye.mean(axis=0))
+            cv2.ellipse(
+                picture,
+                (x, y),
+                (int(0.19 * span), int(0.14 * span)),
+                0,
+                0,
+                360,
+                (18, 16, 20),
+                -1,
+                cv2.LINE_AA,
+            )
+        ends = np.round(np.stack([landmarks[36], landmarks[45]])).astype(int)
+        cv2.line(
+            picture,
+            tuple(ends[0].tolist()),
+            tuple(ends[1].tolist()),
+            (18, 16, 20),
+            max(1, int(0.03 * span)),
+            cv2.LINE_AA,
+        )
+    elif kind == "hand":
+        corner = landmarks[(4, 12)[int(rng.integers(2))]] * 0.55 + landmarks[57] * 0.45
+        away = np.sign(corner[0] - landmarks[33, 0])
+        skin = tuple(0.85 * c for c in identity.skin)
+        for finger in range(4):
+            tip = corner + (away * 0.06 * span * finger, 0.09 * span * finger - 0.12 * span)
+            root = tip + (away * 0.5 * span, 0.35 * span)
+            ends = np.round(np.stack([tip, root])).astype(int)
+            shade = tuple(c * (1 - 0.06 * finger) for c in skin)
+            cv2.line(
+                picture,
+                tuple(ends[0].tolist()),
+                tuple(ends[1].tolist()),
+                shade,
+                max(2, int(0.11 * span)),
+                cv2.LINE_AA,
+            )
+    else:
+        colour = tuple(float(c) for c in rng.integers(10, 230, 3))
+        middle = landmarks[30]
+        angle = float(rng.uniform(0, 2 * np.pi))
+        reach = float(rng.uniform(0.38, 0.52)) * span
+        outward = np.array((np.cos(angle), np.sin(angle)))
+        across = np.array((-outward[1], outward[0]))
+        near = middle + outward * reach
+        half = (0.16 if kind == "object" else 0.9) * span
+        quad = np.stack(
+            [
+                near - across * half,
+                near + across * half,
+                near + across * half + outward * span,
+                near - across * half + outward * span,
+            ]
+        )
+        cv2.fillPoly(picture, [np.round(quad * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
