@@ -9,7 +9,7 @@ from pathlib import Path
 from fer_bench.errors import DataError
 
 
-def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(file: Path, *, may_be_empty: bool = False) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 text file with their 1-based numbers, without line ends.
 
     Carriage returns, a byte-order mark, a missing final newline and blank lines at the end are tolerated.
@@ -17,6 +17,7 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
 
     Args:
         file: The file; it is streamed, never held as a whole.
+        may_be_empty: Whether a file without a line is part of the format.
 
     Raises:
         DataError: The file cannot be read, holds nothing, or is not UTF-8 text.
@@ -36,7 +37,7 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
                 yield number, line
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}", file=file) from None
-    if not seen:
+    if not seen and not may_be_empty:
         raise DataError("the file is empty", file=file)
 
 

@@ -322,9 +322,7 @@ def _read_facs(file: Path) -> NDArray[np.int8]:
         DataError: A line that is not a unit's number and an intensity.
     """
     units = np.zeros(len(ACTION_UNITS), np.int8)
-    if file.stat().st_size == 0:  # coded, and no unit seen
-        return units
-    for line, text in numbered_lines(file):
+    for line, text in numbered_lines(file, may_be_empty=True):  # empty: coded, and no unit seen
         values = [_number(word) for word in text.split()]
         if len(values) != 2 or values[0] is None or values[1] is None or values[0] % 1 or values[0] < 1:
             problem = "a FACS line is a unit's number and an intensity"

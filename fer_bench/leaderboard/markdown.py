@@ -124,7 +124,7 @@ def escape(text: object) -> str:
     if len(line) > _LONGEST:
         line = f"{line[: _LONGEST - 1]}…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
 
 
 def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None) -> str:
@@ -160,10 +160,10 @@ def _number(value: Value | None, show: Callable[[float], str]) -> str:
     return f"{show(value.value)} [{show(value.interval.low)}, {show(value.interval.high)}]"
 
 
-def _stacked(text: str, *, bold: bool = False) -> str:
+def _stacked(text: str, *, bold: bool = False, mark: str = "") -> str:
     """Put an interval in small type on a line of its own."""
     point, bracket, rest = text.partition(" [")
-    point = f"**{point}**" if bold else point
+    point = f"**{point}**{mark}" if bold else f"{point}{mark}"
     return f"{point}<br><sub>[{rest}</sub>" if bracket else point
 
 
@@ -251,7 +251,7 @@ def _in_domain_wide(section: Section) -> str:
                 row.append("-")
                 continue
             text = percent(cell.in_domain.estimate.values["uar"])
-            row.append(_stacked(text, bold=winners[source] == label) + (" †" if cell.adapted else ""))
+            row.append(_stacked(text, bold=winners[source] == label, mark=" †" if cell.adapted else ""))
         rows.append(row)
     chance = ["*guessing*"]
     for source in section.sources:
@@ -279,9 +279,9 @@ def _in_domain_full(section: Section) -> str:
             rows.append(
                 (
                     *map(escape, (cell.dataset, cell.protocol, cell.label)),
-                    percent(values["uar"]),
-                    percent(values["accuracy"]),
-                    percent(values["macro_f1"]),
+                    _stacked(percent(values["uar"])),
+                    _stacked(percent(values["accuracy"])),
+                    _stacked(percent(values["macro_f1"])),
                     f"{found.estimate.n:,}",
                     f"{found.estimate.units:,}",
                     str(found.estimate.k),

@@ -16,6 +16,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.dpi": 100,
@@ -43,6 +44,11 @@ def kind_of(section: Section) -> str:
     return f"{data}, profile {section.profile}"
 
 
+def _usual(section: Section) -> tuple[str, ...]:
+    """Return the methods with their usual settings; figures leave the others to the tables."""
+    return tuple(dict.fromkeys(c.label for c in section.cells if c.usual))
+
+
 def draw_transfer(section: Section, path: Path) -> bool:
     """Draw the transfer matrix of every method side by side.
 
@@ -53,7 +59,7 @@ def draw_transfer(section: Section, path: Path) -> bool:
     Returns:
         Whether there was anything to draw.
     """
-    labels = [label for label in section.labels if any(c.cross for c in section.cells if c.label == label)]
+    labels = [label for label in _usual(section) if any(c.cross for c in section.cells if c.label == label)]
     if not labels:
         return False
     targets = section.targets
@@ -74,7 +80,7 @@ def draw_transfer(section: Section, path: Path) -> bool:
             axis.set_ylabel("trained on")
             _annotate(axis, grid)
             for line, source in enumerate(section.sources):
-                if source.split("/")[0] in targets:
+                if cells[line] is not None and source.split("/")[0] in targets:
                     _frame(axis, targets.index(source.split("/")[0]), line)
         for axis in list(axes.flat)[len(labels) :]:
             axis.set_visible(False)
@@ -120,7 +126,7 @@ def draw_in_domain(section: Section, path: Path) -> bool:
         Whether there was anything to draw.
     """
     sources = [s for s in section.sources if any(c.in_domain for c in section.of_source(s))]
-    labels = section.labels
+    labels = _usual(section)
     if not sources:
         return False
     with style.context(["default", _STYLE]):

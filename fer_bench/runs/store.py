@@ -15,6 +15,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,40 +87,41 @@ class Lock:
     def acquire(self) -> bool:
         """Try to take the lock; return whether it is ours now."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(2):
-            try:
-                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            except FileExistsError:
-                if not self.is_stale():
-                    return False
-                self._take_away()
-                continue
-            with os.fdopen(handle, "w") as file:
-                file.write(f"{socket.gethostname()} {os.getpid()}\n")
-            return True
-        return False
+        return _create(self.path, self._owner()) or self._take_over()
+
+    def _owner(self) -> str:
+        return f"{socket.gethostname()} {os.getpid()}\n"
 
     def is_stale(self) -> bool:
         """Return whether the owner is gone."""
         try:
-            host, pid = self.path.read_text().split()
-            age = time.time() - self.path.stat().st_mtime
+            content, age = self.path.read_text(), time.time() - self.path.stat().st_mtime
         except FileNotFoundError:
             return True
-        except ValueError:
-            return time.time() - self.path.stat().st_mtime > 5.0  # the owner died before it wrote its name
+        host, _, pid = content.strip().partition(" ")
+        if not pid.isdigit():
+            return age > 5.0  # its owner died before it wrote its name, or is about to
         if host == socket.gethostname():
             return not _alive(int(pid))
         return age > STALE_AFTER
 
-    def _take_away(self) -> None:
-        """Remove a stale lock so that only one of several contenders succeeds."""
-        grave = self.path.with_name(f"{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}")
+    def _take_over(self) -> bool:
+        """Put our name into a lock whose owner is gone; contenders go through a second lock, one at a time."""
+        if not self.is_stale():
+            return False
+        gate = self.path.with_name(f"{self.path.name}.takeover")
+        with suppress(FileNotFoundError):
+            if time.time() - gate.stat().st_mtime > STALE_AFTER:
+                gate.unlink()  # a contender died at the gate
+        if not _create(gate, self._owner()):
+            return False
         try:
-            self.path.rename(grave)
-        except FileNotFoundError:
-            return
-        grave.unlink(missing_ok=True)
+            if not self.is_stale():
+                return False
+            write_text(self.path, self._owner())
+            return True
+        finally:
+            gate.unlink(missing_ok=True)
 
     def beat(self) -> None:
         """Tell others that the owner lives."""
@@ -128,6 +130,17 @@ class Lock:
     def release(self) -> None:
         """Give the lock up."""
         self.path.unlink(missing_ok=True)
+
+
+def _create(path: Path, content: str) -> bool:
+    """Create a file that must not exist yet; return whether we did."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    with os.fdopen(handle, "w") as file:
+        file.write(content)
+    return True
 
 
 def _alive(pid: int) -> bool:

@@ -235,7 +235,10 @@ def _save(file: Path, picture: Picture, *, quality: int = 92, grey: bool = False
     """Write an RGB picture as its suffix says; `grey` keeps one channel."""
     data = picture[:, :, 0] if grey else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     png = file.suffix == ".png"
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    # On noisy pictures Huffman coding of horizontal differences is four times as fast as the default, and smaller.
+    as_png = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
+    as_png += (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, *as_png] if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, encoded = cv2.imencode(".png" if png else ".jpg", data, options)
     file.write_bytes(encoded.tobytes())
 
@@ -321,8 +324,8 @@ _CK_COUNTS: dict[Size, Counts] = {
     "quick": dict(zip(_CK_CODES, (24, 12, 31, 14, 36, 15, 44), strict=True)),
     "full": dict(zip(_CK_CODES, (45, 18, 59, 25, 69, 28, 83), strict=True)),
 }
-_CK_PEOPLE: dict[Size, tuple[int, int, int]] = {"tiny": (6, 1, 2), "quick": (44, 2, 8), "full": (118, 5, 256)}
-_CK_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (5, 6), "quick": (5, 8), "full": (10, 30)}
+_CK_PEOPLE: dict[Size, tuple[int, int, int]] = {"tiny": (6, 1, 1), "quick": (44, 2, 8), "full": (118, 5, 256)}
+_CK_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (5, 8), "full": (10, 30)}
 
 
 def ckplus(root: Path, population: Population, size: Size) -> Plan:
@@ -522,7 +525,7 @@ def _oao_xml(expression: Expression, frames: int, first: int, last: int) -> list
 # Oulu-CASIA -----------------------------------------------------------------------------------------------------
 
 _OULU_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 80}
-_OULU_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (5, 6), "quick": (6, 9), "full": (15, 30)}
+_OULU_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (6, 9), "full": (15, 30)}
 _OULU_LIGHT = {"Strong": 1.0, "Weak": 0.55, "Dark": 0.22}
 
 
@@ -539,6 +542,8 @@ def oulu(root: Path, population: Population, size: Size) -> Plan:
         conditions = every if size == "full" or (size == "tiny" and person == 0) else [("VL", "Strong")]
         for modality, light in conditions:
             for which, emotion in enumerate(BASIC_SIX):
+                if size == "tiny" and (modality, light) != ("VL", "Strong") and which:
+                    continue
                 if person == lost and which == person % 6 and size != "tiny":
                     continue  # One sequence of the collection is known to be missing.
                 low, high = _OULU_FRAMES[size]
@@ -875,7 +880,7 @@ _AFFWILD_ORDER = tuple(
 )
 _AFFWILD_VIDEOS: dict[Size, tuple[tuple[int, int], tuple[int, int]]] = {
     "tiny": ((6, 10), (4, 8)),
-    "quick": ((20, 40), (10, 30)),
+    "quick": ((24, 36), (10, 30)),
     "full": ((240, 590), (67, 400)),
 }
 _AFFWILD_SEGMENT = 5
@@ -938,7 +943,7 @@ def _affwild_video(
             segment = i // _AFFWILD_SEGMENT
             number += int(rng.choice([1, 2, 6]))
             au = at_strength(
-                au, apexes[segment], 0.75 if i % _AFFWILD_SEGMENT == 0 else float(rng.uniform(0.35, 0.8))
+                au, apexes[segment], 0.7 if i % _AFFWILD_SEGMENT == 0 else 0.8
             )
             drift = replace(scene, pose=_drifted(scene.pose, camera.yaw, i / frames, serial))
             shot = shoot(camera, drift, person.identity, au, rng)
@@ -953,7 +958,7 @@ def _affwild_video(
 def _drifted(pose: Pose, spread: float, time: float, serial: int) -> Pose:
     """Return the pose as the head turns slowly through a video."""
     return replace(
-        pose, yaw=float(np.clip(pose.yaw + 0.7 * spread * np.sin(2 * np.pi * time + serial), -38, 38))
+        pose, yaw=float(np.clip(pose.yaw + 0.6 * spread * np.sin(2 * np.pi * time + serial), -38, 38))
     )
 
 

@@ -156,9 +156,9 @@ STYLES: dict[str, Style] = {
     "mmi": Style((0.45, 0.95), blend=0.12, stray=0.05),
     "oulu": Style((0.40, 0.95), blend=0.12, stray=0.05),
     "rafdb": Style((0.40, 1.0), blend=0.18, stray=0.05, mislabelled=0.05),
-    "affectnet7": Style((0.35, 0.95), blend=0.25, stray=0.06, mislabelled=0.10),
-    "expw": Style((0.35, 0.95), blend=0.22, stray=0.06, mislabelled=0.09),
-    "affwild2": Style((0.35, 0.95), blend=0.22, stray=0.06, mislabelled=0.05),
+    "affectnet7": Style((0.5, 1.0), blend=0.20, stray=0.05, mislabelled=0.08),
+    "expw": Style((0.45, 1.0), blend=0.18, stray=0.05, mislabelled=0.07),
+    "affwild2": Style((0.55, 1.05), blend=0.12, stray=0.04, mislabelled=0.03),
     "fer2013": Style((0.40, 1.0), blend=0.18, stray=0.05, mislabelled=0.09),
 }
 """How people of each dataset show what they feel, and how well it is labelled."""

@@ -25,8 +25,8 @@ EMOTIONS = {
     "expw": "7",
     "affwild2": "8o",
 }
-KNOWN = {name: LABEL_SETS["8" if name in ("ckplus",) else "7"] for name in EMOTIONS}
-KNOWN["affwild2"] = LABEL_SETS["8o"]
+KNOWN = dict.fromkeys(EMOTIONS, LABEL_SETS["7"]) | {"ckplus": LABEL_SETS["8"]}
+KNOWN |= {"mmi": LABEL_SETS["6"], "affwild2": LABEL_SETS["8o"]}
 LAB = ("ckplus", "mmi", "oulu")
 Add = Callable[..., Record]
 

@@ -46,7 +46,10 @@ def test_sizes_of_the_paper():
     assert flows.query_code.shape == flows.reference_code.shape == (2, 96, 8, 8)
     assert flows.query_feature.shape == flows.reference_feature.shape == (2, 6144)
     assert network.reconstruct(flows.query_code).shape == (2, 1, 64, 64)
-    shapes = [tuple(layer(torch.zeros(1, layer.in_channels, 64, 64)).shape[1:2]) for layer in convolutions(network.encoder1)]
+    shapes = [
+        tuple(layer(torch.zeros(1, layer.in_channels, 64, 64)).shape[1:2])
+        for layer in convolutions(network.encoder1)
+    ]
     assert shapes == [(32,), (64,), (96,)]
     assert [c.out_channels for c in convolutions(network.decoder1)] == [64, 32, 1]
 
@@ -55,7 +58,9 @@ def convolutions(module: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
 
 
-@pytest.mark.parametrize(("kernel", "encoder_size", "decoder_size"), [(3, 74_208, 74_113), (5, 205_792, 205_697)])
+@pytest.mark.parametrize(
+    ("kernel", "encoder_size", "decoder_size"), [(3, 74_208, 74_113), (5, 205_792, 205_697)]
+)
 def test_parameters_of_the_paper(kernel, encoder_size, decoder_size):
     network = GCNNetwork(7, kernel=kernel, batch_norm=False)
     assert count_parameters(network.encoder1) == count_parameters(network.encoder2) == encoder_size
@@ -84,14 +89,20 @@ def test_features_have_unit_length_even_in_half_precision():
         features = unit_features(code)
     assert features.dtype == torch.float32
     torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
-    torch.testing.assert_close(features, code.float().flatten(1) / code.float().flatten(1).norm(dim=1, keepdim=True))
+    torch.testing.assert_close(
+        features, code.float().flatten(1) / code.float().flatten(1).norm(dim=1, keepdim=True)
+    )
     assert unit_features(torch.zeros(1, 5, 8, 8)).isfinite().all()
 
 
 def test_contrast_by_hand():
     query, reference = torch.tensor([[0.6, 0.8, 0.0, 0.0]]), torch.tensor([[0.0, 0.6, 0.8, 0.0]])
-    torch.testing.assert_close(contrast(query, reference, "absolute"), 2 * torch.tensor([[0.6, 0.2, 0.8, 0.0]]))
-    torch.testing.assert_close(contrast(query, reference, "squared"), 4 * torch.tensor([[0.36, 0.04, 0.64, 0.0]]))
+    torch.testing.assert_close(
+        contrast(query, reference, "absolute"), 2 * torch.tensor([[0.6, 0.2, 0.8, 0.0]])
+    )
+    torch.testing.assert_close(
+        contrast(query, reference, "squared"), 4 * torch.tensor([[0.36, 0.04, 0.64, 0.0]])
+    )
 
 
 def test_classification_loss_by_hand():
@@ -131,7 +142,9 @@ def test_contrastive_loss_by_hand():
 
 def test_contrastive_loss_has_a_finite_slope_at_distance_zero():
     query = torch.tensor([[0.6, 0.8]], requires_grad=True)
-    m.contrastive_loss(query, query.detach().clone(), torch.tensor([True]), torch.tensor([False]), 1.0).backward()
+    m.contrastive_loss(
+        query, query.detach().clone(), torch.tensor([True]), torch.tensor([False]), 1.0
+    ).backward()
     assert query.grad.isfinite().all()
 
 
@@ -163,8 +176,10 @@ def test_losses_of_a_step_are_those_of_its_flows():
     parts = method.losses(batch)
     image, reference = batch["image"][:, :1], batch["reference"][:, :1]
     flows = method.network.flows(image)
-    drawn = [((method.network.reconstruct(c) - t) ** 2).mean(dim=(1, 2, 3)) for c, t in (
-        (flows.query_code, image), (flows.reference_code, reference))]
+    drawn = [
+        ((method.network.reconstruct(c) - t) ** 2).mean(dim=(1, 2, 3))
+        for c, t in ((flows.query_code, image), (flows.reference_code, reference))
+    ]
     known = [0, 2]
     torch.testing.assert_close(parts.gen, ((flows.reference - reference) ** 2)[known].mean())
     torch.testing.assert_close(parts.rec, drawn[0].mean() + drawn[1][known].mean())
@@ -172,7 +187,9 @@ def test_losses_of_a_step_are_those_of_its_flows():
     apart = (1.0 - distance).clamp(min=0) ** 2
     torch.testing.assert_close(parts.con, (distance[0] ** 2 + apart[1] + apart[3]) / 3)
     kept = torch.tensor([0, 1, 3])
-    torch.testing.assert_close(parts.cls, nn.functional.cross_entropy(flows.logits[kept], batch["label"][kept]))
+    torch.testing.assert_close(
+        parts.cls, nn.functional.cross_entropy(flows.logits[kept], batch["label"][kept])
+    )
 
 
 def test_reference_pixels_of_rows_without_one_do_not_matter():
@@ -245,8 +262,8 @@ def test_input_is_one_grey_channel_between_minus_one_and_one():
 def test_network_is_exportable():
     network = make().network.eval()
     image = make_batch(2)["image"][:, :1].contiguous()
-    program = torch.export.export(network, (image,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},))
-    for one, other in zip(program.module()(image), network(image), strict=True):
+    program = torch.export.export(network, (image,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    for one, other in zip(program.module()(image[:1]), network(image[:1]), strict=True):
         torch.testing.assert_close(one, other)
 
 

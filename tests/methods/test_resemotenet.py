@@ -107,7 +107,11 @@ def test_one_cycle_recipe():
 def test_paper_profile_is_the_papers():
     profile = ResEmoteNet.profiles["paper"]
     settings = ResEmoteNetSettings(**profile.method)
-    assert (profile.train.max_epochs, profile.train.batch_size, profile.train.augmentation.flip) == (80, 16, 0.5)
+    assert (profile.train.max_epochs, profile.train.batch_size, profile.train.augmentation.flip) == (
+        80,
+        16,
+        0.5,
+    )
     assert (settings.recipe, settings.width, settings.lr) == ("paper", 1.0, 1e-3)
 
 
@@ -128,8 +132,8 @@ def test_prediction_does_not_flip_or_draw():
 def test_network_is_exportable():
     network = make().network.eval()
     image = torch.rand(2, 3, 64, 64)
-    program = torch.export.export(network, (image,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},))
-    torch.testing.assert_close(program.module()(image), network(image))
+    program = torch.export.export(network, (image,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.testing.assert_close(program.module()(image[:1]), network(image[:1]))
 
 
 def test_overfits_eight_images():

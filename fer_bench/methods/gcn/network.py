@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -86,7 +87,7 @@ class GCNNetwork(nn.Module):
         reference = self.decoder1(self.encoder1(image))
         # One batch for both flows: batch statistics of its own would hide how the reference differs.
         codes = self.encoder2(torch.cat([image, reference.to(image.dtype)]))
-        query_code, reference_code = codes.chunk(2)
+        query_code, reference_code = codes[: image.shape[0]], codes[image.shape[0] :]
         query, generated = unit_features(query_code), unit_features(reference_code)
         delta = contrast(query, generated, self.distance)
         logits = self.classifier(delta).float()
@@ -104,7 +105,8 @@ def unit_features(code: Tensor) -> Tensor:
     Half precision would round away the small differences that are classified, so autocast is off here.
     """
     with torch.autocast(code.device.type, enabled=False):
-        return nn.functional.normalize(code.float().flatten(1), dim=1, eps=1e-6)
+        features: Tensor = nn.functional.normalize(code.float().flatten(1), dim=1, eps=1e-6)
+        return features
 
 
 def contrast(query: Tensor, reference: Tensor, distance: Distance) -> Tensor:
@@ -123,7 +125,7 @@ def contrast(query: Tensor, reference: Tensor, distance: Distance) -> Tensor:
         The contrastive representation, float32 [B, D].
     """
     with torch.autocast(query.device.type, enabled=False):
-        scaled = (query - reference).abs() * query.shape[1] ** 0.5
+        scaled = (query - reference).abs() * math.sqrt(query.shape[1])
         return scaled if distance == "absolute" else scaled.square()
 
 

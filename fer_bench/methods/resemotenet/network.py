@@ -71,7 +71,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps [B, c, H, W], each channel times its gate."""
-        gate = self.gate(maps.mean(dim=(2, 3)))
+        gate: Tensor = self.gate(maps.mean(dim=(2, 3)))
         return maps * gate[:, :, None, None]
 
 

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+
+import pytest
+
+from fer_bench.evaluation.statistics import Interval
+from fer_bench.evaluation.transfer import Value
+from fer_bench.leaderboard.markdown import _clear_winner, decimal, escape, percent, table, write_leaderboard
+from fer_bench.runs.store import Store
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def page(store, out):
+    write_leaderboard(store, out)
+    return (out / "README.md").read_text(encoding="utf-8")
+
+
+def tables_are_regular(text):
+    """Check that every row of every table has as many cells as its header."""
+    widths = None
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            widths = None
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line))
+        widths = widths or cells
+        assert cells == widths, line
+
+
+def test_the_same_store_gives_the_same_bytes_wherever_it_lies(store, full, tmp_path):
+    first = write_leaderboard(store, tmp_path / "one")
+    shutil.copytree(store.root, tmp_path / "elsewhere")
+    second = write_leaderboard(Store(tmp_path / "elsewhere"), tmp_path / "two")
+    names = [p.relative_to(tmp_path / "one").as_posix() for p in first]
+    assert names == [
+        "README.md",
+        "results.csv",
+        "cells.csv",
+        "figures/synthetic-quick-in-domain.png",
+        "figures/synthetic-quick-transfer.png",
+    ]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    assert str(tmp_path) not in first[0].read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_it_shows(store, full, add, tmp_path):
+    add("gcn", "mmi", status="diverged", seed=1)
+    text = page(store, tmp_path)
+    assert "**SYNTHETIC DATA.**" in text
+    assert "generator: version 1, size small, seed 0" in text
+    assert "| gcn/mmi/6-4fold fold 1 of 4 seed 1 |" in text
+    assert "DivergedError: the loss became NaN" in text
+    assert "fold 1 of 4" in text
+    assert "- gcn on expw: no neutral frames" in text
+    assert "| commit | abc1234 |" in text
+    assert "ckplus, mmi, oulu, rafdb, affectnet7, expw, affwild2." in text
+    tables_are_regular(text)
+    for figure in re.findall(r"\]\((figures/[^)]+)\)", text):
+        assert (tmp_path / figure).is_file()
+
+
+def test_real_data_carries_no_synthetic_banner(store, add, tmp_path):
+    add(targets=(), data_kind="real", profile="paper")
+    assert "SYNTHETIC" not in page(store, tmp_path)
+
+
+def test_csv_has_one_row_per_run_and_target(store, add, tmp_path):
+    record = add(targets=("rafdb", "expw"))
+    write_leaderboard(store, tmp_path)
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["target"] for row in rows] == ["oulu", "rafdb", "expw"]
+    assert float(rows[1]["uar"]) == record.score("rafdb").uar
+    assert rows[1]["label_set"].split() == list(record.score("rafdb").label_set)
+    assert {row["data_kind"] for row in rows} == {"synthetic"}
+    with (tmp_path / "cells.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert float(cells[1]["transfer_low"]) < float(cells[1]["transfer"]) < float(cells[1]["transfer_high"])
+
+
+def test_an_incomplete_mean_says_so_and_is_not_ranked(store, add, tmp_path):
+    add(targets=("rafdb", "expw"))
+    text = page(store, tmp_path)
+    assert re.search(r"\| \*\*gcn\*\* \| - \| - \| 0\.\d\d \(2/6\) \|", text)
+    assert "there is none yet" in text
+
+
+def test_an_empty_store_tells_how_to_fill_it(store, tmp_path):
+    text = page(store, tmp_path)
+    assert "fer-bench run --method gcn --dataset oulu" in text
+    assert "make bench" in text
+
+
+def test_a_store_of_failures_only_still_gives_a_page(store, add, tmp_path):
+    add(status="diverged")
+    broken = store.run_dir("gcn", "mmi", "0123").record_file
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"\xff\xfe")
+    text = page(store, tmp_path)
+    assert "1 diverged" in text
+    assert "gcn/mmi/0123/record.json" in text
+    assert "figures/" not in text
+    tables_are_regular(text)
+
+
+def test_text_of_records_cannot_break_the_page(store, add, tmp_path):
+    nasty = "a | b\n# title <script>alert(1)</script> [x](http://e) $x$ `c`"
+    add(targets=(), warnings=(nasty,), adapted=nasty, missing={"expw": nasty})
+    text = page(store, tmp_path)
+    assert "<script>" not in text
+    assert "\n# title" not in text
+    assert "[x](" not in text
+    tables_are_regular(text)
+
+
+def test_figures_of_sections_that_are_gone_are_removed(store, add, tmp_path):
+    figures = tmp_path / "board" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "real-paper-transfer.png").write_bytes(b"old")
+    (figures / "mine.png").write_bytes(b"kept")
+    add(targets=())
+    write_leaderboard(store, tmp_path / "board")
+    assert sorted(p.name for p in figures.iterdir()) == ["mine.png", "synthetic-quick-in-domain.png"]
+
+
+def test_two_generators_do_not_share_figures(store, add, tmp_path):
+    add(targets=())
+    add(targets=(), seed=1, generator={"version": 2})
+    written = write_leaderboard(store, tmp_path)
+    assert len({p.name for p in written}) == 5
+
+
+def test_only_a_disjoint_best_is_bold():
+    low, high = Value(0.5, Interval(0.45, 0.55)), Value(0.7, Interval(0.6, 0.8))
+    touching = Value(0.6, Interval(0.5, 0.65))
+    assert _clear_winner({"a": low, "b": high}) == "b"
+    assert _clear_winner({"a": low, "b": high, "c": touching}) is None
+    assert _clear_winner({"a": low, "b": Value(0.9, None)}) is None
+    assert _clear_winner({"b": high, "c": None}) is None
+
+
+def test_numbers_and_escapes():
+    value = Value(0.6123, Interval(0.57, 0.651))
+    assert percent(value) == "61.2 [57.0, 65.1]"
+    assert decimal(Value(-0.014, None)) == "-0.01"
+    assert percent(None) == "-"
+    assert escape("a|b\nc_<d>") == "a\\|b c\\_&lt;d&gt;"
+    assert len(escape("x" * 1000)) == 300
+    assert table(("a", "b"), [("x|y", "**z**")], raw=(1,)).splitlines()[2] == "| x\\|y | **z** |"

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from fer_bench.evaluation.transfer import answers
+from fer_bench.leaderboard.tables import build_board
+from fer_bench.runs.predictions import read_predictions
+
+NAMED = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
+
+
+def board(store, methods=("gcn", "resemotenet")):
+    return build_board(store, methods=methods, named_targets=NAMED)
+
+
+def only_section(store):
+    (section,) = board(store).sections
+    return section
+
+
+def uar_of(store, record, target, label_set=None):
+    predictions = store.predictions(record, target)
+    given = answers(predictions, label_set or record.score(target).label_set)
+    return balanced_accuracy_score(given.truth, given.answer)
+
+
+def test_lab_folds_are_pooled_in_domain_with_mean_and_sd_beside(store, add):
+    records = [add(fold=fold, targets=()) for fold in (1, 2, 3, 4)]
+    cell = only_section(store).cell("gcn", "oulu")
+    frames = [answers(store.predictions(r, "oulu"), r.classes) for r in records]
+    truth, answer = (np.concatenate([getattr(f, name) for f in frames]) for name in ("truth", "answer"))
+    found = cell.in_domain.estimate
+    assert found.values["uar"].value == pytest.approx(balanced_accuracy_score(truth, answer))
+    assert found.values["accuracy"].value == pytest.approx(accuracy_score(truth, answer))
+    assert (found.n, found.units) == (400, 50)
+    by_fold = [uar_of(store, r, "oulu") for r in records]
+    assert (cell.in_domain.fold_mean, cell.in_domain.fold_sd) == pytest.approx(
+        (np.mean(by_fold), np.std(by_fold, ddof=1))
+    )
+    assert cell.in_domain.seed_sd is None
+    assert cell.folds == (1, 2, 3, 4)
+
+
+def test_seeds_are_averaged_not_pooled(store, add):
+    records = [add(dataset="rafdb", seed=seed, targets=()) for seed in (0, 1, 2)]
+    cell = only_section(store).cell("gcn", "rafdb")
+    by_seed = [uar_of(store, r, "rafdb") for r in records]
+    assert cell.in_domain.estimate.values["uar"].value == pytest.approx(np.mean(by_seed))
+    assert cell.in_domain.seed_sd == pytest.approx(np.std(by_seed, ddof=1))
+    assert cell.in_domain.estimate.n == 400
+
+
+def test_transfer_is_the_mean_over_fold_models_then_seeds(store, add):
+    records = [add(fold=fold, seed=seed) for fold, seed in ((1, 0), (2, 0), (1, 1))]
+    cell = only_section(store).cell("gcn", "oulu")
+    scores = [r.score("rafdb").transfer for r in records]
+    expected = np.mean([np.mean(scores[:2]), scores[2]])
+    assert cell.cross["rafdb"].values["transfer"].value == pytest.approx(expected)
+    assert cell.cross["rafdb"].n == records[0].score("rafdb").n
+    transfers = [cell.cross[t].values["transfer"].value for t in NAMED if t != "oulu"]
+    assert cell.generalisation.mean.value == pytest.approx(np.mean(transfers))
+    assert cell.generalisation.complete
+
+
+def test_retention_recomputes_the_in_domain_score_on_each_pairs_classes(store, add):
+    record = add(dataset="affwild2", skill=2.0)
+    cell = only_section(store).cell("gcn", "affwild2")
+    base, transfers = [], []
+    for target in NAMED[:-1]:
+        label_set = record.score(target).label_set
+        k = len(label_set)
+        base.append((uar_of(store, record, "affwild2", label_set) - 1 / k) / (1 - 1 / k))
+        transfers.append(record.score(target).transfer)
+    assert len({record.score(t).label_set for t in NAMED[:-1]}) == 2
+    assert cell.generalisation.in_domain.value == pytest.approx(np.mean(base))
+    assert cell.retention == pytest.approx(np.mean(transfers) / np.mean(base))
+
+
+def test_retention_is_withheld_where_the_model_guesses(store, add):
+    add(skill=0.0)
+    assert only_section(store).cell("gcn", "oulu").retention is None
+
+
+def test_overall_is_over_sources_complete_for_every_method(store, add):
+    for dataset in ("oulu", "rafdb", "expw"):
+        add("gcn", dataset, skill=1.0)
+    add("resemotenet", "oulu", skill=2.5)
+    add("resemotenet", "rafdb", skill=2.5)
+    add("resemotenet", "expw", skill=2.5, targets=("oulu", "mmi"))
+    section = only_section(store)
+    first, second = section.overall
+    assert (first.label, second.label) == ("resemotenet", "gcn")
+    assert first.sources == ("oulu", "rafdb")
+    means = [section.cell("gcn", s).generalisation.mean.value for s in ("oulu", "rafdb")]
+    assert second.mean.value == pytest.approx(np.mean(means))
+    incomplete = section.cell("resemotenet", "expw").generalisation
+    assert (incomplete.scored, incomplete.wanted, incomplete.complete) == (2, 6, False)
+
+
+def test_methods_on_different_folds_are_not_compared(store, add):
+    add("gcn", "oulu", fold=1)
+    add("resemotenet", "oulu", fold=2)
+    assert all(o.mean is None for o in only_section(store).overall)
+
+
+def test_kinds_profiles_and_generators_never_mix(store, add):
+    add(targets=())
+    add(targets=(), profile="paper")
+    add(targets=(), data_kind="real")
+    add(targets=(), seed=1, generator={"version": 2})
+    sections = board(store).sections
+    assert [(s.data_kind, s.profile) for s in sections] == [
+        ("real", "quick"),
+        ("synthetic", "paper"),
+        ("synthetic", "quick"),
+        ("synthetic", "quick"),
+    ]
+    assert all(len(s.records) == 1 for s in sections)
+
+
+def test_runs_with_other_settings_are_a_row_of_their_own(store, add):
+    add(targets=())
+    add("gcn", "rafdb", targets=())
+    add(targets=(), changes={"method": {"lr": 0.5}})
+    section = only_section(store)
+    assert section.labels == ("gcn", "gcn [method.lr=0.5]")
+    assert section.cell("gcn", "oulu").records[0].key_fields["method"] == {"lr": 0.01}
+    assert [o.label for o in section.overall] == ["gcn"]
+
+
+def test_another_protocol_is_another_source(store, add):
+    add(targets=())
+    add(targets=(), fold=2)
+    add(targets=(), protocol="6-10fold-train9")
+    assert only_section(store).sources == ("oulu", "oulu/6-10fold-train9")
+
+
+def test_what_failed_is_missing_or_not_run_is_kept(store, add):
+    add(targets=("rafdb",), missing={"expw": "not found below the data root"})
+    add("gcn", "mmi", status="diverged")
+    section = only_section(store)
+    assert [r.status for r in section.records] == ["diverged", "done"]
+    assert section.missing == {("expw", "not found below the data root"): 1}
+    assert section.not_run["gcn"] == ("ckplus", "rafdb", "affectnet7", "expw", "affwild2")
+    assert section.not_run["resemotenet"] == NAMED
+    assert section.cell("gcn", "mmi") is None
+
+
+def test_damaged_records_and_predictions_are_listed_and_not_used(store, add):
+    good = add(targets=("rafdb", "expw"))
+    bad = store.run_dir("gcn", "mmi", "0123").record_file
+    bad.parent.mkdir(parents=True)
+    bad.write_text('{"schema_version": 1, "status":')
+    moved = store.run_dir("gcn", "rafdb", "0123").record_file
+    moved.parent.mkdir(parents=True)
+    moved.write_text(json.dumps(good.model_dump(mode="json")))
+    run = store.run_dir("gcn", "oulu", good.key)
+    run.predictions_file("rafdb", "val").write_bytes(b"PAR1 cut")
+    found = board(store)
+    assert {p.file for p in found.problems} == {
+        "gcn/mmi/0123/record.json",
+        "gcn/rafdb/0123/record.json",
+        f"gcn/oulu/{good.key}/predictions/rafdb@val.parquet",
+    }
+    cell = found.sections[0].cell("gcn", "oulu")
+    assert set(cell.cross) == {"expw"}
+    assert cell.in_domain is not None
+
+
+def test_predictions_that_do_not_give_the_records_score_are_refused(store, add):
+    record = add(targets=("rafdb",))
+    scores = [s.model_copy(update={"uar": 0.99}) if s.target == "rafdb" else s for s in record.scores]
+    run = store.run_dir("gcn", "oulu", record.key)
+    run.write_record(record.model_copy(update={"scores": tuple(scores)}))
+    found = board(store)
+    assert "do not give the record's score" in found.problems[0].message
+    assert not found.sections[0].cell("gcn", "oulu").cross
+
+
+def test_predictions_of_another_run_are_refused(store, add):
+    one, other = add(targets=()), add(targets=(), seed=1)
+    source = store.run_dir("gcn", "oulu", other.key).predictions_file("oulu", "val")
+    target = store.run_dir("gcn", "oulu", one.key).predictions_file("oulu", "val")
+    target.write_bytes(source.read_bytes())
+    assert read_predictions(target).meta.key == other.key
+    found = board(store)
+    assert found.problems[0].message.startswith("predictions of another run")
+    assert found.sections[0].cell("gcn", "oulu").in_domain is None
+
+
+def test_folds_that_share_rows_are_not_pooled(store, add):
+    add("gcn", "rafdb", fold=1, targets=())
+    add("gcn", "rafdb", fold=2, targets=())
+    found = board(store)
+    assert "two folds test the same row" in found.problems[0].message
+    assert found.sections[0].cell("gcn", "rafdb").in_domain is None
+
+
+def test_an_empty_store_has_no_section(store):
+    assert board(store).sections == ()
