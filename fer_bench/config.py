@@ -6,10 +6,10 @@ Every setting is a frozen pydantic model that refuses unknown names; overrides c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from fer_bench.data.card import Frozen
 from fer_bench.errors import UsageError, nearest
@@ -63,19 +63,26 @@ class Augmentation(Frozen):
     brightness: float = Field(default=0.0, ge=0, lt=1)
     contrast: float = Field(default=0.0, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _areas_ascend(self) -> Augmentation:
+        low, high = self.erase_area
+        if not 0 < low <= high <= 1:
+            raise ValueError("erase_area must be two shares with 0 < smallest <= largest <= 1")
+        return self
+
 
 class TrainSettings(Frozen):
     """How long and on what batches a method trains.
 
     Attributes:
         max_epochs: Number of epochs.
-        batch_size: Rows per optimiser step over all devices.
+        batch_size: Rows per optimiser step over all devices; batch normalisation needs two at least.
         early_stop: Epochs without a better validation UAR after which training stops; None never stops.
         augmentation: Random changes of training images.
     """
 
     max_epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
     early_stop: int | None = Field(default=None, ge=1)
     augmentation: Augmentation = Augmentation()
 
@@ -118,7 +125,7 @@ class RunConfig(Frozen):
     dataset: str
     protocol: str
     fold: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     profile: ProfileName
     method_settings: dict[str, Any]
     train: TrainSettings
@@ -149,7 +156,7 @@ class SweepConfig(Frozen):
     datasets: tuple[str, ...] | Literal["all"] = "all"
     protocols: dict[str, str] = {}
     folds: tuple[int, ...] | Literal["default", "all"] = "default"
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0,)
     targets: tuple[str, ...] | Literal["all", "none"] = "all"
     set: tuple[str, ...] = ()
 

@@ -35,7 +35,7 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise StoreError(f"cannot write: {error.strerror}", file=path) from error
+        raise StoreError(f"cannot write: {error.strerror or error}", file=path) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
@@ -15,6 +15,10 @@ from fer_bench import datasets
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.pack import cache_root
 from fer_bench.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from fer_bench.synthetic.layouts import Size
+    from fer_bench.synthetic.population import PopulationName
 
 ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
 MARKER = "synthetic.json"
@@ -91,18 +95,24 @@ def find_roots(option: str | None) -> DataRoots:
 
 def _read_yaml(path: Path) -> dict[str, Path]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"not valid YAML: {error}", file=path) from None
-    if not isinstance(content, dict) or not content:
-        raise DataError("expected lines of the form `dataset: folder`", file=path, value=content)
+    except OSError as error:
+        raise DataError(f"the file cannot be read: {error.strerror}", file=path) from None
+    if not isinstance(tree, yaml.MappingNode) or not tree.value:
+        raise DataError("expected lines of the form `dataset: folder`", file=path, hint="example: `rafdb: ~/data/RAF-DB`")
     found: dict[str, Path] = {}
-    for name, value in content.items():
+    for key, value in tree.value:
+        name, line = str(key.value), key.start_mark.line + 1
         if name not in datasets.names():
-            raise DataError("unknown dataset", file=path, value=name, hint=nearest(str(name), datasets.names()))
-        if not isinstance(value, str):
-            raise DataError(f"the folder of {name} is no text", file=path, value=value)
-        found[name] = (path.parent / Path(value).expanduser()).absolute()
+            hint = nearest(name, datasets.names())
+            raise DataError("unknown dataset", file=path, line=line, value=name, hint=hint)
+        if name in found:
+            raise DataError("this dataset is listed twice", file=path, line=line, value=name)
+        if value.tag != "tag:yaml.org,2002:str" or not value.value:
+            raise DataError(f"the folder of {name} is no text", file=path, line=line, value=str(value.value))
+        found[name] = (path.parent / Path(value.value).expanduser()).absolute()
     return found
 
 
@@ -128,14 +138,25 @@ def open_source(name: str, roots: DataRoots, *, size: str = "quick", progress: C
     return _with_marker(kind(path))
 
 
-def available(names: Iterable[str], roots: DataRoots) -> tuple[list[str], dict[str, str]]:
+def available(
+    names: Iterable[str], roots: DataRoots, *, kind: DataKind | None = None
+) -> tuple[list[str], dict[str, str]]:
     """Return which datasets can be used, and for the others why not.
 
-    With no data root everything the synthetic generator knows is available.
+    With no data root everything the synthetic generator knows is available; with one, nothing of it is.
+
+    Args:
+        names: Dataset names.
+        roots: Where to look.
+        kind: Count a dataset of another kind as missing, because real and synthetic data never mix.
+
+    Raises:
+        UsageError: Unknown dataset.
     """
     found: list[str] = []
     missing: dict[str, str] = {}
     for name in names:
+        reader = datasets.get(name)
         if roots.is_synthetic:
             from fer_bench.synthetic import layouts
 
@@ -149,8 +170,10 @@ def available(names: Iterable[str], roots: DataRoots) -> tuple[list[str], dict[s
             missing[name] = f"not listed in {roots.origin}"
         elif not path.is_dir():
             missing[name] = f"{path} does not exist"
-        elif datasets.get(name).find(path) is None:
-            missing[name] = "not found below the data root"
+        elif (base := reader.find(path)) is None:
+            missing[name] = "not found below the data root" if name not in roots.named else f"not found in {path}"
+        elif kind is not None and (other := "real" if _marker_of(base) is None else "synthetic") != kind:
+            missing[name] = f"{other} data, which are never mixed with {kind} data"
         else:
             found.append(name)
     return found, missing
@@ -188,14 +211,31 @@ def synthetic_root(
     parent = cache_root() / "synthetic" / f"v{GENERATOR_VERSION}-{size}-{population}-{seed}"
     if not (parent / name / MARKER).exists():
         workers = jobs or len(os.sched_getaffinity(0))
-        layouts.write(name, parent, size=size, population=population, seed=seed, jobs=workers, progress=progress)
+        layouts.write(
+            name,
+            parent,
+            size=cast("Size", size),  # the writer refuses what it does not know
+            population=cast("PopulationName", population),
+            seed=seed,
+            jobs=workers,
+            progress=progress,
+        )
     return parent / name
 
 
 def _with_marker(dataset: FaceDataset) -> Source:
-    base = dataset.base.absolute()
-    for folder in (base, *list(base.parents)[:4]):
-        marker = folder / MARKER
-        if marker.is_file():
-            return Source(dataset, "synthetic", json.loads(marker.read_text()))
-    return Source(dataset, "real", None)
+    marker = _marker_of(dataset.base)
+    return Source(dataset, "real" if marker is None else "synthetic", marker)
+
+
+def _marker_of(base: Path) -> dict[str, Any] | None:
+    """Return the generator's marker in a folder or any above it: the root given may lie inside a dataset."""
+    here, behind_links = base.absolute(), base.resolve()
+    for folder in dict.fromkeys((here, *here.parents, behind_links, *behind_links.parents)):
+        try:
+            content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict) and content.get("synthetic") is True:
+            return content
+    return None

@@ -12,10 +12,13 @@ from pydantic import Field
 
 from fer_bench.data.card import Frozen
 from fer_bench.data.dataset import Image
+from fer_bench.errors import DataError
 
 CropKind = Literal["whole", "box", "landmarks", "detect"]
 Found = Literal["whole", "box", "landmarks", "detected", "centre"]
 """How the face of one row was found; `centre` is the weak last resort."""
+LARGEST = 20
+"""Side of the largest square that is cut, in longer sides of the picture: beyond it a label must be wrong."""
 
 
 class CropRecipe(Frozen):
@@ -62,9 +65,13 @@ def find_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tup
         low, high = np.min(landmarks, axis=0), np.max(landmarks, axis=0)
         return _square(float(low[0]), float(low[1]), float(high[0]), float(high[1]), recipe.margin), "landmarks"
     if recipe.kind in ("box", "whole") and box is not None:
-        return _square(*(float(v) for v in box), recipe.margin), "box"
-    region = np.array([0, 0, width, height]) if box is None else np.clip(box, 0, [width, height] * 2).astype(int)
-    left, top, right, bottom = (int(v) for v in region)
+        x0, y0, x1, y1 = (float(v) for v in box)
+        return _square(x0, y0, x1, y1, recipe.margin), "box"
+    left, top, right, bottom = 0, 0, width, height
+    if box is not None:
+        clipped = np.clip(box, 0, [width, height] * 2).astype(int)
+        if (clipped[2:] > clipped[:2]).all():  # else the box lies outside and says nothing
+            left, top, right, bottom = (int(v) for v in clipped)
     face = _detect(image[top:bottom, left:right])
     if face is not None:
         x, y, w, h = face
@@ -84,12 +91,20 @@ def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
 
     Returns:
         RGB uint8 [size, size, 3].
+
+    Raises:
+        DataError: The rectangle is so much larger than the picture that its numbers cannot be meant.
     """
     import cv2
 
     x0, y0, x1, y1 = (round(float(v)) for v in square)
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     height, width = image.shape[:2]
+    if max(x1 - x0, y1 - y0) > LARGEST * max(height, width):
+        raise DataError(
+            f"the face's square is more than {LARGEST} times as large as its picture of {width}x{height}",
+            value=(x0, y0, x1, y1),
+        )
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         columns = np.clip(np.arange(x0, x1), 0, width - 1)
         rows = np.clip(np.arange(y0, y1), 0, height - 1)
@@ -115,7 +130,8 @@ def _cascade() -> Any:
     import cv2
 
     if not hasattr(_local, "cascade"):
-        file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        folder = Path(cv2.__file__).parent / "data"
+        file = folder / "haarcascade_frontalface_default.xml"
         _local.cascade = cv2.CascadeClassifier(str(file))
     return _local.cascade
 

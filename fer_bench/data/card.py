@@ -13,9 +13,9 @@ Trust = Literal["page", "code", "secondary", "inferred"]
 
 
 class Frozen(BaseModel):
-    """A pydantic model that cannot change and accepts no unknown field."""
+    """A pydantic model that cannot change and accepts no unknown field, no NaN and no infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NativeClass(Frozen):
@@ -114,6 +114,12 @@ class Official(Frozen):
     fraction: float = Field(default=0.10, gt=0, lt=1)
     carve: Literal["label", "group"] = "label"
 
+    @model_validator(mode="after")
+    def _one_part_one_role(self) -> Official:
+        if self.test == "val" and self.validation == "official":
+            raise ValueError("the official val part cannot both validate and test")
+        return self
+
 
 class HashSplit(Frozen):
     """A split frozen by a hash of each row's group, for datasets that have no official one.
@@ -124,12 +130,19 @@ class HashSplit(Frozen):
     """
 
     kind: Literal["hash"] = "hash"
-    train: float = 0.70
-    val: float = 0.15
+    train: float = Field(default=0.70, gt=0, lt=1)
+    val: float = Field(default=0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_a_test_part(self) -> HashSplit:
+        _refuse_whole(self.train, self.val)
+        return self
 
 
 class Stratified(Frozen):
     """A seeded split that takes the same shares of every class, row by row.
+
+    A class with one row trains, one with two trains and tests, any larger one has a row in every role.
 
     Attributes:
         train: Share of rows that trains.
@@ -137,8 +150,18 @@ class Stratified(Frozen):
     """
 
     kind: Literal["stratified"] = "stratified"
-    train: float = 0.70
-    val: float = 0.15
+    train: float = Field(default=0.70, gt=0, lt=1)
+    val: float = Field(default=0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_a_test_part(self) -> Stratified:
+        _refuse_whole(self.train, self.val)
+        return self
+
+
+def _refuse_whole(train: float, val: float) -> None:
+    if train + val >= 1:
+        raise ValueError(f"shares of {train} and {val} leave nothing to test")
 
 
 Split = Annotated[Folds | Official | HashSplit | Stratified, Field(discriminator="kind")]
@@ -187,7 +210,7 @@ class Card(Frozen):
             labelled rows and neutral first frames (lab datasets).
         fold_sizes: Published number of sequences per fold of the default protocol, checked on real data.
         shares_pixels_with: Datasets that hold the same pictures; never counted as cross-dataset.
-        version: Raised when the card changes rows or labels.
+        version: Raised when the card or the reader changes rows, labels or decoded pixels.
     """
 
     name: str
@@ -220,6 +243,10 @@ class Card(Frozen):
         for wanted in (self.default_protocol, self.quick_protocol):
             if wanted not in names:
                 raise ValueError(f"{self.name}: no protocol {wanted!r} among {names}")
+        for protocol in self.protocols:
+            labels = protocol.label_set
+            if len(set(labels)) != len(labels) or not set(labels) <= set(self.emotions):
+                raise ValueError(f"{self.name}/{protocol.name}: classes repeat or are none of the dataset's: {labels}")
         codes = [c.code for c in self.classes]
         if len(set(codes)) != len(codes):
             raise ValueError(f"{self.name}: class codes repeat: {codes}")

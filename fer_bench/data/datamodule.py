@@ -21,6 +21,7 @@ from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.index import stack_au
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import assign_roles, find_protocol, in_label_set
+from fer_bench.errors import UsageError
 
 EVAL_BATCH = 256
 
@@ -83,11 +84,20 @@ class EpochBatches(Sampler[list[int]]):
         seed: Repetition, or None for the given order.
         rank: This process.
         world: Number of processes.
+
+    Raises:
+        UsageError: A step would leave a process fewer than two rows.
     """
 
     def __init__(
         self, rows: NDArray[np.int64], batch_size: int, *, seed: int | None, rank: int = 0, world: int = 1
     ) -> None:
+        if batch_size < 2 * world:
+            raise UsageError(
+                f"{world} process(es) need at least {2 * world} rows per step",
+                value=batch_size,
+                hint=f"--set train.batch_size={2 * world} or more",
+            )
         self.rows, self.batch_size, self.seed, self.rank, self.world = rows, batch_size, seed, rank, world
         self.epoch = 0
 
@@ -96,7 +106,7 @@ class EpochBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._cuts()) + 1
+        return len(self._cuts()) + 1 if len(self.rows) > self.rank else 0
 
     def _cuts(self) -> list[int]:
         cuts = list(range(self.batch_size, len(self.rows), self.batch_size))
@@ -203,7 +213,7 @@ class FaceDataModule(LightningDataModule):
             return batch
         epoch, how = self.trainer.current_epoch, self.augmentation
         if "reference" in batch:
-            draws = transforms.uniforms(self.seed, epoch, batch["row"], 16)
+            draws = transforms.decisions(self.seed, epoch, batch["row"])
             moved = transforms.move(batch["reference"], draws, how)
             batch["reference"] = transforms.prepare(moved, self.spec)
         batch["image"] = transforms.augment(

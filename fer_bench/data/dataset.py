@@ -78,7 +78,11 @@ class FaceDataset(ABC):
         if (found := cls.locate(root)) is not None:
             return found
         aliases = {cls.card.name, cls.card.title.casefold(), *cls.folder_names()}
-        for child in sorted(root.iterdir()):
+        try:
+            children = sorted(root.iterdir())
+        except OSError:
+            return None
+        for child in children:
             if child.is_dir() and child.name.casefold() in aliases and (found := cls.locate(child)) is not None:
                 return found
         return None
@@ -169,9 +173,26 @@ def read_picture(file: Path) -> Image:
         raw = file.read_bytes()
     except OSError as error:
         raise DataError(f"the picture cannot be read: {error.strerror}", file=file) from None
-    if raw[:2] == b"\xff\xd8" and b"\xff\xd9" not in raw[-64:]:
+    if raw[:2] == b"\xff\xd8" and raw.rfind(b"\xff\xd9") < _start_of_scan(raw):
         raise DataError("the JPEG is truncated (no end marker)", file=file, value=f"{len(raw)} bytes")
-    decoded = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
+    try:
+        decoded = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
+    except cv2.error:  # more pixels than OpenCV is willing to take
+        decoded = None
     if decoded is None:
         raise DataError("the picture cannot be decoded", file=file, value=f"{len(raw)} bytes")
     return np.ascontiguousarray(decoded[:, :, ::-1])
+
+
+def _start_of_scan(raw: bytes) -> int:
+    """Return where the pixels of a JPEG start, its length if they never do.
+
+    A preview in the header has an end marker of its own, and cameras append data behind the last one, so that
+    only an end marker anywhere behind this place says that the picture is whole.
+    """
+    place = 2
+    while place + 4 <= len(raw) and raw[place] == 0xFF and raw[place + 1] != 0xDA:
+        is_fill_byte = raw[place + 1] == 0xFF
+        place += 1 if is_fill_byte else 2 + int.from_bytes(raw[place + 2 : place + 4], "big")
+    found = raw.find(b"\xff\xda", place)  # decoders skip stray bytes between segments, and so does this
+    return len(raw) if found < 0 else found

@@ -25,6 +25,8 @@ Columns, in order:
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -59,8 +61,9 @@ DEFAULTS: dict[str, Any] = {
     "age": None,
 }
 COLUMNS: tuple[str, ...] = tuple(DEFAULTS)
-_TEXT = ("sample_id", "path", "native_label", "label", "subject", "sequence", "reference_id", "split", "group", "variant")
-_TEXT += ("gender", "race", "age")
+_PERSON = ("gender", "race", "age")
+_FINGERPRINTED = ("sample_id", "native_label", "label", "subject", "sequence", "reference_id", "split", "group", "variant")
+_TEXT = ("path", *_FINGERPRINTED, *_PERSON)
 NO_AU: NDArray[np.int8] = np.full(len(ACTION_UNITS), -1, np.int8)
 
 
@@ -83,7 +86,7 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
     if unknown:
         raise DataError(f"unknown index column in {dataset}", value=unknown[0])
     data = {name: [row.get(name, default) for row in records] for name, default in DEFAULTS.items()}
-    data["au"] = [NO_AU if a is None else np.asarray(a, np.int8) for a in data["au"]]
+    data["au"] = [NO_AU if a is None else np.asarray(a) for a in data["au"]]
     data["group"] = [g if g is not None else s for g, s in zip(data["group"], data["sample_id"], strict=True)]
     order = sorted(range(len(records)), key=lambda i: str(data["sample_id"][i]))
     frame = pd.DataFrame(index=range(len(records)))
@@ -100,6 +103,7 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
         else:
             frame[name] = np.asarray(values, np.float64)
     validate_index(frame, dataset)
+    frame["au"] = pd.Series(list(stack_au(frame)), dtype=object)  # checked first: int8 hides fractions
     return frame
 
 
@@ -113,10 +117,11 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
     def refuse(problem: str, bad: NDArray[np.bool_], column: str) -> None:
         if bad.any():
             at = int(np.flatnonzero(bad)[0])
+            found = index[column].iloc[at]
             raise DataError(
                 f"{dataset}: {problem} in sample {index['sample_id'].iloc[at]!r}",
                 file=str(index["path"].iloc[at]),
-                value=index[column].iloc[at],
+                value=found.tolist() if isinstance(found, np.ndarray | np.generic) else found,
                 hint=f"fer-bench data verify --dataset {dataset}",
             )
 
@@ -126,8 +131,8 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
     missing = [c for c in COLUMNS if c not in index.columns]
     if missing:
         raise DataError(f"{dataset}: the index lacks the column", value=missing[0])
-    refuse("no sample_id", index["sample_id"].isna().to_numpy(), "sample_id")
-    refuse("no path", index["path"].isna().to_numpy(), "path")
+    for name in ("sample_id", "path", "group"):
+        refuse(f"no {name}", (index[name].isna() | (index[name] == "")).to_numpy(), name)
     refuse("repeated sample_id", index["sample_id"].duplicated().to_numpy(), "sample_id")
     outside = np.fromiter((_leaves_root(p) for p in index["path"]), bool, len(index))
     refuse("the path leaves the dataset root", outside, "path")
@@ -136,14 +141,39 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
     for name in ("valence", "arousal"):
         values = column(name).astype(float)
         refuse(f"{name} outside [-1, 1]", np.abs(np.nan_to_num(values)) > 1, name)
-    aus = stack_au(index)
-    refuse("action unit not in (-1, 0, 1)", ~np.isin(aus, (-1, 0, 1)).all(axis=1), "au")
-    boxes = column("box")
-    inverted = np.fromiter((b is not None and not (b[2] > b[0] and b[3] > b[1]) for b in boxes), bool, len(index))
-    refuse("box without area", inverted, "box")
+    refuse("frame below -1", np.asarray(index["frame"].to_numpy(np.int64) < -1, bool), "frame")
+    shapes = np.fromiter((np.shape(units) != (len(ACTION_UNITS),) for units in index["au"]), bool, len(index))
+    refuse(f"action units that are not {len(ACTION_UNITS)}", shapes, "au")
+    units = np.stack(index["au"].to_list())  # not yet int8, which would hide a fraction
+    refuse("action unit not in (-1, 0, 1)", ~np.isin(units, (-1, 0, 1)).all(axis=1), "au")
+    boxes = np.fromiter((_is_wrong_box(box) for box in index["box"]), bool, len(index))
+    refuse("box without area", boxes, "box")
+    landmarks = np.fromiter((_are_wrong_landmarks(points) for points in index["landmarks"]), bool, len(index))
+    refuse("landmarks that are not finite [n, 2]", landmarks, "landmarks")
     refuse("unknown split", ~index["split"].isin(["train", "val", "test", "none"]).to_numpy(), "split")
     dangling = index["reference_id"].notna() & ~index["reference_id"].isin(index["sample_id"])
     refuse("reference_id names no sample", dangling.to_numpy(), "reference_id")
+    has = index["reference_id"].notna()
+    if has.any():
+        partner = index.set_index("sample_id").loc[index["reference_id"][has]]
+        for name in ("subject", "sequence", "group"):
+            own, other = column(name)[has.to_numpy()], partner[name].to_numpy()
+            strange = np.zeros(len(index), bool)
+            strange[has.to_numpy()] = (own != other) & ~(pd.isna(own) & pd.isna(other))
+            refuse(f"reference_id of another {name}", strange, "reference_id")
+
+
+def _is_wrong_box(box: Any) -> bool:
+    if box is None:
+        return False
+    return len(box) != 4 or not all(map(math.isfinite, box)) or not (box[2] > box[0] and box[3] > box[1])
+
+
+def _are_wrong_landmarks(points: Any) -> bool:
+    if points is None:
+        return False
+    shape = np.shape(points)
+    return len(shape) != 2 or shape[0] == 0 or shape[1] != 2 or not np.isfinite(points).all()
 
 
 def _leaves_root(path: str) -> bool:
@@ -157,20 +187,23 @@ def stack_au(index: pd.DataFrame) -> NDArray[np.int8]:
 
 
 def fingerprint(index: pd.DataFrame) -> str:
-    """Return a hash of what the index says: ids, labels, boxes, landmarks, splits and groups (16 hex digits).
+    """Return a hash of what the index says about rows, labels, faces and splits (16 hex digits).
 
-    Paths do not take part, so that moving or re-nesting a dataset changes nothing.
+    Paths do not take part, so that moving or re-nesting a dataset changes nothing; neither do gender, race and
+    age, which decide no row.
     """
     digest = hashlib.sha256()
-    text = ("sample_id", "label", "subject", "sequence", "reference_id", "split", "group", "variant")
-    for name in text:
+    for name in _FINGERPRINTED:
         values = index[name].astype(object).where(index[name].notna(), None).tolist()
-        digest.update(f"{name}\n".encode() + "\n".join("" if v is None else v for v in values).encode())
+        digest.update(f"{name}\n{json.dumps(values)}\n".encode())
+    digest.update(np.ascontiguousarray(index["frame"].to_numpy(np.int64)).tobytes())
     for name in ("valence", "arousal"):
         digest.update(np.ascontiguousarray(index[name].to_numpy(np.float64)).tobytes())
     digest.update(index["is_neutral_frame"].to_numpy(bool).tobytes())
     digest.update(stack_au(index).tobytes())
     for box, landmarks in zip(index["box"], index["landmarks"], strict=True):
-        digest.update(b"-" if box is None else np.asarray(box, np.float64).tobytes())
-        digest.update(b"-" if landmarks is None else np.asarray(landmarks, np.float32).tobytes())
+        points = 0 if landmarks is None else len(landmarks)
+        digest.update(f"{box is not None:d}{points};".encode())
+        digest.update(b"" if box is None else np.asarray(box, np.float64).tobytes())
+        digest.update(b"" if landmarks is None else np.asarray(landmarks, np.float32).tobytes())
     return digest.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -30,7 +31,7 @@ Progress = Callable[[int, int], None]
 def cache_root() -> Path:
     """Return where derived data stand: `FER_BENCH_CACHE`, else `fer-bench` in the user's cache folder."""
     if named := os.environ.get("FER_BENCH_CACHE"):
-        return Path(named)
+        return Path(named).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "fer-bench"
 
@@ -71,14 +72,15 @@ def open_pack(dataset: FaceDataset, size: int, *, cache: Path | None = None, pro
         progress: Called with rows done and rows in all.
 
     Raises:
-        DataError: Pictures that cannot be decoded, all of them named or counted.
+        DataError: Pictures that cannot be decoded or cut, all of them named or counted.
         StoreError: The cache cannot be written (full disk); nothing is left behind.
     """
     recipe = CropRecipe(kind=dataset.crop, size=size)
     index = dataset.index
     print_of_index = fingerprint(index)
     stamp = _stamp(dataset.base, index)
-    name = f"{dataset.card.name}-{print_of_index}-{short_hash([recipe.model_dump(), stamp], 12)}"
+    version = dataset.card.version
+    name = f"{dataset.card.name}-{print_of_index}-{short_hash([recipe.model_dump(), stamp, version], 12)}"
     folder = (cache or cache_root()) / "packs" / name
     if not (folder / "pack.json").exists():
         _build(dataset, recipe, folder, progress)
@@ -89,16 +91,17 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
     try:
         facts = json.loads((folder / "pack.json").read_text())
         pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-    except (OSError, ValueError) as error:
+        pixel_hash, found = facts["pixel_hash"], facts["found"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the pack is damaged: {error}", file=folder, hint="delete this folder and try again") from None
-    if pixels.shape != (rows, recipe.size, recipe.size, 3):
+    if pixels.shape != (rows, recipe.size, recipe.size, 3) or pixels.dtype != np.uint8:
         raise StoreError("the pack is damaged", file=folder, value=pixels.shape, hint="delete this folder and try again")
-    return Pack(pixels, print_of_index, facts["pixel_hash"], recipe, facts["found"])
+    return Pack(pixels, print_of_index, pixel_hash, recipe, found)
 
 
 def _stamp(base: Path, index: pd.DataFrame) -> str:
-    """Return a hash of size and modification time of every picture file."""
-    digest = hashlib.sha256()
+    """Return a hash of which row is on which file, and of size and modification time of every file."""
+    digest = hashlib.sha256("\0".join(index["path"]).encode())
     for path in sorted(set(index["path"])):
         try:
             status = os.stat(base / path)
@@ -116,7 +119,9 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         shape = (len(index), recipe.size, recipe.size, 3)
+        temporary.chmod(0o755)  # a cache may be shared, and mkdtemp thinks otherwise
         pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+        _claim(temporary / "pixels.npy")
         found = _fill(dataset, recipe, pixels, progress)
         pixels.flush()
         del pixels
@@ -128,10 +133,30 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
             if not (folder / "pack.json").exists():
                 raise
     except OSError as error:
-        raise StoreError(f"the pack cannot be written: {error.strerror}", file=folder.parent) from error
+        raise StoreError(
+            f"the pack cannot be written: {error.strerror or error}",
+            file=folder.parent,
+            hint="free some space there, or set FER_BENCH_CACHE to a folder that has it",
+        ) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _claim(file: Path) -> None:
+    """Take the disk space of a file now: writing to a memory map on a full disk kills the process (SIGBUS).
+
+    Raises:
+        OSError: The disk is full.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("rb+") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
 
 
 def _fill(
@@ -149,7 +174,10 @@ def _fill(
         ways: list[Found] = []
         for row, image in zip(rows, images, strict=True):
             square, way = find_face(image, boxes[row], landmarks[row], recipe)
-            pixels[row] = cut(image, square, recipe.size)
+            try:
+                pixels[row] = cut(image, square, recipe.size)
+            except DataError as error:
+                raise DataError(error.message, file=dataset.base / path, value=error.value) from None
             ways.append(way)
         return ways
 
@@ -193,7 +221,7 @@ def _unreadable(dataset: FaceDataset, broken: list[FerBenchError]) -> DataError:
     listed = "".join(f"\n    {error}" for error in broken[:5])
     more = f"\n    and {len(broken) - 5} more" if len(broken) > 5 else ""
     return DataError(
-        f"{len(broken)} file(s) of {name} cannot be decoded:{listed}{more}",
+        f"{len(broken)} file(s) of {name} cannot be used:{listed}{more}",
         file=dataset.base,
         hint=f"restore them, or leave them out by name: fer-bench data verify --dataset {name} --write-exclude FILE, "
         "then --exclude FILE",

@@ -129,7 +129,7 @@ def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[
     if card.as_target == "all":
         return has_label
     every = protocol.model_copy(update={"label_set": tuple(Emotion)})
-    return has_label & (assign_roles(index, card, every) == "test")
+    return np.asarray(has_label & (assign_roles(index, card, every) == "test"), bool)
 
 
 def _has_affect(index: pd.DataFrame) -> NDArray[np.bool_]:
@@ -141,7 +141,11 @@ def _has_affect(index: pd.DataFrame) -> NDArray[np.bool_]:
 
 def _by_folds(index: pd.DataFrame, split: Folds, fold: int, rows: NDArray[np.bool_]) -> NDArray[np.str_]:
     """Deal the subjects that have a labelled row of the protocol's variants, whatever the label set is."""
-    coded = rows & index["native_label"].notna().to_numpy() & ~index["is_neutral_frame"].to_numpy()
+    coded = rows & index["label"].notna().to_numpy() & ~index["is_neutral_frame"].to_numpy()
+    nobody = coded & index["subject"].isna().to_numpy()
+    if nobody.any():
+        first = index[nobody].iloc[0]
+        raise DataError("folds by subject need a subject for every row", file=first["path"], value=first["sample_id"])
     fold_of = deal_folds(index["subject"][coded].tolist(), split)
     number = index["subject"].map(fold_of).fillna(0).to_numpy(int)
     following = fold % split.k + 1
@@ -170,7 +174,7 @@ def _carve_by_label(index: pd.DataFrame, rows: NDArray[np.bool_], fraction: floa
     labels = index["label"].to_numpy(object)
     for emotion in Emotion:
         members = np.flatnonzero(rows & (labels == emotion.value))
-        count = round(fraction * len(members)) if len(members) < 2 else max(1, round(fraction * len(members)))
+        count = min(max(1, round(fraction * len(members))), len(members) - 1) if len(members) else 0
         carved[members[np.argsort(place[members], kind="stable")[:count]]] = True
     return carved
 
@@ -195,9 +199,12 @@ def _stratified(index: pd.DataFrame, card: Card, split: Stratified, labelled: ND
     labels = index["label"].to_numpy(object)
     for emotion in Emotion:
         members = np.flatnonzero(labelled & (labels == emotion.value))
-        rank = np.empty(len(members))
-        rank[np.argsort(place[members], kind="stable")] = (np.arange(len(members)) + 0.5) / max(1, len(members))
-        roles[members] = np.where(rank < split.train, "train", np.where(rank < split.train + split.val, "val", "test"))
+        ordered = members[np.argsort(place[members], kind="stable")]
+        n = len(ordered)
+        test = max(0, min(max(1, round((1 - split.train - split.val) * n)), n - 1))
+        val = max(0, min(max(1, round(split.val * n)), n - 1 - test))
+        train = n - test - val
+        roles[ordered[:train]], roles[ordered[train : train + val]], roles[ordered[train + val :]] = ROLES
     return roles
 
 

@@ -50,6 +50,11 @@ def uniforms(seed: int, epoch: int, rows: Tensor, count: int, stream: int = 0) -
     return _shift(_mix(state + counter * golden), 40).to(torch.float32) / (1 << 24)
 
 
+def decisions(seed: int, epoch: int, rows: Tensor) -> Tensor:
+    """Return the numbers that decide how each row is augmented, float32 [B, 16]; arguments as of `uniforms`."""
+    return uniforms(seed, epoch, rows, _SLOTS)
+
+
 def prepare(images: Tensor, spec: InputSpec) -> Tensor:
     """Turn packed crops into network input without any randomness.
 
@@ -92,7 +97,7 @@ def augment(images: Tensor, rows: Tensor, spec: InputSpec, how: Augmentation, *,
     Returns:
         float32 [B, 3, H, W].
     """
-    draws = uniforms(seed, epoch, rows, _SLOTS)
+    draws = decisions(seed, epoch, rows)
     pixels = to_float(move(images, draws, how))
     if how.brightness or how.contrast:
         pixels = _light(pixels, draws, how)
@@ -109,7 +114,7 @@ def move(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
 
     Args:
         images: uint8 [B, H, W, 3].
-        draws: float [B, 16] of `uniforms`.
+        draws: float [B, 16] of `decisions`.
         how: Probability of a flip and largest shift.
     """
     if not how.flip and not how.crop_pad:

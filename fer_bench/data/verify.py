@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from fer_bench.data.align import LARGEST
 from fer_bench.data.card import Card, ExpectedCount, Folds
-from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.dataset import FaceDataset, Image
 from fer_bench.data.protocols import assign_roles, deal_folds, find_protocol
 from fer_bench.errors import DataError, FerBenchError
 
@@ -110,7 +111,7 @@ def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
             )
     split = find_protocol(card, None).split
     if card.fold_sizes and isinstance(split, Folds):
-        coded = index["native_label"].notna() & ~index["is_neutral_frame"]
+        coded = index["label"].notna() & ~index["is_neutral_frame"]
         try:
             fold_of = deal_folds(index["subject"][coded].tolist(), split)
         except DataError:
@@ -137,7 +138,9 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame) -> None:
     try:
         roles = assign_roles(index, card, protocol)
     except FerBenchError as error:
-        report.add("warning", f"the default protocol {protocol.name} cannot be used: {error}")
+        only_tests = index["split"].isin(["val", "test"]).all()  # such data are a target and train nothing
+        severity: Severity = "warning" if only_tests else "error"
+        report.add(severity, f"the default protocol {protocol.name} cannot be used: {error}")
         return
     labels = index["label"].to_numpy(object)
     for emotion in protocol.label_set:
@@ -150,6 +153,16 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame) -> None:
     crossing = groups.drop_duplicates().groupby("group").size()
     if (crossing > 1).any():
         report.add("error", f"{int((crossing > 1).sum())} group(s) stand on both sides of the split")
+
+
+def _lies_outside(image: Image, box: Any, points: Any) -> bool:
+    """Return whether a box misses its picture or dwarfs it, or a landmark is more than its size away from it."""
+    size = np.array([image.shape[1], image.shape[0]])
+    if box is not None:
+        low, high = np.array(box[:2]), np.array(box[2:])
+        if (high <= 0).any() or (low >= size).any() or (high - low > LARGEST * size.max()).any():
+            return True
+    return points is not None and bool(((points < -size) | (points > 2 * size)).any())
 
 
 def _pictures(report: Report, dataset: FaceDataset, progress: Callable[[int, int], None] | None) -> None:
@@ -168,12 +181,8 @@ def _pictures(report: Report, dataset: FaceDataset, progress: Callable[[int, int
             broken_rows += len(rows)
             continue
         for row, image in zip(rows, images, strict=True):
-            constant += int(image.min() == image.max())
-            size = np.array([image.shape[1], image.shape[0]])
-            box, points = boxes[row], landmarks[row]
-            out = box is not None and (np.array(box[2:]) <= 0).any() or box is not None and (box[:2] >= size).any()
-            out = out or (points is not None and ((points < -size) | (points > 2 * size)).any())
-            outside += int(out)
+            constant += int(bool((image == image[0, 0]).all()))
+            outside += int(_lies_outside(image, boxes[row], landmarks[row]))
         if progress is not None:
             progress(number, len(by_file))
     for problem in problems[:10]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSettings
@@ -91,11 +92,26 @@ class Method(LightningModule, ABC):
         self.confusion.update(logits.argmax(dim=1), batch["label"])
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/uar` and `val/accuracy` over the classes present in validation."""
+        """Log `val/uar` and `val/accuracy` over the classes present in validation, and tell plateau schedulers."""
         counts = self.confusion.compute().double()
         self.confusion.reset()
-        self.log("val/uar", uar_of_confusion(counts))
-        self.log("val/accuracy", counts.diagonal().sum() / counts.sum().clamp(min=1))
+        scores = {
+            "val/uar": uar_of_confusion(counts),
+            "val/accuracy": counts.diagonal().sum() / counts.sum().clamp(min=1),
+        }
+        self.log_dict(scores)
+        for config in self.trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau and config.monitor in scores and self.trainer.training:
+                config.scheduler.step(scores[config.monitor])
+
+    def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: Any | None) -> None:
+        """Step a scheduler when Lightning says so, except those that watch a plateau.
+
+        Lightning steps these after it has written the epoch's checkpoint, so that a resumed run would forget
+        the step; they are stepped at the end of validation instead.
+        """
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
 
     def on_train_epoch_end(self) -> None:
         """Stop a run whose loss is no number any more.

@@ -24,6 +24,7 @@ def describe() -> dict[str, Any]:
         "fer_bench": __version__,
         "python": platform.python_version(),
         **versions,
+        "torch": torch.__version__,
         "commit": commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),

@@ -131,8 +131,9 @@ class _Execution:
             record = self._fresh_record()
         try:
             if record.status != "done":
-                record = self._train(record)
-            record = self._evaluate(record)
+                record = self._evaluate(self._train(record), stale=None)
+            elif stale := _stale_targets(self.planned, record, self.run, self.workspace):
+                record = self._evaluate(record, stale=stale)
         except BaseException as error:
             self._fail(record, error)
             if isinstance(error, Exception):
@@ -218,22 +219,21 @@ class _Execution:
         self.timing["train"] = round(outcome.seconds, 3)
         return record.model_copy(update={"selection": chosen})
 
-    def _evaluate(self, record: Record) -> Record:
-        """Predict whatever has no current predictions, score it, and write the record as `done`."""
+    def _evaluate(self, record: Record, *, stale: set[str] | None) -> Record:
+        """Predict, score, and write the record as `done`; only the stale targets where they are given."""
         from fer_bench.runs.train import load_weights
 
         started = time.perf_counter()
         headline = record.headline
         loaded: dict[str, Any] = {}
         jobs: list[tuple[str, Selection]] = [(self.config.dataset, headline)]
-        if headline != "last" and record.status != "done":
+        if headline != "last" and stale is None:
             jobs.append((self.config.dataset, "last"))
-        if headline == "val":
+        if headline == "val" and stale is None:
             jobs.append(("val", "val"))
         jobs += [(target, headline) for target in self.config.targets]
         scores = {(s.target, s.selection): s for s in record.scores}
         data = dict(record.targets)
-        stale = _stale_targets(self.planned, record, self.run, self.workspace) if record.status == "done" else None
         for number, (target, selection) in enumerate(jobs, start=1):
             if stale is not None and target not in stale:
                 continue

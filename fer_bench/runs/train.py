@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -192,7 +193,9 @@ def save_weights(method: Method, path: Path) -> None:
         "train": method.train_settings.model_dump(mode="json"),
         "state": {name: value.detach().cpu() for name, value in method.state_dict().items()},
     }
-    write_atomic(path, lambda temporary: torch.save(content, temporary))
+    buffer = io.BytesIO()  # a file's name would become part of its bytes
+    torch.save(content, buffer)
+    write_atomic(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
 
 
 def load_weights(path: Path) -> Method:
@@ -211,8 +214,9 @@ def load_weights(path: Path) -> Method:
         method.load_state_dict(content["state"])
     except FileNotFoundError:
         raise StoreError("the checkpoint is absent", file=path) from None
-    except (KeyError, TypeError, RuntimeError, EOFError, OSError) as error:
-        raise StoreError(f"not a readable checkpoint: {error}", file=path) from None
+    except (KeyError, TypeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"not a readable checkpoint: {reason}", file=path) from None
     return method.eval()
 
 

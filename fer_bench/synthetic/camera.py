@@ -7,12 +7,12 @@ datasets differ here, so that a model trained on one meets another world in the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fer_bench.synthetic.face import Identity, Light, Picture, Pose, draw_face
 from fer_bench.synthetic.population import Population
@@ -23,7 +23,9 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Camera:
-    """The character of a dataset's pictures. Lengths are relative to the picture's smaller side, angles in degrees.
+    """The character of a dataset's pictures.
+
+    Lengths are relative to the picture's smaller side, angles in degrees.
 
     Attributes:
         face: Range of half the face width.
@@ -46,7 +48,8 @@ class Camera:
         blur: Range of the blur, pixels of the drawn picture.
         noise: Range of the sensor noise, grey levels.
         coarse: Range of the share of resolution that is left.
-        jpeg: Range of the JPEG quality when the picture is compressed before it reaches the dataset; (100, 100) = never.
+        jpeg: Range of the JPEG quality of a compression before the picture reaches the dataset;
+            (100, 100) = none.
         background: `plain` wall or `scene` with objects.
         brightness: Range of the background's grey level.
         occluded: Probability that something covers a part of the face.
@@ -82,48 +85,51 @@ class Camera:
 
 CAMERAS: dict[str, Camera] = {
     "ckplus": Camera(
-        face=(0.235, 0.275), centre=(0.5, 0.46), wander=0.02, yaw=2.5, pitch=3.0, roll=2.0, light=(0.0, -0.75),
-        light_spread=0.12, ambient=(0.50, 0.62), strength=(0.98, 1.12), relief=1.1, mode="colour", grey=0.85,
-        gamma=(0.9, 1.15), blur=(0.3, 0.6), noise=(1.0, 2.0), background="plain", brightness=(60, 130), draw=0.5,
+        face=(0.235, 0.275), centre=(0.5, 0.46), wander=0.02, yaw=2.5, pitch=3.0, roll=2.0,
+        light=(0.0, -0.75), light_spread=0.12, ambient=(0.50, 0.62), strength=(0.98, 1.12), relief=1.1,
+        mode="colour", grey=0.85, gamma=(0.9, 1.15), blur=(0.3, 0.6), noise=(1.0, 2.0),
+        background="plain", brightness=(60, 130), draw=0.5,
     ),
     "mmi": Camera(
-        face=(0.20, 0.24), centre=(0.5, 0.50), wander=0.02, yaw=3.0, pitch=4.0, roll=3.0, light=(-0.5, -0.35),
-        light_spread=0.25, ambient=(0.35, 0.55), strength=(1.0, 1.15), relief=0.9, tint=0.04, warmth=1.08,
-        gamma=(0.85, 1.1), blur=(0.3, 0.7), noise=(1.0, 2.5), background="plain", brightness=(90, 200), draw=0.5,
+        face=(0.20, 0.24), centre=(0.5, 0.50), wander=0.02, yaw=3.0, pitch=4.0, roll=3.0,
+        light=(-0.5, -0.35), light_spread=0.25, ambient=(0.35, 0.55), strength=(1.0, 1.15), relief=0.9,
+        tint=0.04, warmth=1.08, gamma=(0.85, 1.1), blur=(0.3, 0.7), noise=(1.0, 2.5),
+        background="plain", brightness=(90, 200), draw=0.5,
     ),
     "oulu": Camera(
-        face=(0.235, 0.285), centre=(0.5, 0.47), wander=0.025, yaw=4.0, pitch=4.5, roll=3.0, light=(0.35, -0.45),
-        light_spread=0.15, ambient=(0.50, 0.65), strength=(0.95, 1.2), relief=0.8, tint=0.03, warmth=0.94,
-        gamma=(0.85, 1.15), blur=(0.5, 0.9), noise=(2.0, 4.0), jpeg=(70, 90), background="plain", brightness=(150, 215),
+        face=(0.235, 0.285), centre=(0.5, 0.47), wander=0.025, yaw=4.0, pitch=4.5, roll=3.0,
+        light=(0.35, -0.45), light_spread=0.15, ambient=(0.50, 0.65), strength=(0.95, 1.2), relief=0.8,
+        tint=0.03, warmth=0.94, gamma=(0.85, 1.15), blur=(0.5, 0.9), noise=(2.0, 4.0), jpeg=(70, 90),
+        background="plain", brightness=(150, 215),
     ),
     "rafdb": Camera(
-        face=(0.33, 0.38), centre=(0.5, 0.42), wander=0.015, yaw=14, pitch=8, roll=2.5, light=(0.0, -0.5),
-        light_spread=0.6, ambient=(0.3, 0.7), strength=(0.8, 1.25), relief=0.9, grey=0.08, tint=0.08,
-        gamma=(0.75, 1.35), blur=(0.0, 0.9), noise=(1.0, 5.0), coarse=(0.55, 1.0), jpeg=(45, 95), brightness=(20, 235),
-        occluded=0.12,
+        face=(0.33, 0.38), centre=(0.5, 0.42), wander=0.015, yaw=14, pitch=8, roll=2.5,
+        light=(0.0, -0.5), light_spread=0.6, ambient=(0.3, 0.7), strength=(0.8, 1.25), relief=0.9,
+        grey=0.08, tint=0.08, gamma=(0.75, 1.35), blur=(0.0, 0.9), noise=(1.0, 5.0), coarse=(0.55, 1.0),
+        jpeg=(45, 95), brightness=(20, 235), occluded=0.12,
     ),
     "affectnet7": Camera(
-        face=(0.34, 0.42), centre=(0.5, 0.42), wander=0.03, yaw=13, pitch=7, roll=7, light=(0.0, -0.4),
+        face=(0.34, 0.42), centre=(0.5, 0.42), wander=0.03, yaw=10, pitch=6, roll=6, light=(0.0, -0.4),
         light_spread=0.5, ambient=(0.25, 0.7), strength=(0.75, 1.3), relief=0.85, grey=0.12, tint=0.10,
-        gamma=(0.7, 1.4), blur=(0.0, 1.1), noise=(1.0, 7.0), coarse=(0.5, 1.0), jpeg=(40, 95), brightness=(10, 245),
-        occluded=0.12, draw=0.5,
+        gamma=(0.75, 1.35), blur=(0.0, 1.1), noise=(1.0, 5.0), coarse=(0.5, 1.0), jpeg=(40, 95),
+        brightness=(10, 245), occluded=0.12, draw=0.5,
     ),
     "expw": Camera(
         face=(0.31, 0.38), centre=(0.5, 0.45), wander=0.03, yaw=12, pitch=7, roll=6, light=(0.0, -0.5),
-        light_spread=0.5, ambient=(0.3, 0.7), strength=(0.8, 1.2), relief=0.8, grey=0.10, tint=0.09, warmth=1.05,
-        gamma=(0.75, 1.35), blur=(0.0, 1.1), noise=(1.0, 6.0), coarse=(0.5, 1.0), jpeg=(40, 90), brightness=(20, 235),
-        occluded=0.1,
+        light_spread=0.5, ambient=(0.3, 0.7), strength=(0.8, 1.2), relief=0.8, grey=0.10, tint=0.09,
+        warmth=1.05, gamma=(0.75, 1.35), blur=(0.0, 1.1), noise=(1.0, 6.0), coarse=(0.5, 1.0),
+        jpeg=(40, 90), brightness=(20, 235), occluded=0.1,
     ),
     "affwild2": Camera(
-        face=(0.38, 0.44), centre=(0.5, 0.41), wander=0.02, yaw=10, pitch=7, roll=4, sway=0.55, light=(0.2, -0.3),
-        light_spread=0.5, ambient=(0.3, 0.65), strength=(0.75, 1.2), relief=0.75, tint=0.10, warmth=1.06,
-        gamma=(0.75, 1.3), blur=(0.2, 1.0), noise=(2.0, 6.0), coarse=(0.5, 1.0), jpeg=(35, 80), brightness=(20, 220),
-        occluded=0.06,
+        face=(0.38, 0.44), centre=(0.5, 0.41), wander=0.02, yaw=8, pitch=6, roll=3, sway=0.55,
+        light=(0.2, -0.3), light_spread=0.5, ambient=(0.3, 0.65), strength=(0.75, 1.2), relief=0.75,
+        tint=0.10, warmth=1.06, gamma=(0.75, 1.3), blur=(0.2, 1.0), noise=(2.0, 6.0), coarse=(0.5, 1.0),
+        jpeg=(35, 80), brightness=(20, 220), occluded=0.06,
     ),
     "fer2013": Camera(
         face=(0.33, 0.40), centre=(0.5, 0.44), wander=0.025, yaw=14, pitch=8, roll=7, light=(0.0, -0.5),
-        light_spread=0.6, ambient=(0.3, 0.7), strength=(0.8, 1.25), relief=1.0, mode="grey", gamma=(0.75, 1.35),
-        blur=(0.0, 0.6), noise=(1.0, 5.0), brightness=(20, 235), occluded=0.12,
+        light_spread=0.6, ambient=(0.3, 0.7), strength=(0.8, 1.25), relief=1.0, mode="grey",
+        gamma=(0.75, 1.35), blur=(0.0, 0.6), noise=(1.0, 5.0), brightness=(20, 235), occluded=0.12,
     ),
 }  # fmt: skip
 
@@ -164,7 +170,7 @@ class Shot:
 
 
 def camera_of(population: Population) -> Camera:
-    """Return the camera of a population; the development population is filmed with a slightly different one."""
+    """Return the camera of a population; the development population has a slightly different one."""
     camera = CAMERAS[population.dataset]
     if population.name == "benchmark":
         return camera
@@ -257,12 +263,12 @@ def shoot(
         centre=(scene.centre[0] * camera.draw, scene.centre[1] * camera.draw),
         light=scene.light,
     )
-    picture = face.over(backdrop(camera, scene) if behind is None else behind)
+    picture = face.over(backdrop(camera, scene.size, scene.backdrop) if behind is None else behind)
     if scene.occlusion is not None:
         _occlude(picture, face.landmarks, identity, *scene.occlusion)
     picture = _develop(camera, scene, picture, rng)
     if drawn != scene.size:
-        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+        picture = _u8(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
     landmarks = face.landmarks / np.float32(camera.draw)
     return Shot(picture, landmarks, face_box(landmarks))
 
@@ -272,6 +278,15 @@ def face_box(landmarks: NDArray[np.float32], margin: float = 0.06) -> tuple[floa
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     middle, half = (low + high) / 2, float((high - low).max()) * (0.5 + margin)
     return float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
+
+
+def without_colour(picture: Picture) -> Picture:
+    """Return the grey version of an RGB picture, in three equal channels."""
+    return _u8(cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+
+
+def _u8(values: ArrayLike | None) -> Picture:
+    return np.asarray(values, np.uint8)
 
 
 def _sway(camera: Camera, pose: Pose, rng: np.random.Generator) -> Pose:
@@ -293,22 +308,22 @@ def _develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Gene
     height, width = picture.shape[:2]
     if scene.coarse < 0.97:
         small = (max(16, round(width * scene.coarse)), max(16, round(height * scene.coarse)))
-        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        picture = _u8(cv2.resize(picture, small, interpolation=cv2.INTER_AREA))
     if scene.blur > 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur * scene.coarse)  # type: ignore[assignment]
+        picture = _u8(cv2.GaussianBlur(picture, (0, 0), scene.blur * scene.coarse))
     if camera.mode == "nir":
         red = picture[:, :, :1].astype(np.float32)
         picture = np.repeat(np.clip(60 + 0.72 * red, 0, 255).astype(np.uint8), 3, axis=2)
     elif scene.grey:
-        picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)  # type: ignore[assignment]
+        picture = without_colour(picture)
     gains = (1.0, 1.0, 1.0) if scene.grey else scene.gains
-    picture = cv2.LUT(picture, _tone(scene.gamma, gains))  # type: ignore[assignment]
+    picture = _u8(cv2.LUT(picture, _tone(scene.gamma, gains)))
     picture = _add_noise(picture, scene.noise, scene.grey, rng)
     if picture.shape[:2] != (height, width):
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        picture = _u8(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
     if scene.jpeg < 100:
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+        picture = _u8(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return picture
 
 
@@ -320,7 +335,7 @@ def _tone(gamma: float, gains: tuple[float, float, float]) -> Picture:
 
 @cache
 def _grain() -> NDArray[np.float32]:
-    """Return a tile of unit noise that pictures take their noise from: drawing it anew per frame would cost more."""
+    """Return a tile of unit noise from which pictures cut theirs: drawing it anew per frame costs more."""
     return np.random.default_rng(20).normal(0, 1, (1100, 1100)).astype(np.float32)
 
 
@@ -335,10 +350,17 @@ def _add_noise(picture: Picture, level: float, grey: bool, rng: np.random.Genera
     return np.asarray(cv2.addWeighted(picture, 1.0, grain, level, 0.0, dtype=cv2.CV_8U), np.uint8)
 
 
-def backdrop(camera: Camera, scene: Scene) -> Picture:
-    """Return what stands behind the person, uint8 [h, w, 3] at the resolution of drawing."""
-    rng = np.random.default_rng(scene.backdrop)
-    height, width = round(scene.size[0] * camera.draw), round(scene.size[1] * camera.draw)
+@lru_cache(maxsize=4)
+def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
+    """Return what stands behind the person, at the resolution of drawing; shared, so copy before changing it.
+
+    Args:
+        camera: The dataset's camera.
+        size: Height and width of the picture.
+        seed: Which backdrop, from the scene.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = round(size[0] * camera.draw), round(size[1] * camera.draw)
     level = float(rng.uniform(*camera.brightness))
     if camera.background == "plain":
         colour = level * (1 + rng.normal(0, 0.05, 3))
@@ -350,16 +372,17 @@ def backdrop(camera: Camera, scene: Scene) -> Picture:
     )
     wall = np.asarray(cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     for _ in range(int(rng.integers(2, 7))):
-        colour = tuple(float(c) for c in np.clip(rng.uniform(20, 230) + rng.normal(0, 28, 3), 0, 255))
+        paint = tuple(np.clip(rng.uniform(20, 230) + rng.normal(0, 28, 3), 0, 255).tolist())
         x0, y0 = (int(v) for v in rng.integers((-width // 3, -height // 3), (width, height)))
         x1, y1 = (
             x0 + int(rng.integers(width // 10 + 1, width)),
             y0 + int(rng.integers(height // 10 + 1, height)),
         )
         if rng.random() < 0.6:
-            cv2.rectangle(wall, (x0, y0), (x1, y1), colour, -1, cv2.LINE_AA)
+            cv2.rectangle(wall, (x0, y0), (x1, y1), paint, -1, cv2.LINE_AA)
         else:
-            cv2.ellipse(wall, (x0, y0), ((x1 - x0) // 2, (y1 - y0) // 2), 0, 0, 360, colour, -1, cv2.LINE_AA)
+            axes = ((x1 - x0) // 2, (y1 - y0) // 2)
+            cv2.ellipse(wall, (x0, y0), axes, 0, 0, 360, paint, -1, cv2.LINE_AA)
     return np.asarray(cv2.GaussianBlur(wall, (0, 0), max(0.8, 0.012 * width)), np.uint8)
 
 
@@ -397,8 +420,8 @@ def _occlude(
         away = np.sign(corner[0] - landmarks[33, 0])
         skin = tuple(0.85 * c for c in identity.skin)
         for finger in range(4):
-            tip = corner + (away * 0.06 * span * finger, 0.09 * span * finger - 0.12 * span)
-            root = tip + (away * 0.5 * span, 0.35 * span)
+            tip = corner + np.array((away * 0.06 * finger, 0.09 * finger - 0.12)) * span
+            root = tip + np.array((away * 0.5, 0.35)) * span
             ends = np.round(np.stack([tip, root])).astype(int)
             shade = tuple(c * (1 - 0.06 * finger) for c in skin)
             cv2.line(

@@ -1,15 +1,16 @@
 """A drawn face: identity parameters and action units in, a shaded RGB picture and 68 landmarks out.
 
-The face lives in *face units*: x to the right of the picture, y downwards, z towards the viewer, origin between
-the eyes, half the width of the face about 1. Action units move the curves that everything is drawn from, after
-the descriptions of FACS (Ekman & Friesen, 1978); the wrinkles and bulges they cause are drawn into a relief that
-multiplies the flat colours. Side 0 is the left of the picture (the person's right), side 1 the right.
+The face lives in *face units*: x to the right of the picture, y downwards, z towards the viewer, origin
+between the eyes, half the width of the face about 1. Action units move the curves that everything is drawn
+from, after the descriptions of FACS (Ekman & Friesen, 1978); the wrinkles and bulges they cause are drawn
+into a relief that multiplies the flat colours. Side 0 is the left of the picture (the person's right), side 1
+the right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -27,6 +28,7 @@ _SUPERSAMPLING = 2
 _SHIFT = 4
 _JAW_ANGLES = np.linspace(0, np.pi, 17)
 _LID = np.linspace(-1, 1, 13)
+_RING = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 _LIP = np.linspace(-1, 1, 17)
 
 
@@ -58,7 +60,8 @@ class Identity:
         lower_lip: Fullness of the lower lip.
         asymmetry: Difference between the two halves of the face.
         age: 0 (about 15 years) to 1 (about 75): lines, grey hair.
-        hair_style: 0 bald, 1 short, 2 side parting, 3 fringe, 4 long, 5 long with fringe, 6 curly, 7 receding.
+        hair_style: 0 bald, 1 short, 2 side parting, 3 fringe, 4 long, 5 long with fringe, 6 curly,
+            7 receding.
         beard: 0 none, 1 stubble, 2 moustache, 3 full beard, 4 goatee.
         glasses: 0 none, 1 round thin, 2 rectangular thick.
         skin: Skin colour.
@@ -142,7 +145,7 @@ class Face:
     """A drawn face.
 
     Attributes:
-        picture: RGB uint8 [H, W, 3] on black; multiplied by its own coverage, ready to be laid over a background.
+        picture: RGB uint8 [H, W, 3] on black, multiplied by its own coverage.
         alpha: Coverage of the person, uint8 [H, W].
         landmarks: 68 points x, y in pixels, iBUG order: jaw 17, brows 10, nose 9, eyes 12, mouth 20.
     """
@@ -154,7 +157,7 @@ class Face:
     def over(self, background: Picture) -> Picture:
         """Return the face laid over a background [H, W, 3] of the same size."""
         through = cv2.cvtColor(255 - self.alpha, cv2.COLOR_GRAY2RGB)
-        return cv2.add(self.picture, cv2.multiply(background, through, scale=1 / 255))  # type: ignore[return-value]
+        return np.asarray(cv2.add(self.picture, cv2.multiply(background, through, scale=1 / 255)), np.uint8)
 
 
 def au_array(au: Mapping[int, float] | ArrayLike) -> Array:
@@ -175,7 +178,8 @@ def au_array(au: Mapping[int, float] | ArrayLike) -> Array:
         values = np.asarray(au, np.float64)
         if values.ndim == 1:
             values = np.repeat(values[:, None], 2, axis=1)
-    return np.clip(values, 0.0, 1.0)
+    clipped: Array = np.minimum(np.maximum(values, 0.0), 1.0)
+    return clipped
 
 
 def draw_face(
@@ -222,16 +226,17 @@ class _Units:
     """Action units by number: `units[12]` is the pair (left, right), `units.mean(12)` their mean."""
 
     def __init__(self, values: Array) -> None:
-        self._values = {number: values[row] for row, number in enumerate(FACE_AUS)}
+        self._values: dict[int, Array] = dict(zip(FACE_AUS, values, strict=True))
+        self._means: dict[int, float] = dict(zip(FACE_AUS, values.mean(axis=1).tolist(), strict=True))
 
     def __getitem__(self, number: int) -> Array:
         return self._values[number]
 
     def mean(self, number: int) -> float:
-        return float(self._values[number].mean())
+        return self._means[number]
 
 
-# Shape: identity and action units to curves in face units ------------------------------------------------------
+# --- Shape: identity and action units to curves in face units
 
 
 def _curves(who: Identity, au: _Units, pose: Pose) -> dict[str, Array]:
@@ -272,8 +277,7 @@ def _outline(curves: dict[str, Array], who: Identity, au: _Units) -> None:
     cheeks[:, 0] *= half
     curves["cheeks"] = np.concatenate([cheeks, cheeks * (-1, 1, 1)])
     for side, sign in enumerate((-1.0, 1.0)):
-        ring = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-        ear = [sign * (half + 0.03 + 0.10 * np.cos(ring)), 0.12 + 0.24 * np.sin(ring), np.full(12, -0.6)]
+        ear = [sign * (half + 0.03 + 0.10 * np.cos(_RING)), 0.12 + 0.24 * np.sin(_RING), np.full(20, -0.6)]
         curves[f"ear{side}"] = np.stack(ear, 1)
     curves.update(_hair_curves(who, half, top))
 
@@ -321,12 +325,8 @@ def _brow(curves: dict[str, Array], who: Identity, au: _Units, side: int) -> Non
     t = np.linspace(0, 1, 5)
     lopsided = 0.012 * who.asymmetry * (1 if side else -1)
     x = 0.16 + 0.52 * t + 0.04 * who.eye_distance
-    y = -0.315 - 0.035 * who.brow_height + lopsided
-    y = (
-        y
-        + 0.035 * who.brow_tilt * (0.5 - t)
-        - (0.085 + 0.025 * who.brow_arch) * np.sin(np.pi * np.minimum(1, 0.15 + 0.8 * t))
-    )
+    arch = (0.085 + 0.025 * who.brow_arch) * np.sin(np.pi * np.minimum(1, 0.15 + 0.8 * t))
+    y = -0.315 - 0.035 * who.brow_height + lopsided + 0.035 * who.brow_tilt * (0.5 - t) - arch
     y = y + a1 * np.array([-0.20, -0.13, -0.04, 0, 0.01]) + a2 * np.array([0, -0.06, -0.15, -0.19, -0.14])
     y = y + a4 * np.array([0.15, 0.13, 0.09, 0.05, 0.01]) + a9 * np.array([0.09, 0.06, 0.03, 0.01, 0])
     x = x + a4 * np.array([-0.075, -0.06, -0.03, -0.01, 0]) + a9 * np.array([-0.03, -0.02, 0, 0, 0])
@@ -342,8 +342,8 @@ def _brow(curves: dict[str, Array], who: Identity, au: _Units, side: int) -> Non
 def _eye(curves: dict[str, Array], who: Identity, au: _Units, pose: Pose, side: int) -> None:
     """Eye of one side, x positive, lids from the inner to the outer corner.
 
-    AU5 lifts the upper lid, AU7 tightens both lids, AU6 pushes the lower lid up, AU9 and AU10 squint a little, AU1 with
-    AU4 slants the upper lid.
+    AU5 lifts the upper lid, AU7 tightens both lids, AU6 pushes the lower lid up, AU9 squints a little, AU1
+    with AU4 slants the upper lid.
     """
     a1, a4, a5, a6, a7, a9, a12 = (float(au[n][side]) for n in (1, 4, 5, 6, 7, 9, 12))
     half = 0.215 * (1 + 0.07 * who.eye_size)
@@ -427,8 +427,9 @@ def _nose(curves: dict[str, Array], who: Identity, au: _Units) -> None:
 def _mouth(curves: dict[str, Array], who: Identity, au: _Units) -> None:
     """Lips, teeth and tongue.
 
-    AU12 pulls the corners up and out, AU15 down, AU14 tucks them in, AU20 stretches them sideways, AU10 raises the upper
-    lip, AU17 pushes the lower lip up, AU23 and AU24 thin the lips, AU25 parts them, AU26 drops the jaw.
+    AU12 pulls the corners up and out, AU15 down, AU14 tucks them in, AU20 stretches them sideways, AU10
+    raises the upper lip, AU17 pushes the lower lip up, AU23 and AU24 thin the lips, AU25 parts them, AU26
+    drops the jaw.
     """
     a9, a10, a17, a23, a24, a25, a26 = (au.mean(n) for n in (9, 10, 17, 23, 24, 25, 26))
     a12, a14, a15, a20 = (au[n] for n in (12, 14, 15, 20))
@@ -490,16 +491,13 @@ def _mouth(curves: dict[str, Array], who: Identity, au: _Units) -> None:
 def _folds(curves: dict[str, Array], who: Identity, au: _Units) -> None:
     """Nasolabial folds, cheeks and the lines of forehead and glabella."""
     for side, sign in enumerate((-1.0, 1.0)):
-        a6, a9, a10, a12, a15, a20 = (float(au[n][side]) for n in (6, 9, 10, 12, 15, 20))
+        a6, a9, a10, a12, a15 = (float(au[n][side]) for n in (6, 9, 10, 12, 15))
         wing = curves[f"wing{side}"][1]
         corner = curves["corner"][side]
-        end = corner + (sign * (0.10 + 0.05 * a12), 0.02 - 0.05 * a12 + 0.10 * a15, -0.05)
-        middle = 0.5 * (wing + end) + (
-            sign * (0.05 + 0.07 * a12 + 0.05 * a10 + 0.05 * a9),
-            -0.04 * a12,
-            -0.02,
-        )
-        start = wing + (sign * 0.03, -0.05 - 0.05 * a9 - 0.03 * a10, -0.02)
+        end = corner + np.array((sign * (0.10 + 0.05 * a12), 0.02 - 0.05 * a12 + 0.10 * a15, -0.05))
+        bulge = sign * (0.05 + 0.07 * a12 + 0.05 * a10 + 0.05 * a9)
+        middle = 0.5 * (wing + end) + np.array((bulge, -0.04 * a12, -0.02))
+        start = wing + np.array((sign * 0.03, -0.05 - 0.05 * a9 - 0.03 * a10, -0.02))
         curves[f"fold{side}"] = _resample(np.array([start, middle, end]), 9)
         curves[f"cheek{side}"] = np.array([(sign * (0.55 + 0.02 * a12), 0.46 - 0.10 * a6 - 0.05 * a12, 0.20)])
         curves[f"dimple{side}"] = _resample(
@@ -514,8 +512,8 @@ def _folds(curves: dict[str, Array], who: Identity, au: _Units) -> None:
             5,
         )
         inner = curves[f"brow{side}"][0]
-        curves[f"glabella{side}"] = np.array(
-            [inner + (-sign * 0.07, -0.10, 0.02), inner + (-sign * 0.085, 0.09, 0.02)]
+        curves[f"glabella{side}"] = inner + np.array(
+            [(-sign * 0.07, -0.10, 0.02), (-sign * 0.085, 0.09, 0.02)]
         )
         root = [[(sign * 0.01, y, 0.34), (sign * 0.12, y - 0.03, 0.26)] for y in (-0.07, 0.02, 0.11)]
         curves[f"root{side}"] = np.array(root).reshape(-1, 3)
@@ -571,8 +569,12 @@ def _project(
     stacked += pivot
     near = 1 + 0.07 * stacked[:, 2:]
     flat = stacked[:, :2] * near * scale + centre
-    cuts = np.cumsum([len(c) for c in curves.values()])[:-1]
-    return dict(zip(curves, np.split(flat, cuts), strict=True))
+    found: dict[str, Array] = {}
+    start = 0
+    for name, curve in curves.items():
+        found[name] = flat[start : start + len(curve)]
+        start += len(curve)
+    return found
 
 
 def _landmarks(points: dict[str, Array]) -> NDArray[np.float32]:
@@ -598,7 +600,7 @@ def _landmarks(points: dict[str, Array]) -> NDArray[np.float32]:
     return np.concatenate(parts).astype(np.float32)
 
 
-# Colour: curves to flat colours ---------------------------------------------------------------------------------
+# --- Colour: curves to flat colours
 
 
 class _Canvas:
@@ -611,7 +613,9 @@ class _Canvas:
         self.alpha = np.zeros((height * self.factor, width * self.factor), np.uint8)
 
     def fixed(self, points: Array) -> NDArray[np.int32]:
-        found: NDArray[np.int32] = np.round((points * self.factor - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        found: NDArray[np.int32] = np.rint(points * (self.factor << _SHIFT) - (1 << _SHIFT) / 2).astype(
+            np.int32
+        )
         return found
 
     def fill(self, points: Array, colour: ArrayLike, *, body: bool = False) -> None:
@@ -645,8 +649,9 @@ class _Canvas:
         return np.asarray(rgb, np.uint8), np.asarray(alpha, np.uint8)
 
 
-def _scalar(colour: ArrayLike) -> tuple[float, ...]:
-    return tuple(float(c) for c in np.clip(np.asarray(colour, np.float64), 0, 255))
+def _scalar(colour: ArrayLike) -> tuple[float, float, float]:
+    red, green, blue = np.asarray(colour, np.float64).tolist()
+    return min(max(red, 0.0), 255.0), min(max(green, 0.0), 255.0), min(max(blue, 0.0), 255.0)
 
 
 def _mix(a: ArrayLike, b: ArrayLike, share: float) -> Array:
@@ -727,8 +732,7 @@ def _paint_eye(
     radius = 0.098 * scale
     turned = max(0.4, abs(float(rim[0] - centre[0])) / radius)
     canvas.fill(np.concatenate([upper, lower[::-1]]), (240, 236, 232))
-    ring = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    disc = np.stack([np.cos(ring) * turned, np.sin(ring)], 1) * radius
+    disc = np.stack([np.cos(_RING) * turned, np.sin(_RING)], 1) * radius
     canvas.fill(centre + disc, np.asarray(who.iris) * 0.72)
     canvas.fill(centre + disc * 0.78, who.iris)
     canvas.disc(centre, radius * 0.46, (14, 10, 10))
@@ -746,8 +750,7 @@ def _paint_nose(canvas: _Canvas, at: dict[str, Array], dark: Array, scale: float
         hole = 0.55 * base[inner] + 0.45 * base[outer]
         along = 0.34 * (base[outer] - base[inner])
         across = np.array((-along[1], along[0])) * 0.42
-        ring = np.linspace(0, 2 * np.pi, 10, endpoint=False)
-        canvas.fill(hole + np.outer(np.cos(ring), along) + np.outer(np.sin(ring), across), dark * 0.5)
+        canvas.fill(hole + np.outer(np.cos(_RING), along) + np.outer(np.sin(_RING), across), dark * 0.5)
         canvas.line(_resample(at[f"wing{side}"][1:], 7), dark * 1.08, 0.02 * scale)
     canvas.line(_resample(base[1:4], 7), dark * 1.15, 0.018 * scale)
 
@@ -803,12 +806,11 @@ def _paint_hair(canvas: _Canvas, at: dict[str, Array], who: Identity, hair: Arra
 
 
 def _paint_glasses(canvas: _Canvas, at: dict[str, Array], who: Identity, scale: float) -> None:
-    ring = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     power = 1.0 if who.glasses == 1 else 0.45
     lens = np.stack(
         [
-            np.sign(np.cos(ring)) * np.abs(np.cos(ring)) ** power,
-            np.sign(np.sin(ring)) * np.abs(np.sin(ring)) ** power,
+            np.sign(np.cos(_RING)) * np.abs(np.cos(_RING)) ** power,
+            np.sign(np.sin(_RING)) * np.abs(np.sin(_RING)) ** power,
         ],
         1,
     )
@@ -820,20 +822,18 @@ def _paint_glasses(canvas: _Canvas, at: dict[str, Array], who: Identity, scale: 
         middle = 0.5 * (inner + outer) + (0, 0.05 * scale)
         half = 0.62 * abs(float(outer[0] - inner[0]))
         canvas.line(middle + lens * (half, 0.235 * scale), colour, width, closed=True)
-        canvas.line(
-            np.array([middle + ((half if side else -half), -0.05 * scale), at[f"ear{side}"][9]]),
-            colour,
-            width,
-        )
-        centres.append(middle + ((-half if side else half), 0.0))
+        outward = half if side else -half
+        hinge = middle + np.array((outward, -0.05 * scale))
+        canvas.line(np.array([hinge, at[f"ear{side}"][15]]), colour, width)
+        centres.append(middle - np.array((outward, 0.0)))
     canvas.line(np.array(centres), colour, width)
 
 
-# Relief: wrinkles, bulges and light -----------------------------------------------------------------------------
+# --- Relief: wrinkles, bulges and light
 
 
 class _Relief:
-    """Brightness of the surface: broad forms, sharp lines and a lit ellipsoid, in one region around the head."""
+    """Brightness of the surface around the head: broad forms, sharp lines and a lit ellipsoid."""
 
     def __init__(self, height: int, width: int, scale: float, head: Array) -> None:
         x, y = float(head[0, 0]), float(head[0, 1])

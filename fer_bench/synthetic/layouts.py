@@ -1,8 +1,8 @@
 """Synthetic datasets on disk, each in the official layout of the real one.
 
-One function per dataset plans its files as independent tasks; `write` runs them, in one process or several, and
-puts the finished folder in place. Identifiers, splits and labels are made up by the generator; only the form of
-files and names, and the quirks that trip up readers, follow the originals.
+One function per dataset plans its files as independent tasks; `write` runs them, in one process or several,
+and puts the finished folder in place. Identifiers, splits and labels are made up by the generator; only the
+form of files and names, and the quirks that trip up readers, follow the originals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.synthetic import GENERATOR_VERSION
-from fer_bench.synthetic.camera import Scene, Shot, arrange, backdrop, camera_of, shoot
+from fer_bench.synthetic.camera import Shot, arrange, backdrop, camera_of, shoot, without_colour
 from fer_bench.synthetic.face import FACE_AUS, Picture, Pose
 from fer_bench.synthetic.population import (
     STYLES,
@@ -78,7 +78,7 @@ class Plan:
 Writer = Callable[[Path, Population, Size], Plan]
 
 
-# The frame: tasks, processes, marker ---------------------------------------------------------------------------
+# --- The frame: tasks, processes, marker
 
 
 def names() -> tuple[str, ...]:
@@ -98,8 +98,8 @@ def write(
 ) -> Path:
     """Write a synthetic dataset and return its folder `out/<dataset>`.
 
-    The folder appears complete or not at all. One that was written with the same version, size, population and
-    seed is left as it is; another synthetic one is replaced; a folder without the marker is never touched.
+    The folder appears complete or not at all. One that was written with the same version, size, population
+    and seed is left as it is; another synthetic one is replaced; a folder without the marker is not touched.
 
     Args:
         dataset: One of `names()`.
@@ -173,8 +173,8 @@ def _mark(folder: Path, marker: dict[str, Any]) -> None:
     (folder / NOTICE).write_text(
         f"SYNTHETIC DATA. Every face in this folder was drawn by fer-bench (generator version "
         f"{marker['generator_version']}, size {marker['size']}, population {marker['population']}, seed "
-        f"{marker['seed']}).\nOnly the layout of the files is that of {marker['dataset']}; nothing in it comes from "
-        "the real dataset,\nand results on it say nothing about results on the real one.\n",
+        f"{marker['seed']}).\nOnly the layout of the files is that of {marker['dataset']}; none of it is "
+        "from the real dataset,\nand results on it say nothing about results on the real one.\n",
         encoding="utf-8",
     )
 
@@ -228,17 +228,22 @@ def _run(tasks: Sequence[Task], jobs: int, progress: Callable[[int, int], None] 
     return results
 
 
-# Files ----------------------------------------------------------------------------------------------------------
+# --- Files
+
+
+# On noisy pictures Huffman coding of horizontal differences is several times as fast as the default.
+_PNG_OPTIONS = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+]
 
 
 def _save(file: Path, picture: Picture, *, quality: int = 92, grey: bool = False) -> None:
     """Write an RGB picture as its suffix says; `grey` keeps one channel."""
     data = picture[:, :, 0] if grey else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     png = file.suffix == ".png"
-    # On noisy pictures Huffman coding of horizontal differences is four times as fast as the default, and smaller.
-    as_png = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
-    as_png += (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, *as_png] if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    options = _PNG_OPTIONS if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, encoded = cv2.imencode(".png" if png else ".jpg", data, options)
     file.write_bytes(encoded.tobytes())
 
@@ -265,7 +270,17 @@ def _scientific(values: Sequence[float]) -> str:
     return "".join(f"   {value:.7e}" for value in values)
 
 
-# Who shows what -------------------------------------------------------------------------------------------------
+# --- Who shows what
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """Who shows what in a sequence: person, emotion, number of frames, and the sequence's own number."""
+
+    person: int
+    emotion: Emotion
+    frames: int
+    serial: int
 
 
 def _deal(counts: Counts, people: int, rng: Rng) -> list[list[Emotion]]:
@@ -296,7 +311,7 @@ def _scaled(counts: Counts, factor: float, least: int) -> dict[Emotion, int]:
 
 
 def _counts(*numbers: int, order: Sequence[Emotion] = LABEL_SETS["7"]) -> dict[Emotion, int]:
-    """Return counts by emotion; the default order is neutral, happiness, sadness, surprise, fear, disgust, anger."""
+    """Return counts by emotion, given in the order of the label set."""
     return dict(zip(order, numbers, strict=True))
 
 
@@ -315,7 +330,7 @@ def _swell(frames: int) -> tuple[Array, int, int]:
     return ramp * ramp * (3 - 2 * ramp), first, last
 
 
-# CK+ ------------------------------------------------------------------------------------------------------------
+# --- CK+
 
 _CK_ORDER = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _CK_CODES = {Emotion(name): code for code, name in enumerate(_CK_ORDER, start=1)}
@@ -351,19 +366,21 @@ def ckplus(root: Path, population: Population, size: Size) -> Plan:
         frames = int(rng.integers(low, high))
         where = (f"S{ids[person]:03d}", f"{session:03d}")
         label = _CK_CODES[emotion] if has_label else None
-        tasks.append(
-            Task(
-                frames, _ck_sequence(root, images, population, person, emotion, where, label, frames, number)
-            )
-        )
+        what = _Recording(person, emotion, frames, number)
+        tasks.append(Task(frames, _ck_sequence(root, images, population, what, where, label)))
     return Plan(tasks)
 
 
 def _ck_sequence(
-    root: Path, images: str, population: Population, number: int, emotion: Emotion, where: tuple[str, str],
-    label: int | None, frames: int, serial: int,
-) -> Callable[[], list[str]]:  # fmt: skip
+    root: Path,
+    images: str,
+    population: Population,
+    what: _Recording,
+    where: tuple[str, str],
+    label: int | None,
+) -> Callable[[], list[str]]:
     def run() -> list[str]:
+        number, emotion, frames, serial = what.person, what.emotion, what.frames, what.serial
         rng = population.rng("sequence", serial)
         camera = camera_of(population)
         person = population.person(number)
@@ -406,7 +423,7 @@ def _facs_lines(expression: Expression, rng: Rng) -> list[str]:
     return lines
 
 
-# MMI ------------------------------------------------------------------------------------------------------------
+# --- MMI
 
 _MMI_CODES = {
     Emotion(name): code
@@ -423,7 +440,7 @@ _MMI_OTHER: dict[Size, int] = {"tiny": 1, "quick": 3, "full": 30}
 
 
 def mmi(root: Path, population: Population, size: Size) -> Plan:
-    """Plan MMI: onset-apex-offset clips in numbered sessions, some stored sideways, a few in profile or dual view."""
+    """Plan MMI: onset-apex-offset clips in numbered sessions, some stored sideways or in other views."""
     rng = population.rng("plan")
     people = _MMI_PEOPLE[size]
     ids = np.sort(rng.choice(np.arange(1, 200), people, replace=False))
@@ -447,17 +464,16 @@ def mmi(root: Path, population: Population, size: Size) -> Plan:
         frames = int(rng.integers(low, high))
         stem = f"S{ids[person]:03d}-{taken[person]:03d}"
         folder = sessions / str(session_ids[serial])
-        tasks.append(
-            Task(frames, _mmi_clip(folder, stem, population, person, emotion, code, view, frames, serial))
-        )
+        what = _Recording(person, emotion, frames, serial)
+        tasks.append(Task(frames, _mmi_clip(folder, stem, population, what, code, view)))
     return Plan(tasks)
 
 
 def _mmi_clip(
-    folder: Path, stem: str, population: Population, number: int, emotion: Emotion, code: int, view: str, frames: int,
-    serial: int,
-) -> Callable[[], list[str]]:  # fmt: skip
+    folder: Path, stem: str, population: Population, what: _Recording, code: int, view: str
+) -> Callable[[], list[str]]:
     def run() -> list[str]:
+        number, emotion, frames, serial = what.person, what.emotion, what.frames, what.serial
         rng = population.rng("clip", serial)
         camera = camera_of(population)
         person = with_cloth(population.person(number), population.rng("cloth", number, serial % 2))
@@ -522,7 +538,7 @@ def _oao_xml(expression: Expression, frames: int, first: int, last: int) -> list
     return [*lines, "</AnnotationFile>"]
 
 
-# Oulu-CASIA -----------------------------------------------------------------------------------------------------
+# --- Oulu-CASIA
 
 _OULU_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 80}
 _OULU_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (6, 9), "full": (15, 30)}
@@ -532,7 +548,8 @@ _OULU_LIGHT = {"Strong": 1.0, "Weak": 0.55, "Dark": 0.22}
 def oulu(root: Path, population: Population, size: Size) -> Plan:
     """Plan Oulu-CASIA: jpeg sequences from neutral to apex, the original frames and the crops of them.
 
-    `quick` has visible light, strong illumination only; `tiny` adds other conditions for one person, `full` all six.
+    `quick` has visible light and strong illumination only, `tiny` a little of the other conditions, `full`
+    all six.
     """
     people = _OULU_PEOPLE[size]
     lost = int(population.rng("plan").integers(people))
@@ -612,7 +629,7 @@ def _crop_window(shot: Shot, shape: Sequence[int], rng: Rng) -> tuple[int, int, 
     return int(np.clip(x, 0, shape[1] - side)), int(np.clip(y, 0, shape[0] - side)), side
 
 
-# RAF-DB ---------------------------------------------------------------------------------------------------------
+# --- RAF-DB
 
 _RAF_ORDER = tuple(
     Emotion(e) for e in ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -681,9 +698,8 @@ def _raf_face(base: Path, population: Population, serial: int, stem: str, label:
     wide = int(side * rng.uniform(1.0, 1.3))
     scene = arrange(replace(camera, face=_times2(camera.face, 0.85)), (side, wide), rng)
     shot = shoot(camera, scene, person.identity, expression.au, rng)
-    five = np.stack([
-        shot.landmarks[36:42].mean(axis=0), shot.landmarks[42:48].mean(axis=0), shot.landmarks[30], shot.landmarks[48], shot.landmarks[54],
-    ])  # fmt: skip
+    points = shot.landmarks.astype(np.float64)
+    five = np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), *points[[30, 48, 54]]])
     five += rng.normal(0, 0.006 * side, five.shape)
     _save(base / "Image" / "original" / f"{stem}.jpg", shot.picture)
     _save(base / "Image" / "aligned" / f"{stem}_aligned.jpg", _raf_align(shot.picture, five))
@@ -691,9 +707,9 @@ def _raf_face(base: Path, population: Population, serial: int, stem: str, label:
     race = ("caucasian", "african", "asian").index(person.race)
     age = int(np.searchsorted([4, 20, 40, 70], person.years, side="right"))
     separator = "\t" if serial % 2 else " "
-    points = [f"{x:.4f}{separator}{y:.4f}" for x, y in five.tolist()]
+    lines = [f"{x:.4f}{separator}{y:.4f}" for x, y in five.tolist()]
     _write_lines(
-        base / "Annotation" / "manual" / f"{stem}_manu_attri.txt", [*points, str(gender), str(race), str(age)]
+        base / "Annotation" / "manual" / f"{stem}_manu_attri.txt", [*lines, str(gender), str(race), str(age)]
     )
     auto = shot.landmarks[
         [*range(0, 17, 2), *range(17, 27, 2), 27, 30, 33, *range(36, 48), *range(48, 60, 2), 62, 66]
@@ -733,7 +749,7 @@ def _raf_align(picture: Picture, five: Array) -> Picture:
     return np.asarray(aligned, np.uint8)
 
 
-# AffectNet ------------------------------------------------------------------------------------------------------
+# --- AffectNet
 
 _AFFECTNET_TRAIN = _counts(200, 230, 120, 100, 80, 70, 110, 50, order=LABEL_SETS["8"])
 _AFFECTNET_COUNTS: dict[Size, tuple[Counts, Counts]] = {
@@ -783,7 +799,7 @@ def _rated(au: Array, rng: Rng, doubt: float) -> tuple[float, float]:
     return float(valence), float(arousal)
 
 
-# ExpW -----------------------------------------------------------------------------------------------------------
+# --- ExpW
 
 _EXPW_ORDER = tuple(
     Emotion(e) for e in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -835,7 +851,7 @@ def _expw_photo(
     places = max(1, len(labels))
     height, width = _WINDOW + int(rng.integers(10, 60)), _WINDOW * places + int(rng.integers(10, 70))
     first = arrange(camera, (_WINDOW, _WINDOW), rng)
-    photo = backdrop(camera, replace(first, size=(height, width)))
+    photo = backdrop(camera, (height, width), first.backdrop).copy()
     lines, face_id = [], 0
     for place, label in enumerate(labels or [Emotion.NEUTRAL]):
         chance, person, expression = _wild(population, 4 * serial + place, label)
@@ -857,30 +873,28 @@ def _expw_photo(
             lines.append(f"{name} {face_id} {top} {left} {right} {bottom} {score:.4f} {code}")
             face_id += 1
     if first.grey:
-        photo = np.asarray(
-            cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8
-        )
+        photo = without_colour(photo)
     _save(images / name, photo)
     return "\n".join(lines)
 
 
 def _square(shot: Shot, x: int, y: int, height: int, width: int) -> tuple[int, int, int, int]:
     """Return top, left, right, bottom of the face's square box inside a photo."""
-    x0, y0, x1, y1 = shot.box
+    x0, y0, x1, _ = shot.box
     side = min(round(x1 - x0), height, width)
     left = int(np.clip(round(x0) + x, 0, width - side))
     top = int(np.clip(round(y0) + y, 0, height - side))
     return top, left, left + side, top + side
 
 
-# Aff-Wild2 ------------------------------------------------------------------------------------------------------
+# --- Aff-Wild2
 
 _AFFWILD_ORDER = tuple(
     Emotion(e) for e in ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 )
 _AFFWILD_VIDEOS: dict[Size, tuple[tuple[int, int], tuple[int, int]]] = {
     "tiny": ((6, 10), (4, 8)),
-    "quick": ((24, 36), (10, 30)),
+    "quick": ((32, 30), (12, 25)),
     "full": ((240, 590), (67, 400)),
 }
 _AFFWILD_SEGMENT = 5
@@ -942,9 +956,7 @@ def _affwild_video(
         for i in range(frames):
             segment = i // _AFFWILD_SEGMENT
             number += int(rng.choice([1, 2, 6]))
-            au = at_strength(
-                au, apexes[segment], 0.7 if i % _AFFWILD_SEGMENT == 0 else 0.8
-            )
+            au = at_strength(au, apexes[segment], 0.7 if i % _AFFWILD_SEGMENT == 0 else 0.8)
             drift = replace(scene, pose=_drifted(scene.pose, camera.yaw, i / frames, serial))
             shot = shoot(camera, drift, person.identity, au, rng)
             if rng.random() >= 0.02:  # Frames without a detected face are listed but have no picture.
@@ -974,11 +986,11 @@ def _affwild_line(name: str, emotion: Emotion, au: Array, rng: Rng, split: str) 
     return ",".join([name, va, str(expression), *(str(unit) for unit in units)])
 
 
-# FER2013 --------------------------------------------------------------------------------------------------------
+# --- FER2013
 
 _FER_QUICK = _counts(120, 60, 120, 220, 140, 100, 140, order=_EXPW_ORDER)
 _FER_COUNTS: dict[Size, tuple[Counts, Counts, Counts]] = {
-    "tiny": tuple(_scaled(_FER_QUICK, share, 2) for share in (0.06, 0.02, 0.02)),  # type: ignore[dict-item]
+    "tiny": (_scaled(_FER_QUICK, 0.06, 2), _scaled(_FER_QUICK, 0.02, 2), _scaled(_FER_QUICK, 0.02, 2)),
     "quick": (_FER_QUICK, _scaled(_FER_QUICK, 0.25, 10), _scaled(_FER_QUICK, 0.25, 10)),
     "full": (
         _counts(3995, 436, 4097, 7215, 4830, 3171, 4965, order=_EXPW_ORDER),

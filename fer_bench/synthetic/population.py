@@ -1,8 +1,9 @@
 """Who is in a synthetic dataset and what they feel: people, expressions, valence and arousal.
 
-Everything is derived from (seed, dataset, population, numbers), so that a person or a photo is the same whatever
-else was drawn before it and in whichever process. The *benchmark* population is the one that is reported; the
-*development* population has other people (and other cameras), for choosing settings without touching the former.
+Everything is derived from (seed, dataset, population, numbers), so that a person or a photo is the same
+whatever else was drawn before it and in whichever process. The *benchmark* population is the one that is
+reported; the *development* population has other people (and other cameras), for choosing settings without
+touching the former.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Array = NDArray[np.float64]
 _ROW = {number: row for row, number in enumerate(FACE_AUS)}
 
 
-# Expressions ----------------------------------------------------------------------------------------------------
+# --- Expressions
 
 PROTOTYPES: dict[Emotion, tuple[tuple[float, dict[int, tuple[float, float]]], ...]] = {
     Emotion.NEUTRAL: ((1.0, {}),),
@@ -153,12 +154,12 @@ class Style:
 
 STYLES: dict[str, Style] = {
     "ckplus": Style((0.55, 1.0), blend=0.05, stray=0.04),
-    "mmi": Style((0.45, 0.95), blend=0.12, stray=0.05),
+    "mmi": Style((0.55, 1.0), blend=0.10, stray=0.05),
     "oulu": Style((0.40, 0.95), blend=0.12, stray=0.05),
     "rafdb": Style((0.40, 1.0), blend=0.18, stray=0.05, mislabelled=0.05),
-    "affectnet7": Style((0.5, 1.0), blend=0.20, stray=0.05, mislabelled=0.08),
+    "affectnet7": Style((0.6, 1.05), blend=0.15, stray=0.04, mislabelled=0.06),
     "expw": Style((0.45, 1.0), blend=0.18, stray=0.05, mislabelled=0.07),
-    "affwild2": Style((0.55, 1.05), blend=0.12, stray=0.04, mislabelled=0.03),
+    "affwild2": Style((0.65, 1.1), blend=0.12, stray=0.04, mislabelled=0.03),
     "fer2013": Style((0.40, 1.0), blend=0.18, stray=0.05, mislabelled=0.09),
 }
 """How people of each dataset show what they feel, and how well it is labelled."""
@@ -193,7 +194,7 @@ def valence_arousal(au: Array) -> tuple[float, float]:
 
 
 def coded_units(au: Array, threshold: float = 0.3) -> NDArray[np.int8]:
-    """Return what a FACS coder would note for the units of `ACTION_UNITS`: int8 [12], 1 = present on either side."""
+    """Return what a FACS coder would note for `ACTION_UNITS`: int8 [12], 1 = present on either side."""
     level = au.max(axis=1)
     return np.array([level[_ROW[number]] >= threshold for number in ACTION_UNITS], np.int8)
 
@@ -204,7 +205,7 @@ def at_strength(rest: Array, apex: Array, share: float) -> Array:
     return found
 
 
-# People ---------------------------------------------------------------------------------------------------------
+# --- People
 
 
 @dataclass(frozen=True)
@@ -283,10 +284,11 @@ def votes(
     others = {e: CONFUSIONS[label].get(e, 0.03) for e in classes if e is not label}
     total = sum(others.values())
     chances = np.array([agree if e is label else (1 - agree) * others[e] / total for e in classes])
-    given = rng.multinomial(count, chances / chances.sum()).astype(np.float64)
+    given: Array = rng.multinomial(count, chances / chances.sum()).astype(np.float64)
     winner = list(classes).index(label)
-    given[winner] = max(given[winner], given.max() + 1)
-    return given / given.sum()
+    given[winner] = max(given[winner], np.delete(given, winner).max() + 1)
+    given /= given.sum()
+    return given
 
 
 def _weighted(rng: np.random.Generator, shares: Mapping[Emotion, float]) -> Emotion:
@@ -368,7 +370,7 @@ class Population:
     seed: int = 0
 
     def rng(self, topic: str, *numbers: int) -> np.random.Generator:
-        """Return the generator of a topic (`person`, `photo`, ...) and its numbers, independent of all others."""
+        """Return the generator of a topic (`person`, `photo`, ...) and its numbers."""
         kind = ("benchmark", "development").index(self.name)
         key = (zlib.crc32(self.dataset.encode()), kind, zlib.crc32(topic.encode()), *numbers)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))

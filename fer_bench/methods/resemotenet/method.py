@@ -53,12 +53,12 @@ class ResEmoteNet(Method):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=20, batch_size=32, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=16, batch_size=32, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
             method={
                 "width": 0.125,
-                "stem_dropout": 0.1,
-                "head_dropout": 0.2,
+                "stem_dropout": 0.0,
+                "head_dropout": 0.0,
                 "recipe": "one-cycle",
                 "lr": 3e-3,
             },

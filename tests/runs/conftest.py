@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from fer_bench.runs.plan import Workspace, plan_run
+from fer_bench.sources import find_roots
+
+SMALL = ("method.width=0.03", "train.batch_size=16")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def workspace(tiny_root):
+    return Workspace(find_roots(str(tiny_root)))
+
+
+@pytest.fixture(scope="session")
+def plan(workspace):
+    """Plan a small run on the tiny data; keyword arguments as of `plan_run`."""
+
+    def make(**changes):
+        values = {
+            "method": "resemotenet",
+            "dataset": "oulu",
+            "protocol": "6-4fold",
+            "fold": 1,
+            "seed": 0,
+            "profile": "quick",
+            "overrides": SMALL,
+            "max_epochs": 3,
+            "targets": ["rafdb"],
+        }
+        return plan_run(workspace, **{**values, **changes})
+
+    return make

@@ -1,0 +1,120 @@
+import shutil
+
+import pytest
+
+from fer_bench.errors import DataError, UsageError
+from fer_bench.runs.plan import (
+    Workspace,
+    code_hash,
+    default_profile,
+    folds_to_run,
+    resolve_device,
+    resolve_precision,
+    resolve_settings,
+)
+from fer_bench.runs.plan import plan_run as plan_in
+from fer_bench.sources import find_roots
+
+
+class TestKey:
+    def test_is_the_same_for_the_same_run(self, plan):
+        assert plan().key == plan().key
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"method": "gcn", "overrides": ("method.width=0.1",)},
+            {"dataset": "ckplus", "protocol": "7-4fold"},
+            {"protocol": "6-10fold"},
+            {"fold": 2},
+            {"seed": 1},
+            {"max_epochs": 4},
+            {"overrides": ("method.width=0.03", "train.batch_size=16", "method.lr=0.5")},
+            {"precision": "bf16-mixed"},
+            {"profile": "paper"},
+        ],
+    )
+    def test_changes_with_what_can_change_the_weights(self, plan, change):
+        assert plan().key != plan(**change).key
+
+    def test_ignores_targets_and_checkpoint_keeping(self, plan):
+        assert plan().key == plan(targets="none").key == plan(keep_checkpoints=True).key
+
+    def test_ignores_where_the_data_stand(self, plan, tiny_root, tmp_path):
+        shutil.copytree(tiny_root / "oulu", tmp_path / "elsewhere" / "oulu")
+        moved = Workspace(find_roots(str(tmp_path / "elsewhere")))
+        config = plan().config
+        again = plan_in(
+            moved,
+            method=config.method,
+            dataset="oulu",
+            protocol=config.protocol,
+            fold=1,
+            seed=0,
+            profile="quick",
+            overrides=("method.width=0.03", "train.batch_size=16"),
+            max_epochs=3,
+            targets="none",
+        )
+        assert again.key == plan().key
+
+    def test_code_hash_ignores_comments_and_docstrings_only(self, tmp_path):
+        def hash_of(text):
+            file = tmp_path / "f.py"
+            file.write_text(text)
+            code_hash.cache_clear()
+            return code_hash((file,))
+
+        plain = hash_of("def f(x):\n    return x + 1\n")
+        assert hash_of('"""Doc."""\n# why\ndef f(x):\n    """Say."""\n\n    return x  + 1\n') == plain
+        assert hash_of("def f(x):\n    return x + 2\n") != plain
+        code_hash.cache_clear()
+
+
+class TestResolving:
+    def test_profile_then_overrides(self):
+        settings, train = resolve_settings("resemotenet", "quick", ["method.lr=1e-5", "train.batch_size=7"], 2)
+        assert (settings.lr, train.batch_size, train.max_epochs) == (1e-5, 7, 2)
+
+    @pytest.mark.parametrize(
+        ("override", "word"),
+        [
+            ("method.lrr=1", "did you mean lr"),
+            ("methd.lr=1", "did you mean method"),
+            ("method.lr", "name=value"),
+            ("method.lr=-1", "greater than 0"),
+            ("train.augmentation.flip=2", "less than or equal to 1"),
+            ("train.augmentation.flop=1", "did you mean flip"),
+            ("train.max_epochs=many", "valid integer"),
+        ],
+    )
+    def test_bad_settings_are_named(self, override, word):
+        with pytest.raises(UsageError, match=word) as caught:
+            resolve_settings("resemotenet", "quick", [override])
+        assert override in str(caught.value)
+
+    def test_profiles_and_devices(self):
+        assert (default_profile("synthetic"), default_profile("real")) == ("quick", "paper")
+        assert resolve_device("cpu") == "cpu"
+        assert resolve_precision("auto", "cpu") == "32"
+        assert resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
+
+    def test_folds(self, workspace):
+        source = workspace.source("oulu")
+        assert folds_to_run(source, None, "quick", None) == ("6-4fold", (1,))
+        assert folds_to_run(source, None, "quick", "all") == ("6-4fold", (1, 2, 3, 4))
+        assert folds_to_run(source, None, "paper", None) == ("6-10fold", tuple(range(1, 11)))
+        assert folds_to_run(source, "oulu/7n-10fold", "paper", "3") == ("7n-10fold", (3,))
+        with pytest.raises(UsageError, match="1 to 4"):
+            folds_to_run(source, None, "quick", "5")
+        with pytest.raises(UsageError, match="did you mean 6-10fold"):
+            folds_to_run(source, "6-1fold", "quick", None)
+
+    def test_absent_targets_are_listed_never_replaced(self, plan):
+        planned = plan(targets="all")
+        assert set(planned.config.targets) == {"ckplus", "rafdb"}
+        assert set(planned.missing) == {"mmi", "affectnet7", "expw", "affwild2"}
+
+    def test_an_absent_source_is_an_error(self, workspace):
+        with pytest.raises(DataError, match="not found here"):
+            workspace.source("mmi")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from fer_bench import errors
+from fer_bench.errors import DataError, DivergedError, FerBenchError, RunFailedError, StoreError, UsageError, nearest
+
+KINDS = [DataError, DivergedError, RunFailedError, StoreError, UsageError]
+
+
+def test_a_message_names_file_line_value_and_what_to_do():
+    error = DataError("no such class", file=Path("a/list.txt"), line=3, value="9", hint="fer-bench data verify")
+    assert str(error) == "a/list.txt, line 3: no such class (found '9')\n  fer-bench data verify"
+
+
+def test_a_message_leaves_out_what_is_not_known():
+    assert str(UsageError("no such thing")) == "no such thing"
+    assert str(DataError("empty", file="x.txt")) == "x.txt: empty"
+    assert str(DataError("wrong", value=0)) == "wrong (found 0)"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_errors_cross_a_process_boundary_unchanged(kind):
+    error = kind("wrong", file=Path("f"), line=2, value=(1, "a"), hint="do this")
+    twin = pickle.loads(pickle.dumps(error))
+    assert type(twin) is kind
+    assert str(twin) == str(error)
+    assert (twin.message, twin.file, twin.line, twin.value, twin.hint) == ("wrong", Path("f"), 2, (1, "a"), "do this")
+
+
+def test_a_failed_run_exits_with_1_and_everything_else_with_2():
+    assert {kind: kind.exit_code for kind in KINDS} == {
+        DataError: 2,
+        DivergedError: 1,
+        RunFailedError: 1,
+        StoreError: 2,
+        UsageError: 2,
+    }
+    public = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Exception)]
+    assert all(issubclass(kind, FerBenchError) for kind in public)
+
+
+def test_near_names_are_suggested_in_any_case_and_else_all_listed():
+    known = ["rafdb", "oulu", "ckplus"]
+    assert nearest("Oullu", known) == "did you mean oulu?"
+    assert nearest("zzzz", known) == "known: ckplus, oulu, rafdb"
