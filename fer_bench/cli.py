@@ -48,25 +48,37 @@ DataRoot = Annotated[
     ),
 ]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
+]
 ProfileOption = Annotated[
     Literal["quick", "paper"] | None,
     typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
 ]
-DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train and test.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train and test.")
+]
 PrecisionOption = Annotated[
     Literal["auto", "32", "bf16-mixed", "16-mixed"],
     typer.Option("--precision", help="auto is bf16-mixed on GPUs that have it, else 32."),
 ]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; default one per core or GPU.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; default one per core or GPU.")
+]
 Exclude = Annotated[
     Path | None,
-    typer.Option("--exclude", metavar="FILE", help="Leave out the rows listed as `dataset: sample or path`, one a line."),
+    typer.Option(
+        "--exclude",
+        metavar="FILE",
+        help="Leave out the rows listed as `dataset: sample or path`, one a line.",
+    ),
 ]
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -83,19 +95,30 @@ def run(
     data_root: DataRoot = None,
     runs_dir: RunsDir = Path("runs"),
     profile: ProfileOption = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", help="Protocol, see `fer-bench data describe`.")] = None,
-    fold: Annotated[str | None, typer.Option("--fold", help="Fold number or all; default: the profile's.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Repetition: initialisation, order, augmentation.")] = 0,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Protocol, see `fer-bench data describe`.")
+    ] = None,
+    fold: Annotated[
+        str | None, typer.Option("--fold", help="Fold number or all; default: the profile's.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Repetition: initialisation, order, augmentation.")
+    ] = 0,
     targets: Annotated[str, typer.Option("--targets", help="all, none, or names with commas.")] = "all",
-    max_epochs: Annotated[int | None, typer.Option("--max-epochs", min=1, help="Instead of the profile's.")] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option("--max-epochs", min=1, help="Instead of the profile's.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.lr=1e-3.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.lr=1e-3."),
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     exclude: Exclude = None,
     jobs: Jobs = None,
-    force: Annotated[bool, typer.Option("--force", help="Delete what is stored of this run and start anew.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete what is stored of this run and start anew.")
+    ] = False,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep optimiser state and the last checkpoint.")
     ] = False,
@@ -142,7 +165,11 @@ def run(
         records = _work_off(planned, workspace, runs_dir, jobs=jobs, force=force, quiet=as_json)
     if as_json:
         documents = [record.model_dump(mode="json") for record in records]
-        typer.echo(json.dumps(documents[0] if len(documents) == 1 else {"runs": documents}, indent=2, allow_nan=False))
+        typer.echo(
+            json.dumps(
+                documents[0] if len(documents) == 1 else {"runs": documents}, indent=2, allow_nan=False
+            )
+        )
     else:
         for record in records:
             _print_record(record, runs_dir)
@@ -161,7 +188,9 @@ def sweep(
     precision: PrecisionOption = "auto",
     exclude: Exclude = None,
     jobs: Jobs = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run and what is done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would run and what is done.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Work off a sweep file: methods x datasets x folds x seeds. What is finished is never repeated."""
@@ -190,7 +219,9 @@ def sweep(
             return
         records = _work_off(planned, workspace, runs_dir, jobs=jobs, force=False, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps({"runs": [r.model_dump(mode="json") for r in records], "missing": missing}, indent=2))
+        typer.echo(
+            json.dumps({"runs": [r.model_dump(mode="json") for r in records], "missing": missing}, indent=2)
+        )
     else:
         done = sum(record.status == "done" for record in records)
         typer.echo(f"{done} of {len(planned)} runs are done in {runs_dir}; next: fer-bench leaderboard")
@@ -200,7 +231,9 @@ def sweep(
 @app.command(epilog="Example: fer-bench leaderboard --runs-dir runs --out leaderboard")
 def leaderboard(
     runs_dir: RunsDir = Path("runs"),
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the pages go.")] = Path("leaderboard"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the pages go.")] = Path(
+        "leaderboard"
+    ),
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
     from fer_bench.leaderboard.markdown import write_leaderboard
@@ -210,7 +243,9 @@ def leaderboard(
     typer.echo(f"wrote {len(written)} files; open {out / 'README.md'}")
 
 
-@app.command(name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list profiles")
+@app.command(
+    name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list profiles"
+)
 def list_(
     what: Annotated[Literal["methods", "datasets", "profiles"], typer.Argument(help="What to list.")],
     as_json: AsJson = False,
@@ -223,11 +258,15 @@ def list_(
         rows = [(name, entry.title, entry.source) for name, entry in methods.registry().items()]
     elif what == "datasets":
         cards = [datasets.get(name).card for name in datasets.names()]
-        rows = [(c.name, c.title, f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}") for c in cards]
+        rows = [
+            (c.name, c.title, f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}") for c in cards
+        ]
     else:
         rows = [(name, text, "") for name, text in PROFILES.items()]
     if as_json:
-        typer.echo(json.dumps([{"name": n, "title": t, "note": s} for n, t, s in rows], indent=2, ensure_ascii=False))
+        typer.echo(
+            json.dumps([{"name": n, "title": t, "note": s} for n, t, s in rows], indent=2, ensure_ascii=False)
+        )
         return
     width = max(len(name) for name, _, _ in rows)
     for name, title, note in rows:
@@ -275,13 +314,15 @@ def describe(name: Annotated[str, typer.Argument(help="Dataset.")], as_json: AsJ
 
 
 @data_app.command(
-    epilog="Examples: fer-bench data verify --dataset rafdb --data-root ~/datasets; fer-bench data verify --dataset all"
+    epilog="Examples: fer-bench data verify --dataset rafdb --data-root ~/datasets; "
+    "fer-bench data verify --dataset all"
 )
 def verify(
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
     data_root: DataRoot = None,
     write_exclude: Annotated[
-        Path | None, typer.Option("--write-exclude", metavar="FILE", help="List unreadable files for --exclude.")
+        Path | None,
+        typer.Option("--write-exclude", metavar="FILE", help="List unreadable files for --exclude."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -335,9 +376,12 @@ def verify(
 def synth(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one folder per dataset.")],
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or all.")] = "all",
-    size: Annotated[Literal["tiny", "quick", "full"], typer.Option("--size", help="How many faces.")] = "quick",
+    size: Annotated[
+        Literal["tiny", "quick", "full"], typer.Option("--size", help="How many faces.")
+    ] = "quick",
     population: Annotated[
-        Literal["benchmark", "development"], typer.Option("--population", help="Who is drawn and by which camera.")
+        Literal["benchmark", "development"],
+        typer.Option("--population", help="Who is drawn and by which camera."),
     ] = "benchmark",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Generator seed.")] = 0,
     jobs: Jobs = None,
@@ -368,7 +412,9 @@ def synth(
 def stats(
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
     data_root: DataRoot = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
+    ] = None,
     fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -386,7 +432,9 @@ def stats(
         wanted = [name]
     tables = {each: split_counts(open_source(each, roots).dataset, protocol, fold) for each in wanted}
     if as_json:
-        typer.echo(json.dumps({n: json.loads(t.to_json(orient="index")) for n, t in tables.items()}, indent=2))
+        typer.echo(
+            json.dumps({n: json.loads(t.to_json(orient="index")) for n, t in tables.items()}, indent=2)
+        )
         return
     for each, table in tables.items():
         typer.echo(f"{each}, {table.attrs['protocol']}\n{table.to_string()}\n")
@@ -430,7 +478,9 @@ def _roots(dataset: str, data_root: str | None) -> tuple[str, DataRoots]:
     roots = find_roots(data_root)
     name, colon, path = dataset.partition(":")
     if colon and name != "folder":
-        raise UsageError("only folder takes a path after a colon", value=dataset, hint="example: folder:~/pictures")
+        raise UsageError(
+            "only folder takes a path after a colon", value=dataset, hint="example: folder:~/pictures"
+        )
     return name, roots.with_folder(Path(path)) if colon else roots
 
 
@@ -449,8 +499,8 @@ def _announce_roots(roots: DataRoots, *, quiet: bool) -> None:
     if roots.is_synthetic:
         _say(
             "SYNTHETIC DATA: no data root was given, so drawn faces stand in for the licensed datasets.\n"
-            "  Scores on them say nothing about real faces. Real data: --data-root DIR or FER_BENCH_DATA=DIR,\n"
-            "  how to obtain and lay them out: fer-bench data describe DATASET",
+            "  Scores on them say nothing about real faces. Real data: --data-root DIR or\n"
+            "  FER_BENCH_DATA=DIR; how to obtain and lay them out: fer-bench data describe DATASET",
             quiet=quiet,
         )
     else:
@@ -483,7 +533,9 @@ def _read_exclude(path: Path | None) -> dict[str, list[str]]:
     if path is None:
         return found
     if not path.is_file():
-        raise DataError("there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE")
+        raise DataError(
+            "there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE"
+        )
     for number, line in numbered_lines(path):
         name, colon, what = line.partition(":")
         if not colon or not what.strip():
@@ -496,7 +548,13 @@ def _read_exclude(path: Path | None) -> dict[str, list[str]]:
 
 
 def _work_off(
-    planned: list[PlannedRun], workspace: Workspace, runs_dir: Path, *, jobs: int | None, force: bool, quiet: bool
+    planned: list[PlannedRun],
+    workspace: Workspace,
+    runs_dir: Path,
+    *,
+    jobs: int | None,
+    force: bool,
+    quiet: bool,
 ) -> list[Record]:
     """Bring runs to their end and return their records in the order planned."""
     from fer_bench.runs.execute import discard, is_complete
@@ -529,20 +587,19 @@ def _work_off(
     return records
 
 
+_ROW = "  {:12} {:>6} {:>7} {:>9} {:>7} {:>9} {:>9}"
+
+
 def _print_record(record: Record, runs_dir: Path) -> None:
     kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
     typer.echo(f"{record.name}: {record.status}{kind}")
     if record.scores:
-        typer.echo(f"  {'target':12} {'n':>6} {'classes':>7} {'accuracy':>9} {'UAR':>7} {'macro-F1':>9} {'transfer':>9}")
-    order = sorted(record.scores, key=lambda s: (s.target != record.dataset, s.target))
-    for score in order:
-        if score.selection != record.headline:
-            continue
-        transfer = "-" if score.transfer is None else f"{score.transfer:.2f}"
-        typer.echo(
-            f"  {score.target:12} {score.n:6d} {score.k:7d} {100 * score.accuracy:8.1f}% {100 * score.uar:6.1f}% "
-            f"{100 * score.macro_f1:8.1f}% {transfer:>9}"
-        )
+        typer.echo(_ROW.format("target", "n", "classes", "accuracy", "UAR", "macro-F1", "transfer"))
+    for score in sorted(record.scores, key=lambda s: (s.target != record.dataset, s.target)):
+        if score.selection == record.headline:
+            shares = [f"{100 * value:.1f}%" for value in (score.accuracy, score.uar, score.macro_f1)]
+            transfer = "-" if score.transfer is None else f"{score.transfer:.2f}"
+            typer.echo(_ROW.format(score.target, score.n, score.k, *shares, transfer))
     for target, reason in record.missing.items():
         typer.echo(f"  {target:12} missing: {reason}")
     for warning in record.warnings:

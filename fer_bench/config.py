@@ -15,6 +15,7 @@ from fer_bench.data.card import Frozen
 from fer_bench.errors import UsageError, nearest
 
 M = TypeVar("M", bound=Frozen)
+ResolvedPrecision = Literal["32", "bf16-mixed", "16-mixed"]
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 Device = Literal["auto", "cpu", "cuda"]
 ProfileName = Literal["quick", "paper"]
@@ -77,12 +78,15 @@ class TrainSettings(Frozen):
     Attributes:
         max_epochs: Number of epochs.
         batch_size: Rows per optimiser step over all devices; batch normalisation needs two at least.
+        epoch_rows: Rows per epoch at most; an epoch of a larger training set is a random part of it, drawn anew
+            each time. None takes all.
         early_stop: Epochs without a better validation UAR after which training stops; None never stops.
         augmentation: Random changes of training images.
     """
 
     max_epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
+    epoch_rows: int | None = Field(default=None, ge=2)
     early_stop: int | None = Field(default=None, ge=1)
     augmentation: Augmentation = Augmentation()
 
@@ -130,7 +134,7 @@ class RunConfig(Frozen):
     method_settings: dict[str, Any]
     train: TrainSettings
     targets: tuple[str, ...] = ()
-    precision: Precision = "32"
+    precision: ResolvedPrecision = "32"
     device: Literal["cpu", "cuda"] = "cpu"
     keep_checkpoints: bool = False
 

@@ -1,4 +1,4 @@
-"""What people see while they wait: progress bars on a terminal, plain lines elsewhere. All of it on standard error."""
+"""What people see while they wait, on standard error: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -58,7 +58,11 @@ class Preparation:
 
         if self._bar is None:
             self._bar = Progress(
-                TextColumn("{task.description:22}"), BarColumn(), MofNCompleteColumn(), console=_console(), transient=True
+                TextColumn("{task.description:22}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                console=_console(),
+                transient=True,
             )
             self._bar.start()
         if label not in self._tasks:
@@ -100,7 +104,11 @@ class SweepDisplay:
         if not self.quiet and sys.stderr.isatty():
             from rich.progress import BarColumn, Progress, TextColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[note]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[note]}"),
+            )
             self._bar = Progress(*columns, console=_console(), transient=False, auto_refresh=False)
             self._bar.start()
             self._all = self._bar.add_task("all runs", total=len(self.runs), note="")
@@ -156,7 +164,9 @@ class SweepDisplay:
     def _line(self, event: Event) -> None:
         run = next(r for r in self.runs if r.key == event.key)
         took = time.monotonic() - self._started.get(event.key, time.monotonic())
-        reason = "" if event.status == "done" else f": {event.message.splitlines()[0] if event.message else ''}"
+        reason = (
+            "" if event.status == "done" else f": {event.message.splitlines()[0] if event.message else ''}"
+        )
         rest = self.eta()
         left = "" if rest is None or len(self._ended) == len(self.runs) else f"  (about {seconds(rest)} left)"
         number = f"{len(self._ended)}/{len(self.runs)}"
@@ -170,7 +180,9 @@ class SweepDisplay:
         if self._bar is None:
             return
         rest = self.eta()
-        note = f"{len(self._ended)}/{len(self.runs)} done, " + ("estimating" if rest is None else f"{seconds(rest)} left")
+        note = f"{len(self._ended)}/{len(self.runs)} done, " + (
+            "estimating" if rest is None else f"{seconds(rest)} left"
+        )
         self._bar.update(self._all, completed=sum(self._part.values()), note=note)
         self._bar.refresh()
 

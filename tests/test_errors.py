@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from fer_bench import errors
-from fer_bench.errors import DataError, DivergedError, FerBenchError, RunFailedError, StoreError, UsageError, nearest
+from fer_bench.errors import (
+    DataError,
+    DivergedError,
+    FerBenchError,
+    RunFailedError,
+    StoreError,
+    UsageError,
+    nearest,
+)
 
 KINDS = [DataError, DivergedError, RunFailedError, StoreError, UsageError]
 

@@ -74,7 +74,8 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
 class EpochBatches(Sampler[list[int]]):
     """Batches of an epoch: an order drawn from (seed, epoch), dealt to the processes of a run.
 
-    Every row comes exactly once per epoch over all processes: none is padded, repeated or dropped. A last batch
+    Every row comes exactly once per epoch over all processes: none is padded, repeated or dropped (with a limit,
+    a random part of the rows, drawn anew each epoch). A last batch
     that would leave a process fewer than two rows joins the one before, because batch normalisation cannot use
     a single row and all processes must take the same number of steps.
 
@@ -82,6 +83,7 @@ class EpochBatches(Sampler[list[int]]):
         rows: Index positions.
         batch_size: Rows per step over all processes.
         seed: Repetition, or None for the given order.
+        limit: Rows per epoch at most; an epoch of a larger set is a random part of it.
         rank: This process.
         world: Number of processes.
 
@@ -90,7 +92,14 @@ class EpochBatches(Sampler[list[int]]):
     """
 
     def __init__(
-        self, rows: NDArray[np.int64], batch_size: int, *, seed: int | None, rank: int = 0, world: int = 1
+        self,
+        rows: NDArray[np.int64],
+        batch_size: int,
+        *,
+        seed: int | None,
+        limit: int | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         if batch_size < 2 * world:
             raise UsageError(
@@ -99,6 +108,7 @@ class EpochBatches(Sampler[list[int]]):
                 hint=f"--set train.batch_size={2 * world} or more",
             )
         self.rows, self.batch_size, self.seed, self.rank, self.world = rows, batch_size, seed, rank, world
+        self.count = len(rows) if limit is None else min(limit, len(rows))
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -106,18 +116,18 @@ class EpochBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._cuts()) + 1 if len(self.rows) > self.rank else 0
+        return len(self._cuts()) + 1 if self.count > self.rank else 0
 
     def _cuts(self) -> list[int]:
-        cuts = list(range(self.batch_size, len(self.rows), self.batch_size))
-        if cuts and len(self.rows) - cuts[-1] < 2 * self.world:
+        cuts = list(range(self.batch_size, self.count, self.batch_size))
+        if cuts and self.count - cuts[-1] < 2 * self.world:
             cuts.pop()
         return cuts
 
     def __iter__(self) -> Iterator[list[int]]:
         order = self.rows
         if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)[: self.count]
         for batch in np.split(order, self._cuts()):
             mine = batch[self.rank :: self.world]
             if len(mine):
@@ -134,6 +144,7 @@ class FaceDataModule(LightningDataModule):
         fold: Fold from 1.
         seed: Repetition: order and augmentation.
         batch_size: Rows per step over all processes.
+        epoch_rows: Rows per training epoch at most, see `TrainSettings`.
         augmentation: Random changes of training images.
         with_reference: Also deliver the neutral frame of the same person in training.
         cache: Where packs stand.
@@ -149,6 +160,7 @@ class FaceDataModule(LightningDataModule):
         fold: int = 1,
         seed: int = 0,
         batch_size: int = 64,
+        epoch_rows: int | None = None,
         augmentation: Augmentation | None = None,
         with_reference: bool = False,
         cache: Path | None = None,
@@ -157,7 +169,7 @@ class FaceDataModule(LightningDataModule):
         super().__init__()
         self.dataset, self.spec, self.fold, self.seed = dataset, spec, fold, seed
         self.protocol = find_protocol(dataset.card, protocol)
-        self.batch_size, self.workers = batch_size, workers
+        self.batch_size, self.epoch_rows, self.workers = batch_size, epoch_rows, workers
         self.augmentation = augmentation or Augmentation()
         self.with_reference, self.cache = with_reference, cache
         self.classes = tuple(e.value for e in self.protocol.label_set)
@@ -230,6 +242,7 @@ class FaceDataModule(LightningDataModule):
             self.rows(role),
             self.batch_size if role == "train" else EVAL_BATCH,
             seed=seed,
+            limit=self.epoch_rows if role == "train" else None,
             rank=rank,
             world=world,
         )
@@ -240,6 +253,7 @@ class FaceDataModule(LightningDataModule):
             batch_size=None,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else each new iterator would take a draw from the run's own generator
             persistent_workers=self.workers > 0,
         )
 

@@ -140,12 +140,12 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
     refuse("unknown label", ~(index["label"].isna() | index["label"].isin(list(names))).to_numpy(), "label")
     for name in ("valence", "arousal"):
         values = column(name).astype(float)
-        refuse(f"{name} outside [-1, 1]", np.abs(np.nan_to_num(values)) > 1, name)
+        refuse(f"{name} outside [-1, 1]", np.asarray(np.abs(np.nan_to_num(values)) > 1), name)
     refuse("frame below -1", np.asarray(index["frame"].to_numpy(np.int64) < -1, bool), "frame")
     shapes = np.fromiter((np.shape(units) != (len(ACTION_UNITS),) for units in index["au"]), bool, len(index))
     refuse(f"action units that are not {len(ACTION_UNITS)}", shapes, "au")
     units = np.stack(index["au"].to_list())  # not yet int8, which would hide a fraction
-    refuse("action unit not in (-1, 0, 1)", ~np.isin(units, (-1, 0, 1)).all(axis=1), "au")
+    refuse("action unit not in (-1, 0, 1)", np.asarray(~np.isin(units, (-1, 0, 1)).all(axis=1)), "au")
     boxes = np.fromiter((_is_wrong_box(box) for box in index["box"]), bool, len(index))
     refuse("box without area", boxes, "box")
     landmarks = np.fromiter((_are_wrong_landmarks(points) for points in index["landmarks"]), bool, len(index))

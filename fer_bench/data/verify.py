@@ -123,12 +123,17 @@ def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
 
 
 def count(index: pd.DataFrame, expected: ExpectedCount) -> int | None:
-    """Return the count in an index that an expected count speaks of, None when the index cannot tell."""
+    """Return the count in an index that an expected count speaks of, None when the index cannot tell.
+
+    Without a class, pictures count with any annotation, sequences and subjects with an expression only.
+    """
     rows = index if expected.split == "none" else index[index["split"] == expected.split]
     rows = rows[~rows["is_neutral_frame"]]
-    rows = rows[rows["native_label"] == expected.code] if expected.code is not None else rows[rows["native_label"].notna()]
+    if expected.code is not None:
+        rows = rows[rows["native_label"] == expected.code]
     if expected.unit in ("images", "faces", "rows"):
         return len(rows)
+    rows = rows[rows["native_label"].notna()]
     column = {"sequences": "sequence", "clips": "sequence", "subjects": "subject", "videos": "sequence"}[expected.unit]
     return int(rows[column].nunique()) if rows[column].notna().any() else None
 

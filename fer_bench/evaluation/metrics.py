@@ -122,6 +122,19 @@ def transfer(confusions: ArrayLike) -> Floats:
     return _ratio(uar(confusions) - chance, 1.0 - chance)
 
 
+def mcc(confusions: ArrayLike) -> Floats:
+    """Return the multi-class Matthews correlation coefficient, [...]; NaN without rows.
+
+    Gorodkin 2004. It is 0 where all rows are of one class or got one answer, as in scikit-learn.
+    """
+    counts = np.asarray(confusions, np.float64)
+    rows, given = support(counts), counts.sum(-2)
+    total = rows.sum(-1)
+    above = _hits(counts).sum(-1) * total - (rows * given).sum(-1)
+    below = np.sqrt((total**2 - (given**2).sum(-1)) * (total**2 - (rows**2).sum(-1)))
+    return np.where(total > 0, np.nan_to_num(_ratio(above, below)), np.nan)
+
+
 METRICS: dict[str, Callable[[ArrayLike], Floats]] = {
     "uar": uar,
     "accuracy": accuracy,

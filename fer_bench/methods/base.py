@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -16,8 +17,16 @@ from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSe
 from fer_bench.data.batch import Batch, Task
 from fer_bench.errors import DivergedError
 
-
-__all__ = ["Batch", "Method", "OptimizerConfig", "Prediction", "Task", "count_parameters", "multiply_adds", "uar_of_confusion"]
+__all__ = [
+    "Batch",
+    "Method",
+    "OptimizerConfig",
+    "Prediction",
+    "Task",
+    "count_parameters",
+    "multiply_adds",
+    "uar_of_confusion",
+]
 
 
 @dataclass
@@ -92,7 +101,7 @@ class Method(LightningModule, ABC):
         self.confusion.update(logits.argmax(dim=1), batch["label"])
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/uar` and `val/accuracy` over the classes present in validation, and tell plateau schedulers."""
+        """Log `val/uar` and `val/accuracy` over the classes present, and tell plateau schedulers."""
         counts = self.confusion.compute().double()
         self.confusion.reset()
         scores = {
@@ -101,8 +110,9 @@ class Method(LightningModule, ABC):
         }
         self.log_dict(scores)
         for config in self.trainer.lr_scheduler_configs:
-            if config.reduce_on_plateau and config.monitor in scores and self.trainer.training:
-                config.scheduler.step(scores[config.monitor])
+            watched = config.monitor in scores and self.trainer.training
+            if watched and isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(float(scores[str(config.monitor)]))
 
     def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: Any | None) -> None:
         """Step a scheduler when Lightning says so, except those that watch a plateau.
@@ -120,7 +130,9 @@ class Method(LightningModule, ABC):
             DivergedError: A logged loss of this epoch, or a parameter, is NaN or infinite.
         """
         metrics = self.trainer.callback_metrics
-        bad = [name for name, value in metrics.items() if name.startswith("train/") and not torch.isfinite(value)]
+        bad = [
+            name for name, value in metrics.items() if name.startswith("train/") and not torch.isfinite(value)
+        ]
         if bad or not all(torch.isfinite(p).all() for p in self.parameters()):
             what = bad[0] if bad else "a parameter"
             raise DivergedError(f"{what} became NaN or infinite in epoch {self.current_epoch}")
@@ -142,13 +154,24 @@ def uar_of_confusion(counts: Tensor) -> Tensor:
     return (counts.diagonal()[present] / support[present]).mean()
 
 
+def classification_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """Return the mean cross-entropy over labelled rows; 0 without any.
+
+    Args:
+        logits: [B, C].
+        label: int64 [B], -1 = missing.
+    """
+    summed = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="sum")
+    return summed / (label >= 0).sum().clamp(min=1)
+
+
 def count_parameters(module: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def multiply_adds(method: Method) -> int:
-    """Return the multiply-adds of one image's forward pass, as counted by torch's FlopCounterMode (FLOPs / 2)."""
+    """Return the multiply-adds of one image's forward pass: half of what torch's FlopCounterMode counts."""
     from torch.utils.flop_counter import FlopCounterMode
 
     size = method.input_spec(method.settings).size

@@ -12,7 +12,16 @@ from typing import Any
 
 from fer_bench import __version__
 
-PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "timm", "numpy", "pandas", "opencv-python-headless")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "timm",
+    "numpy",
+    "pandas",
+    "opencv-python-headless",
+)
 
 
 def describe() -> dict[str, Any]:
@@ -43,7 +52,7 @@ def installed(package: str) -> str | None:
 
 @cache
 def commit() -> str | None:
-    """Return the git commit of this package's checkout, with `+` when files differ; None outside a checkout."""
+    """Return the git commit of this package's checkout, `+` when files differ, None outside one."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None
@@ -56,7 +65,9 @@ def commit() -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+    )
     return done.stdout.strip()
 
 

@@ -16,7 +16,9 @@ from fer_bench.methods.base import Method
 from fer_bench.runs.predictions import predictions_frame
 
 
-def predict(method: Method, dataset: FaceDataset, pack: Pack, rows: NDArray[np.int64], *, device: str) -> pd.DataFrame:
+def predict(
+    method: Method, dataset: FaceDataset, pack: Pack, rows: NDArray[np.int64], *, device: str
+) -> pd.DataFrame:
     """Return predictions in the columns of `fer_bench.runs.predictions`, one row per wanted index row.
 
     Args:
@@ -54,5 +56,5 @@ def predict(method: Method, dataset: FaceDataset, pack: Pack, rows: NDArray[np.i
 
 
 def units_of(index: pd.DataFrame, card: Card) -> list[str]:
-    """Return what the bootstrap resamples: the subject in the lab, else the row's group (video, photo or image)."""
+    """Return what the bootstrap resamples: subjects in the lab, else groups (videos, photos or images)."""
     return index["subject" if card.unit == "subject" else "group"].tolist()

@@ -61,7 +61,7 @@ class Event:
 Watch = Callable[[Event], None]
 
 
-class Interrupted(BaseException):  # noqa: N818 - like KeyboardInterrupt, it is no error
+class Interrupted(BaseException):
     """Somebody asked the run to stop; its last whole epoch is on disk."""
 
 
@@ -84,8 +84,8 @@ def is_complete(planned: PlannedRun, store: Store, workspace: Workspace) -> bool
 def execute(planned: PlannedRun, store: Store, workspace: Workspace, watch: Watch | None = None) -> Record:
     """Bring a run to its end, doing only what is missing, and return its record.
 
-    A finished run is never trained again: only targets without current predictions are evaluated. A run that was
-    killed resumes at its last whole epoch. However it ends, the record says so.
+    A finished run is never trained again: only targets without current predictions are evaluated. A run
+    that was killed resumes at its last whole epoch. However it ends, the record says so.
 
     Args:
         planned: The run.
@@ -113,7 +113,9 @@ def execute(planned: PlannedRun, store: Store, workspace: Workspace, watch: Watc
 class _Execution:
     """The state of one call of `execute`."""
 
-    def __init__(self, planned: PlannedRun, store: Store, workspace: Workspace, run: RunDir, watch: Watch) -> None:
+    def __init__(
+        self, planned: PlannedRun, store: Store, workspace: Workspace, run: RunDir, watch: Watch
+    ) -> None:
         self.planned, self.config, self.store = planned, planned.config, store
         self.workspace, self.run, self.watch = workspace, run, watch
         self.source = workspace.source(planned.config.dataset)
@@ -145,7 +147,9 @@ class _Execution:
     def _fresh_record(self) -> Record:
         config = self.config
         self.run.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.run.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        write_text(
+            self.run.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        )
         surroundings = environment.describe()
         write_json(self.run.path / "env.json", surroundings)
         record = Record(
@@ -191,6 +195,7 @@ class _Execution:
             fold=config.fold,
             seed=config.seed,
             batch_size=config.train.batch_size,
+            epoch_rows=config.train.epoch_rows,
             augmentation=config.train.augmentation,
             with_reference=kind.needs_reference,
         )
@@ -262,7 +267,9 @@ class _Execution:
         self.run.write_record(record)
         return record
 
-    def _test(self, method: Any, record: Record, target: str, selection: Selection) -> tuple[Score | None, TargetData]:
+    def _test(
+        self, method: Any, record: Record, target: str, selection: Selection
+    ) -> tuple[Score | None, TargetData]:
         from fer_bench.evaluation.transfer import score_predictions
         from fer_bench.runs.evaluate import predict
 
@@ -416,7 +423,10 @@ def _log_to(run: RunDir) -> Iterator[None]:
     run.path.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("fer_bench", "lightning.pytorch", "lightning.fabric", "py.warnings")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("fer_bench", "lightning.pytorch", "lightning.fabric", "py.warnings")
+    ]
     before = [(log.handlers[:], log.propagate, log.level) for log in loggers]
     for log in loggers:
         log.handlers, log.propagate = [handler], False

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_bench import methods
-from fer_bench.config import PROFILES, Device, Precision, ProfileName, RunConfig, apply_overrides, build
+from fer_bench.config import (
+    PROFILES,
+    Device,
+    Precision,
+    ProfileName,
+    ResolvedPrecision,
+    RunConfig,
+    apply_overrides,
+    build,
+)
 from fer_bench.data.align import CropRecipe
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, folds_of
@@ -129,11 +138,11 @@ class PlannedRun:
 
 
 def default_profile(kind: DataKind) -> ProfileName:
-    """Return the profile that is used when none is asked for: `quick` for synthetic data, `paper` for real."""
+    """Return the profile used when none is asked for: `quick` for synthetic data, `paper` for real."""
     return "quick" if kind == "synthetic" else "paper"
 
 
-def resolve_precision(wanted: Precision, device: str) -> Precision:
+def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
     """Return the precision a run uses: `auto` is bf16 on GPUs that have it, else 32."""
     if wanted != "auto":
         return wanted
@@ -180,7 +189,9 @@ def resolve_settings(
     return settings, train
 
 
-def folds_to_run(source: Source, protocol: str | None, profile: str, fold: int | str | None) -> tuple[str, tuple[int, ...]]:
+def folds_to_run(
+    source: Source, protocol: str | None, profile: str, fold: int | str | None
+) -> tuple[str, tuple[int, ...]]:
     """Return the protocol name and the folds to run.
 
     Args:
@@ -200,7 +211,9 @@ def folds_to_run(source: Source, protocol: str | None, profile: str, fold: int |
         return chosen.name, known
     if not str(fold).isdigit() or int(fold) not in known:
         raise UsageError(
-            f"{source.dataset.card.name}/{chosen.name} has no such fold", value=fold, hint=f"1 to {len(known)}, or all"
+            f"{source.dataset.card.name}/{chosen.name} has no such fold",
+            value=fold,
+            hint=f"1 to {len(known)}, or all",
         )
     return chosen.name, (int(fold),)
 
@@ -304,9 +317,16 @@ def code_hash(files: tuple[Path, ...]) -> str:
         except OSError as error:
             raise DataError(f"a source file of the package is missing: {error.strerror}", file=file) from None
         for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            if (
+                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+                and node.body
+            ):
                 first = node.body[0]
-                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                if (
+                    isinstance(first, ast.Expr)
+                    and isinstance(first.value, ast.Constant)
+                    and isinstance(first.value.value, str)
+                ):
                     node.body = node.body[1:] or [ast.Pass()]
         digest.update(f"{file.name}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()[:16]

@@ -57,8 +57,9 @@ class Predictions:
     """Predictions of one checkpoint on one target.
 
     Attributes:
-        frame: Columns `sample_id`, `unit`, `label` (canonical name or missing), `logit_<class>` float32 for every class of
-            the model; where the model has them `valence`, `arousal`, `au_<n>` (logits) with the truths
+        frame: Columns `sample_id`, `unit`, `label` (canonical name or missing), `logit_<class>` float32 for
+            every class of the model; where the model has them `valence`, `arousal`, `au_<n>` (logits) with
+            the truths
             `valence_true`, `arousal_true`, `au_<n>_true`.
         meta: What they belong to.
     """
@@ -170,7 +171,9 @@ def validate_predictions(predictions: Predictions, path: Path) -> None:
             raise StoreError("predictions lack a column", file=path, value=column)
     logit_columns = [c for c in frame.columns if c.startswith("logit_")]
     if logit_columns != wanted[3:]:
-        raise StoreError("logit columns differ from the classes in order or number", file=path, value=logit_columns)
+        raise StoreError(
+            "logit columns differ from the classes in order or number", file=path, value=logit_columns
+        )
     for column in logit_columns:
         if frame[column].dtype != np.float32:
             raise StoreError(f"{column} is not float32", file=path, value=str(frame[column].dtype))

@@ -193,4 +193,6 @@ def read_record(path: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"invalid record: {where}: {first['msg']}", file=path, value=first["input"]) from None
+        raise StoreError(
+            f"invalid record: {where}: {first['msg']}", file=path, value=first["input"]
+        ) from None

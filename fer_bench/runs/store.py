@@ -2,11 +2,12 @@
 
 ```
 runs/
-  <method>/<dataset>/<key>/   config.yaml record.json predictions/ metrics.csv log.txt env.json checkpoints/ lock
+  <method>/<dataset>/<key>/       config.yaml env.json record.json metrics.csv log.txt predictions/ checkpoints/
   indexes/<fingerprint>.parquet   what is known about a target's rows, once per fingerprint
 ```
 
-Whatever stands in the store is whole: files are written under a temporary name and renamed, and `done` is written last.
+Whatever stands in the store is whole: files are written under a temporary name and renamed, and `done` is
+written last.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Lock:
         return age > STALE_AFTER
 
     def _take_over(self) -> bool:
-        """Put our name into a lock whose owner is gone; contenders go through a second lock, one at a time."""
+        """Put our name into a lock whose owner is gone; contenders pass a second lock, one at a time."""
         if not self.is_stale():
             return False
         gate = self.path.with_name(f"{self.path.name}.takeover")

@@ -23,7 +23,9 @@ def read_sweep(path: Path) -> SweepConfig:
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError("there is no such sweep file", file=path, hint="examples: benchmarks/*.yaml") from None
+        raise UsageError(
+            "there is no such sweep file", file=path, hint="examples: benchmarks/*.yaml"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"the sweep file cannot be read: {error}", file=path) from None
     if not isinstance(content, dict):
@@ -45,9 +47,10 @@ def read_sweep(path: Path) -> SweepConfig:
 def expand(
     sweep: SweepConfig, workspace: Workspace, *, device: str = "cpu", precision: Precision = "auto"
 ) -> tuple[list[PlannedRun], dict[str, str]]:
-    """Return the runs of a sweep in the order they shall run, and the sources that are absent with the reason.
+    """Return the runs of a sweep in the order they shall run, and why sources are absent.
 
-    The cheapest information comes first: one seed of every method, dataset and fold before the second seed of any.
+    The cheapest information comes first: one seed of every method, dataset and fold before the second seed
+    of any.
 
     Args:
         sweep: What to run.
@@ -64,7 +67,9 @@ def expand(
     wanted = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
     found, missing = available(wanted, workspace.roots)
     if not found:
-        raise DataError(f"none of the sweep's datasets is there ({workspace.roots.origin})", hint="fer-bench doctor")
+        raise DataError(
+            f"none of the sweep's datasets is there ({workspace.roots.origin})", hint="fer-bench doctor"
+        )
     chosen = methods.names() if sweep.methods == "all" else sweep.methods
     runs: list[PlannedRun] = []
     for seed in sweep.seeds:

@@ -47,7 +47,7 @@ class Outcome:
 
 
 class EpochSeeds(Callback):
-    """Derive dropout and every other draw of an epoch from (seed, epoch), so that resuming changes nothing."""
+    """Derive every draw of an epoch from (seed, epoch), so that resuming changes nothing."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -60,8 +60,8 @@ class EpochSeeds(Callback):
 class Selection(Checkpoint):
     """Keep the best weights by validation UAR, the last weights, and a state to resume from.
 
-    Runs after every epoch, after the scheduler has seen the validation. What resuming needs travels inside the state itself,
-    so the files of one epoch cannot disagree.
+    Runs after every epoch, after the scheduler has seen the validation. What resuming needs travels inside
+    the state itself, so the files of one epoch cannot disagree.
 
     Args:
         folder: Where `val.pt`, `last.pt` and `last.ckpt` go.
@@ -70,7 +70,9 @@ class Selection(Checkpoint):
         on_epoch: Called with epochs done, epochs in all and the epoch's metrics.
     """
 
-    def __init__(self, folder: Path, *, validates: bool, train: TrainSettings, on_epoch: OnEpoch | None) -> None:
+    def __init__(
+        self, folder: Path, *, validates: bool, train: TrainSettings, on_epoch: OnEpoch | None
+    ) -> None:
         self.folder, self.validates, self.train_settings, self.on_epoch = folder, validates, train, on_epoch
         self.outcome = Outcome()
         self.history: list[dict[str, float]] = []
@@ -161,7 +163,7 @@ def fit(
     trainer = Trainer(
         accelerator="gpu" if config.device == "cuda" else "cpu",
         devices=1,
-        precision={"32": "32-true"}.get(config.precision, config.precision),
+        precision="32-true" if config.precision == "32" else config.precision,
         max_epochs=config.train.max_epochs,
         callbacks=[EpochSeeds(config.seed), selection],
         logger=False,
@@ -236,7 +238,7 @@ def weights_hash(path: Path) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(content["state"].items()):
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+        digest.update(
+            value.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
+        )
     return digest.hexdigest()
-
-

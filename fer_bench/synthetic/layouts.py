@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,7 +133,7 @@ def write(
     if _is_current(target, marker):
         return target
     scratch = target.with_name(f".{dataset}.{os.getpid()}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
+    _sweep(scratch)
     try:
         scratch.mkdir(parents=True)
         plan = _WRITERS[dataset](scratch, Population(dataset, population, seed), size)
@@ -144,6 +145,14 @@ def write(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target
+
+
+def _sweep(scratch: Path) -> None:
+    """Remove a leftover of this process number, and what killed writers left more than a day ago."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    for leftover in scratch.parent.glob(f".{scratch.name.split('.')[1]}.*.partial*"):
+        if time.time() - leftover.stat().st_mtime > 86400:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
 from fer_bench.errors import DataError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from fer_bench.data.index import stack_au
 from fer_bench.data.protocols import assign_roles, find_protocol, target_rows
 from fer_bench.datasets.ckplus import CARD, CKPlus

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.datasets.oulu import CARD, OuluCASIA
 from fer_bench.errors import DataError

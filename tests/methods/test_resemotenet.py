@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Task
-from fer_bench.methods.base import count_parameters
-from fer_bench.methods.resemotenet.method import ResEmoteNet, ResEmoteNetSettings, classification_loss
+from fer_bench.methods.base import classification_loss, count_parameters
+from fer_bench.methods.resemotenet.method import ResEmoteNet, ResEmoteNetSettings
 from fer_bench.methods.resemotenet.network import ResEmoteNetwork, SqueezeExcitation
 
 CLASSES = ("happiness", "sadness", "surprise")

@@ -217,8 +217,27 @@ class TestSurvival:
         execute(planned, broken, workspace)
         assert lasting_files(broken, planned) == lasting_files(whole, planned)
 
+    def test_dropout_and_partial_epochs_resume_bit_equal(self, plan, workspace, tmp_path):
+        overrides = (
+            "method.width=0.03",
+            "train.batch_size=16",
+            "method.head_dropout=0.5",
+            "train.epoch_rows=40",
+        )
+        planned = plan(overrides=overrides, targets="none")
+        whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+        execute(planned, whole, workspace)
+        attempt(planned, broken, workspace, 1, signal.SIGKILL)
+        execute(planned, broken, workspace)
+        assert lasting_files(broken, planned) == lasting_files(whole, planned)
+
     def test_plateau_recipe_resumes_bit_equal(self, plan, workspace, tmp_path):
-        overrides = ("method.width=0.03", "train.batch_size=16", "method.recipe=paper", "method.plateau_patience=0")
+        overrides = (
+            "method.width=0.03",
+            "train.batch_size=16",
+            "method.recipe=paper",
+            "method.plateau_patience=0",
+        )
         planned = plan(overrides=overrides, targets="none")
         whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
         execute(planned, whole, workspace)
@@ -248,7 +267,8 @@ class TestSurvival:
         assert record == run_dir(Store(tmp_path), planned).read_record()
 
     @pytest.mark.parametrize(
-        ("error", "status"), [(torch.OutOfMemoryError("CUDA out of memory"), "oom"), (ValueError("odd"), "failed")]
+        ("error", "status"),
+        [(torch.OutOfMemoryError("CUDA out of memory"), "oom"), (ValueError("odd"), "failed")],
     )
     def test_failures_keep_their_reason(self, plan, workspace, tmp_path, monkeypatch, error, status):
         def broken(*args, **kwargs):

@@ -73,7 +73,9 @@ class TestKey:
 
 class TestResolving:
     def test_profile_then_overrides(self):
-        settings, train = resolve_settings("resemotenet", "quick", ["method.lr=1e-5", "train.batch_size=7"], 2)
+        settings, train = resolve_settings(
+            "resemotenet", "quick", ["method.lr=1e-5", "train.batch_size=7"], 2
+        )
         assert (settings.lr, train.batch_size, train.max_epochs) == (1e-5, 7, 2)
 
     @pytest.mark.parametrize(

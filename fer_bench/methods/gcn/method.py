@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
 from fer_bench.emotions import Emotion
-from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task
+from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
 from fer_bench.methods.gcn.network import SIZE, Distance, Flows, GCNNetwork, Pool
 
 
@@ -187,17 +187,6 @@ def reference_target(
     """
     target = torch.where(has_reference[:, None, None, None], reference, image)
     return target, has_reference | is_neutral
-
-
-def classification_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Return the mean cross-entropy over labelled rows; 0 without any.
-
-    Args:
-        logits: [B, C].
-        label: int64 [B], -1 = missing.
-    """
-    summed = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="sum")
-    return summed / (label >= 0).sum().clamp(min=1)
 
 
 def generation_loss(generated: Tensor, target: Tensor, has_target: Tensor) -> Tensor:

@@ -7,11 +7,10 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
-from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task
+from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
 from fer_bench.methods.resemotenet.network import SIZE, ResEmoteNetwork
 
 
@@ -109,14 +108,3 @@ class ResEmoteNet(Method):
         adam = torch.optim.AdamW(self.parameters(), lr=lr)
         cycle = OneCycleLR(adam, max_lr=lr, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
-
-
-def classification_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Return the mean cross-entropy over labelled rows; 0 without any.
-
-    Args:
-        logits: [B, C].
-        label: int64 [B], -1 = missing.
-    """
-    summed = F.cross_entropy(logits, label, ignore_index=-1, reduction="sum")
-    return summed / (label >= 0).sum().clamp(min=1)

@@ -1,7 +1,7 @@
 """Run on this machine: a process per run, one single-threaded run per core, or one run per GPU.
 
-On the CPU processes are forked from this one, which has the libraries loaded already; on a GPU each run gets a
-fresh interpreter, because CUDA does not survive a fork.
+On the CPU processes are forked from this one, which has the libraries loaded already; on a GPU each run
+gets a fresh interpreter, because CUDA does not survive a fork.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class LocalLauncher:
                 while waiting and len(self._slots) < limit:
                     device = free.pop(0) if free else None
                     self._start(waiting.pop(0), store, workspace, device)
-                ready = wait([s.events for s in self._slots] + [s.process.sentinel for s in self._slots], timeout=POLL)
+                ready = wait(
+                    [s.events for s in self._slots] + [s.process.sentinel for s in self._slots], timeout=POLL
+                )
                 for slot in list(self._slots):
                     if slot.events in ready or slot.process.sentinel in ready:
                         self._drain(slot, watch)
