@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -29,7 +30,7 @@ _CHUNK_CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval.
+    """An interval for a score.
 
     Attributes:
         low: Lower end.
@@ -48,6 +49,7 @@ class Answers:
         truth: Positions of the true classes [n].
         answer: Positions of the answered classes [n].
         units: Unit of each row [n].
+        samples: Sample id of each row [n].
         all_units: Units of all labelled rows of the target, scored or not, sorted; these are resampled, so
             that models with different classes share the resamples.
         labelled: Number of labelled rows of the target.
@@ -58,6 +60,7 @@ class Answers:
     truth: NDArray[np.int64]
     answer: NDArray[np.int64]
     units: NDArray[np.object_]
+    samples: NDArray[np.object_]
     all_units: NDArray[np.object_]
     labelled: int
     classes: tuple[str, ...]
@@ -96,7 +99,7 @@ def count_by_unit(answers: Sequence[Answers]) -> Counts:
     k = len(answers[0].classes)
     rows, cells = [], []
     for model, one in enumerate(answers):
-        rows.append(np.searchsorted(units, one.units))
+        rows.append(positions(units, one.units))
         cells.append(model * k * k + one.truth * k + one.answer)
     row, cell = np.concatenate(rows), np.concatenate(cells)
     table = sparse.csr_array((np.ones(len(row)), (row, cell)), shape=(len(units), len(answers) * k * k))
@@ -106,6 +109,11 @@ def count_by_unit(answers: Sequence[Answers]) -> Counts:
 def all_units(answers: Iterable[Answers]) -> NDArray[np.object_]:
     """Return the units of all labelled rows of several models, sorted."""
     return np.unique(np.concatenate([one.all_units for one in answers]))
+
+
+def positions(units: NDArray[np.object_], wanted: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return where each wanted unit [n] stands among distinct units [U]."""
+    return pd.Index(units).get_indexer(pd.Index(wanted)).astype(np.int64)
 
 
 def seed_of(target: str, units: Iterable[str]) -> int:
@@ -159,9 +167,14 @@ def bootstrap(counts: Counts, share: Floats, seed: int, resamples: int = RESAMPL
     return {name: np.concatenate(parts) for name, parts in draws.items()}
 
 
-def interval(draws: Floats, level: float = LEVEL) -> Interval:
-    """Return the percentile interval of resampled values, draws without a value left out."""
-    low, high = np.nanquantile(draws, ((1 - level) / 2, (1 + level) / 2))
+def interval(draws: Floats, tail: float = (1 - LEVEL) / 2) -> Interval:
+    """Return the interval between two quantiles of resampled values, draws without a value left out.
+
+    Args:
+        draws: Resampled values [B].
+        tail: Share of draws cut off at each end; `Spread.tail` corrects it for few units.
+    """
+    low, high = np.nanquantile(draws, (tail, 1 - tail))
     return Interval(float(low), float(high))
 
 

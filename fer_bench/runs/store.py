@@ -2,8 +2,8 @@
 
 ```
 runs/
-  <method>/<dataset>/<key>/       config.yaml env.json record.json metrics.csv log.txt predictions/ checkpoints/
-  indexes/<fingerprint>.parquet   what is known about a target's rows, once per fingerprint
+  <method>/<dataset>/<key>/      config.yaml env.json record.json metrics.csv log.txt predictions/ checkpoints/
+  indexes/<fingerprint>.parquet  what is known about a target's rows, once per fingerprint
 ```
 
 Whatever stands in the store is whole: files are written under a temporary name and renamed, and `done` is
@@ -151,6 +151,8 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
+    with suppress(OSError):  # a killed process whose parent has not asked for it yet is no owner any more
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
 
 
