@@ -116,13 +116,21 @@ def _read_yaml(path: Path) -> dict[str, Path]:
     return found
 
 
-def open_source(name: str, roots: DataRoots, *, size: str = "quick", progress: Callable[[int, int], None] | None = None) -> Source:
+def open_source(
+    name: str,
+    roots: DataRoots,
+    *,
+    size: str = "quick",
+    population: str = "benchmark",
+    progress: Callable[[int, int], None] | None = None,
+) -> Source:
     """Return a dataset, from the given roots or, when none was given, from the synthetic stand-in.
 
     Args:
         name: Dataset name.
         roots: Where to look.
         size: Size of the synthetic stand-in, written on first use.
+        population: Who it shows.
         progress: Called with pictures written and pictures in all.
 
     Raises:
@@ -131,7 +139,7 @@ def open_source(name: str, roots: DataRoots, *, size: str = "quick", progress: C
     """
     kind = datasets.get(name)
     if roots.is_synthetic:
-        return _with_marker(kind(synthetic_root(name, size, progress=progress)))
+        return _with_marker(kind(synthetic_root(name, size, population=population, progress=progress)))
     path = roots.path_of(name)
     if path is None:
         raise DataError(f"{roots.origin} does not list {name}", hint=f"add a line `{name}: FOLDER`")

@@ -201,8 +201,8 @@ def _stratified(index: pd.DataFrame, card: Card, split: Stratified, labelled: ND
         members = np.flatnonzero(labelled & (labels == emotion.value))
         ordered = members[np.argsort(place[members], kind="stable")]
         n = len(ordered)
-        test = max(0, min(max(1, round((1 - split.train - split.val) * n)), n - 1))
-        val = max(0, min(max(1, round(split.val * n)), n - 1 - test))
+        val = min(max(1, round(split.val * n)), n - 2) if n > 2 else 0
+        test = min(max(1, round((1 - split.train - split.val) * n)), n - val - 1) if n > 1 else 0
         train = n - test - val
         roles[ordered[:train]], roles[ordered[train : train + val]], roles[ordered[train + val :]] = ROLES
     return roles

@@ -8,9 +8,8 @@ pooled.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -19,17 +18,8 @@ import pandas as pd
 from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.errors import DataError
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.metrics import Floats
-from fer_bench.evaluation.statistics import (
-    MIN_UNITS,
-    Answers,
-    Interval,
-    all_units,
-    bootstrap,
-    count_by_unit,
-    interval,
-    seed_of,
-)
+from fer_bench.evaluation.details import describe
+from fer_bench.evaluation.estimates import Value, answers, average
 from fer_bench.runs.predictions import Predictions
 from fer_bench.runs.record import Score, Selection
 
@@ -37,33 +27,6 @@ SMALL_CLASS = 5
 """Scored classes with fewer rows are flagged."""
 MIN_IN_DOMAIN = 0.1
 """Retention is given only where the in-domain score is surely above this: a ratio to nothing says nothing."""
-
-
-def answers(predictions: Predictions, label_set: Sequence[str], *, restricted: bool = True) -> Answers:
-    """Return a model's answers on the rows whose label is in a label set.
-
-    Args:
-        predictions: Stored predictions.
-        label_set: Scored classes; classes that the model does not know are left out.
-        restricted: Whether only scored classes may be answered.
-    """
-    frame, classes = predictions.frame, predictions.meta.classes
-    scored = tuple(name for name in classes if name in set(label_set))
-    labelled = frame["label"].notna().to_numpy()
-    rows = frame["label"].isin(scored).to_numpy()
-    logits = predictions.logits[rows]
-    if restricted:
-        logits = np.where([name in scored for name in classes], logits, -np.inf)
-    units = frame["unit"].to_numpy(object)
-    return Answers(
-        truth=metrics.class_codes(frame["label"][rows], classes),
-        answer=logits.argmax(axis=1).astype(np.int64),
-        units=units[rows],
-        all_units=np.unique(units[labelled]),
-        labelled=int(labelled.sum()),
-        classes=classes,
-        scored_classes=scored,
-    )
 
 
 def transfer_score(uar: float, k: int) -> float | None:
@@ -83,6 +46,7 @@ def score_predictions(
     target: str,
     target_emotions: Sequence[Emotion | str],
     in_domain: bool,
+    index: pd.DataFrame | None = None,
 ) -> Score:
     """Score one checkpoint on one target.
 
@@ -92,6 +56,7 @@ def score_predictions(
         target: Dataset name.
         target_emotions: Emotions that rows of the target can have.
         in_domain: Whether the target is the source: the whole label set is scored then.
+        index: What is known about the target's rows, for scores per group and against votes.
 
     Raises:
         DataError: No row of the target can be scored.
@@ -100,8 +65,32 @@ def score_predictions(
     label_set = tuple(Emotion(e) for e in source_label_set)
     if not in_domain:
         label_set = pair_label_set(label_set, target_emotions, present)
+    return score_on(predictions, label_set, target=target, in_domain=in_domain, index=index)
+
+
+def score_on(
+    predictions: Predictions,
+    label_set: Sequence[Emotion],
+    *,
+    target: str,
+    in_domain: bool,
+    index: pd.DataFrame | None = None,
+) -> Score:
+    """Score one checkpoint on one target over given classes.
+
+    Args:
+        predictions: Its predictions on the target.
+        label_set: Scored classes.
+        target: Dataset name.
+        in_domain: Whether the target is the source.
+        index: What is known about the target's rows.
+
+    Raises:
+        DataError: No row of the target can be scored.
+    """
     best = answers(predictions, label_set)
     if not len(best.truth):
+        present = sorted(set(predictions.frame["label"].dropna()))
         raise DataError(
             f"no row of {target} has a class that the model of {predictions.meta.source} knows",
             value=", ".join(present) or "no label",
@@ -124,96 +113,8 @@ def score_predictions(
         transfer=transfer_score(uar, k),
         unrestricted_uar=float(metrics.uar(metrics.count_pairs(free.truth, free.answer, k_all))),
         small_classes=tuple(e.value for e in label_set if rows.get(e.value, 0) < SMALL_CLASS),
+        details=describe(predictions, best, target=target, in_domain=in_domain, index=index),
     )
-
-
-@dataclass(frozen=True)
-class Value:
-    """A number with its uncertainty.
-
-    Attributes:
-        value: The estimate.
-        interval: 95 % interval, None with fewer than ten units.
-        draws: Resampled values [B], None without interval.
-    """
-
-    value: float
-    interval: Interval | None
-    draws: Floats | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How the models of one cell do on one target, on average.
-
-    Attributes:
-        values: `uar`, `accuracy`, `macro_f1` and `transfer` (absent for a single class).
-        n: Scored rows; the largest number where models differ.
-        k: Scored classes with at least one row.
-        units: Units with a scored row.
-        kept_share: Scored rows divided by labelled rows.
-        label_set: Scored classes.
-    """
-
-    values: Mapping[str, Value]
-    n: int
-    k: int
-    units: int
-    kept_share: float
-    label_set: tuple[str, ...]
-
-
-def seed_shares(seeds: Sequence[int]) -> Floats:
-    """Return each model's share in "mean over folds, then over seeds", [R], summing to 1.
-
-    Args:
-        seeds: Seed of each model; models of one seed are its folds.
-    """
-    counts = pd.Series(seeds).map(pd.Series(seeds).value_counts()).to_numpy(np.float64)
-    shares: Floats = 1.0 / (len(set(seeds)) * counts)
-    return shares
-
-
-def estimate(answered: Sequence[Answers], share: Floats, target: str) -> Estimate:
-    """Average several models on one target, with intervals over its units.
-
-    Args:
-        answered: Answers of R >= 1 models with the same classes, each with at least one scored row.
-        share: Share of each model in the average, [R].
-        target: Dataset name, part of the seed of the resamples.
-    """
-    units = all_units(answered)
-    counts = count_by_unit(answered)
-    totals = counts.total()
-    point = {name: float((metric(totals) * share).sum()) for name, metric in metrics.METRICS.items()}
-    drawn = bootstrap(counts, share, seed_of(target, units)) if counts.scored_units >= MIN_UNITS else {}
-    values = {
-        name: Value(value, interval(drawn[name]) if drawn else None, drawn.get(name))
-        for name, value in point.items()
-        if math.isfinite(value)
-    }
-    return Estimate(
-        values=values,
-        n=max(len(one.truth) for one in answered),
-        k=int(metrics.present_classes(totals).max()),
-        units=counts.scored_units,
-        kept_share=len(answered[0].truth) / answered[0].labelled,
-        label_set=answered[0].scored_classes,
-    )
-
-
-def average(values: Sequence[Value]) -> Value:
-    """Average estimates on different targets; resamples are averaged draw by draw.
-
-    Estimates on the same target share their resamples, so their dependence is kept; different targets are
-    independent.
-    """
-    mean = float(np.mean([v.value for v in values]))
-    draws = [v.draws for v in values if v.draws is not None]
-    if len(draws) < len(values):
-        return Value(mean, None)
-    together: Floats = np.mean(draws, axis=0)
-    return Value(mean, interval(together), together)
 
 
 def never_cross(names: Iterable[str]) -> frozenset[frozenset[str]]:

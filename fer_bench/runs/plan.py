@@ -54,6 +54,7 @@ class Workspace:
     Args:
         roots: Where data stand.
         size: Size of the synthetic stand-in.
+        population: Who the synthetic stand-in shows: `benchmark`, or `development` for choosing defaults.
         leave_out: Sample ids or paths to leave out, per dataset.
         announce: Called with a label, steps done and steps in all while data are prepared.
     """
@@ -63,10 +64,11 @@ class Workspace:
         roots: DataRoots,
         *,
         size: str = "quick",
+        population: str = "benchmark",
         leave_out: dict[str, list[str]] | None = None,
         announce: Announce | None = None,
     ) -> None:
-        self.roots, self.size = roots, size
+        self.roots, self.size, self.population = roots, size, population
         self.announce = announce
         self._leave_out = leave_out or {}
         self._sources: dict[str, Source] = {}
@@ -84,7 +86,13 @@ class Workspace:
     def source(self, name: str) -> Source:
         """Return a dataset, opened on first use."""
         if name not in self._sources:
-            source = open_source(name, self.roots, size=self.size, progress=self._progress(f"drawing {name}"))
+            source = open_source(
+                name,
+                self.roots,
+                size=self.size,
+                population=self.population,
+                progress=self._progress(f"drawing {name}"),
+            )
             if name in self._leave_out:
                 source.dataset.leave_out(self._leave_out[name])
             self._sources[name] = source

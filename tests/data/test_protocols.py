@@ -31,20 +31,21 @@ FAST = settings(max_examples=30, deadline=None)
 
 def card(split: Any = None, **changes: Any) -> Card:
     base = Protocol(name="main", label_set=LABEL_SETS["6"], split=split or Folds(k=4))
-    return Card(
-        name="toy",
-        title="Toy",
-        setting="wild",
-        citation="",
-        licence="",
-        obtain="",
-        classes=tuple(NativeClass(code=e.value, name=e.value, emotion=e) for e in Emotion),
-        tree=(),
-        default_protocol="main",
-        quick_protocol="main",
-        unit="image",
-        **{"protocols": (base,), **changes},
-    )
+    fields = {
+        "name": "toy",
+        "title": "Toy",
+        "setting": "wild",
+        "citation": "",
+        "licence": "",
+        "obtain": "",
+        "classes": tuple(NativeClass(code=e.value, name=e.value, emotion=e) for e in Emotion),
+        "tree": (),
+        "protocols": (base,),
+        "default_protocol": "main",
+        "quick_protocol": "main",
+        "unit": "image",
+    }
+    return Card.model_validate({**fields, **changes})
 
 
 def lab(subjects: Any, *, variant: str = "", label: str | None = None, tag: str = "") -> list[dict[str, Any]]:
@@ -205,7 +206,7 @@ def official(**options: Any) -> Card:
 @FAST
 @given(st.dictionaries(st.sampled_from(SIX), st.integers(1, 80), min_size=1), st.integers(0, 3))
 def test_validation_is_a_tenth_of_every_class_and_never_all_of_it(counts, seed):
-    counts = {"fear": 30, **counts}
+    counts = {**counts, "fear": 30}
     rows = wild(counts, "train") + wild({"fear": 5}, "test")
     shuffled = random.Random(seed).sample(rows, len(rows))
     roles = roles_by_id(build_index(rows, "toy"), official())
@@ -290,7 +291,7 @@ def test_a_hash_split_keeps_its_shares_and_depends_on_the_dataset():
 @FAST
 @given(st.dictionaries(st.sampled_from(SIX), st.integers(1, 60), min_size=1))
 def test_a_stratified_split_gives_every_class_to_every_role_it_can(counts):
-    counts = {"fear": 20, **counts}
+    counts = {**counts, "fear": 20}
     toy = card(Stratified())
     roles = roles_by_id(build_index(wild(counts), "toy"), toy)
     for name, n in counts.items():

@@ -1,0 +1,255 @@
+"""Whether two methods differ: exchange tests over whole units, Holm's correction, tie groups.
+
+Under the hypothesis that two methods are alike, a person's (video's, picture's) predictions of the one might
+as well be those of the other. So both methods' predictions of a whole unit are swapped, over all folds and seeds at
+once, and the difference of the scores is compared with those after all (or many random) ways of swapping.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.evaluation.metrics import Floats
+
+EXACT_UNITS = 13
+"""Up to so many units that differ, all 2^13 ways of swapping are counted."""
+DRAWS = 10_000
+"""Else so many random ways."""
+ALPHA = 0.05
+_CHUNK_CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class UnitTerms:
+    """What each unit adds to an average UAR on one target.
+
+    Attributes:
+        target: Dataset tested on.
+        units: Distinct units [U].
+        terms: Their terms [U], which sum to the UAR.
+        rows: Hash of the scored rows and their labels.
+        k: Scored classes with a row.
+    """
+
+    target: str
+    units: NDArray[np.object_]
+    terms: Floats
+    rows: str
+    k: int
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """A score as a sum over units, so that units can be swapped with those of another method.
+
+    Attributes:
+        score: The score that ranks.
+        units: Units with their target, distinct [U].
+        terms: Their terms [U]; differences of scores are sums of differences of terms.
+        rows: What was scored; only scores on the same rows are compared.
+    """
+
+    score: float
+    units: NDArray[np.object_]
+    terms: Floats
+    rows: str
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """A test of two methods.
+
+    Attributes:
+        first: The method with the higher score.
+        second: The other.
+        difference: How much higher, at least 0.
+        p: Two-sided probability of a difference as large when the methods are alike.
+        adjusted: The same after Holm's correction over all pairs of the column.
+        units: Units that both were scored on.
+    """
+
+    first: str
+    second: str
+    difference: float
+    p: float
+    adjusted: float
+    units: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether the methods differ at the 5 % level after correction."""
+        return self.adjusted < ALPHA
+
+
+@dataclass(frozen=True)
+class Column:
+    """The methods of one column compared with each other.
+
+    Attributes:
+        ranks: Rank of every compared method, tied ones share it; best first.
+        tests: All pairs.
+        left_out: Methods that were scored on other rows than those compared.
+    """
+
+    ranks: Mapping[str, int]
+    tests: tuple[PairTest, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def winners(self) -> tuple[str, ...]:
+        """Return the first tie group where another follows, else nothing."""
+        first = tuple(name for name, rank in self.ranks.items() if rank == 1)
+        return first if len(first) < len(self.ranks) else ()
+
+
+def uar_of(terms: UnitTerms, score: float) -> Comparable:
+    """Return a UAR as a sum over units."""
+    return Comparable(score, _named(terms), terms.terms, terms.rows)
+
+
+def transfer_of(parts: Sequence[UnitTerms], score: float) -> Comparable:
+    """Return a mean of chance-corrected UARs as a sum over units.
+
+    A unit of a target that several parts share (tested by models of several sources) is one unit: it is swapped
+    in all of them at once. Units of different targets are swapped apart.
+
+    Args:
+        parts: Terms of the UAR per target (and source); each with two scored classes or more.
+        score: The mean.
+    """
+    names = np.concatenate([_named(p) for p in parts])
+    scaled = np.concatenate([p.terms / (1 - 1 / p.k) / len(parts) for p in parts])
+    units, at = np.unique(names, return_inverse=True)
+    text = ";".join(sorted(f"{p.target} {p.rows}" for p in parts))
+    rows = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Comparable(score, units, np.bincount(at, weights=scaled, minlength=len(units)), rows)
+
+
+def _named(terms: UnitTerms) -> NDArray[np.object_]:
+    return np.array([f"{terms.target}\x1f{unit}" for unit in terms.units], object)
+
+
+def swap_tests(differences: Floats, seed: int) -> list[float]:
+    """Return two-sided p-values of sums of differences when the sign of each unit is open.
+
+    Exact up to 13 units with a difference (the others change nothing), else (b + 1) / (B + 1) with B random draws
+    of which b are as far from 0 as what was observed. All pairs see the same draws.
+
+    Args:
+        differences: Difference of two methods' terms per unit and pair [U, P].
+        seed: Of the random draws; turning the differences' sign does not change the result.
+    """
+    moved = [column[column != 0] for column in differences.T]
+    drawn = [i for i, column in enumerate(moved) if len(column) > EXACT_UNITS]
+    p = [1.0 if i in drawn else _exact(column) for i, column in enumerate(moved)]
+    if drawn:
+        for i, value in zip(drawn, _by_draws(differences[:, drawn], seed), strict=True):
+            p[i] = value
+    return p
+
+
+def _limit(terms: Floats) -> Floats:
+    """Return how far from 0 a sum must be to count as being as far as the one observed."""
+    rounding = 1e-9 * np.abs(terms).sum(0)  # sums of the same terms in another order are equal
+    limit: Floats = np.abs(terms.sum(0)) - rounding
+    return limit
+
+
+def _exact(terms: Floats) -> float:
+    ways = np.arange(2 ** len(terms))[:, None] >> np.arange(len(terms)) & 1
+    return float((np.abs((2 * ways - 1) @ terms) >= _limit(terms)).mean())
+
+
+def _by_draws(differences: Floats, seed: int) -> list[float]:
+    # units with the same differences are drawn together: how many of n are swapped is binomial
+    kinds, sizes = np.unique(differences, axis=0, return_counts=True)
+    some = (kinds != 0).any(1)
+    kinds, sizes = kinds[some], sizes[some]
+    limit = _limit(differences)
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK_CELLS // len(kinds))
+    beyond = np.zeros(differences.shape[1], np.int64)
+    for start in range(0, DRAWS, step):
+        swapped = rng.binomial(sizes, 0.5, size=(min(step, DRAWS - start), len(sizes)))
+        beyond += (np.abs((sizes - 2.0 * swapped) @ kinds) >= limit).sum(0)
+    return [(int(b) + 1) / (DRAWS + 1) for b in beyond]
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number by Holm's step-down method, at most 1."""
+    order = np.argsort(p, kind="stable")
+    factors = len(p) - np.arange(len(p))
+    stepped = np.maximum.accumulate(np.asarray(p, np.float64)[order] * factors)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return [float(v) for v in adjusted]
+
+
+def tie_groups(scores: Mapping[str, float], adjusted: Mapping[frozenset[str], float]) -> dict[str, int]:
+    """Return the rank of every method: 1 + the number of methods in better groups.
+
+    The best opens a group; the next joins unless it is significantly worse than the group's first, else it opens
+    the next group.
+
+    Args:
+        scores: Score per method.
+        adjusted: Adjusted p-value per pair.
+    """
+    ranks: dict[str, int] = {}
+    leader, rank = "", 1
+    for place, name in enumerate(sorted(scores, key=lambda n: (-scores[n], n)), start=1):
+        if not leader or adjusted[frozenset((leader, name))] < ALPHA:
+            leader, rank = name, place
+        ranks[name] = rank
+    return ranks
+
+
+def compare(entries: Mapping[str, Comparable]) -> Column:
+    """Test all pairs of methods of one column and rank them.
+
+    Methods scored on other rows than most (the best scored, where as many) are left out.
+
+    Args:
+        entries: Score per method.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(entries, key=lambda n: (-entries[n].score, n)):
+        groups.setdefault(entries[name].rows, []).append(name)
+    compared = max(groups.values(), key=len, default=[])
+    pairs = list(combinations(compared, 2))
+    p = _p_values(entries, pairs)
+    tests = tuple(
+        PairTest(
+            first=a,
+            second=b,
+            difference=entries[a].score - entries[b].score,
+            p=raw,
+            adjusted=adjusted,
+            units=len(entries[a].units),
+        )
+        for (a, b), raw, adjusted in zip(pairs, p, holm(p), strict=True)
+    )
+    ranks = tie_groups(
+        {name: entries[name].score for name in compared},
+        {frozenset((t.first, t.second)): t.adjusted for t in tests},
+    )
+    return Column(ranks, tests, tuple(name for name in entries if name not in compared))
+
+
+def _p_values(entries: Mapping[str, Comparable], pairs: Sequence[tuple[str, str]]) -> list[float]:
+    if not pairs:
+        return []
+    orders = {name: np.argsort(entries[name].units, kind="stable") for pair in pairs for name in pair}
+    terms = {name: entries[name].terms[order] for name, order in orders.items()}
+    differences = np.stack([terms[a] - terms[b] for a, b in pairs], axis=1)
+    size = max(float(np.abs(t).max()) for t in terms.values())
+    differences[np.abs(differences) < 1e-12 * size] = 0.0  # rounding only
+    units = entries[pairs[0][0]].units[orders[pairs[0][0]]]
+    digest = hashlib.sha256("\n".join(units).encode()).digest()
+    return swap_tests(differences, int.from_bytes(digest[:8], "big"))
