@@ -92,7 +92,7 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
         facts = json.loads((folder / "pack.json").read_text())
         pixels = np.load(folder / "pixels.npy", mmap_mode="r")
         pixel_hash, found = facts["pixel_hash"], facts["found"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the pack is damaged: {error}", file=folder, hint="delete this folder and try again") from None
     if pixels.shape != (rows, recipe.size, recipe.size, 3) or pixels.dtype != np.uint8:
         raise StoreError("the pack is damaged", file=folder, value=pixels.shape, hint="delete this folder and try again")

@@ -14,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fer_bench import datasets, methods
 from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES
-from fer_bench.evaluation.transfer import MIN_IN_DOMAIN, SMALL_CLASS, Value
+from fer_bench.evaluation.estimates import Value
+from fer_bench.evaluation.transfer import MIN_IN_DOMAIN, SMALL_CLASS
 from fer_bench.files import canonical, short_hash, write_text
 from fer_bench.leaderboard.plots import draw_in_domain, draw_transfer
 from fer_bench.leaderboard.tables import OPEN, Board, Cell, Section, build_board
@@ -457,7 +458,7 @@ def results_csv(records: Iterable[Record]) -> str:
                     "adapted": r.adapted or "",
                     "epoch": "" if chosen is None else chosen.epoch,
                     "val_uar": "" if chosen is None or chosen.val_uar is None else chosen.val_uar,
-                    **{name: _plain(value) for name, value in s},
+                    **{name: _plain(value) for name, value in s if name != "details"},
                 }
             )
     columns = [
@@ -472,7 +473,7 @@ def results_csv(records: Iterable[Record]) -> str:
         "key",
         "status",
     ]
-    columns += ["adapted", "epoch", "val_uar", *Score.model_fields]
+    columns += ["adapted", "epoch", "val_uar", *(name for name in Score.model_fields if name != "details")]
     return _csv(columns, lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import style
 
-from fer_bench.evaluation.transfer import Value
+from fer_bench.evaluation.estimates import Value
 from fer_bench.files import write_atomic
 from fer_bench.leaderboard.tables import Cell, Section
 

@@ -17,20 +17,22 @@ import numpy as np
 from fer_bench.errors import StoreError
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
-from fer_bench.evaluation.transfer import (
-    SMALL_CLASS,
+from fer_bench.evaluation.estimates import (
     Estimate,
-    Generalisation,
     Value,
     answers,
     average,
-    counted_targets,
     estimate,
+    seed_shares,
+)
+from fer_bench.evaluation.transfer import (
+    SMALL_CLASS,
+    Generalisation,
+    counted_targets,
     generalisation,
     members,
     never_cross,
     retention,
-    seed_shares,
 )
 from fer_bench.files import canonical
 from fer_bench.runs.predictions import Predictions
@@ -478,6 +480,7 @@ def _pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -
             truth=np.concatenate([g.truth for g in given]),
             answer=np.concatenate([g.answer for g in given]),
             units=np.concatenate([g.units for g in given]),
+            samples=np.concatenate([g.samples for g in given]),
             all_units=np.unique(np.concatenate([g.all_units for g in given])),
             labelled=sum(g.labelled for g in given),
         )

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from fer_bench.data.card import Frozen
 from fer_bench.errors import StoreError
+from fer_bench.runs.details import Details
 
 SCHEMA_VERSION = 1
 Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
@@ -32,6 +33,7 @@ class Score(Frozen):
         transfer: Chance-corrected UAR, (uar - 1/k) / (1 - 1/k); null for a single class.
         unrestricted_uar: UAR when the model may answer any of its classes.
         small_classes: Scored classes with fewer than five rows.
+        details: Everything else; null in records of older versions.
     """
 
     target: str
@@ -46,6 +48,7 @@ class Score(Frozen):
     transfer: float | None
     unrestricted_uar: float
     small_classes: tuple[str, ...] = ()
+    details: Details | None = None
 
 
 class Chosen(Frozen):

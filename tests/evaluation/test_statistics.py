@@ -20,7 +20,14 @@ def answers(truth, answer, units, all_units=None, k=3):
     every = units if all_units is None else np.array(all_units, object)
     classes = ("neutral", "happiness", "sadness", "fear")[:k]
     return Answers(
-        np.asarray(truth), np.asarray(answer), units, np.unique(every), len(every), classes, classes
+        np.asarray(truth),
+        np.asarray(answer),
+        units,
+        np.array([f"s{i:05d}" for i in range(len(units))], object),
+        np.unique(every),
+        len(every),
+        classes,
+        classes,
     )
 
 

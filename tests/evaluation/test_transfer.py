@@ -6,18 +6,14 @@ from sklearn.metrics import balanced_accuracy_score
 
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.errors import DataError
+from fer_bench.evaluation.estimates import Value, answers, average, estimate, seed_shares
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.evaluation.transfer import (
     Generalisation,
-    Value,
-    answers,
-    average,
     counted_targets,
-    estimate,
     generalisation,
     retention,
     score_predictions,
-    seed_shares,
     transfer_score,
 )
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from fer_bench.evaluation.statistics import Interval
-from fer_bench.evaluation.transfer import Value
+from fer_bench.evaluation.estimates import Value
 from fer_bench.leaderboard.markdown import _clear_winner, decimal, escape, percent, table, write_leaderboard
 from fer_bench.runs.store import Store
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from fer_bench.evaluation.transfer import answers
+from fer_bench.evaluation.estimates import answers
 from fer_bench.leaderboard.tables import build_board
 from fer_bench.runs.predictions import read_predictions
 
