@@ -102,7 +102,8 @@ def run(
         str | None, typer.Option("--fold", help="Fold number or all; default: the profile's.")
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Repetition: initialisation, order, augmentation.")
+        int,
+        typer.Option("--seed", min=0, max=2**31 - 1, help="Repetition: initialisation, order, augmentation."),
     ] = 0,
     targets: Annotated[str, typer.Option("--targets", help="all, none, or names with commas.")] = "all",
     max_epochs: Annotated[
@@ -139,10 +140,10 @@ def run(
 
     from fer_bench.runs.plan import default_profile, folds_to_run, plan_run, resolve_device, resolve_settings
 
-    chosen = profile or default_profile("synthetic" if roots.is_synthetic else "real")
-    resolve_settings(method, chosen, settings or (), max_epochs)
+    resolve_settings(method, profile or "quick", settings or (), max_epochs)  # refuse typing errors at once
     place = resolve_device(device)
     with _workspace(roots, exclude, quiet=as_json) as workspace:
+        chosen = profile or default_profile(workspace.source(name).kind)
         protocol_name, folds = folds_to_run(workspace.source(name), protocol, chosen, fold)
         planned = [
             plan_run(
@@ -278,6 +279,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     """Show versions, devices, the data roots that were found and what is missing."""
     from fer_bench import datasets
     from fer_bench.data.pack import cache_root
+    from fer_bench.files import usable_cores
     from fer_bench.runs import environment
     from fer_bench.sources import available
 
@@ -285,7 +287,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     found, missing = available(datasets.names(), roots)
     facts: dict[str, Any] = {
         **environment.describe(),
-        "cores": environment.usable_cores(),
+        "cores": usable_cores(),
         "cache": str(cache_root()),
         "data": roots.origin,
         "data_kind": "synthetic" if roots.is_synthetic else "real",
@@ -387,7 +389,7 @@ def synth(
     jobs: Jobs = None,
 ) -> None:
     """Write the synthetic stand-in in the official layouts. What is there already is kept."""
-    from fer_bench.runs.environment import usable_cores
+    from fer_bench.files import usable_cores
     from fer_bench.synthetic import layouts
     from fer_bench.terminal import Preparation
 

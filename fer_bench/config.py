@@ -5,6 +5,7 @@ Every setting is a frozen pydantic model that refuses unknown names; overrides c
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -78,9 +79,12 @@ class TrainSettings(Frozen):
     Attributes:
         max_epochs: Number of epochs.
         batch_size: Rows per optimiser step over all devices; batch normalisation needs two at least.
-        epoch_rows: Rows per epoch at most; an epoch of a larger training set is a random part of it, drawn anew
-            each time. None takes all.
-        early_stop: Epochs without a better validation UAR after which training stops; None never stops.
+        epoch_rows: Rows per epoch at most; an epoch of a larger training set is a random part of it, drawn
+            anew each time. None takes all.
+        early_stop: Epochs without a better validation UAR after which training stops; None leaves it to the
+            method's recipe, which most often never stops.
+        label_fraction: Share of the training rows whose expression label is shown; see `data.fraction`.
+        unlabelled: Whether methods that can learn from training rows without an expression label get them.
         augmentation: Random changes of training images.
     """
 
@@ -88,6 +92,8 @@ class TrainSettings(Frozen):
     batch_size: int = Field(ge=2)
     epoch_rows: int | None = Field(default=None, ge=2)
     early_stop: int | None = Field(default=None, ge=1)
+    label_fraction: float = Field(default=1.0, gt=0, le=1)
+    unlabelled: bool = True
     augmentation: Augmentation = Augmentation()
 
 
@@ -180,10 +186,8 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     except yaml.YAMLError as error:
         raise UsageError("the value of a setting is not valid YAML", value=text, hint=str(error)) from None
     if isinstance(parsed, str):
-        try:
+        with contextlib.suppress(ValueError):
             parsed = float(parsed)  # YAML 1.1 reads 1e-3 as text
-        except ValueError:
-            pass
     return path, parsed
 
 
@@ -241,4 +245,6 @@ def build(model: type[M], values: Mapping[str, Any], where: str) -> M:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         hint = nearest(name, model.model_fields) if first["type"] == "extra_forbidden" else None
-        raise UsageError(f"{where}: {name}: {first['msg'].lower()}", value=first["input"], hint=hint) from None
+        raise UsageError(
+            f"{where}: {name}: {first['msg'].lower()}", value=first["input"], hint=hint
+        ) from None

@@ -100,5 +100,5 @@ def pair_label_set(
 
 
 def project(emotion: Emotion | None, label_set: LabelSet) -> Emotion | None:
-    """Return the emotion if the label set has it, else None (the row is dropped, never merged into another)."""
+    """Return the emotion if the label set has it, else None: its row is dropped, never merged."""
     return emotion if emotion in label_set else None

@@ -13,6 +13,13 @@ from typing import Any
 from fer_bench.errors import StoreError
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
     """Write a file under a temporary name beside its place, flush it to disk and rename it.
 

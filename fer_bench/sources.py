@@ -15,6 +15,7 @@ from fer_bench import datasets
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.pack import cache_root
 from fer_bench.errors import DataError, nearest
+from fer_bench.files import usable_cores
 
 if TYPE_CHECKING:
     from fer_bench.synthetic.layouts import Size
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
 MARKER = "synthetic.json"
+GENERATOR_FIELDS = ("generator_version", "size", "population", "seed")
 DataKind = Literal["real", "synthetic"]
 
 
@@ -32,7 +34,7 @@ class Source:
     Attributes:
         dataset: Its reader.
         kind: `real`, or `synthetic` when the folder carries the generator's marker.
-        generator: Content of that marker, None for real data.
+        generator: Version, size, population and seed of the drawing from that marker, None for real data.
     """
 
     dataset: FaceDataset
@@ -79,13 +81,18 @@ def find_roots(option: str | None) -> DataRoots:
     Raises:
         DataError: The folder or file does not exist or is malformed.
     """
-    for value, origin in ((option, "--data-root"), (os.environ.get(ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE)):
+    for value, origin in (
+        (option, "--data-root"),
+        (os.environ.get(ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE),
+    ):
         if value:
             path = Path(value).expanduser()
             if path.is_file():
                 return DataRoots(None, _read_yaml(path), f"{origin} {path}")
             if not path.is_dir():
-                raise DataError(f"the data root given by {origin} does not exist", file=path, hint="fer-bench doctor")
+                raise DataError(
+                    f"the data root given by {origin} does not exist", file=path, hint="fer-bench doctor"
+                )
             return DataRoots(path, {}, f"{origin} {path}")
     here = Path("data.yaml")
     if here.is_file():
@@ -101,7 +108,9 @@ def _read_yaml(path: Path) -> dict[str, Path]:
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}", file=path) from None
     if not isinstance(tree, yaml.MappingNode) or not tree.value:
-        raise DataError("expected lines of the form `dataset: folder`", file=path, hint="example: `rafdb: ~/data/RAF-DB`")
+        raise DataError(
+            "expected lines of the form `dataset: folder`", file=path, hint="example: `rafdb: ~/data/RAF-DB`"
+        )
     found: dict[str, Path] = {}
     for key, value in tree.value:
         name, line = str(key.value), key.start_mark.line + 1
@@ -179,7 +188,9 @@ def available(
         elif not path.is_dir():
             missing[name] = f"{path} does not exist"
         elif (base := reader.find(path)) is None:
-            missing[name] = "not found below the data root" if name not in roots.named else f"not found in {path}"
+            missing[name] = (
+                "not found below the data root" if name not in roots.named else f"not found in {path}"
+            )
         elif kind is not None and (other := "real" if _marker_of(base) is None else "synthetic") != kind:
             missing[name] = f"{other} data, which are never mixed with {kind} data"
         else:
@@ -218,7 +229,7 @@ def synthetic_root(
         )
     parent = cache_root() / "synthetic" / f"v{GENERATOR_VERSION}-{size}-{population}-{seed}"
     if not (parent / name / MARKER).exists():
-        workers = jobs or len(os.sched_getaffinity(0))
+        workers = jobs or usable_cores()
         layouts.write(
             name,
             parent,
@@ -233,7 +244,10 @@ def synthetic_root(
 
 def _with_marker(dataset: FaceDataset) -> Source:
     marker = _marker_of(dataset.base)
-    return Source(dataset, "real" if marker is None else "synthetic", marker)
+    if marker is None:
+        return Source(dataset, "real", None)
+    # What all datasets of one drawing have in common: boards keep different drawings apart by it.
+    return Source(dataset, "synthetic", {name: marker.get(name) for name in GENERATOR_FIELDS})
 
 
 def _marker_of(base: Path) -> dict[str, Any] | None:

@@ -45,14 +45,16 @@ def test_an_override_is_a_path_and_a_yaml_value(text, path, value):
 
 @pytest.mark.parametrize("text", ["method.lr", "=1", "method.=1", ".lr=1", "method.lr=[1", "method.lr={"])
 def test_a_malformed_override_is_refused_with_its_text(text):
-    with pytest.raises(UsageError, match="setting") as caught:
+    with pytest.raises(UsageError, match=r"setting") as caught:
         parse_override(text)
     assert caught.value.value == text
 
 
 def test_overrides_change_what_they_name_and_nothing_else():
     method, train = apply_overrides(
-        ["method.lr=1e-3", "train.augmentation.crop_pad=4", "method.layers=[5]"], method=Settings(), train=TRAIN
+        ["method.lr=1e-3", "train.augmentation.crop_pad=4", "method.layers=[5]"],
+        method=Settings(),
+        train=TRAIN,
     )
     assert method == Settings(lr=1e-3, layers=(5,))
     assert train == TRAIN.model_copy(update={"augmentation": Augmentation(crop_pad=4)})
@@ -85,26 +87,33 @@ def test_a_wrong_override_is_one_message_that_quotes_it(text, words):
 
 
 def test_settings_cannot_change_and_know_their_fields():
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(ValidationError, match=r"frozen"):
         TRAIN.max_epochs = 5
-    with pytest.raises(UsageError, match="here: layres: .*\n  did you mean layers"):
+    with pytest.raises(UsageError, match=r"here: layres: .*\n  did you mean layers"):
         build(Settings, {"layres": []}, "here")
 
 
 def test_a_seed_fits_every_generator():
-    values = {"method": "m", "dataset": "d", "protocol": "p", "profile": "quick", "method_settings": {}, "train": TRAIN}
+    values = {
+        "method": "m",
+        "dataset": "d",
+        "protocol": "p",
+        "profile": "quick",
+        "method_settings": {},
+        "train": TRAIN,
+    }
     assert build(RunConfig, {**values, "seed": 2**31 - 1}, "run").seed == 2**31 - 1
     for seed in (-1, 2**31):
-        with pytest.raises(UsageError, match="seed"):
+        with pytest.raises(UsageError, match=r"seed"):
             build(RunConfig, {**values, "seed": seed}, "run")
-        with pytest.raises(UsageError, match="seeds"):
+        with pytest.raises(UsageError, match=r"seeds"):
             build(SweepConfig, {"seeds": [0, seed]}, "sweep")
 
 
 def test_a_sweep_file_says_little_and_means_all():
     sweep = build(SweepConfig, {"methods": ["gcn"], "folds": [1, 2]}, "sweep.yaml")
     assert (sweep.methods, sweep.datasets, sweep.folds, sweep.seeds) == (("gcn",), "all", (1, 2), (0,))
-    with pytest.raises(UsageError, match="sweep.yaml: profile"):
+    with pytest.raises(UsageError, match=r"sweep.yaml: profile"):
         build(SweepConfig, {"profile": "huge"}, "sweep.yaml")
 
 

@@ -60,13 +60,22 @@ def test_a_pair_label_set_is_what_all_three_know_in_canonical_order(source, targ
 def test_a_pair_label_set_takes_names_and_leaves_out_what_the_target_has_no_row_of():
     eight = [emotion.value for emotion in LABEL_SETS["8"]]
     assert pair_label_set(eight, eight, eight) == LABEL_SETS["7"]
-    assert pair_label_set(eight, LABEL_SETS["8o"], ["fear", "other", "neutral"]) == (Emotion.NEUTRAL, Emotion.FEAR)
-    with pytest.raises(ValueError, match="joy"):
+    assert pair_label_set(eight, LABEL_SETS["8o"], ["fear", "other", "neutral"]) == (
+        Emotion.NEUTRAL,
+        Emotion.FEAR,
+    )
+    with pytest.raises(ValueError, match=r"joy"):
         pair_label_set(["joy"], eight, eight)
 
 
 def test_label_sets_have_the_size_of_their_name_and_no_repetition():
-    assert {name: len(classes) for name, classes in LABEL_SETS.items()} == {"6": 6, "7": 7, "7c": 7, "8": 8, "8o": 8}
+    assert {name: len(classes) for name, classes in LABEL_SETS.items()} == {
+        "6": 6,
+        "7": 7,
+        "7c": 7,
+        "8": 8,
+        "8o": 8,
+    }
     assert all(len(set(classes)) == len(classes) for classes in LABEL_SETS.values())
     assert set(BASIC_SIX).isdisjoint(NEVER_TRANSFERRED | {Emotion.NEUTRAL})
 

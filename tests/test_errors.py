@@ -20,7 +20,9 @@ KINDS = [DataError, DivergedError, RunFailedError, StoreError, UsageError]
 
 
 def test_a_message_names_file_line_value_and_what_to_do():
-    error = DataError("no such class", file=Path("a/list.txt"), line=3, value="9", hint="fer-bench data verify")
+    error = DataError(
+        "no such class", file=Path("a/list.txt"), line=3, value="9", hint="fer-bench data verify"
+    )
     assert str(error) == "a/list.txt, line 3: no such class (found '9')\n  fer-bench data verify"
 
 
@@ -36,7 +38,13 @@ def test_errors_cross_a_process_boundary_unchanged(kind):
     twin = pickle.loads(pickle.dumps(error))
     assert type(twin) is kind
     assert str(twin) == str(error)
-    assert (twin.message, twin.file, twin.line, twin.value, twin.hint) == ("wrong", Path("f"), 2, (1, "a"), "do this")
+    assert (twin.message, twin.file, twin.line, twin.value, twin.hint) == (
+        "wrong",
+        Path("f"),
+        2,
+        (1, "a"),
+        "do this",
+    )
 
 
 def test_a_failed_run_exits_with_1_and_everything_else_with_2():

@@ -13,7 +13,11 @@ from fer_bench.errors import StoreError
 from fer_bench.files import canonical, file_hash, short_hash, write_atomic, write_json, write_text
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.floats(allow_nan=False, allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=4)
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
@@ -40,7 +44,9 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, old, failure):
     with pytest.raises(StoreError, match=failure.strerror or "no number") as caught:
         write_atomic(file, full)
     assert caught.value.file == file
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == ([] if old is None else [("record.json", old)])
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == (
+        [] if old is None else [("record.json", old)]
+    )
 
 
 def test_a_crash_of_the_writer_leaves_nothing(tmp_path):
@@ -55,14 +61,14 @@ def test_a_crash_of_the_writer_leaves_nothing(tmp_path):
 
 def test_a_place_that_is_no_folder_is_a_store_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(StoreError, match=r"cannot write"):
         write_text(tmp_path / "file" / "inner", "x")
 
 
 def test_json_keeps_the_order_of_keys_and_refuses_what_json_has_not(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": "é"})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "é"\n}\n'
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(ValueError, match=r"JSON"):
         write_json(tmp_path / "nan.json", float("nan"))
     assert not (tmp_path / "nan.json").exists()
 

@@ -27,8 +27,8 @@ class CropRecipe(Frozen):
     Attributes:
         kind: `whole` takes the picture as shipped (it is a face crop already); `box` the dataset's face box;
             `landmarks` the square around the facial landmarks; `detect` finds the face with OpenCV's frontal
-            cascade. A row that lacks what the kind needs is detected; where that fails too, the central square
-            is taken and counted as weak.
+            cascade. A row that lacks what the kind needs is detected; where that fails too, the central
+            square is taken and counted as weak.
         size: Side of the crop in pixels.
         margin: Enlargement of the square, as a share of its side.
         version: Raised when the result changes.
@@ -46,7 +46,9 @@ class CropRecipe(Frozen):
         return f"{self.kind}{margin} {self.size}px v{self.version}"
 
 
-def find_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tuple[NDArray[np.float64], Found]:
+def find_face(
+    image: Image, box: Any, landmarks: Any, recipe: CropRecipe
+) -> tuple[NDArray[np.float64], Found]:
     """Return the square to cut out, and how it was found.
 
     Args:
@@ -63,7 +65,9 @@ def find_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tup
         return np.array([0.0, 0.0, width, height]), "whole"
     if recipe.kind == "landmarks" and landmarks is not None:
         low, high = np.min(landmarks, axis=0), np.max(landmarks, axis=0)
-        return _square(float(low[0]), float(low[1]), float(high[0]), float(high[1]), recipe.margin), "landmarks"
+        return _square(
+            float(low[0]), float(low[1]), float(high[0]), float(high[1]), recipe.margin
+        ), "landmarks"
     if recipe.kind in ("box", "whole") and box is not None:
         x0, y0, x1, y1 = (float(v) for v in box)
         return _square(x0, y0, x1, y1, recipe.margin), "box"

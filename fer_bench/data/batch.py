@@ -13,7 +13,8 @@ class Batch(TypedDict, total=False):
 
     Attributes:
         image: float [B, 3, H, W], augmented in training, normalised as the method's `InputSpec` says.
-        strong: float [B, 3, H, W], a second, strongly augmented view; present when the method asks for it.
+        strong: float [B, 3, H, W], a second, strongly augmented view; present in training when the method asks
+            for it and there are training rows without a label.
         reference: float [B, 3, H, W], the neutral face of the same person under the same geometric
             augmentation; present in training when the method asks for it, zeros where there is none.
         has_reference: bool [B], whether `reference` is real.
@@ -44,6 +45,7 @@ class Task:
         has_au: Whether training rows carry action units.
         has_reference: Whether training rows carry neutral frames of the same person.
         au_counts: (negative, positive) training rows per action unit; empty without AUs.
+        unlabelled: Training rows without an expression label.
     """
 
     classes: tuple[str, ...]
@@ -52,3 +54,4 @@ class Task:
     has_au: bool = False
     has_reference: bool = False
     au_counts: tuple[tuple[int, int], ...] = ()
+    unlabelled: int = 0

@@ -1,4 +1,4 @@
-"""Dataset cards: the facts about a dataset as data, so that docs, checks, errors and fakes cannot disagree."""
+"""Dataset cards: the facts about a dataset as data, so that docs, checks and fakes cannot disagree."""
 
 from __future__ import annotations
 
@@ -83,8 +83,9 @@ class Quirk(Frozen):
 class Folds(Frozen):
     """Subject-independent cross-validation.
 
-    Subjects with at least one labelled (non-neutral-frame) row are sorted; `interleaved` puts the one at position p into fold
-    p mod k, `contiguous` cuts the sorted list into k blocks. Fold i is tested; the next fold validates.
+    Subjects with at least one labelled (non-neutral-frame) row are sorted; `interleaved` puts the one at
+    position p into fold p mod k, `contiguous` cuts the sorted list into k blocks. Fold i is tested; the next
+    fold validates.
 
     Attributes:
         k: Number of folds.
@@ -103,7 +104,7 @@ class Official(Frozen):
 
     Attributes:
         test: Official split whose rows are the test rows.
-        validation: `official` uses the official `val` rows; `carved` takes a seeded part of the training rows.
+        validation: `official` uses the official `val` rows; `carved` takes a seeded part of training.
         fraction: Share of training rows that is carved.
         carve: `label` carves the same share of every class, `group` carves whole groups.
     """
@@ -176,6 +177,7 @@ class Protocol(Frozen):
         split: The rule that deals rows.
         variants: Index variants that take part (`VL/Strong`, `frontal`); empty means all.
         note: One line for the documentation.
+        aliases: Further names under which it is found; records and keys hold `name` alone.
     """
 
     name: str
@@ -183,6 +185,7 @@ class Protocol(Frozen):
     split: Split
     variants: tuple[str, ...] = ()
     note: str = ""
+    aliases: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class Card(Frozen):
@@ -237,16 +240,18 @@ class Card(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
-        names = [p.name for p in self.protocols]
+        names = [name for p in self.protocols for name in (p.name, *p.aliases)]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: protocol names repeat: {names}")
         for wanted in (self.default_protocol, self.quick_protocol):
-            if wanted not in names:
+            if wanted not in [p.name for p in self.protocols]:
                 raise ValueError(f"{self.name}: no protocol {wanted!r} among {names}")
         for protocol in self.protocols:
             labels = protocol.label_set
             if len(set(labels)) != len(labels) or not set(labels) <= set(self.emotions):
-                raise ValueError(f"{self.name}/{protocol.name}: classes repeat or are none of the dataset's: {labels}")
+                raise ValueError(
+                    f"{self.name}/{protocol.name}: classes repeat or are none of the dataset's: {labels}"
+                )
         codes = [c.code for c in self.classes]
         if len(set(codes)) != len(codes):
             raise ValueError(f"{self.name}: class codes repeat: {codes}")

@@ -18,6 +18,7 @@ from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data import transforms
 from fer_bench.data.batch import Batch, Task
 from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.fraction import hide_labels
 from fer_bench.data.index import stack_au
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import assign_roles, find_protocol, in_label_set
@@ -34,15 +35,26 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
         dataset: The dataset they come from.
         classes: Ordered classes; other labels become -1.
         with_reference: Also deliver the neutral frame of the same person.
+        hidden: bool [N], rows whose label becomes -1 as well.
     """
 
     def __init__(
-        self, pack: Pack, dataset: FaceDataset, classes: Sequence[str], *, with_reference: bool = False
+        self,
+        pack: Pack,
+        dataset: FaceDataset,
+        classes: Sequence[str],
+        *,
+        with_reference: bool = False,
+        hidden: NDArray[np.bool_] | None = None,
     ) -> None:
         index = dataset.index
         position = {name: i for i, name in enumerate(classes)}
         self.pixels = pack.pixels
-        self.labels = torch.tensor([position.get(v, -1) if isinstance(v, str) else -1 for v in index["label"]])
+        self.labels = torch.tensor(
+            [position.get(v, -1) if isinstance(v, str) else -1 for v in index["label"]]
+        )
+        if hidden is not None:
+            self.labels[torch.from_numpy(hidden)] = -1
         self.va = torch.from_numpy(index[["valence", "arousal"]].to_numpy(np.float32))
         self.au = torch.from_numpy(stack_au(index).astype(np.int64))
         self.reference: NDArray[np.int64] | None = None
@@ -74,10 +86,10 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
 class EpochBatches(Sampler[list[int]]):
     """Batches of an epoch: an order drawn from (seed, epoch), dealt to the processes of a run.
 
-    Every row comes exactly once per epoch over all processes: none is padded, repeated or dropped (with a limit,
-    a random part of the rows, drawn anew each epoch). A last batch
-    that would leave a process fewer than two rows joins the one before, because batch normalisation cannot use
-    a single row and all processes must take the same number of steps.
+    Every row comes exactly once per epoch over all processes: none is padded, repeated or dropped (with a
+    limit, a random part of the rows, drawn anew each epoch). A last batch that would leave a process fewer
+    than two rows joins the one before, because batch normalisation cannot use a single row and all processes
+    must take the same number of steps.
 
     Args:
         rows: Index positions.
@@ -127,8 +139,8 @@ class EpochBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         order = self.rows
         if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)[: self.count]
-        for batch in np.split(order, self._cuts()):
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+        for batch in np.split(order[: self.count], self._cuts()):
             mine = batch[self.rank :: self.world]
             if len(mine):
                 yield mine.tolist()
@@ -147,6 +159,9 @@ class FaceDataModule(LightningDataModule):
         epoch_rows: Rows per training epoch at most, see `TrainSettings`.
         augmentation: Random changes of training images.
         with_reference: Also deliver the neutral frame of the same person in training.
+        with_unlabelled: Also train on rows that have no label or a hidden one.
+        with_strong: Also deliver a strongly augmented view in training, where there are rows without label.
+        label_fraction: Share of the training rows whose label is shown.
         cache: Where packs stand.
         workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
     """
@@ -163,6 +178,9 @@ class FaceDataModule(LightningDataModule):
         epoch_rows: int | None = None,
         augmentation: Augmentation | None = None,
         with_reference: bool = False,
+        with_unlabelled: bool = False,
+        with_strong: bool = False,
+        label_fraction: float = 1.0,
         cache: Path | None = None,
         workers: int = 0,
     ) -> None:
@@ -171,10 +189,15 @@ class FaceDataModule(LightningDataModule):
         self.protocol = find_protocol(dataset.card, protocol)
         self.batch_size, self.epoch_rows, self.workers = batch_size, epoch_rows, workers
         self.augmentation = augmentation or Augmentation()
-        self.with_reference, self.cache = with_reference, cache
+        self.with_reference, self.with_unlabelled, self.cache = with_reference, with_unlabelled, cache
         self.classes = tuple(e.value for e in self.protocol.label_set)
         self.roles = assign_roles(dataset.index, dataset.card, self.protocol, fold)
         self._labelled = in_label_set(dataset.index, self.protocol)
+        self.hidden = np.zeros(len(dataset.index), bool)
+        if label_fraction < 1:
+            at_most = self._labelled & (self.roles == "train")
+            self.hidden = hide_labels(dataset.index, at_most, label_fraction, dataset.card.name)
+        self.with_strong = with_strong and self.task.unlabelled > 0
         self._pack: Pack | None = None
 
     @property
@@ -185,15 +208,20 @@ class FaceDataModule(LightningDataModule):
         return self._pack
 
     def rows(self, role: str) -> NDArray[np.int64]:
-        """Return the index positions of the labelled rows of a role, ascending."""
-        return np.flatnonzero((self.roles == role) & self._labelled).astype(np.int64)
+        """Return the index positions of the rows of a role, ascending.
+
+        They are labelled, except that training rows without a label take part when they are asked for.
+        """
+        shown = self._labelled & ~self.hidden
+        return np.flatnonzero((self.roles == role) & (shown | (role == "train" and self.with_unlabelled)))
 
     @property
     def task(self) -> Task:
         """What the training rows offer."""
         index = self.dataset.index
         train = self.rows("train")
-        labels = index["label"].to_numpy(object)[train]
+        shown = (self._labelled & ~self.hidden)[train]
+        labels = index["label"].to_numpy(object)[train][shown]
         aus = stack_au(index)[train]
         va = index[["valence", "arousal"]].to_numpy()[train]
         known = (aus >= 0).any(axis=0)
@@ -204,11 +232,12 @@ class FaceDataModule(LightningDataModule):
             has_au=bool(known.any()),
             has_reference=bool(index["reference_id"].notna().to_numpy()[train].any()),
             au_counts=tuple((int((c == 0).sum()), int((c == 1).sum())) for c in aus.T) if known.any() else (),
+            unlabelled=int((~shown).sum()),
         )
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Return shuffled, augmented training batches."""
-        return self._loader("train", seed=self.seed, with_reference=self.with_reference)
+        return self._loader("train", seed=self.seed)
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Return validation batches, in index order."""
@@ -231,29 +260,69 @@ class FaceDataModule(LightningDataModule):
         batch["image"] = transforms.augment(
             batch["image"], batch["row"], self.spec, how, seed=self.seed, epoch=epoch
         )
+        if "strong" in batch:  # moved by draws of its own: no repetition has so high a seed
+            batch["strong"] = transforms.augment(
+                batch["strong"], batch["row"], self.spec, how, seed=self.seed + 2**31, epoch=epoch
+            )
         return batch
 
-    def _loader(
-        self, role: str, *, seed: int | None = None, with_reference: bool = False
-    ) -> DataLoader[dict[str, Tensor]]:
+    def labelled_views(self, device: torch.device) -> Iterator[Batch]:
+        """Yield this process's share of the labelled training rows once, as the current epoch shows them.
+
+        With `epoch_rows` that many rows at most, a random part of the labelled ones; without strong views.
+
+        Args:
+            device: Where the tensors go.
+        """
+        rank, world = self._place()
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        rows = np.flatnonzero((self.roles == "train") & self._labelled & ~self.hidden)
+        if self.epoch_rows is not None and len(rows) > self.epoch_rows:
+            rows = np.random.default_rng([self.seed, epoch, 1]).permutation(rows)[: self.epoch_rows]
+        packed = PackedRows(self.pack, self.dataset, self.classes)
+        mine = rows[rank::world]
+        for start in range(0, len(mine), EVAL_BATCH):
+            batch = {name: value.to(device) for name, value in packed[mine[start : start + EVAL_BATCH]].items()}
+            batch["image"] = transforms.augment(
+                batch["image"], batch["row"], self.spec, self.augmentation, seed=self.seed, epoch=epoch
+            )
+            yield cast(Batch, batch)
+
+    def _place(self) -> tuple[int, int]:
+        """Return the number of this process and how many there are."""
         trainer = self.trainer
-        rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def _loader(self, role: str, *, seed: int | None = None) -> DataLoader[dict[str, Tensor]]:
+        rank, world = self._place()
+        training = role == "train"
         batches = EpochBatches(
             self.rows(role),
-            self.batch_size if role == "train" else EVAL_BATCH,
+            self.batch_size if training else EVAL_BATCH,
             seed=seed,
-            limit=self.epoch_rows if role == "train" else None,
+            limit=self.epoch_rows if training else None,
             rank=rank,
             world=world,
         )
-        packed = PackedRows(self.pack, self.dataset, self.classes, with_reference=with_reference)
+        rows: TorchDataset[dict[str, Tensor]] = PackedRows(
+            self.pack,
+            self.dataset,
+            self.classes,
+            with_reference=training and self.with_reference,
+            hidden=self.hidden if training else None,
+        )
+        sampler: Sampler[Any] = batches
+        if training and self.with_strong:
+            from fer_bench.data.strong import EpochOfBatches, StrongRows
+
+            rows, sampler = StrongRows(rows, self.seed), EpochOfBatches(batches)
         return DataLoader(
-            packed,
-            sampler=cast(Any, batches),
+            rows,
+            sampler=cast(Any, sampler),
             batch_size=None,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # else each new iterator would take a draw from the run's own generator
+            generator=torch.Generator(),  # else each new iterator takes a draw from the run's own generator
             persistent_workers=self.workers > 0,
         )
 

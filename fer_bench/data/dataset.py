@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -39,7 +40,7 @@ class FaceDataset(ABC):
     card: Card
     """The class has one; `folder` replaces it on the instance by what it found."""
     crop: CropKind = "whole"
-    """How faces are cut out, see `fer_bench.data.align.CropRecipe`; set on the instance where it depends on the files."""
+    """How faces are cut out, see `fer_bench.data.align.CropRecipe`; an instance may have its own."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
@@ -83,7 +84,11 @@ class FaceDataset(ABC):
         except OSError:
             return None
         for child in children:
-            if child.is_dir() and child.name.casefold() in aliases and (found := cls.locate(child)) is not None:
+            if (
+                child.is_dir()
+                and child.name.casefold() in aliases
+                and (found := cls.locate(child)) is not None
+            ):
                 return found
         return None
 
@@ -147,15 +152,32 @@ class FaceDataset(ABC):
         card = cls.card
         if not root.exists():
             return DataError(
-                f"the data root for {card.name} does not exist", file=root, hint=f"fer-bench data describe {card.name}"
+                f"the data root for {card.name} does not exist",
+                file=root,
+                hint=f"fer-bench data describe {card.name}",
             )
+        from fer_bench.datasets import looks_like
+
         tree = "\n".join(f"    {entry.path}" for entry in card.tree if entry.required)
+        others = [name for name in looks_like(root) if name != card.name]
+        instead = f"It looks like {' or '.join(others)} instead. " if others else ""
         return DataError(
-            f"{card.title} was not found here in its official layout. Expected, in this folder or in {card.name}/ "
-            f"below it:\n{tree}",
+            f"{card.title} was not found here in its official layout. {instead}Expected, in this folder or in "
+            f"{card.name}/ below it:\n{tree}\n  The folder holds: {_content(root)}",
             file=root,
             hint=f"fer-bench data describe {card.name}",
         )
+
+
+def _content(folder: Path, most: int = 8) -> str:
+    """Return the first names in a folder for a message, bytes that are no UTF-8 shown as escapes."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(e.name + ("/" if e.is_dir() else "") for e in entries)
+    except OSError as error:
+        return f"nothing that can be listed ({error.strerror})"
+    shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "nothing"
 
 
 def read_picture(file: Path) -> Image:

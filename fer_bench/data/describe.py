@@ -22,7 +22,9 @@ def as_text(card: Card) -> str:
     width = max(len(entry.path) for entry in card.tree)
     lines += [f"  {e.path:{width}}  {e.what}{'' if e.required else ' (optional)'}" for e in card.tree]
     lines += ["", "Classes (code, name -> emotion):"]
-    lines += [f"  {c.code:>12}  {c.name} -> {c.emotion.value if c.emotion else 'dropped'}" for c in card.classes]
+    lines += [
+        f"  {c.code:>12}  {c.name} -> {c.emotion.value if c.emotion else 'dropped'}" for c in card.classes
+    ]
     lines += ["", "Protocols (label set; * is the default):"]
     for p in card.protocols:
         mark = "*" if p.name == card.default_protocol else " "
@@ -57,7 +59,9 @@ def split_counts(dataset: FaceDataset, protocol: str | None, fold: int) -> pd.Da
     roles = assign_roles(index, dataset.card, chosen, fold)
     labelled = in_label_set(index, chosen)
     classes = [e.value for e in chosen.label_set]
-    table = pd.DataFrame(0, index=pd.Index(["train", "val", "test"], name="role"), columns=[*classes, "rows", "groups"])
+    table = pd.DataFrame(
+        0, index=pd.Index(["train", "val", "test"], name="role"), columns=[*classes, "rows", "groups"]
+    )
     for role in table.index:
         rows = index[(roles == role) & labelled]
         for name in classes:

@@ -20,6 +20,7 @@ Columns, in order:
 | `group` | str | what must never be split |
 | `variant` | str | recording condition or view (`VL/Strong`, `frontal`), empty where there is one only |
 | `gender`, `race`, `age` | str or None | as far as the dataset has them |
+| `votes` | float32 array [9] or None | how many people named each emotion, in the order of `Emotion` |
 """
 
 from __future__ import annotations
@@ -59,10 +60,21 @@ DEFAULTS: dict[str, Any] = {
     "gender": None,
     "race": None,
     "age": None,
+    "votes": None,
 }
 COLUMNS: tuple[str, ...] = tuple(DEFAULTS)
 _PERSON = ("gender", "race", "age")
-_FINGERPRINTED = ("sample_id", "native_label", "label", "subject", "sequence", "reference_id", "split", "group", "variant")
+_FINGERPRINTED = (
+    "sample_id",
+    "native_label",
+    "label",
+    "subject",
+    "sequence",
+    "reference_id",
+    "split",
+    "group",
+    "variant",
+)
 _TEXT = ("path", *_FINGERPRINTED, *_PERSON)
 NO_AU: NDArray[np.int8] = np.full(len(ACTION_UNITS), -1, np.int8)
 
@@ -94,7 +106,7 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
         values = [data[name][i] for i in order]
         if name in _TEXT:
             frame[name] = pd.Series(values, dtype="str")
-        elif name in ("box", "landmarks", "au"):
+        elif name in ("box", "landmarks", "au", "votes"):
             frame[name] = pd.Series(values, dtype=object)
         elif name == "frame":
             frame[name] = np.asarray(values, np.int64)
@@ -150,6 +162,8 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
     refuse("box without area", boxes, "box")
     landmarks = np.fromiter((_are_wrong_landmarks(points) for points in index["landmarks"]), bool, len(index))
     refuse("landmarks that are not finite [n, 2]", landmarks, "landmarks")
+    counts = np.fromiter((_are_wrong_votes(votes) for votes in index["votes"]), bool, len(index))
+    refuse(f"votes that are not {len(Emotion)} finite numbers from 0", counts, "votes")
     refuse("unknown split", ~index["split"].isin(["train", "val", "test", "none"]).to_numpy(), "split")
     dangling = index["reference_id"].notna() & ~index["reference_id"].isin(index["sample_id"])
     refuse("reference_id names no sample", dangling.to_numpy(), "reference_id")
@@ -176,6 +190,12 @@ def _are_wrong_landmarks(points: Any) -> bool:
     return len(shape) != 2 or shape[0] == 0 or shape[1] != 2 or not np.isfinite(points).all()
 
 
+def _are_wrong_votes(votes: Any) -> bool:
+    if votes is None:
+        return False
+    return np.shape(votes) != (len(Emotion),) or not np.isfinite(votes).all() or bool(np.min(votes) < 0)
+
+
 def _leaves_root(path: str) -> bool:
     pure = PurePosixPath(path)
     return pure.is_absolute() or ".." in pure.parts or "\\" in path
@@ -186,11 +206,19 @@ def stack_au(index: pd.DataFrame) -> NDArray[np.int8]:
     return np.stack(index["au"].to_list()).astype(np.int8, copy=False)
 
 
+def stack_votes(index: pd.DataFrame) -> NDArray[np.float32]:
+    """Return the votes of all rows as float32 [N, 9] in the order of `Emotion`, zeros where there are none."""
+    none = np.zeros(len(Emotion), np.float32)
+    return np.stack([none if votes is None else votes for votes in index["votes"]]).astype(
+        np.float32, copy=False
+    )
+
+
 def fingerprint(index: pd.DataFrame) -> str:
     """Return a hash of what the index says about rows, labels, faces and splits (16 hex digits).
 
-    Paths do not take part, so that moving or re-nesting a dataset changes nothing; neither do gender, race and
-    age, which decide no row.
+    Paths do not take part, so that moving or re-nesting a dataset changes nothing; neither do gender, race
+    and age, which decide no row.
     """
     digest = hashlib.sha256()
     for name in _FINGERPRINTED:
@@ -206,4 +234,6 @@ def fingerprint(index: pd.DataFrame) -> str:
         digest.update(f"{box is not None:d}{points};".encode())
         digest.update(b"" if box is None else np.asarray(box, np.float64).tobytes())
         digest.update(b"" if landmarks is None else np.asarray(landmarks, np.float32).tobytes())
+    if index["votes"].notna().any():
+        digest.update(stack_votes(index).tobytes())
     return digest.hexdigest()[:16]

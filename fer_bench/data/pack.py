@@ -22,7 +22,7 @@ from fer_bench.data.align import CropRecipe, Found, cut, find_face
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.index import fingerprint
 from fer_bench.errors import DataError, FerBenchError, StoreError
-from fer_bench.files import file_hash, short_hash
+from fer_bench.files import file_hash, short_hash, usable_cores
 
 FRAMES_AT_ONCE = 4096
 Progress = Callable[[int, int], None]
@@ -60,7 +60,9 @@ class Pack:
         return self.found.get("centre", 0) / max(1, len(self.pixels))
 
 
-def open_pack(dataset: FaceDataset, size: int, *, cache: Path | None = None, progress: Progress | None = None) -> Pack:
+def open_pack(
+    dataset: FaceDataset, size: int, *, cache: Path | None = None, progress: Progress | None = None
+) -> Pack:
     """Return the pack of a dataset, building it when it is absent or the pictures have changed.
 
     Safe against several processes: each builds under its own temporary name and the first rename wins.
@@ -93,9 +95,13 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
         pixels = np.load(folder / "pixels.npy", mmap_mode="r")
         pixel_hash, found = facts["pixel_hash"], facts["found"]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"the pack is damaged: {error}", file=folder, hint="delete this folder and try again") from None
+        raise StoreError(
+            f"the pack is damaged: {error}", file=folder, hint="delete this folder and try again"
+        ) from None
     if pixels.shape != (rows, recipe.size, recipe.size, 3) or pixels.dtype != np.uint8:
-        raise StoreError("the pack is damaged", file=folder, value=pixels.shape, hint="delete this folder and try again")
+        raise StoreError(
+            "the pack is damaged", file=folder, value=pixels.shape, hint="delete this folder and try again"
+        )
     return Pack(pixels, print_of_index, pixel_hash, recipe, found)
 
 
@@ -182,7 +188,7 @@ def _fill(
         return ways
 
     done = 0
-    workers = max(1, len(os.sched_getaffinity(0)))
+    workers = usable_cores()
     with ThreadPoolExecutor(workers) as pool:
         jobs = list(_by_file(index))
         for job, result in zip(jobs, pool.map(_keeping_errors(work), jobs), strict=True):
@@ -223,6 +229,6 @@ def _unreadable(dataset: FaceDataset, broken: list[FerBenchError]) -> DataError:
     return DataError(
         f"{len(broken)} file(s) of {name} cannot be used:{listed}{more}",
         file=dataset.base,
-        hint=f"restore them, or leave them out by name: fer-bench data verify --dataset {name} --write-exclude FILE, "
-        "then --exclude FILE",
+        hint=f"restore them, or leave them out by name: fer-bench data verify --dataset {name} "
+        "--write-exclude FILE, then --exclude FILE",
     )

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Folds, HashSplit, Official, Protocol, Stratified
-from fer_bench.emotions import Emotion
+from fer_bench.emotions import NEVER_TRANSFERRED, Emotion
 from fer_bench.errors import DataError, UsageError, nearest
 
 ROLES: tuple[str, ...] = ("train", "val", "test")
@@ -32,7 +32,7 @@ def find_protocol(card: Card, name: str | None, *, quick: bool = False) -> Proto
     """
     wanted = name or (card.quick_protocol if quick else card.default_protocol)
     wanted = wanted.removeprefix(f"{card.name}/")
-    known = {p.name: p for p in card.protocols}
+    known = {name: p for p in card.protocols for name in (p.name, *p.aliases)}
     if wanted not in known:
         raise UsageError(f"unknown protocol of {card.name}", value=wanted, hint=nearest(wanted, known))
     return known[wanted]
@@ -100,7 +100,9 @@ def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int 
         DataError: A role that the protocol needs is empty.
     """
     if fold not in folds_of(protocol):
-        raise UsageError(f"no such fold of {card.name}/{protocol.name}", value=fold, hint=f"1 to {len(folds_of(protocol))}")
+        raise UsageError(
+            f"no such fold of {card.name}/{protocol.name}", value=fold, hint=f"1 to {len(folds_of(protocol))}"
+        )
     labelled = in_label_set(index, protocol)
     split = protocol.split
     if isinstance(split, Folds):
@@ -109,7 +111,9 @@ def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int 
         roles = _official(index, card, split, labelled)
     elif isinstance(split, HashSplit):
         place = unit_interval(index["group"].tolist(), f"split/{card.name}")
-        roles = np.where(place < split.train, "train", np.where(place < split.train + split.val, "val", "test"))
+        roles = np.where(
+            place < split.train, "train", np.where(place < split.train + split.val, "val", "test")
+        )
     else:
         roles = _stratified(index, card, split, labelled)
     extra = _has_affect(index) & index["label"].isna().to_numpy()
@@ -122,12 +126,17 @@ def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int 
 def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[np.bool_]:
     """Return the rows on which models of other datasets are tested.
 
-    Lab datasets give all labelled rows and neutral first frames of the protocol's variants, the others the test rows of
-    the protocol's split; in both cases whatever the label is (the pair label set is applied when scoring).
+    Lab datasets give all labelled rows and neutral first frames of the protocol's variants, the others the
+    test rows of the protocol's split; in both cases whatever the label is (the pair label set is applied when
+    scoring).
     """
     has_label = index["label"].notna().to_numpy() & _of_variants(index, protocol)
     if card.as_target == "all":
-        return has_label
+        # The neutral frame of a contempt sequence goes with it: CK+ gives 309 x (3 + 1) rows, not 327 x 3 + 327.
+        shared = ~index["label"].isin([e.value for e in NEVER_TRANSFERRED]) & ~index["is_neutral_frame"]
+        sequences = set(index["sequence"][has_label & shared.to_numpy()].dropna())
+        alone = index["is_neutral_frame"] & ~index["sequence"].isin(list(sequences))
+        return np.asarray(has_label & ~alone.to_numpy(), bool)
     every = protocol.model_copy(update={"label_set": tuple(Emotion)})
     return np.asarray(has_label & (assign_roles(index, card, every) == "test"), bool)
 
@@ -145,7 +154,9 @@ def _by_folds(index: pd.DataFrame, split: Folds, fold: int, rows: NDArray[np.boo
     nobody = coded & index["subject"].isna().to_numpy()
     if nobody.any():
         first = index[nobody].iloc[0]
-        raise DataError("folds by subject need a subject for every row", file=first["path"], value=first["sample_id"])
+        raise DataError(
+            "folds by subject need a subject for every row", file=first["path"], value=first["sample_id"]
+        )
     fold_of = deal_folds(index["subject"][coded].tolist(), split)
     number = index["subject"].map(fold_of).fillna(0).to_numpy(int)
     following = fold % split.k + 1
@@ -155,7 +166,9 @@ def _by_folds(index: pd.DataFrame, split: Folds, fold: int, rows: NDArray[np.boo
     return roles
 
 
-def _official(index: pd.DataFrame, card: Card, split: Official, labelled: NDArray[np.bool_]) -> NDArray[np.str_]:
+def _official(
+    index: pd.DataFrame, card: Card, split: Official, labelled: NDArray[np.bool_]
+) -> NDArray[np.str_]:
     official = index["split"].to_numpy(str)
     roles = np.where(official == split.test, "test", np.where(official == "train", "train", ""))
     if split.validation == "official":
@@ -168,7 +181,9 @@ def _official(index: pd.DataFrame, card: Card, split: Official, labelled: NDArra
     return np.where(carved, "val", roles)
 
 
-def _carve_by_label(index: pd.DataFrame, rows: NDArray[np.bool_], fraction: float, salt: str) -> NDArray[np.bool_]:
+def _carve_by_label(
+    index: pd.DataFrame, rows: NDArray[np.bool_], fraction: float, salt: str
+) -> NDArray[np.bool_]:
     carved = np.zeros(len(index), bool)
     place = unit_interval(index["sample_id"].tolist(), salt)
     labels = index["label"].to_numpy(object)
@@ -179,7 +194,9 @@ def _carve_by_label(index: pd.DataFrame, rows: NDArray[np.bool_], fraction: floa
     return carved
 
 
-def _carve_by_group(index: pd.DataFrame, rows: NDArray[np.bool_], fraction: float, salt: str) -> NDArray[np.bool_]:
+def _carve_by_group(
+    index: pd.DataFrame, rows: NDArray[np.bool_], fraction: float, salt: str
+) -> NDArray[np.bool_]:
     sizes = index["group"][rows].value_counts()
     groups = sorted(sizes.index)
     place = unit_interval(groups, salt)
@@ -193,7 +210,9 @@ def _carve_by_group(index: pd.DataFrame, rows: NDArray[np.bool_], fraction: floa
     return rows & index["group"].isin(chosen).to_numpy()
 
 
-def _stratified(index: pd.DataFrame, card: Card, split: Stratified, labelled: NDArray[np.bool_]) -> NDArray[np.str_]:
+def _stratified(
+    index: pd.DataFrame, card: Card, split: Stratified, labelled: NDArray[np.bool_]
+) -> NDArray[np.str_]:
     roles = np.full(len(index), "", dtype="<U5")
     place = unit_interval(index["group"].tolist(), f"split/{card.name}")
     labels = index["label"].to_numpy(object)
@@ -208,7 +227,15 @@ def _stratified(index: pd.DataFrame, card: Card, split: Stratified, labelled: ND
     return roles
 
 
-def _refuse_empty(roles: NDArray[np.str_], labelled: NDArray[np.bool_], card: Card, protocol: Protocol) -> None:
+def _refuse_empty(
+    roles: NDArray[np.str_], labelled: NDArray[np.bool_], card: Card, protocol: Protocol
+) -> None:
+    if not protocol.label_set:
+        raise DataError(
+            f"{card.name} has no class that is a canonical emotion: it can be read and described, "
+            "not trained or tested on",
+            hint=f"fer-bench data describe {card.name}",
+        )
     needed = ["train", "test"]
     if not (isinstance(protocol.split, Folds) and protocol.split.validation == "none"):
         needed.append("val")

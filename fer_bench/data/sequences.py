@@ -54,6 +54,20 @@ def subfolders(folder: Path) -> list[Path]:
         return []
 
 
+def some_files(folder: Path, most: int = 50) -> list[str]:
+    """Return names of visible files in a folder, for finding a dataset; none where it cannot be listed.
+
+    Args:
+        folder: The folder.
+        most: How many entries are looked at: all need not be listed to recognise a dataset.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [e.name for e, _ in zip(entries, range(most), strict=False) if not e.name.startswith(".")]
+    except OSError:
+        return []
+
+
 def neutral_and_peak(numbers: Sequence[int]) -> tuple[int | None, list[int]]:
     """Return the neutral and the expression frames of a sequence that runs from neutral to its peak.
 

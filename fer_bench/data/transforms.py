@@ -1,7 +1,7 @@
 """Batched image transforms: one tensor implementation for CPU and GPU.
 
-Random draws are a function of (seed, epoch, row, purpose), computed by a counter-based generator, so they do not
-depend on batch composition, worker, device or on how often a run was interrupted.
+Random draws are a function of (seed, epoch, row, purpose), computed by a counter-based generator, so they do
+not depend on batch composition, worker, device or on how often a run was interrupted.
 """
 
 from __future__ import annotations
@@ -44,14 +44,17 @@ def uniforms(seed: int, epoch: int, rows: Tensor, count: int, stream: int = 0) -
         float32 [B, count] on the device of `rows`.
     """
     golden = -7046029254386353131
-    start = _mix(torch.tensor(seed * 1_000_003 + epoch * 1_009 + stream + 1, dtype=torch.int64, device=rows.device) * golden)
+    start = _mix(
+        torch.tensor(seed * 1_000_003 + epoch * 1_009 + stream + 1, dtype=torch.int64, device=rows.device)
+        * golden
+    )
     state = _mix(rows.to(torch.int64)[:, None] * golden + start)
     counter = torch.arange(1, count + 1, dtype=torch.int64, device=rows.device)[None]
     return _shift(_mix(state + counter * golden), 40).to(torch.float32) / (1 << 24)
 
 
 def decisions(seed: int, epoch: int, rows: Tensor) -> Tensor:
-    """Return the numbers that decide how each row is augmented, float32 [B, 16]; arguments as of `uniforms`."""
+    """Return what decides how each row is augmented, float32 [B, 16]; arguments as of `uniforms`."""
     return uniforms(seed, epoch, rows, _SLOTS)
 
 
@@ -83,7 +86,9 @@ def normalise(images: Tensor, spec: InputSpec) -> Tensor:
     return (images - mean) / std
 
 
-def augment(images: Tensor, rows: Tensor, spec: InputSpec, how: Augmentation, *, seed: int, epoch: int) -> Tensor:
+def augment(
+    images: Tensor, rows: Tensor, spec: InputSpec, how: Augmentation, *, seed: int, epoch: int
+) -> Tensor:
     """Augment and normalise packed crops.
 
     Args:
@@ -110,7 +115,7 @@ def augment(images: Tensor, rows: Tensor, spec: InputSpec, how: Augmentation, *,
 def move(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
     """Flip and shift crops; border pixels are repeated.
 
-    Two pictures of one row moved with the same draws move alike, which keeps a face and its reference aligned.
+    Two pictures of one row moved with the same draws move alike: a face and its reference stay aligned.
 
     Args:
         images: uint8 [B, H, W, 3].

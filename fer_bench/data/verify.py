@@ -106,7 +106,8 @@ def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
             what = f"class {expected.code}" if expected.code is not None else "all classes"
             report.add(
                 "warning",
-                f"{found} {expected.unit} of {what}{where}, where {expected.n} are published ({expected.source})",
+                f"{found} {expected.unit} of {what}{where}, where {expected.n} are published "
+                f"({expected.source})",
                 abs(found - expected.n),
             )
     split = find_protocol(card, None).split
@@ -119,7 +120,9 @@ def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
         sequences = index[coded].drop_duplicates("sequence")
         sizes = sequences["subject"].map(fold_of).value_counts().sort_index().tolist()
         if tuple(sizes) != card.fold_sizes:
-            report.add("warning", f"sequences per fold are {sizes}, where {list(card.fold_sizes)} are published")
+            report.add(
+                "warning", f"sequences per fold are {sizes}, where {list(card.fold_sizes)} are published"
+            )
 
 
 def count(index: pd.DataFrame, expected: ExpectedCount) -> int | None:
@@ -134,7 +137,9 @@ def count(index: pd.DataFrame, expected: ExpectedCount) -> int | None:
     if expected.unit in ("images", "faces", "rows"):
         return len(rows)
     rows = rows[rows["native_label"].notna()]
-    column = {"sequences": "sequence", "clips": "sequence", "subjects": "subject", "videos": "sequence"}[expected.unit]
+    column = {"sequences": "sequence", "clips": "sequence", "subjects": "subject", "videos": "sequence"}[
+        expected.unit
+    ]
     return int(rows[column].nunique()) if rows[column].notna().any() else None
 
 
@@ -161,7 +166,7 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame) -> None:
 
 
 def _lies_outside(image: Image, box: Any, points: Any) -> bool:
-    """Return whether a box misses its picture or dwarfs it, or a landmark is more than its size away from it."""
+    """Return whether a box misses its picture or dwarfs it, or a landmark is its size away from it."""
     size = np.array([image.shape[1], image.shape[0]])
     if box is not None:
         low, high = np.array(box[:2]), np.array(box[2:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.errors import UsageError, nearest
@@ -49,3 +50,14 @@ def get(name: str) -> type[FaceDataset]:
     module, _, attribute = target.partition(":")
     found: type[FaceDataset] = getattr(import_module(module), attribute)
     return found
+
+
+def looks_like(root: Path) -> list[str]:
+    """Return the built-in datasets whose official layout a folder has, or that stand in folders below it.
+
+    A plain folder of pictures is named only where nothing else fits, because many layouts are that as well.
+    """
+    fitting = [name for name in BUILT_IN if name != "folder" and get(name).find(root) is not None]
+    if not fitting and get("folder").locate(root) is not None:
+        return ["folder"]
+    return fitting

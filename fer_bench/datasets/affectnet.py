@@ -1,4 +1,4 @@
-"""AffectNet, the 4 GB layout: 224x224 face crops with labels and 68 landmarks as npy files."""
+"""AffectNet: 224x224 face crops with npy labels (4 GB), or whole pictures with csv lists (120 GB)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import Listing, list_folder
+from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -34,7 +35,6 @@ _PARTS = ("exp", "val", "aro", "lnd")
 _IMAGE = re.compile(r"(\d+)\.jpg")
 _NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
 _MAGIC = b"\x93NUMPY\x01\x00"
-_MISSING = -2.0
 _HINT = "compare with the official format: fer-bench data describe affectnet7"
 
 CARD = Card(
@@ -70,6 +70,16 @@ CARD = Card(
         TreeEntry(
             path="val_set/annotations/<number>_{exp,val,aro,lnd}.npy", what="four small arrays per crop"
         ),
+        TreeEntry(
+            path="Manually_Annotated_file_lists/{training,validation}.csv",
+            what="the older layout, read where the crops are not there: path, box, 68 points and labels",
+            required=False,
+        ),
+        TreeEntry(
+            path="[Manually_Annotated/]Manually_Annotated_Images/<folder>/<hash>.<ending>",
+            what="its whole pictures, of which faces are cut out with the box",
+            required=False,
+        ),
     ),
     protocols=(
         Protocol(
@@ -83,6 +93,7 @@ CARD = Card(
             label_set=LABEL_SETS["8"],
             split=Official(test="val", validation="carved", carve="group"),
             note="the same with contempt",
+            aliases=("affectnet8", "affectnet8-official"),
         ),
     ),
     default_protocol="7-official",
@@ -137,12 +148,40 @@ CARD = Card(
         ),
         Quirk(
             text=(
-                "The old layout of about 120 GB (csv lists and whole pictures) is another crop and is not "
-                "read: the "
-                "same weights lose more than a point of accuracy on it."
+                "The older layout of about 120 GB gives another crop (box in the whole picture): the same "
+                "weights lose more than a point of accuracy on it. The crop recipe says which was read."
             ),
             trust="secondary",
             source="yaoing/DAN#9 and #20",
+        ),
+        Quirk(
+            text=(
+                "In the csv lists face_width and face_height are extents, not corners; rows whose box is "
+                "NULL or negative are left out and counted."
+            ),
+            trust="code",
+            source="HSE train_emotions.ipynb, emotion-gcn and a public loader",
+        ),
+        Quirk(
+            text=(
+                "One picture may stand on several rows (several faces): its path is the group, and training "
+                "rows of a picture that is also in the validation list are left out."
+            ),
+            trust="code",
+            source="HSE train_emotions.ipynb",
+        ),
+        Quirk(
+            text=(
+                "Labels 8 to 10 (None, Uncertain, No-Face) are no emotion; valence and arousal of -2 are "
+                "missing. A row with neither is left out."
+            ),
+            trust="code",
+            source="many loaders; siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
+        ),
+        Quirk(
+            text="validation.csv comes with or without a header: the first field decides.",
+            trust="code",
+            source="ELIM and emotion-gcn (with), 1980x/SCAN-CCI-FER (without)",
         ),
     ),
     unit="image",
@@ -151,9 +190,13 @@ CARD = Card(
 
 
 class AffectNet(FaceDataset):
-    """AffectNet in the new layout, for seven or eight classes."""
+    """AffectNet for seven or eight classes: face crops where present, else csv lists and whole pictures."""
 
     card = CARD
+
+    def __init__(self, root: Path | str) -> None:
+        super().__init__(root)
+        self.crop = "whole" if _has_crops(self.base) else "box"
 
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
@@ -162,19 +205,21 @@ class AffectNet(FaceDataset):
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
-        """Return the folder if it holds a training and a validation set with images and annotations."""
-        for names in _SPLITS.values():
-            sets = [folder / name for name in names]
-            if not any((s / "images").is_dir() and (s / "annotations").is_dir() for s in sets):
-                return None
-        return folder
+        """Return the folder if it holds both sets as crops and annotations, or both lists and pictures."""
+        return folder if _has_crops(folder) or find_lists(folder) is not None else None
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
-        """Yield one row per face crop.
+        """Yield one row per face.
 
         Raises:
             DataError: An annotation is missing, left over or not as documented.
         """
+        self.notes = []
+        if _has_crops(self.base):
+            return self._crops()
+        return list_rows(self.base, self.card, self.notes)
+
+    def _crops(self) -> Iterable[Mapping[str, Any]]:
         dropped = 0
         for split, spellings in _SPLITS.items():
             name = next(n for n in spellings if (self.base / n / "annotations").is_dir())
@@ -236,6 +281,15 @@ class AffectNet(FaceDataset):
         }
 
 
+def _has_crops(folder: Path) -> bool:
+    """Return whether a folder holds a training and a validation set with images and annotations."""
+    for names in _SPLITS.values():
+        sets = [folder / name for name in names]
+        if not any((s / "images").is_dir() and (s / "annotations").is_dir() for s in sets):
+            return False
+    return True
+
+
 def _by_number(name: str) -> tuple[int, str]:
     return int(name.partition("_")[0]), name
 
@@ -292,7 +346,7 @@ def _expression(file: str, n_classes: int) -> str:
 def _affect(file: str) -> float:
     """Return valence or arousal in [-1, 1], NaN where the annotators gave none (-2)."""
     value = _scalar(file)
-    if value == _MISSING:
+    if value == MISSING:
         return float("nan")
     if not -1 <= value <= 1:
         raise DataError("valence and arousal lie in [-1, 1], or are -2", file=file, value=value, hint=_HINT)

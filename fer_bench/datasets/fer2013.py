@@ -1,10 +1,12 @@
-"""FER2013: 35,887 grey 48x48 faces inside one csv file, with the split of the Kaggle competition."""
+"""FER2013: 35,887 grey 48x48 faces in one csv file or in class folders, with the competition's split."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +24,9 @@ from fer_bench.data.card import (
     SplitName,
     TreeEntry,
 )
-from fer_bench.data.dataset import FaceDataset, Image
+from fer_bench.data.dataset import FaceDataset, Image, read_picture
+from fer_bench.data.listing import list_folder
+from fer_bench.data.sequences import some_files, subfolders
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -32,7 +36,12 @@ _REMAINDER = "split total less the six other classes; agrees with the class coun
 _CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 _COLUMNS = ("emotion", "pixels", "Usage")
 _USAGES: dict[str, SplitName] = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+_CLASS_FOLDERS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_PART_FOLDERS = ("train", "test")
+_PICTURE = re.compile(rf"({'|'.join(_USAGES)})_\d+\.(?:jpg|jpeg|png)", re.IGNORECASE)
 _SIDE = 48
+DISTINCT, REPEATED = "distinct", "repeated"
+"""Variants of a row: `repeated` is a test picture that stands, pixel for pixel, in another part as well."""
 _DISGUST = 1
 _HINT = "compare with the official format: fer-bench data describe fer2013"
 
@@ -68,6 +77,11 @@ CARD = Card(
         TreeEntry(
             path="fer2013.csv", what="columns emotion, pixels (2,304 greys), Usage; or icml_face_data.csv"
         ),
+        TreeEntry(
+            path="{train,test}/<angry>/<PublicTest>_<number>.jpg",
+            what="the same pictures in class folders, read where there is no csv",
+            required=False,
+        ),
     ),
     protocols=(
         Protocol(
@@ -75,6 +89,13 @@ CARD = Card(
             label_set=LABEL_SETS["7"],
             split=Official(test="test", validation="official"),
             note="Training trains, PublicTest validates, PrivateTest tests",
+        ),
+        Protocol(
+            name="dedup",
+            label_set=LABEL_SETS["7"],
+            split=Official(test="test", validation="official"),
+            variants=(DISTINCT,),
+            note="the same without PrivateTest pictures that stand in another part as well",
         ),
     ),
     default_protocol="official",
@@ -109,10 +130,19 @@ CARD = Card(
                 "288 PrivateTest pictures are pixel-identical to a Training picture (15 with another "
                 "label), 279 "
                 "PublicTest pictures too, and 44 pictures are in both test parts; the official split "
-                "keeps them."
+                "keeps them, `dedup` leaves the repeated PrivateTest pictures out. Which ones is decided "
+                "from the pixels."
             ),
             trust="code",
             source="measured on the lossless pixels of microsoft/FERPlus",
+        ),
+        Quirk(
+            text=(
+                "In the class folders, test holds PublicTest and PrivateTest merged (7,178 pictures); the "
+                "beginning of each name undoes the merge, and a name without one is refused."
+            ),
+            trust="code",
+            source="file names in RecepTahirGunlu/Duygu-Tanima",
         ),
         Quirk(
             text="Blank pictures and pictures without a face occur; FERPlus marks them as not a face.",
@@ -130,10 +160,11 @@ CARD = Card(
     ),
     unit="image",
     shares_pixels_with=("ferplus", "mmafedb"),
+    version=2,
 )
 
 
-class _Table(NamedTuple):
+class Table(NamedTuple):
     """The csv in memory: class codes, official splits and greys [N, 2304]."""
 
     codes: list[str]
@@ -142,7 +173,10 @@ class _Table(NamedTuple):
 
 
 class FER2013(FaceDataset):
-    """FER2013 as its csv file; pictures are decoded from the table, which is read once per instance."""
+    """FER2013 as its csv file, which is read once per instance, or as pictures in class folders.
+
+    `variant` is `repeated` for PrivateTest rows with the pixels of a Training or PublicTest row.
+    """
 
     card = CARD
 
@@ -157,26 +191,46 @@ class FER2013(FaceDataset):
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
-        """Return the folder if it holds the csv under either name."""
-        return folder if any((folder / name).is_file() for name in _CSV_NAMES) else None
+        """Return the folder if it holds the csv under either name, or class folders with the known names."""
+        return folder if csv_of(folder) is not None or _has_class_folders(folder) else None
 
     @cached_property
-    def _csv(self) -> str:
-        name = next(name for name in _CSV_NAMES if (self.base / name).is_file())
-        if not (self.base / name).resolve().is_relative_to(self.base.resolve()):
+    def _csv(self) -> str | None:
+        name = csv_of(self.base)
+        if name is not None and not (self.base / name).resolve().is_relative_to(self.base.resolve()):
             raise DataError("the path leaves the dataset root", file=self.base / name)
         return name
 
     @cached_property
-    def _table(self) -> _Table:
-        return _read_csv(self.base / self._csv)
+    def _table(self) -> Table:
+        return read_csv(self.base / str(self._csv))
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
-        """Yield one row per data row of the csv.
+        """Yield one row per data row of the csv, or per picture.
 
         Raises:
-            DataError: A malformed row.
+            DataError: A malformed row, or a picture that is not named and placed as documented.
         """
+        self.notes = []
+        if self._csv is None:
+            rows = list(self._pictures())
+            pixels = [digest_of_file(self.base / row["path"]) for row in rows]
+        else:
+            if _has_class_folders(self.base):
+                self.notes.append(f"{self._csv} is read, not the class folders beside it.")
+            rows = list(self._table_rows())
+            pixels = [hashlib.sha256(greys).digest() for greys in self._table.pixels]
+        repeated = repeated_tests(pixels, [row["split"] for row in rows])
+        if repeated.any():
+            self.notes.append(
+                f"{int(repeated.sum())} PrivateTest pictures are pixel-identical to one of another part; the "
+                "protocol dedup leaves them out."
+            )
+        for row, again in zip(rows, repeated, strict=True):
+            row["variant"] = REPEATED if again else DISTINCT
+        return rows
+
+    def _table_rows(self) -> Iterator[dict[str, Any]]:
         for number, (code, split) in enumerate(zip(self._table.codes, self._table.splits, strict=True)):
             yield {
                 "sample_id": f"{number:05d}",
@@ -187,12 +241,47 @@ class FER2013(FaceDataset):
                 "split": split,
             }
 
+    def _pictures(self) -> Iterator[dict[str, Any]]:
+        first_place: dict[str, str] = {}
+        for part in _PART_FOLDERS:
+            for code, name in enumerate(_CLASS_FOLDERS):
+                folder = self.base / part / name
+                if not folder.is_dir():
+                    raise DataError("a class folder is missing", file=folder, hint=_HINT)
+                listing = list_folder(folder, self.base)
+                for picture in sorted(listing.files | listing.leaving):
+                    listing.has(picture, file=folder)
+                    match = _PICTURE.fullmatch(picture)
+                    usage = next((u for u in _USAGES if match and u.casefold() == match[1].casefold()), "")
+                    if (usage == "Training") != (part == "train") or not usage:
+                        raise DataError(
+                            "a picture is not named after its part (Training_ in train, PublicTest_ or "
+                            "PrivateTest_ in test), so this is a changed or enlarged copy",
+                            file=folder / picture,
+                            hint=_HINT,
+                        )
+                    stem = Path(picture).stem
+                    if stem in first_place:
+                        raise DataError(
+                            f"the picture stands in {first_place[stem]} already",
+                            file=folder / picture,
+                            hint=_HINT,
+                        )
+                    first_place[stem] = f"{part}/{name}"
+                    yield {
+                        "sample_id": stem,
+                        "path": f"{part}/{name}/{picture}",
+                        "native_label": str(code),
+                        "label": self.card.emotion_of(str(code)),
+                        "split": _USAGES[usage],
+                    }
+
     def load(self, path: str, frames: Sequence[int]) -> list[Image]:
-        """Return pictures of the csv.
+        """Return pictures of the csv or of the class folders.
 
         Args:
-            path: Name of the csv in `base`.
-            frames: Data row numbers from 0.
+            path: Name of the csv in `base`, or of a picture.
+            frames: Data row numbers of the csv from 0; `[-1]` for a picture.
 
         Returns:
             One RGB uint8 array [48, 48, 3] per wanted row; the grey is replicated.
@@ -200,16 +289,73 @@ class FER2013(FaceDataset):
         Raises:
             DataError: Another file, or a row that the csv does not have.
         """
+        if self._csv is None:
+            return super().load(path, frames)
         if path != self._csv:
             raise DataError("the pictures of fer2013 are in its csv", file=self.base / path)
-        pixels = self._table.pixels
-        outside = [frame for frame in frames if not 0 <= frame < len(pixels)]
-        if outside:
-            raise DataError(f"the csv has {len(pixels)} data rows", file=self.base / path, value=outside[0])
-        return [np.repeat(pixels[frame].reshape(_SIDE, _SIDE, 1), 3, axis=2) for frame in frames]
+        return pictures_of(self._table, frames, self.base / path)
 
 
-def _read_csv(file: Path) -> _Table:
+def csv_of(folder: Path) -> str | None:
+    """Return the name of the csv that a folder holds, None without one."""
+    return next((name for name in _CSV_NAMES if (folder / name).is_file()), None)
+
+
+def _has_class_folders(folder: Path) -> bool:
+    """Return whether a folder has both parts, with pictures named after their part in the classes."""
+    for part in _PART_FOLDERS:
+        classes = [c for c in subfolders(folder / part) if c.name in _CLASS_FOLDERS]
+        if not any(_PICTURE.fullmatch(name) for c in classes for name in some_files(c)):
+            return False
+    return True
+
+
+def repeated_tests(pixels: Sequence[bytes], splits: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which test rows have the pixels of a training or validation row.
+
+    Args:
+        pixels: A hash of the pixels of every row.
+        splits: Its split.
+
+    Returns:
+        Booleans [N].
+    """
+    others = {digest for digest, split in zip(pixels, splits, strict=True) if split != "test"}
+    pairs = zip(pixels, splits, strict=True)
+    return np.array([split == "test" and digest in others for digest, split in pairs], bool)
+
+
+def digest_of_file(file: Path) -> bytes:
+    """Return a hash of a picture's pixels; a broken picture repeats none, and `data verify` reports it."""
+    try:
+        return hashlib.sha256(read_picture(file).tobytes()).digest()
+    except DataError:
+        return str(file).encode("utf-8", "surrogateescape")
+
+
+def pictures_of(table: Table, frames: Sequence[int], file: Path) -> list[Image]:
+    """Return rows of the csv as RGB uint8 pictures [48, 48, 3].
+
+    Args:
+        table: The csv.
+        frames: Data row numbers from 0.
+        file: The csv, for messages.
+
+    Raises:
+        DataError: A row that the csv does not have.
+    """
+    outside = [frame for frame in frames if not 0 <= frame < len(table.pixels)]
+    if outside:
+        raise DataError(f"the csv has {len(table.pixels)} data rows", file=file, value=outside[0])
+    return [np.repeat(table.pixels[frame].reshape(_SIDE, _SIDE, 1), 3, axis=2) for frame in frames]
+
+
+def read_csv(file: Path) -> Table:
+    """Read `fer2013.csv` or `icml_face_data.csv`.
+
+    Raises:
+        DataError: A malformed header or row, or no row.
+    """
     lines = numbered_lines(file)
     columns = _header(next(lines)[1], file)
     codes: list[str] = []
@@ -244,7 +390,7 @@ def _read_csv(file: Path) -> _Table:
     if not codes:
         raise DataError("the csv has a header and no row", file=file, hint=_HINT)
     table = np.frombuffer(b"".join(pixels), np.uint8).reshape(len(codes), _SIDE * _SIDE)
-    return _Table(codes, splits, table)
+    return Table(codes, splits, table)
 
 
 def _header(line: str, file: Path) -> list[str]:

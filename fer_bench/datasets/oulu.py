@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    NativeClass,
+    Protocol,
+    Quirk,
+    TreeEntry,
+    fold_protocols,
+)
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
@@ -15,9 +23,33 @@ from fer_bench.errors import DataError, nearest
 
 _MODALITIES = ("NI", "VL")
 _ILLUMINATIONS = ("Strong", "Weak", "Dark")
+_CAMERAS = {"VL": "visible", "NI": "near infrared"}
 _SUBJECTS = tuple(f"P{number:03d}" for number in range(1, 81))
 _PREPROCESSED = re.compile(r"pre[ _]?process([ _]?img)?", re.IGNORECASE)
 _VERIFY = "fer-bench data verify --dataset oulu"
+
+
+def _protocols() -> tuple[Protocol, ...]:
+    """Return the visible, strongly lit protocols, and the ten folds of every other camera and light."""
+    label_sets = {"6": BASIC_SIX, "7n": LABEL_SETS["7"]}
+    main = fold_protocols(label_sets, variants=("VL/Strong",), contiguous=True)
+    found = [p.model_copy(update={"aliases": (f"{p.name}-vl-strong",)}) for p in main]
+    for camera in ("VL", "NI"):
+        for light in _ILLUMINATIONS:
+            if (camera, light) == ("VL", "Strong"):
+                continue
+            found += [
+                p.model_copy(
+                    update={
+                        "name": f"{p.name}-{camera}-{light}".lower(),
+                        "note": f"{p.note}; {_CAMERAS[camera]}, {light.lower()} light",
+                    }
+                )
+                for p in fold_protocols(label_sets, variants=(f"{camera}/{light}",))
+                if p.name.endswith("-10fold")
+            ]
+    return tuple(found)
+
 
 CARD = Card(
     name="oulu",
@@ -51,9 +83,7 @@ CARD = Card(
             required=False,
         ),
     ),
-    protocols=fold_protocols(
-        {"6": BASIC_SIX, "7n": LABEL_SETS["7"]}, variants=("VL/Strong",), contiguous=True
-    ),
+    protocols=_protocols(),
     default_protocol="6-10fold",
     quick_protocol="6-4fold",
     counts=(

@@ -1,4 +1,4 @@
-"""RAF-DB, basic emotions: 15,339 web faces with an official train and test split."""
+"""RAF-DB: 15,339 web faces of basic emotions, and 3,954 of compound ones, with official splits."""
 
 from __future__ import annotations
 
@@ -144,10 +144,68 @@ CARD = Card(
 )
 
 
+_COMPOUND = (
+    *("Happily Surprised", "Happily Disgusted", "Sadly Fearful", "Sadly Angry", "Sadly Surprised"),
+    *("Sadly Disgusted", "Fearfully Angry", "Fearfully Surprised", "Angrily Surprised"),
+    *("Angrily Disgusted", "Disgustedly Surprised"),
+)
+COMPOUND_CARD = CARD.model_copy(
+    update={
+        "name": "rafdbcompound",
+        "title": "RAF-DB compound",
+        "classes": tuple(
+            NativeClass(code=str(code), name=name, emotion=None)
+            for code, name in enumerate(_COMPOUND, start=1)
+        ),
+        "tree": tuple(
+            entry.model_copy(update={"path": entry.path.replace("basic/", "compound/")})
+            for entry in CARD.tree
+        ),
+        "protocols": (
+            Protocol(
+                name="described",
+                label_set=(),
+                split=Official(test="test", validation="carved", carve="label"),
+                note="no compound class is a canonical emotion: for reading and describing only",
+            ),
+        ),
+        "default_protocol": "described",
+        "quick_protocol": "described",
+        "counts": (
+            ExpectedCount(
+                split="train", code=None, unit="images", n=3162, trust="code", source="public loader"
+            ),
+            ExpectedCount(
+                split="test", code=None, unit="images", n=792, trust="code", source="public loader"
+            ),
+        ),
+        "quirks": (
+            Quirk(
+                text=(
+                    "A compound class is two emotions at once, so no canonical label is given. Taking its "
+                    "head (Happily Surprised -> happiness), as public code does, loses surprise and neutral "
+                    "altogether and calls a face by half of what people saw."
+                ),
+                trust="secondary",
+                source="public loader that maps to the head emotion",
+            ),
+            Quirk(
+                text="The web page speaks of 12 classes, the files hold 11.",
+                trust="secondary",
+                source="a copy of the official page; lynettegao.github.io and public loaders",
+            ),
+            *(quirk for quirk in CARD.quirks if "five digits" not in quirk.text),
+        ),
+    }
+)
+
+
 class RAFDB(FaceDataset):
     """The basic part of RAF-DB: aligned faces where present, else originals with box and landmarks."""
 
     card = CARD
+    part = "basic"
+    """Folder of this part below the root."""
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
@@ -157,16 +215,22 @@ class RAFDB(FaceDataset):
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
         """Return further folder names under which people keep this dataset."""
-        return ("raf-db", "raf_db", "raf", "basic")
+        return ("raf-db", "raf_db", "raf", "rafdb", cls.part)
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
-        """Return the `basic` folder: the given one or a child, with a label list and pictures in it."""
-        for base in (folder, folder / "basic"):
+        """Return the folder of this part: the given one or a child, with a label list and pictures in it."""
+        for base in (folder, folder / cls.part):
             listed = any((base / "EmoLabel" / name).is_file() for name in _LIST_NAMES)
-            if listed and any((base / "Image" / kind).is_dir() for kind in ("aligned", "original")):
+            pictures = any((base / "Image" / kind).is_dir() for kind in ("aligned", "original"))
+            if listed and pictures and not cls._is_another_part(base):
                 return base
         return None
+
+    @classmethod
+    def _is_another_part(cls, base: Path) -> bool:
+        """Return whether the folder is named after the other part: their trees are the same."""
+        return base.name.casefold() == "compound"
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
         """Yield one row per line of the label list.
@@ -179,7 +243,7 @@ class RAFDB(FaceDataset):
         aligned = self._aligned
         folder = self.base / "Image" / ("aligned" if aligned else "original")
         pictures = list_folder(folder, self.base)
-        labelled = _read_labels(label_file)
+        labelled = _read_labels(label_file, [native.code for native in self.card.classes])
         names = {stem: f"{stem}_aligned.jpg" if aligned else f"{stem}.jpg" for stem in labelled}
         missing = [
             (line, names[stem])
@@ -242,7 +306,18 @@ class RAFDB(FaceDataset):
         return found
 
 
-def _read_labels(file: Path) -> dict[str, tuple[int, str]]:
+class RAFDBCompound(RAFDB):
+    """The compound part of RAF-DB: its native classes and attributes, without canonical labels."""
+
+    card = COMPOUND_CARD
+    part = "compound"
+
+    @classmethod
+    def _is_another_part(cls, base: Path) -> bool:
+        return base.name.casefold() not in ("compound", cls.card.name)
+
+
+def _read_labels(file: Path, codes: Sequence[str]) -> dict[str, tuple[int, str]]:
     """Return line and code by picture stem (official README: `train_00001.jpg 5`)."""
     labels: dict[str, tuple[int, str]] = {}
     for number, line in numbered_lines(file):
@@ -261,8 +336,14 @@ def _read_labels(file: Path) -> dict[str, tuple[int, str]]:
                 value=name,
                 hint=_HINT,
             )
-        if code not in "1234567" or len(code) != 1:
-            raise DataError("the code is not one of 1 to 7", file=file, line=number, value=code, hint=_HINT)
+        if code not in codes:
+            raise DataError(
+                f"the code is not one of {codes[0]} to {codes[-1]}",
+                file=file,
+                line=number,
+                value=code,
+                hint=_HINT,
+            )
         stem = name.removesuffix(".jpg")
         if stem in labels:
             raise DataError(

@@ -72,7 +72,8 @@ def calibration_error(confidence: Floats, right: Floats, bin_of: NDArray[np.int6
 def classwise_error(probabilities: Floats, truth: NDArray[np.int64], bins: int = BINS) -> float:
     """Return the calibration error of each class's probability, averaged over classes.
 
-    Every class counts the same and every row speaks of every class, not of the answered one only (Nixon et al. 2019).
+    Every class counts the same and every row speaks of every class, not of the answered one only (Nixon et
+    al. 2019).
 
     Args:
         probabilities: [N, K], N >= 1.

@@ -18,8 +18,8 @@ from scipy.special import ndtr, stdtrit
 from fer_bench.evaluation.metrics import Floats
 from fer_bench.evaluation.statistics import LEVEL, Answers, all_units, positions
 
-SMOOTHING = 0.25
-"""Share of a smoothed binomial variance that a class has at least, so that few lucky units are not certainty."""
+PRIOR_UNITS = 2.0
+"""Weight, in units, of a smoothed binomial in each class's variance: a few lucky units are no certainty."""
 MIN_TAIL = 0.001
 """Beyond this share of the resamples an end of an interval would rest on a single draw."""
 
@@ -99,7 +99,7 @@ def contributions(answered: Sequence[Answers], share: Floats, *, by_class: bool 
         parts=parts.reshape(-1, k)[scored],
         expected=expected.reshape(-1, k)[scored],
         holds=holds.reshape(-1, k)[scored],
-        rows=_rows(answered, share),
+        rows=_rows(answered, share) if by_class else "",
     )
 
 
@@ -119,9 +119,9 @@ def spread(given: Contributions, scale: float = 1.0) -> Spread:
     """Return how uncertain the sum of the contributions is.
 
     The variance is that of the linearised score over units. Each class's part of it is multiplied by
-    n / (n - 1) with its n units and is at least a share of the variance of a smoothed binomial
-    (r n + 1/2) / (n + 1); degrees of freedom combine over classes after Welch and Satterthwaite and are at most
-    those of all units.
+    n / (n - 1) with its n units and drawn, with the weight of two units, to that of a smoothed binomial
+    (r n + 1/2) / (n + 1), unless all rows are one class as in accuracy. Degrees of freedom combine over
+    classes after Welch and Satterthwaite and are at most those of all units.
 
     Args:
         given: From `contributions`.
@@ -138,10 +138,13 @@ def spread(given: Contributions, scale: float = 1.0) -> Spread:
     recall = np.clip(ceiling / weight, 0, 1)
     smooth = (recall * n + 0.5) / (n + 1)
     own = (deviation[:, seen] ** 2).sum(0)
-    floored = np.maximum(own, SMOOTHING * smooth * (1 - smooth) / n * weight**2)
-    bigger = floored * n / np.maximum(n - 1, 0.5)
+    prior = PRIOR_UNITS if len(has) > 1 else 0.0
+    binomial = smooth * (1 - smooth) / n * weight**2
+    drawn = np.maximum(own, (n * own + prior * binomial) / (n + prior))
+    bigger = drawn * n / np.maximum(n - 1, 0.5)
     widened = max(variance + float((bigger - own).sum()), variance * count / max(count - 1, 1))
-    freedom = float(floored.sum() ** 2 / (floored**2 / np.maximum(n - 1, 1)).sum())
+    below = float((drawn**2 / np.maximum(n - 1, 1)).sum())
+    freedom = float(drawn.sum()) ** 2 / below if below > 0 else count - 1.0
     return Spread(variance * scale**2, widened * scale**2, max(1.0, min(freedom, count - 1.0)))
 
 

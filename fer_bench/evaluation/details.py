@@ -178,12 +178,17 @@ def _joined(
             if result is not None:
                 groups[attribute] = result
     votes = None
-    voted = {c.removeprefix(PREFIX) for c in rows.columns if c.startswith(PREFIX)} & {e.value for e in Emotion}
+    known = {e.value for e in Emotion}
+    voted = {c.removeprefix(PREFIX) for c in rows.columns if c.startswith(PREFIX)} & known
     if voted:
-        columns = [
-            rows[f"{PREFIX}{n}"].fillna(0).to_numpy(np.float64) if n in voted else np.zeros(len(rows)) for n in names
-        ]
-        result_of_votes = score_votes(np.stack(columns, axis=1), answer, log_p)
+        counts = np.stack(
+            [
+                rows[f"{PREFIX}{n}"].fillna(0).to_numpy(np.float64) if n in voted else np.zeros(len(rows))
+                for n in names
+            ],
+            axis=1,
+        )
+        result_of_votes = score_votes(counts, answer, log_p)
         if result_of_votes is not None:
             votes = VoteScore(**vars(result_of_votes))
     return {"groups": groups, "votes": votes}

@@ -1,15 +1,16 @@
 """Whether two methods differ: exchange tests over whole units, Holm's correction, tie groups.
 
 Under the hypothesis that two methods are alike, a person's (video's, picture's) predictions of the one might
-as well be those of the other. So both methods' predictions of a whole unit are swapped, over all folds and seeds at
-once, and the difference of the scores is compared with those after all (or many random) ways of swapping.
+as well be those of the other. So both methods' predictions of a whole unit are swapped, over all folds and
+seeds at once, and the difference of the scores is compared with those after all (or many random) ways of
+swapping.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -110,36 +111,42 @@ class Column:
 
 def uar_of(terms: UnitTerms, score: float) -> Comparable:
     """Return a UAR as a sum over units."""
-    return Comparable(score, _named(terms), terms.terms, terms.rows)
+    units = np.array([f"{terms.target}\x1f{unit}" for unit in terms.units], object)
+    return Comparable(score, units, terms.terms, terms.rows)
 
 
-def transfer_of(parts: Sequence[UnitTerms], score: float) -> Comparable:
-    """Return a mean of chance-corrected UARs as a sum over units.
-
-    A unit of a target that several parts share (tested by models of several sources) is one unit: it is swapped
-    in all of them at once. Units of different targets are swapped apart.
+def transfer_of(terms: UnitTerms, score: float) -> Comparable:
+    """Return a chance-corrected UAR as a sum over units, up to a constant.
 
     Args:
-        parts: Terms of the UAR per target (and source); each with two scored classes or more.
-        score: The mean.
+        terms: Terms of the UAR, over at least two classes.
+        score: The corrected score.
     """
-    names = np.concatenate([_named(p) for p in parts])
-    scaled = np.concatenate([p.terms / (1 - 1 / p.k) / len(parts) for p in parts])
-    units, at = np.unique(names, return_inverse=True)
-    text = ";".join(sorted(f"{p.target} {p.rows}" for p in parts))
-    rows = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Comparable(score, units, np.bincount(at, weights=scaled, minlength=len(units)), rows)
+    plain = uar_of(terms, score)
+    return replace(plain, terms=plain.terms / (1 - 1 / terms.k), rows=f"{plain.rows} {terms.k}")
 
 
-def _named(terms: UnitTerms) -> NDArray[np.object_]:
-    return np.array([f"{terms.target}\x1f{unit}" for unit in terms.units], object)
+def mean_of(parts: Sequence[Comparable], score: float) -> Comparable:
+    """Return a mean of scores as a sum over units.
+
+    A unit of a target that several parts share (it was shown to models of several sources) is one unit and is
+    swapped in all of them at once; units of different targets are swapped apart.
+
+    Args:
+        parts: The scores.
+        score: Their mean.
+    """
+    units, at = np.unique(np.concatenate([p.units for p in parts]), return_inverse=True)
+    terms = np.concatenate([p.terms for p in parts]) / len(parts)
+    summed = np.bincount(at, weights=terms, minlength=len(units)).astype(np.float64)
+    return Comparable(score, units, summed, " ".join(p.rows for p in parts))
 
 
 def swap_tests(differences: Floats, seed: int) -> list[float]:
     """Return two-sided p-values of sums of differences when the sign of each unit is open.
 
-    Exact up to 13 units with a difference (the others change nothing), else (b + 1) / (B + 1) with B random draws
-    of which b are as far from 0 as what was observed. All pairs see the same draws.
+    Exact up to 13 units with a difference (the others change nothing), else (b + 1) / (B + 1) with B random
+    draws of which b are as far from 0 as what was observed. All pairs see the same draws.
 
     Args:
         differences: Difference of two methods' terms per unit and pair [U, P].
@@ -167,8 +174,10 @@ def _exact(terms: Floats) -> float:
 
 
 def _by_draws(differences: Floats, seed: int) -> list[float]:
-    # units with the same differences are drawn together: how many of n are swapped is binomial
-    kinds, sizes = np.unique(differences, axis=0, return_counts=True)
+    # a unit's sign is open anyway; units with the same differences are drawn together: how many of n are
+    # swapped is binomial
+    first = np.take_along_axis(differences, (differences != 0).argmax(1)[:, None], axis=1)
+    kinds, sizes = np.unique(differences * np.sign(first), axis=0, return_counts=True)
     some = (kinds != 0).any(1)
     kinds, sizes = kinds[some], sizes[some]
     limit = _limit(differences)
@@ -194,8 +203,8 @@ def holm(p: Sequence[float]) -> list[float]:
 def tie_groups(scores: Mapping[str, float], adjusted: Mapping[frozenset[str], float]) -> dict[str, int]:
     """Return the rank of every method: 1 + the number of methods in better groups.
 
-    The best opens a group; the next joins unless it is significantly worse than the group's first, else it opens
-    the next group.
+    The best opens a group; the next joins unless it is significantly worse than the group's first, else it
+    opens the next group.
 
     Args:
         scores: Score per method.

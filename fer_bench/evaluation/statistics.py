@@ -124,7 +124,7 @@ def seed_of(target: str, units: Iterable[str]) -> int:
     return int.from_bytes(digest.digest()[:8], "big")
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def resample_weights(seed: int, units: int, resamples: int = RESAMPLES) -> NDArray[np.uint16]:
     """Return how often each unit is drawn in each resample, [resamples, units]; every row sums to `units`."""
     rng = np.random.default_rng(seed)
@@ -160,7 +160,7 @@ def bootstrap(counts: Counts, share: Floats, seed: int, resamples: int = RESAMPL
     step = max(1, _CHUNK_CELLS // max(units, counts.table.shape[1]))
     transposed = counts.table.T.tocsr()
     for start in range(0, resamples, step):
-        drawn = transposed @ weights[start : start + step].T.astype(np.float64)
+        drawn = transposed @ weights[start : start + step].T.astype(np.float64, order="C")
         confusions = drawn.T.reshape(-1, counts.models, counts.classes, counts.classes)
         for name, metric in METRICS.items():
             draws[name].append((metric(confusions) * share).sum(-1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.metrics import Floats
@@ -58,7 +59,7 @@ def human_confusion(votes: Floats) -> Floats:
     return table
 
 
-def score_votes(votes: Floats, answer: np.ndarray[tuple[int], np.dtype[np.int64]], log_p: Floats) -> VoteResult | None:
+def score_votes(votes: Floats, answer: NDArray[np.int64], log_p: Floats) -> VoteResult | None:
     """Score answers against votes.
 
     Args:

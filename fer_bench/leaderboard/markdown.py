@@ -13,15 +13,21 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fer_bench import datasets, methods
-from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES
+from fer_bench.evaluation import coverage
 from fer_bench.evaluation.estimates import Value
-from fer_bench.evaluation.transfer import MIN_IN_DOMAIN, SMALL_CLASS
+from fer_bench.evaluation.pairs import DRAWS, EXACT_UNITS, Column
+from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES
+from fer_bench.evaluation.transfer import MIN_IN_DOMAIN, SMALL_CLASS, members
 from fer_bench.files import canonical, short_hash, write_text
 from fer_bench.leaderboard.plots import draw_in_domain, draw_transfer
+from fer_bench.leaderboard.sentences import above_guessing, conclusion, list_of, plain_difference
 from fer_bench.leaderboard.tables import OPEN, Board, Cell, Section, build_board
+from fer_bench.runs.details import Details
 from fer_bench.runs.record import Record, Score
 from fer_bench.runs.store import Store
 
+_DETAILS = ("units", "mcc", "worst_class", "worst_recall", "va_ccc", "au_f1", "abaw")
+_CALIBRATION = ("ece", "ece_adaptive", "ece_classwise", "brier", "nll")
 Rows = Sequence[Sequence[str]]
 _LONGEST = 300
 _ENVIRONMENT = (
@@ -44,7 +50,8 @@ def write_leaderboard(store: Store, out: Path) -> list[Path]:
     Args:
         store: The run store.
         out: Folder of `README.md`, `results.csv` (one row per run, target and selection), `cells.csv` (one
-            row per method, source and target, with intervals) and `figures/`.
+            row per method, source and target, with intervals), `pairs.csv` (one row per test of two
+            methods) and `figures/`.
 
     Returns:
         The files, `README.md` first.
@@ -63,10 +70,11 @@ def write_leaderboard(store: Store, out: Path) -> list[Path]:
     for old in sorted((out / "figures").glob("*.png")):
         if old not in figures and re.fullmatch(r"(real|synthetic)-.*-(in-domain|transfer)\.png", old.name):
             old.unlink()  # of a section that the store no longer has
-    written = [out / "README.md", out / "results.csv", out / "cells.csv"]
+    written = [out / name for name in ("README.md", "results.csv", "cells.csv", "pairs.csv")]
     write_text(written[0], render(board, shown))
     write_text(written[1], results_csv(r for s in board.sections for r in s.records))
     write_text(written[2], cells_csv(board))
+    write_text(written[3], pairs_csv(board))
     return written + figures
 
 
@@ -115,6 +123,9 @@ def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
         min_units=MIN_UNITS,
         small=SMALL_CLASS,
         min_in_domain=MIN_IN_DOMAIN,
+        coverage=coverage.found(),
+        draws=DRAWS,
+        exact=EXACT_UNITS,
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -161,22 +172,18 @@ def _number(value: Value | None, show: Callable[[float], str]) -> str:
     return f"{show(value.value)} [{show(value.interval.low)}, {show(value.interval.high)}]"
 
 
-def _stacked(text: str, *, bold: bool = False, mark: str = "") -> str:
-    """Put an interval in small type on a line of its own."""
+def _stacked(text: str, *, bold: bool = False, mark: str = "", rank: int | None = None) -> str:
+    """Put an interval and a rank in small type on a line of their own."""
     point, bracket, rest = text.partition(" [")
     point = f"**{point}**{mark}" if bold else f"{point}{mark}"
-    return f"{point}<br><sub>[{rest}</sub>" if bracket else point
+    small = [f"[{rest}"] if bracket else []
+    small += [] if rank is None else [f"rank {rank}"]
+    return f"{point}<br><sub>{', '.join(small)}</sub>" if small else point
 
 
-def _clear_winner(values: Mapping[str, Value | None]) -> str | None:
-    """Return whose interval lies above all others; None when a value has no interval or they touch."""
-    known = {name: value for name, value in values.items() if value is not None}
-    if len(known) < 2 or any(v.interval is None for v in known.values()):
-        return None
-    best = max(known, key=lambda name: known[name].value)
-    top = known[best].interval
-    others = [v.interval.high for name, v in known.items() if name != best and v.interval is not None]
-    return best if top is not None and top.low > max(others) else None
+def _rank(column: Column, label: str) -> int | None:
+    """Return a method's rank where there is another to compare it with."""
+    return column.ranks.get(label) if len(column.ranks) > 1 else None
 
 
 def folds_text(cell: Cell) -> str:
@@ -201,13 +208,19 @@ def _section(section: Section, slug: str, figures: Mapping[str, str], named: Seq
         "figures": figures,
         "any_done": bool(section.cells),
         "in_domain": _in_domain_wide(section),
+        "in_domain_said": _said(section.own_columns, section),
         "in_domain_full": _in_domain_full(section),
+        "beyond": _beyond(section),
         "adapted": [(label, source, text) for label, source, text in adapted],
         "generalisation": _generalisation(section),
+        "generalisation_said": _said_of_means(section),
+        "one_seed": all(len(c.seeds) == 1 for c in section.cells),
         "common": common,
         "variants": any(not c.usual for c in section.cells),
         "matrices": [
-            (label, _matrix(section, label)) for label in section.labels if _has_cross(section, label)
+            (label, _matrix(section, label), _said_of_pairs(section, label))
+            for label in section.labels
+            if _has_cross(section, label)
         ],
         "never_cross": sorted(" and ".join(sorted(p)) for p in section.excluded if p <= {*section.targets}),
         "ran": _ran(section, named),
@@ -234,15 +247,6 @@ def _generator(generator: Mapping[str, Any] | None) -> str:
 
 
 def _in_domain_wide(section: Section) -> str:
-    winners = {
-        source: _clear_winner(
-            {
-                c.label: c.in_domain.estimate.values["uar"] if c.in_domain else None
-                for c in section.of_source(source)
-            }
-        )
-        for source in section.sources
-    }
     rows = []
     for label in section.labels:
         row = [f"**{escape(label)}**"]
@@ -251,14 +255,112 @@ def _in_domain_wide(section: Section) -> str:
             if cell is None or cell.in_domain is None:
                 row.append("-")
                 continue
-            text = percent(cell.in_domain.estimate.values["uar"])
-            row.append(_stacked(text, bold=winners[source] == label, mark=" †" if cell.adapted else ""))
+            column = section.own_columns[source]
+            row.append(
+                _stacked(
+                    percent(cell.in_domain.estimate.values["uar"]),
+                    bold=label in column.winners,
+                    mark=" †" if cell.adapted else "",
+                    rank=_rank(column, label),
+                )
+            )
         rows.append(row)
     chance = ["*guessing*"]
     for source in section.sources:
         ks = {c.in_domain.estimate.k for c in section.of_source(source) if c.in_domain}
         chance.append(" / ".join(f"{100 / k:.1f}" for k in sorted(ks)) or "-")
     return table(("UAR, %", *map(escape, section.sources)), [*rows, chance])
+
+
+def _said(columns: Mapping[str, Column], section: Section) -> str:
+    """Return what can be concluded per source, each with the units of its dataset."""
+    return list_of(
+        {
+            escape(source): escape(conclusion(column, _units(section, source)))
+            for source, column in columns.items()
+            if any(c.in_domain for c in section.of_source(source))
+        }
+    )
+
+
+def _units(section: Section, source: str) -> str:
+    """Return what the bootstrap resamples on a dataset, in the plural."""
+    name = section.of_source(source)[0].dataset
+    if name not in datasets.names():
+        return "units"
+    return {"subject": "persons", "video": "videos", "image": "pictures"}[datasets.get(name).card.unit]
+
+
+def _said_of_means(section: Section) -> str:
+    columns = {"overall": section.overall_column, **section.general_columns}
+    said = {
+        escape(name): escape(conclusion(column, "test units", plain_difference))
+        for name, column in columns.items()
+        if column.ranks
+    }
+    return list_of(said)
+
+
+def _said_of_pairs(section: Section, label: str) -> str:
+    return above_guessing([e for c in section.cells if c.label == label for e in c.cross.values()])
+
+
+def _beyond(section: Section) -> str:
+    """Return the in-domain scores that are no headline, averaged over a cell's runs."""
+    header = ["dataset", "method", "MCC", "worst class (recall, %)", "ECE, %", "adaptive ECE, %", "Brier"]
+    header += ["NLL", "largest gap between groups, points", "ABAW sum"]
+    rows = []
+    for source in section.sources:
+        for cell in section.of_source(source):
+            scores = [r.score(r.dataset, cell.selection) for r in cell.records]
+            found = [s.details for s in scores if s is not None and s.details is not None]
+            if not found:
+                continue
+            cal = [d.calibration for d in found]
+            rows.append(
+                (
+                    escape(source),
+                    escape(cell.label),
+                    _mean("{:.2f}", [d.mcc for d in found]),
+                    _worst_class(found),
+                    _mean("{:.1f}", [100 * c.ece for c in cal]),
+                    _mean("{:.1f}", [100 * c.ece_adaptive for c in cal]),
+                    _mean("{:.2f}", [c.brier for c in cal]),
+                    _mean("{:.2f}", [c.nll for c in cal]),
+                    escape(_largest_gap(found)),
+                    _mean("{:.2f}", [d.abaw for d in found]),
+                )
+            )
+    return table(header, rows) if rows else ""
+
+
+def _mean(form: str, values: Sequence[float | None]) -> str:
+    known = [v for v in values if v is not None]
+    return form.format(sum(known) / len(known)) if known else "-"
+
+
+def _worst_class(found: Sequence[Details]) -> str:
+    recall: dict[str, list[float]] = {}
+    for one in found:
+        for name, score in one.per_class.items():
+            if score.recall is not None:
+                recall.setdefault(name, []).append(score.recall)
+    means = {name: sum(values) / len(values) for name, values in recall.items()}
+    worst = min(means, key=lambda name: (means[name], name))
+    return f"{worst} ({100 * means[worst]:.0f})"
+
+
+def _largest_gap(found: Sequence[Details]) -> str:
+    gaps: dict[str, list[float]] = {}
+    for one in found:
+        for name, groups in one.groups.items():
+            if groups.gap is not None:
+                gaps.setdefault(name, []).append(groups.gap)
+    means = {name: sum(values) / len(values) for name, values in gaps.items()}
+    if not means:
+        return "-"
+    widest = max(means, key=lambda name: (means[name], name))
+    return f"{100 * means[widest]:.0f} ({widest})"
 
 
 def _in_domain_full(section: Section) -> str:
@@ -299,34 +401,32 @@ def _sd(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def _general(cell: Cell | None, *, bold: bool) -> str:
+def _general(cell: Cell | None, column: Column) -> str:
     if cell is None or cell.generalisation.mean is None:
         return "-"
     general, mean = cell.generalisation, cell.generalisation.mean
     if not general.complete:
         return f"{mean.value:.2f} ({general.scored}/{general.wanted})"
     kept = "" if cell.retention is None else f"<br><sub>retains {_share(cell.retention)}</sub>"
-    return _stacked(decimal(mean), bold=bold) + kept
-
-
-def _best_complete(cells: Sequence[Cell]) -> str | None:
-    return _clear_winner(
-        {c.label: c.generalisation.mean for c in cells if c.usual and c.generalisation.complete}
-    )
+    label = cell.label
+    return _stacked(decimal(mean), bold=label in column.winners, rank=_rank(column, label)) + kept
 
 
 def _generalisation(section: Section) -> str:
     header = ["method", "overall", "retention", *map(escape, section.sources)]
     overall = {o.label: o for o in section.overall}
-    winners = {source: _best_complete(section.of_source(source)) for source in section.sources}
+    best = section.overall_column
     ordered = [*overall, *(label for label in section.labels if label not in overall)]
     rows = []
     for label in ordered:
         mine = overall.get(label)
-        row = [f"**{escape(label)}**", _stacked(decimal(mine.mean if mine else None))]
+        whole = _stacked(
+            decimal(mine.mean if mine else None), bold=label in best.winners, rank=_rank(best, label)
+        )
+        row = [f"**{escape(label)}**", whole]
         row.append(_share(mine.retention if mine else None))
         for source in section.sources:
-            row.append(_general(section.cell(label, source), bold=winners[source] == label))
+            row.append(_general(section.cell(label, source), section.general_columns[source]))
         rows.append(row)
     return table(header, rows)
 
@@ -347,10 +447,12 @@ def _matrix(section: Section, label: str) -> str:
             continue
         row = [f"**{escape(source)}**"]
         for target in section.targets:
-            if target == cell.dataset:
-                value = cell.in_domain.estimate.values.get("transfer") if cell.in_domain else None
+            if target == cell.dataset or target in cell.inside:
+                own = cell.in_domain.estimate if cell.in_domain else None
+                found = cell.inside.get(target, own)
+                value = found.values.get("transfer") if found else None
                 row.append(f"*{value.value:.2f}*" if value else "-")
-            elif frozenset((target, cell.dataset)) in section.excluded:
+            elif any(frozenset((target, m)) in section.excluded for m in members(cell.dataset)):
                 row.append("×")
             else:
                 found = cell.cross.get(target)
@@ -459,6 +561,7 @@ def results_csv(records: Iterable[Record]) -> str:
                     "epoch": "" if chosen is None else chosen.epoch,
                     "val_uar": "" if chosen is None or chosen.val_uar is None else chosen.val_uar,
                     **{name: _plain(value) for name, value in s if name != "details"},
+                    **_of_details(s.details),
                 }
             )
     columns = [
@@ -474,7 +577,38 @@ def results_csv(records: Iterable[Record]) -> str:
         "status",
     ]
     columns += ["adapted", "epoch", "val_uar", *(name for name in Score.model_fields if name != "details")]
-    return _csv(columns, lines)
+    return _csv([*columns, *_DETAILS, *_CALIBRATION], lines)
+
+
+def _of_details(details: Details | None) -> dict[str, object]:
+    if details is None:
+        return {}
+    single = {name: _plain(getattr(details, name)) for name in _DETAILS}
+    return single | {name: getattr(details.calibration, name) for name in _CALIBRATION}
+
+
+def pairs_csv(board: Board) -> str:
+    """Return one line per test of two methods."""
+    lines = []
+    for section in board.sections:
+        kinds = [("uar", source, column) for source, column in section.own_columns.items()]
+        kinds += [("generalisation", source, column) for source, column in section.general_columns.items()]
+        kinds.append(("generalisation", "overall", section.overall_column))
+        for score, source, column in kinds:
+            for test in column.tests:
+                lines.append(
+                    {
+                        "data_kind": section.data_kind,
+                        "profile": section.profile,
+                        "score": score,
+                        "source": source,
+                        **vars(test),
+                        "first_rank": column.ranks[test.first],
+                        "second_rank": column.ranks[test.second],
+                    }
+                )
+    columns = ["data_kind", "profile", "score", "source", "first", "second", "difference", "p", "adjusted"]
+    return _csv([*columns, "units", "first_rank", "second_rank"], lines)
 
 
 def cells_csv(board: Board) -> str:

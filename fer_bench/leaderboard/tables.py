@@ -16,7 +16,6 @@ import numpy as np
 
 from fer_bench.errors import StoreError
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.estimates import (
     Estimate,
     Value,
@@ -25,6 +24,9 @@ from fer_bench.evaluation.estimates import (
     estimate,
     seed_shares,
 )
+from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of, transfer_of, uar_of
+from fer_bench.evaluation.statistics import Answers, mean_and_sd
+from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import (
     SMALL_CLASS,
     Generalisation,
@@ -90,7 +92,9 @@ class Cell:
         selection: Which checkpoint is shown.
         in_domain: Score on the source, None when its predictions cannot be used.
         cross: Estimate per target.
+        inside: Estimate per member of a union; these are no other datasets.
         generalisation: Mean transfer over the named targets.
+        comparable: The same as a sum over units, None unless every target was scored.
         retention: Share of the in-domain score that survives.
     """
 
@@ -104,7 +108,9 @@ class Cell:
     selection: Selection
     in_domain: InDomain | None
     cross: Mapping[str, Estimate]
+    inside: Mapping[str, Estimate]
     generalisation: Generalisation
+    comparable: Comparable | None
     retention: float | None
 
     @property
@@ -137,12 +143,14 @@ class Overall:
         mean: Mean over `sources`, None when there is none.
         retention: Ratio of the means.
         sources: Sources complete, with the same folds, for every method compared.
+        comparable: The mean as a sum over units.
     """
 
     label: str
     mean: Value | None
     retention: float | None
     sources: tuple[str, ...]
+    comparable: Comparable | None
 
 
 @dataclass(frozen=True)
@@ -181,6 +189,9 @@ class Section:
         targets: Targets in board order.
         excluded: Pairs of datasets that share pictures.
         overall: Generalisation per method, best first.
+        own_columns: In-domain UAR of the methods compared, per source.
+        general_columns: Their generalisation compared, per source.
+        overall_column: Their generalisation over sources compared.
         records: All runs of the section.
         not_run: Datasets of the list without any run, per method.
         missing: Targets that were asked for and absent: (target, reason) -> number of runs.
@@ -196,6 +207,9 @@ class Section:
     targets: tuple[str, ...]
     excluded: frozenset[frozenset[str]]
     overall: tuple[Overall, ...]
+    own_columns: Mapping[str, Column]
+    general_columns: Mapping[str, Column]
+    overall_column: Column
     records: tuple[Record, ...]
     not_run: Mapping[str, tuple[str, ...]]
     missing: Mapping[tuple[str, str], int]
@@ -246,7 +260,7 @@ def build_board(store: Store, *, methods: Sequence[str], named_targets: Sequence
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_section_key(record), []).append(record)
-    excluded = never_cross({*named_targets, *(r.dataset for r in records)})
+    excluded = never_cross({*named_targets, *(m for r in records for m in members(r.dataset))})
     sections = []
     for key in sorted(groups):
         section, found = _build_section(store, groups[key], tuple(methods), tuple(named_targets), excluded)
@@ -297,6 +311,7 @@ def _build_section(
     )
     ran = {(r.method, r.dataset) for r in records}
     every_method = tuple(dict.fromkeys((*methods, *sorted({r.method for r in records}))))
+    overall = _overall(cells)
     missing = Counter((target, reason) for r in records for target, reason in sorted(r.missing.items()))
     section = Section(
         data_kind=records[0].data_kind,
@@ -304,9 +319,12 @@ def _build_section(
         generator=records[0].generator,
         cells=tuple(cells),
         sources=sources,
-        targets=_board_order((*(t for c in cells for t in c.cross), *named), named),
+        targets=_board_order((*(t for c in cells for t in (*c.cross, *c.inside)), *named), named),
         excluded=excluded,
-        overall=_overall(cells),
+        overall=overall,
+        own_columns={source: _own_column(cells, source) for source in sources},
+        general_columns={source: _general_column(cells, source) for source in sources},
+        overall_column=compare({o.label: o.comparable for o in overall if o.comparable is not None}),
         records=tuple(records),
         not_run={m: tuple(d for d in named if (m, d) not in ran) for m in every_method},
         missing=dict(sorted(missing.items())),
@@ -314,6 +332,21 @@ def _build_section(
         environment=_environment(records),
     )
     return section, problems
+
+
+def _own_column(cells: Sequence[Cell], source: str) -> Column:
+    entries = {}
+    for cell in cells:
+        if cell.usual and cell.source == source and cell.in_domain is not None:
+            found = cell.in_domain.estimate
+            if found.terms is not None:
+                entries[cell.label] = uar_of(found.terms, found.values["uar"].value)
+    return compare(entries)
+
+
+def _general_column(cells: Sequence[Cell], source: str) -> Column:
+    ranked = [c for c in cells if c.usual and c.source == source]
+    return compare({c.label: c.comparable for c in ranked if c.comparable is not None})
 
 
 def _headline_protocols(records: Sequence[Record]) -> dict[str, str]:
@@ -384,6 +417,7 @@ def _build_cell(
     selection: Selection = "val" if any(s.selection == "val" for r in records for s in r.scores) else "last"
     own: list[tuple[Record, Predictions]] = []
     cross: dict[str, list[tuple[Record, Answers]]] = {}
+    parts = members(first.dataset)
     for record in records:
         for score in record.scores:
             if score.selection != selection:
@@ -395,7 +429,7 @@ def _build_cell(
                 continue
             if score.target == record.dataset:
                 own.append((record, predictions))
-            elif not any(frozenset((m, score.target)) in excluded for m in members(record.dataset)):
+            elif score.target in parts or not any(frozenset((m, score.target)) in excluded for m in parts):
                 cross.setdefault(score.target, []).append((record, answers(predictions, score.label_set)))
     estimates = {
         target: estimate([a for _, a in pairs], seed_shares([r.seed for r, _ in pairs]), target)
@@ -407,6 +441,7 @@ def _build_cell(
     except StoreError as error:
         in_domain = None
         problems.append(Problem(f"{first.method}/{first.dataset}", _what(error)))
+    inside = {target: estimates.pop(target) for target in parts if target in estimates}
     wanted = counted_targets(first.dataset, named, excluded)
     transfers = {t: e.values["transfer"] for t, e in estimates.items() if "transfer" in e.values}
     scored = [t for t in wanted if t in transfers]
@@ -427,38 +462,42 @@ def _build_cell(
         selection=selection,
         in_domain=in_domain,
         cross=estimates,
+        inside=inside,
         generalisation=general,
+        comparable=_comparable(general, [estimates[t] for t in scored], records),
         retention=retention([general]),
     )
     return cell, problems
 
 
+def _comparable(
+    general: Generalisation, estimates: Sequence[Estimate], records: Sequence[Record]
+) -> Comparable | None:
+    """Return a complete generalisation as a sum over units; only methods on the same folds share its rows."""
+    if not general.complete or general.mean is None:
+        return None
+    parts = [transfer_of(e.terms, e.values["transfer"].value) for e in estimates if e.terms is not None]
+    folds = " ".join(map(str, sorted({r.fold for r in records})))
+    whole = mean_of(parts, general.mean.value)
+    return replace(whole, rows=f"folds {folds} {whole.rows}")
+
+
 def _read(store: Store, record: Record, score: Score) -> Predictions:
-    """Read predictions and make sure that they are the ones the record speaks of.
+    """Read the predictions of a score and make sure that they still give it.
 
     Raises:
         StoreError: They are absent, damaged, of another run or data, or do not give the record's score.
     """
-    predictions = store.predictions(record, score.target, score.selection)
-    meta = predictions.meta
-    file = store.run_dir(record.method, record.dataset, record.key).predictions_file(
-        score.target, score.selection
-    )
-    for name, found, wanted in (
-        ("run", meta.key, record.key),
-        ("target", meta.target, score.target),
-        ("selection", meta.selection, score.selection),
-        ("list of classes", meta.classes, record.classes),
-    ):
-        if found != wanted:
-            raise StoreError(f"predictions of another {name}", file=file, value=found)
-    data = record.targets.get(score.target)
-    if data is not None and data.fingerprint != meta.fingerprint:
-        raise StoreError("predictions on another version of the data", file=file, value=meta.fingerprint)
+    predictions = read_scored(store, record, score.target, score.selection)
     given = answers(predictions, score.label_set)
     matrix = metrics.count_pairs(given.truth, given.answer, len(given.classes))
     if len(given.truth) != score.n or not np.isclose(metrics.uar(matrix), score.uar, rtol=0, atol=1e-6):
-        raise StoreError("the predictions do not give the record's score", file=file, value=score.uar)
+        file = store.run_dir(record.method, record.dataset, record.key)
+        raise StoreError(
+            "the predictions do not give the record's score",
+            file=file.predictions_file(score.target, score.selection),
+            value=score.uar,
+        )
     return predictions
 
 
@@ -534,14 +573,18 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
             common.append(source)
     result = []
     for label in labels:
-        parts = [c.generalisation for c in ranked if c.label == label and c.source in common]
+        mine = [c for c in ranked if c.label == label and c.source in common]
+        parts = [c.generalisation for c in mine]
         means = [p.mean for p in parts if p.mean is not None] if label in compared else []
+        mean = average(means) if means else None
+        sums = [c.comparable for c in mine if c.comparable is not None]
         result.append(
             Overall(
                 label=label,
-                mean=average(means) if means else None,
+                mean=mean,
                 retention=retention(parts) if means else None,
                 sources=tuple(common) if means else (),
+                comparable=mean_of(sums, mean.value) if mean else None,
             )
         )
     return tuple(sorted(result, key=lambda o: (o.mean is None, -(o.mean.value if o.mean else 0.0), o.label)))

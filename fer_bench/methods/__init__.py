@@ -40,6 +40,11 @@ BUILT_IN: dict[str, Entry] = {
         "convolutions, one squeeze-and-excitation block and three residual blocks",
         "Roy et al., IEEE SPL 2024, arXiv:2409.10545",
     ),
+    "ssmfar": Entry(
+        "fer_bench.methods.ssmfar.method:SSMFAR",
+        "expressions, valence-arousal and action units together, also from rows without expression label",
+        "Gera et al., ECCVW 2022, arXiv:2207.09012",
+    ),
 }
 
 

@@ -64,6 +64,10 @@ class Method(LightningModule, ABC):
     """For each profile, what it changes in the method's settings and in the training settings."""
     needs_reference: ClassVar[bool] = False
     needs_strong: ClassVar[bool] = False
+    uses_unlabelled: ClassVar[bool] = False
+    """Whether it learns from training rows without an expression label."""
+    weight_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that only say where pretrained weights are found; the run key has the hash of `weights` instead."""
 
     def __init__(self, task: Task, settings: MethodSettings, train: TrainSettings) -> None:
         super().__init__()
@@ -76,6 +80,32 @@ class Method(LightningModule, ABC):
     @abstractmethod
     def input_spec(cls, settings: MethodSettings) -> InputSpec:
         """Return size and normalisation of the images that `forward` wants."""
+
+    @classmethod
+    def resolve_train(cls, settings: MethodSettings, train: TrainSettings) -> TrainSettings:
+        """Return training settings with what the method's own settings imply about them."""
+        return train
+
+    @classmethod
+    def weights(cls, settings: MethodSettings) -> dict[str, str]:
+        """Return the SHA-256 of the pretrained weights that the settings name, by part of the network.
+
+        Raises:
+            DataError: Weights that are absent or unreadable.
+        """
+        return {}
+
+    @classmethod
+    def caveats(cls, settings: MethodSettings) -> tuple[str, ...]:
+        """Return what a reader of a number should know about a run with these settings."""
+        return ()
+
+    def load_pretrained(self) -> None:
+        """Load the pretrained weights that the settings name.
+
+        Called on a fresh method only: a stored checkpoint holds all weights, so that restoring one needs no
+        other file.
+        """
 
     @classmethod
     def adaptation(cls, task: Task) -> str | None:

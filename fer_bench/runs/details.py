@@ -98,7 +98,8 @@ class GroupScore(Frozen):
         n: Scored rows.
         k: Scored classes with a row.
         accuracy: Share answered right.
-        uar: Mean recall over the classes that all compared groups have; null for a group that is not compared.
+        uar: Mean recall over the classes that all compared groups have; null for a group that is not
+            compared.
     """
 
     n: int

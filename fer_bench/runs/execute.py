@@ -173,13 +173,14 @@ class _Execution:
             },
             key_fields=self.planned.key_fields,
             environment=surroundings,
-            warnings=tuple(self._data_warnings()),
+            warnings=tuple(self._warnings()),
         )
         self.run.write_record(record)
         return record
 
-    def _data_warnings(self) -> Iterator[str]:
+    def _warnings(self) -> Iterator[str]:
         yield from (f"{self.card.name}: {note}" for note in self.source.dataset.notes)
+        yield from methods.get(self.config.method).caveats(self._settings())
 
     def _train(self, record: Record) -> Record:
         from fer_bench.methods.base import count_parameters, multiply_adds
@@ -198,6 +199,9 @@ class _Execution:
             epoch_rows=config.train.epoch_rows,
             augmentation=config.train.augmentation,
             with_reference=kind.needs_reference,
+            with_unlabelled=kind.uses_unlabelled and config.train.unlabelled,
+            with_strong=kind.needs_strong,
+            label_fraction=config.train.label_fraction,
         )
         task = data.task
         method = build_method(config, task)
@@ -206,7 +210,10 @@ class _Execution:
                 "adapted": kind.adaptation(task),
                 "parameters": count_parameters(method),
                 "multiply_adds": multiply_adds(method),
-                "rows": {role: len(data.rows(role)) for role in ("train", "val", "test")},
+                "rows": {
+                    **{role: len(data.rows(role)) for role in ("train", "val", "test")},
+                    **({"unlabelled": task.unlabelled} if task.unlabelled else {}),
+                },
             }
         )
         self.run.write_record(record)

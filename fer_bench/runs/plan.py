@@ -38,9 +38,12 @@ TRAINING_CODE = (
     "data/align.py",
     "data/batch.py",
     "data/datamodule.py",
+    "data/fraction.py",
     "data/pack.py",
     "data/protocols.py",
+    "data/strong.py",
     "data/transforms.py",
+    "methods/backbones.py",
     "runs/train.py",
 )
 """Files whose code decides the weights or the rows of every method, besides the method's own folder."""
@@ -78,11 +81,6 @@ class Workspace:
         """Travel to another process without open files; they are opened again there."""
         return {**self.__dict__, "announce": None, "_sources": {}, "_packs": {}}
 
-    @property
-    def kind(self) -> DataKind:
-        """Whether a data root was given."""
-        return "synthetic" if self.roots.is_synthetic else "real"
-
     def source(self, name: str) -> Source:
         """Return a dataset, opened on first use."""
         if name not in self._sources:
@@ -115,7 +113,8 @@ class Workspace:
         if wanted == "none":
             return [], {}
         names = MAIN_SEVEN if wanted == "all" else tuple(wanted)
-        return available([name for name in names if name != source], self.roots)
+        kind = self.source(source).kind
+        return available([name for name in names if name != source], self.roots, kind=kind)
 
     def _progress(self, label: str) -> Callable[[int, int], None] | None:
         announce = self.announce
@@ -194,7 +193,7 @@ def resolve_settings(
     settings, train = apply_overrides(overrides, method=settings, train=chosen.train)
     if max_epochs is not None:
         settings, train = apply_overrides([f"train.max_epochs={max_epochs}"], method=settings, train=train)
-    return settings, train
+    return settings, kind.resolve_train(settings, train)
 
 
 def folds_to_run(
@@ -272,10 +271,14 @@ def plan_run(
 def _key_fields(config: RunConfig, source: Source, pack: Pack) -> dict[str, Any]:
     card = source.dataset.card
     protocol = find_protocol(card, config.protocol)
+    kind = methods.get(config.method)
+    settings = build(kind.settings_type, config.method_settings, "settings")
     return {
         "version": KEY_VERSION,
         "method": config.method,
-        "method_settings": config.method_settings,
+        "method_settings": {
+            name: value for name, value in config.method_settings.items() if name not in kind.weight_settings
+        },
         "method_code": method_code_hash(config.method),
         "training_code": code_hash(tuple(package_folder() / name for name in TRAINING_CODE)),
         "card": card.deciding_fields(),
@@ -287,7 +290,7 @@ def _key_fields(config: RunConfig, source: Source, pack: Pack) -> dict[str, Any]
         "seed": config.seed,
         "profile": config.profile,
         "train": config.train.model_dump(mode="json"),
-        "weights": {},
+        "weights": kind.weights(settings),
         "precision": config.precision,
         "world_size": 1,
     }

@@ -100,7 +100,7 @@ def expand(
                     for protocol, numbers in folds
                     for fold in numbers
                 ]
-    return runs, missing
+    return list({run.key: run for run in runs}.values()), missing
 
 
 def prepare_targets(runs: list[PlannedRun], workspace: Workspace) -> None:

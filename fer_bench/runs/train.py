@@ -132,11 +132,13 @@ class Selection(Checkpoint):
 
 
 def build_method(config: RunConfig, task: Task) -> Method:
-    """Return a freshly initialised method; the same seed gives the same weights."""
+    """Return a freshly initialised method with its pretrained weights; the same seed gives the same weights."""
     kind = methods.get(config.method)
     settings = build(kind.settings_type, config.method_settings, f"settings of {config.method}")
     torch.manual_seed(config.seed)
-    return kind(task, settings, config.train)
+    method = kind(task, settings, config.train)
+    method.load_pretrained()
+    return method
 
 
 def fit(

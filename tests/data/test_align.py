@@ -92,12 +92,14 @@ def test_crops_are_scaled_to_their_size_without_aliasing():
 
 def test_a_square_smaller_than_a_pixel_is_one_pixel():
     image = picture()
-    assert np.array_equal(cut(image, np.array([5.2, 3.1, 5.3, 3.2]), 4), np.broadcast_to(image[3, 5], (4, 4, 3)))
+    assert np.array_equal(
+        cut(image, np.array([5.2, 3.1, 5.3, 3.2]), 4), np.broadcast_to(image[3, 5], (4, 4, 3))
+    )
 
 
 def test_a_square_that_dwarfs_its_picture_is_refused_before_it_eats_the_memory():
     cut(picture(), np.array([-100, -100, 1000, 1000]), 16)
-    with pytest.raises(DataError, match="more than 20 times as large as its picture of 60x40"):
+    with pytest.raises(DataError, match=r"more than 20 times as large as its picture of 60x40"):
         cut(picture(), np.array([0, 0, 1e7, 1e7]), 16)
 
 

@@ -4,7 +4,16 @@ import pytest
 from pydantic import ValidationError
 
 from fer_bench import datasets
-from fer_bench.data.card import Card, Folds, HashSplit, NativeClass, Official, Protocol, Stratified, fold_protocols
+from fer_bench.data.card import (
+    Card,
+    Folds,
+    HashSplit,
+    NativeClass,
+    Official,
+    Protocol,
+    Stratified,
+    fold_protocols,
+)
 from fer_bench.data.describe import as_text
 from fer_bench.emotions import LABEL_SETS, Emotion
 
@@ -104,9 +113,15 @@ def test_the_ten_published_ck_fold_sizes_make_327():
     [
         ({"default_protocol": "q"}, "no protocol 'q'"),
         ({"quick_protocol": "q"}, "no protocol 'q'"),
-        ({"protocols": (Protocol(name="p", label_set=(Emotion.HAPPINESS,), split=Official()),) * 2}, "names repeat"),
+        (
+            {"protocols": (Protocol(name="p", label_set=(Emotion.HAPPINESS,), split=Official()),) * 2},
+            "names repeat",
+        ),
         ({"classes": (NativeClass(code="1", name="a", emotion=Emotion.HAPPINESS),) * 2}, "codes repeat"),
-        ({"protocols": (Protocol(name="p", label_set=(Emotion.FEAR,), split=Official()),)}, "none of the dataset's"),
+        (
+            {"protocols": (Protocol(name="p", label_set=(Emotion.FEAR,), split=Official()),)},
+            "none of the dataset's",
+        ),
         (
             {"protocols": (Protocol(name="p", label_set=(Emotion.HAPPINESS,) * 2, split=Official()),)},
             "classes repeat",
@@ -142,7 +157,9 @@ def test_neutral_first_frames_add_neutral_to_the_emotions():
 
 
 def test_prose_decides_no_row():
-    assert card(citation="other", licence="other", title="other").deciding_fields() == card().deciding_fields()
+    assert (
+        card(citation="other", licence="other", title="other").deciding_fields() == card().deciding_fields()
+    )
     changed = card(classes=(NativeClass(code="2", name="joy", emotion=Emotion.HAPPINESS),))
     assert changed.deciding_fields() != card().deciding_fields()
     assert card(version=2).deciding_fields() != card().deciding_fields()

@@ -41,8 +41,12 @@ def module(toy, tmp_path):
     return build
 
 
-def in_trainer(module: FaceDataModule, *, rank: int = 0, world: int = 1, training: bool = True, epoch: int = 0) -> FaceDataModule:
-    module.trainer = SimpleNamespace(global_rank=rank, world_size=world, training=training, current_epoch=epoch)
+def in_trainer(
+    module: FaceDataModule, *, rank: int = 0, world: int = 1, training: bool = True, epoch: int = 0
+) -> FaceDataModule:
+    module.trainer = SimpleNamespace(
+        global_rank=rank, world_size=world, training=training, current_epoch=epoch
+    )
     return module
 
 
@@ -72,31 +76,69 @@ def test_every_row_comes_once_per_epoch_over_all_processes(n, batch_size, world,
         assert sum(map(len, steps)) <= batch_size + 2 * world - 1
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (7, [7]), (1, [1]), (0, [])])
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (7, [7]), (1, [1]), (0, [])]
+)
 def test_a_last_batch_of_one_joins_the_one_before(n, sizes):
     assert [len(batch) for batch in deal(n, 8, 1)[0]] == sizes
 
 
 def test_the_order_depends_on_seed_and_epoch_only():
-    first = deal(50, 8, 1, seed=3, epoch=2)
-    assert deal(50, 8, 1, seed=3, epoch=2) == first
-    assert deal(50, 8, 1, seed=3, epoch=1) != first
-    assert deal(50, 8, 1, seed=4, epoch=2) != first
-    pairs = deal(50, 8, 2, seed=3, epoch=2)
+    first = deal(52, 8, 1, seed=3, epoch=2)
+    assert deal(52, 8, 1, seed=3, epoch=2) == first
+    assert deal(52, 8, 1, seed=3, epoch=1) != first
+    assert deal(52, 8, 1, seed=4, epoch=2) != first
+    pairs = deal(52, 8, 2, seed=3, epoch=2)
     for whole, mine, other in zip(first[0], *pairs, strict=True):
         assert sorted(mine + other) == sorted(whole)
-    assert deal(20, 8, 1, seed=None, epoch=7)[0] == [list(range(100, 108)), list(range(108, 116)), list(range(116, 120))]
+    assert deal(20, 8, 1, seed=None, epoch=7)[0] == [
+        list(range(100, 108)),
+        list(range(108, 116)),
+        list(range(116, 120)),
+    ]
+
+
+def test_a_limited_epoch_is_another_part_each_time():
+    batches = EpochBatches(np.arange(50), 8, seed=0, limit=21)
+    seen = []
+    for epoch in range(12):
+        batches.set_epoch(epoch)
+        dealt = list(batches)
+        assert [len(batch) for batch in dealt] == [8, 8, 5]
+        assert len(dealt) == len(batches)
+        seen.append({row for batch in dealt for row in batch})
+        assert len(seen[-1]) == 21
+    assert set.union(*seen) == set(range(50))
+    assert len(set(map(frozenset, seen))) == 12
+    assert [row for batch in EpochBatches(np.arange(9), 4, seed=None, limit=7) for row in batch] == list(
+        range(7)
+    )
+    assert [len(batch) for batch in EpochBatches(np.arange(9), 4, seed=0, limit=99)] == [4, 5]
+
+
+def test_loaders_take_no_draw_from_the_runs_generator(module):
+    data = in_trainer(module())
+    torch.manual_seed(0)
+    state = torch.random.get_rng_state()
+    list(data.train_dataloader())
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_a_step_too_small_for_its_processes_is_refused():
-    with pytest.raises(UsageError, match=r"2 process\(es\) need at least 4 rows per step .*3.*\n.*batch_size=4"):
+    with pytest.raises(
+        UsageError, match=r"2 process\(es\) need at least 4 rows per step .*3.*\n.*batch_size=4"
+    ):
         EpochBatches(np.arange(9), 3, seed=0, world=2)
 
 
 @pytest.mark.parametrize("world", [1, 2])
 def test_batches_hold_the_rows_of_their_role(module, world):
     data = module()
-    for role, loader in (("train", "train_dataloader"), ("val", "val_dataloader"), ("test", "test_dataloader")):
+    for role, loader in (
+        ("train", "train_dataloader"),
+        ("val", "val_dataloader"),
+        ("test", "test_dataloader"),
+    ):
         rows = []
         for rank in range(world):
             in_trainer(data, rank=rank, world=world)
@@ -130,7 +172,9 @@ def test_batches_have_the_shapes_and_types_of_the_contract(module, toy):
 
 
 def test_only_training_batches_carry_references_and_randomness(module):
-    data = in_trainer(module(with_reference=True, augmentation=Augmentation(flip=0.5, crop_pad=3)), training=False)
+    data = in_trainer(
+        module(with_reference=True, augmentation=Augmentation(flip=0.5, crop_pad=3)), training=False
+    )
     for loader in (data.val_dataloader(), data.test_dataloader()):
         batch = next(iter(loader))
         assert "reference" not in batch
@@ -143,7 +187,7 @@ def test_only_training_batches_carry_references_and_randomness(module):
 def test_references_show_the_same_person_in_the_same_recording_and_never_a_test_person(module, toy, fold):
     data = in_trainer(module(with_reference=True, fold=fold, augmentation=Augmentation(flip=0)))
     index = toy.index
-    tested = set(index["subject"][data.roles != "train"])
+    tested = set(index["subject"][np.isin(data.roles, ("val", "test"))])
     seen = 0
     for batch in data.train_dataloader():
         assert batch["has_reference"].all()
@@ -166,7 +210,9 @@ def test_a_row_without_a_neutral_frame_has_an_empty_reference(make_toy, tmp_path
     data = in_trainer(make_toy(rows).datamodule(spec=SPEC, cache=tmp_path / "c", with_reference=True))
     assert data.task.has_reference
     for batch in data.train_dataloader():
-        expected = torch.tensor([data.dataset.index["subject"].iloc[row] == "S02" for row in batch["row"].tolist()])
+        expected = torch.tensor(
+            [data.dataset.index["subject"].iloc[row] == "S02" for row in batch["row"].tolist()]
+        )
         assert torch.equal(batch["has_reference"], expected)
         assert not batch["reference"][~expected].any()
         assert batch["reference"][expected].any()
@@ -182,7 +228,9 @@ def test_image_and_reference_get_the_same_flip_and_crop(module):
     moved = transforms.move(raw["reference"], draws, how)
     assert not torch.equal(moved, raw["reference"])
     assert torch.equal(done["reference"], transforms.prepare(moved, SPEC))
-    assert torch.equal(done["image"], transforms.augment(raw["image"], raw["row"], SPEC, how, seed=5, epoch=3))
+    assert torch.equal(
+        done["image"], transforms.augment(raw["image"], raw["row"], SPEC, how, seed=5, epoch=3)
+    )
 
 
 def test_the_task_counts_what_training_rows_offer(module, toy):
@@ -196,7 +244,11 @@ def test_the_task_counts_what_training_rows_offer(module, toy):
     assert data.task.au_counts[0] == ((units[:, 0] == 0).sum(), (units[:, 0] == 1).sum())
     assert data.task.au_counts[1] == (0, 0)
     assert data.task.au_counts[2] == (len(own), 0)
-    tested = next(fold for fold in (1, 2, 3, 4) if (module(fold=fold).roles[toy.index["subject"] == "S03"] == "test").any())
+    tested = next(
+        fold
+        for fold in (1, 2, 3, 4)
+        if (module(fold=fold).roles[toy.index["subject"] == "S03"] == "test").any()
+    )
     without = module(fold=tested).task
     assert (without.has_au, without.au_counts) == (False, ())
 
@@ -210,7 +262,9 @@ def test_labels_outside_the_classes_are_missing_in_evaluation(module, toy):
     labels = torch.cat([b["label"] for b in batches])
     neutral = torch.tensor((toy.index["label"].to_numpy(object) == "neutral")[rows])
     assert torch.equal(labels == -1, neutral)
-    assert torch.equal(batches[0]["image"], transforms.prepare(torch.from_numpy(data.pack.pixels[rows[:256]]), SPEC))
+    assert torch.equal(
+        batches[0]["image"], transforms.prepare(torch.from_numpy(data.pack.pixels[rows[:256]]), SPEC)
+    )
 
 
 def test_loader_processes_change_nothing(module):
@@ -224,14 +278,14 @@ def test_loader_processes_change_nothing(module):
 
 
 def test_a_wrong_name_is_refused_before_anything_is_packed(module, tmp_path):
-    with pytest.raises(UsageError, match="unknown protocol of toy"):
+    with pytest.raises(UsageError, match=r"unknown protocol of toy"):
         module(protocol="8-folds")
-    with pytest.raises(UsageError, match="no such fold"):
+    with pytest.raises(UsageError, match=r"no such fold"):
         module(fold=9)
     assert not (tmp_path / "cache").exists()
-    with pytest.raises(DataError, match="cannot be used"):
-        data = module()
-        (data.dataset.base / data.dataset.index["path"].iloc[0]).unlink()
+    data = module()
+    (data.dataset.base / data.dataset.index["path"].iloc[0]).unlink()
+    with pytest.raises(DataError, match=r"cannot be used"):
         _ = data.pack
 
 
@@ -290,4 +344,7 @@ def test_a_resumed_run_sees_the_same_rows_in_the_same_order_under_the_same_augme
     assert sorted(whole.seen) == [0, 1, 2, 3]
     assert resumed.seen == {epoch: whole.seen[epoch] for epoch in (2, 3)}
     assert whole.seen[0] != whole.seen[1]
-    assert all(sorted(r for rows, _ in whole.seen[e] for r in rows) == module().rows("train").tolist() for e in range(4))
+    assert all(
+        sorted(r for rows, _ in whole.seen[e] for r in rows) == module().rows("train").tolist()
+        for e in range(4)
+    )

@@ -42,7 +42,7 @@ def test_pictures_come_as_rgb(tmp_path):
 def test_a_truncated_picture_is_refused(tmp_path, ending, share, capfd):
     raw = encoded(ending)
     (tmp_path / "a").write_bytes(raw[: int(len(raw) * share)])
-    with pytest.raises(DataError, match="truncated|cannot be decoded") as caught:
+    with pytest.raises(DataError, match=r"truncated|cannot be decoded") as caught:
         read_picture(tmp_path / "a")
     assert caught.value.file == tmp_path / "a"
 
@@ -54,7 +54,7 @@ def test_a_truncated_jpeg_is_refused_whatever_its_preview_says(tmp_path, monkeyp
     # decoders before OpenCV 4.14 fill the rest of such a picture with grey
     monkeypatch.setattr(cv2, "imdecode", lambda *_: PICTURE)
     (tmp_path / "cut.jpg").write_bytes(raw[:-200])
-    with pytest.raises(DataError, match="truncated .no end marker"):
+    with pytest.raises(DataError, match=r"truncated .no end marker"):
         read_picture(tmp_path / "cut.jpg")
 
 
@@ -64,10 +64,12 @@ def test_what_cameras_append_to_a_jpeg_is_tolerated(tmp_path, tail):
     assert read_picture(tmp_path / "a.jpg").shape == (40, 30, 3)
 
 
-@pytest.mark.parametrize("raw", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\xff\xff", b"no picture at all", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\xff\xff", b"no picture at all", b"\x89PNG\r\n\x1a\n"]
+)
 def test_what_is_no_picture_is_refused(tmp_path, raw):
     (tmp_path / "a").write_bytes(raw)
-    with pytest.raises(DataError, match=f"{len(raw)} bytes"):
+    with pytest.raises(DataError, match=rf"{len(raw)} bytes"):
         read_picture(tmp_path / "a")
 
 
@@ -76,14 +78,19 @@ def test_a_picture_too_large_to_decode_is_refused(tmp_path):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 2**20, 2**20, 8, 2, 0, 0, 0)
-    raw = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    raw = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
     (tmp_path / "bomb.png").write_bytes(raw)
-    with pytest.raises(DataError, match="cannot be decoded"):
+    with pytest.raises(DataError, match=r"cannot be decoded"):
         read_picture(tmp_path / "bomb.png")
 
 
 def test_a_missing_picture_is_named(tmp_path):
-    with pytest.raises(DataError, match="gone.png: the picture cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"gone.png: the picture cannot be read: No such file"):
         read_picture(tmp_path / "gone.png")
 
 
@@ -94,11 +101,11 @@ def test_a_root_is_the_datasets_own_folder_or_holds_it(tmp_path, place):
 
 
 def test_a_root_without_the_dataset_shows_the_required_tree(tmp_path):
-    with pytest.raises(DataError, match="Toy was not found here") as caught:
+    with pytest.raises(DataError, match=r"Toy was not found here") as caught:
         Toy(tmp_path)
     assert "pictures/<id>.png" in str(caught.value)
     assert "notes.txt" not in str(caught.value)
-    with pytest.raises(DataError, match="data root for toy does not exist\n  fer-bench data describe toy"):
+    with pytest.raises(DataError, match=r"data root for toy does not exist\n  fer-bench data describe toy"):
         Toy(tmp_path / "nowhere")
 
 
@@ -120,9 +127,9 @@ def test_rows_are_left_out_by_sample_or_path(make_toy):
     assert orphans["reference_id"].isna().all()
     assert toy.index["reference_id"].notna().sum() == len(toy.index) - len(orphans)
     assert toy.notes == ["2 row(s) left out by name"]
-    with pytest.raises(DataError, match="no such sample or file to leave out .*'typo'"):
+    with pytest.raises(DataError, match=r"no such sample or file to leave out .*'typo'"):
         toy.leave_out(["typo"])
-    with pytest.raises(DataError, match="leaves nothing of toy"):
+    with pytest.raises(DataError, match=r"leaves nothing of toy"):
         toy.leave_out(toy.index["sample_id"])
 
 
@@ -130,5 +137,5 @@ def test_a_picture_has_no_frames(make_toy):
     toy = make_toy(toy_rows(1))
     path = toy.index["path"].iloc[0]
     assert len(toy.load(path, [-1, -1])) == 2
-    with pytest.raises(DataError, match=f"{os.path.basename(path)}: a picture has no frames .*3"):
+    with pytest.raises(DataError, match=rf"{os.path.basename(path)}: a picture has no frames .*3"):
         toy.load(path, [3])

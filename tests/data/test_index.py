@@ -105,11 +105,11 @@ def test_a_row_that_breaks_the_contract_is_named_with_its_file_and_value(changes
 
 
 def test_an_empty_dataset_and_an_unknown_column_are_refused():
-    with pytest.raises(DataError, match="toy has no usable row"):
+    with pytest.raises(DataError, match=r"toy has no usable row"):
         build_index([], "toy")
-    with pytest.raises(DataError, match="unknown index column in toy .*'colour'"):
+    with pytest.raises(DataError, match=r"unknown index column in toy .*'colour'"):
         build_index([row(), row(1, colour="red")], "toy")
-    with pytest.raises(DataError, match="lacks the column .*'box'"):
+    with pytest.raises(DataError, match=r"lacks the column .*'box'"):
         validate_index(build_index([row()], "toy").drop(columns="box"), "toy")
 
 
@@ -142,7 +142,9 @@ def test_the_fingerprint_changes_with_whatever_decides_rows_labels_or_faces(chan
     assert fingerprint(build_index([row(**changes)], "toy")) != fingerprint(build_index([row()], "toy"))
 
 
-@pytest.mark.parametrize("changes", [{"path": "b/x.png"}, {"gender": "female", "race": "x", "age": "20"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"path": "b/x.png"}, {"gender": "female", "race": "x", "age": "20"}], ids=str
+)
 def test_the_fingerprint_does_not_change_with_places_and_attributes(changes):
     assert fingerprint(build_index([row(**changes)], "toy")) == fingerprint(build_index([row()], "toy"))
 

@@ -29,7 +29,9 @@ def packs(cache: Path) -> list[str]:
 
 def test_crops_are_those_of_the_pictures_in_the_order_of_the_index(toy, tmp_path):
     steps = []
-    pack = open_pack(toy, 20, cache=tmp_path / "cache", progress=lambda done, total: steps.append((done, total)))
+    pack = open_pack(
+        toy, 20, cache=tmp_path / "cache", progress=lambda done, total: steps.append((done, total))
+    )
     assert pack.pixels.shape == (36, 20, 20, 3)
     assert pack.pixels.dtype == np.uint8
     for path, crop in zip(toy.index["path"], pack.pixels, strict=True):
@@ -37,7 +39,7 @@ def test_crops_are_those_of_the_pictures_in_the_order_of_the_index(toy, tmp_path
     assert (pack.found, pack.weak_share) == ({"whole": 36}, 0.0)
     assert pack.recipe == CropRecipe(kind="whole", size=20)
     assert steps == [(i, 36) for i in range(1, 37)]
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(ValueError, match=r"read-only"):
         pack.pixels[0] = 0
 
 
@@ -45,7 +47,11 @@ def test_a_pack_is_built_once(toy, tmp_path, monkeypatch):
     first = open_pack(toy, 20, cache=tmp_path / "cache")
     monkeypatch.setattr(module, "_build", lambda *_: pytest.fail("built again"))
     second = open_pack(toy, 20, cache=tmp_path / "cache")
-    assert second.pixel_hash == first.pixel_hash == file_hash(tmp_path / "cache" / "packs" / packs(tmp_path / "cache")[0] / "pixels.npy")
+    assert (
+        second.pixel_hash
+        == first.pixel_hash
+        == file_hash(tmp_path / "cache" / "packs" / packs(tmp_path / "cache")[0] / "pixels.npy")
+    )
     assert np.array_equal(first.pixels, second.pixels)
 
 
@@ -55,7 +61,9 @@ def test_two_builds_are_equal_to_the_byte(toy, tmp_path):
     assert packs(tmp_path / "a") == packs(tmp_path / "b")
     folder = packs(tmp_path / "a")[0]
     for name in ("pack.json", "pixels.npy"):
-        assert (tmp_path / "a/packs" / folder / name).read_bytes() == (tmp_path / "b/packs" / folder / name).read_bytes()
+        assert (tmp_path / "a/packs" / folder / name).read_bytes() == (
+            tmp_path / "b/packs" / folder / name
+        ).read_bytes()
 
 
 def test_sizes_have_packs_of_their_own(toy, tmp_path):
@@ -91,7 +99,9 @@ def test_a_card_version_has_a_pack_of_its_own(toy, tmp_path):
 
 def test_all_unusable_pictures_are_named_at_once_and_nothing_is_left(toy, tmp_path, capfd):
     paths = [toy.base / path for path in toy.index["path"]]
-    jpeg = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8))[1].tobytes()
+    jpeg = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8))[
+        1
+    ].tobytes()
     paths[3].write_bytes(jpeg[:-300])
     paths[5].unlink()
     paths[7].write_bytes(b"")
@@ -121,7 +131,9 @@ def test_a_full_disk_is_one_message_and_leaves_no_broken_pack(toy, tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(module, place, full)
-        with pytest.raises(StoreError, match="cannot be written: No space left(.|\n)*FER_BENCH_CACHE") as caught:
+        with pytest.raises(
+            StoreError, match=r"cannot be written: No space left(.|\n)*FER_BENCH_CACHE"
+        ) as caught:
             open_pack(toy, 20, cache=tmp_path)
     assert caught.value.file == tmp_path / "packs"
     assert packs(tmp_path) == []
@@ -136,7 +148,9 @@ def test_the_disk_space_is_taken_before_pictures_are_decoded(toy, tmp_path, monk
     assert taken == [128 + 36 * 20 * 20 * 3, "fill"]
 
 
-@pytest.mark.parametrize(("number", "refused"), [(errno.EOPNOTSUPP, False), (errno.EINVAL, False), (errno.ENOSPC, True)])
+@pytest.mark.parametrize(
+    ("number", "refused"), [(errno.EOPNOTSUPP, False), (errno.EINVAL, False), (errno.ENOSPC, True)]
+)
 def test_a_file_system_that_cannot_reserve_space_is_no_error(toy, tmp_path, monkeypatch, number, refused):
     def fail(*_):
         raise OSError(number, os.strerror(number))
@@ -151,7 +165,7 @@ def test_a_file_system_that_cannot_reserve_space_is_no_error(toy, tmp_path, monk
 
 def test_a_cache_that_cannot_be_written_is_one_message(toy, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match=r"cannot be written"):
         open_pack(toy, 20, cache=tmp_path / "file")
 
     def refuse(*_, **__):
@@ -159,7 +173,7 @@ def test_a_cache_that_cannot_be_written_is_one_message(toy, tmp_path, monkeypatc
 
     ready = open_pack(toy, 20, cache=tmp_path)
     monkeypatch.setattr(module.tempfile, "mkdtemp", refuse)
-    with pytest.raises(StoreError, match="Permission denied"):
+    with pytest.raises(StoreError, match=r"Permission denied"):
         open_pack(toy, 24, cache=tmp_path)
     assert open_pack(toy, 20, cache=tmp_path).pixel_hash == ready.pixel_hash  # what is there can be read
 
@@ -182,7 +196,7 @@ def test_a_damaged_pack_is_named(toy, tmp_path, file, content):
         np.save(folder / file, np.zeros((3, 20, 20, 3), np.uint8))
     else:
         (folder / file).write_bytes(content)
-    with pytest.raises(StoreError, match="damaged(.|\n)*delete this folder") as caught:
+    with pytest.raises(StoreError, match=r"damaged(.|\n)*delete this folder") as caught:
         open_pack(toy, 20, cache=tmp_path)
     assert caught.value.file == folder
 

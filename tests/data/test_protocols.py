@@ -49,7 +49,7 @@ def card(split: Any = None, **changes: Any) -> Card:
 
 
 def lab(subjects: Any, *, variant: str = "", label: str | None = None, tag: str = "") -> list[dict[str, Any]]:
-    """Two frames of all six expressions per subject, and a neutral first frame; unlabelled when `label` is ''."""
+    """Two frames of all six expressions per subject, and a first frame; unlabelled when `label` is ''."""
     rows = []
     for subject in subjects:
         for name in SIX:
@@ -72,17 +72,25 @@ def lab(subjects: Any, *, variant: str = "", label: str | None = None, tag: str 
 
 def wild(counts: dict[str, int], split: str = "none", tag: str = "") -> list[dict[str, Any]]:
     return [
-        {"sample_id": f"{tag}{split}/{name}/{i:05d}", "path": "x.png", "label": name, "native_label": name, "split": split}
+        {
+            "sample_id": f"{tag}{split}/{name}/{i:05d}",
+            "path": "x.png",
+            "label": name,
+            "native_label": name,
+            "split": split,
+        }
         for name, n in counts.items()
         for i in range(n)
     ]
 
 
 def roles_by_id(index: pd.DataFrame, card: Card, fold: int = 1) -> dict[str, str]:
-    return dict(zip(index["sample_id"], assign_roles(index, card, card.protocols[0], fold).tolist(), strict=True))
+    return dict(
+        zip(index["sample_id"], assign_roles(index, card, card.protocols[0], fold).tolist(), strict=True)
+    )
 
 
-# Folds -----------------------------------------------------------------------------------------------------------
+# Folds --------------------------------------------------------------------------------------------------
 
 
 @given(IDS, st.integers(2, 4), st.sampled_from(["interleaved", "contiguous"]))
@@ -108,7 +116,7 @@ def test_118_subjects_make_eight_folds_of_twelve_and_two_of_eleven():
 
 
 def test_fewer_subjects_than_folds_are_refused():
-    with pytest.raises(DataError, match="10 folds need at least 10 labelled subjects .*9"):
+    with pytest.raises(DataError, match=r"10 folds need at least 10 labelled subjects .*9"):
         deal_folds([str(i) for i in range(9)], Folds())
 
 
@@ -143,7 +151,9 @@ def test_subjects_without_an_expression_change_nothing(subjects, strangers, kind
 def test_every_row_is_tested_in_exactly_one_fold(subjects):
     toy = card()
     index = build_index(lab(subjects), "toy")
-    tested = sum((assign_roles(index, toy, toy.protocols[0], fold) == "test").astype(int) for fold in (1, 2, 3, 4))
+    tested = sum(
+        (assign_roles(index, toy, toy.protocols[0], fold) == "test").astype(int) for fold in (1, 2, 3, 4)
+    )
     assert np.array_equal(tested, in_label_set(index, toy.protocols[0]).astype(int))
 
 
@@ -191,12 +201,12 @@ def test_neutral_first_frames_take_part_where_the_label_set_has_neutral():
 
 def test_folds_need_to_know_who_is_on_a_picture():
     rows = [*lab(range(8)), {"sample_id": "lost", "path": "lost.png", "label": "fear"}]
-    with pytest.raises(DataError, match="need a subject for every row .*'lost'") as caught:
+    with pytest.raises(DataError, match=r"need a subject for every row .*'lost'") as caught:
         roles_by_id(build_index(rows, "toy"), card())
     assert caught.value.file == "lost.png"
 
 
-# Official splits -------------------------------------------------------------------------------------------------
+# Official splits ----------------------------------------------------------------------------------------
 
 
 def official(**options: Any) -> Card:
@@ -230,14 +240,19 @@ def test_a_tiny_class_keeps_a_training_row_whatever_the_share():
 def test_carving_by_group_takes_about_a_tenth_and_splits_no_group(sizes, seed):
     rows = wild({"fear": sum(sizes)}, "train")
     groups = [f"v{g}" for g, n in enumerate(sizes) for _ in range(n)]
-    rows = [{**row, "group": group} for row, group in zip(rows, groups, strict=True)] + wild({"fear": 3}, "test")
+    rows = [{**row, "group": group} for row, group in zip(rows, groups, strict=True)] + wild(
+        {"fear": 3}, "test"
+    )
     index = build_index(random.Random(seed).sample(rows, len(rows)), "toy")
     roles = assign_roles(index, official(carve="group"), official(carve="group").protocols[0])
     sides = pd.DataFrame({"group": index["group"], "role": roles}).drop_duplicates()
     assert not sides["group"].duplicated().any()
     carved = int((roles == "val").sum())
     assert sum(sizes) / 10 <= carved < sum(sizes) / 10 + max(sizes)
-    assert roles.tolist() == assign_roles(build_index(rows, "toy"), official(), official(carve="group").protocols[0]).tolist()
+    assert (
+        roles.tolist()
+        == assign_roles(build_index(rows, "toy"), official(), official(carve="group").protocols[0]).tolist()
+    )
 
 
 def test_one_huge_group_never_takes_the_whole_training_set():
@@ -246,24 +261,29 @@ def test_one_huge_group_never_takes_the_whole_training_set():
     toy = official(carve="group", fraction=0.9)
     assert Counter(assign_roles(index, toy, toy.protocols[0]).tolist()) == {"train": 10, "val": 10, "test": 3}
     single = build_index([{**row, "group": "g"} for row in rows] + wild({"fear": 3}, "test"), "toy")
-    with pytest.raises(DataError, match="leaves no labelled row to val"):
+    with pytest.raises(DataError, match=r"leaves no labelled row to val"):
         assign_roles(single, toy, toy.protocols[0])
 
 
 def test_an_official_validation_part_is_used_as_it_is():
     rows = [row for split in ("train", "val", "test") for row in wild({"fear": 10}, split)]
     roles = roles_by_id(build_index(rows + wild({"fear": 2}, "none"), "toy"), official(validation="official"))
-    assert all(role == (split if (split := name.split("/")[0]) != "none" else "") for name, role in roles.items())
+    assert all(
+        role == (split if (split := name.split("/")[0]) != "none" else "") for name, role in roles.items()
+    )
 
 
 def test_where_val_tests_the_other_parts_train_only():
     rows = [row for split in ("train", "val") for row in wild({"fear": 20}, split)]
     roles = roles_by_id(build_index(rows, "toy"), official(test="val"))
     assert {role for name, role in roles.items() if name.startswith("val")} == {"test"}
-    assert Counter(role for name, role in roles.items() if name.startswith("train")) == {"train": 18, "val": 2}
+    assert Counter(role for name, role in roles.items() if name.startswith("train")) == {
+        "train": 18,
+        "val": 2,
+    }
 
 
-# Splits of our own -------------------------------------------------------------------------------------------------
+# Splits of our own --------------------------------------------------------------------------------------
 
 
 @FAST
@@ -272,10 +292,15 @@ def test_a_hash_split_moves_nobody_when_rows_come(n, more):
     toy = card(HashSplit())
     rows = [{**row, "group": f"photo{i // 2}"} for i, row in enumerate(wild({"fear": n}))]
     extra = [{**row, "group": f"new{i}"} for i, row in enumerate(wild({"anger": more}, tag="x"))]
-    before, after = roles_by_id(build_index(rows, "toy"), toy), roles_by_id(build_index(rows + extra, "toy"), toy)
+    before, after = (
+        roles_by_id(build_index(rows, "toy"), toy),
+        roles_by_id(build_index(rows + extra, "toy"), toy),
+    )
     assert {name: after[name] for name in before} == before
     index = build_index(rows, "toy")
-    sides = pd.DataFrame({"group": index["group"], "role": [before[s] for s in index["sample_id"]]}).drop_duplicates()
+    sides = pd.DataFrame(
+        {"group": index["group"], "role": [before[s] for s in index["sample_id"]]}
+    ).drop_duplicates()
     assert not sides["group"].duplicated().any()
 
 
@@ -283,7 +308,9 @@ def test_a_hash_split_keeps_its_shares_and_depends_on_the_dataset():
     toy = card(HashSplit())
     index = build_index(wild({"fear": 4000}), "toy")
     shares = Counter(roles_by_id(index, toy).values())
-    assert {role: shares[role] / 4000 for role in shares} == pytest.approx({"train": 0.7, "val": 0.15, "test": 0.15}, abs=0.02)
+    assert {role: shares[role] / 4000 for role in shares} == pytest.approx(
+        {"train": 0.7, "val": 0.15, "test": 0.15}, abs=0.02
+    )
     other = toy.model_copy(update={"name": "other"})
     assert roles_by_id(index, toy) != roles_by_id(index, other)
 
@@ -303,11 +330,15 @@ def test_a_stratified_split_gives_every_class_to_every_role_it_can(counts):
         assert own["val"] == pytest.approx(0.15 * n, abs=1)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (6, 2, 2)), (100, (70, 15, 15))])
+@pytest.mark.parametrize(
+    ("n", "expected"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (6, 2, 2)), (100, (70, 15, 15))]
+)
 def test_stratified_shares_of_small_classes(n, expected):
     roles = Counter(
         role
-        for sample, role in roles_by_id(build_index(wild({"fear": 40, "anger": n}), "toy"), card(Stratified())).items()
+        for sample, role in roles_by_id(
+            build_index(wild({"fear": 40, "anger": n}), "toy"), card(Stratified())
+        ).items()
         if "anger" in sample
     )
     assert (roles["train"], roles["val"], roles["test"]) == expected
@@ -315,22 +346,40 @@ def test_stratified_shares_of_small_classes(n, expected):
 
 def test_extreme_shares_still_leave_a_training_row():
     toy = card(Stratified(train=0.01, val=0.01))
-    assert Counter(roles_by_id(build_index(wild({"fear": 6}), "toy"), toy).values()) == {"train": 1, "val": 1, "test": 4}
+    assert Counter(roles_by_id(build_index(wild({"fear": 6}), "toy"), toy).values()) == {
+        "train": 1,
+        "val": 1,
+        "test": 4,
+    }
 
 
-# Rows without an expression, targets, refusals ---------------------------------------------------------------------
+# Rows without an expression, targets, refusals ----------------------------------------------------------
 
 
 def test_rows_with_valence_but_no_expression_go_with_their_group():
     rows = [{**row, "group": f"v{i // 4}"} for i, row in enumerate(wild({"fear": 80}, "train"))]
     rows += [
-        {"sample_id": f"x{i}", "path": "x", "group": f"v{i}", "split": "train", "valence": 0.1, "arousal": 0.2}
+        {
+            "sample_id": f"x{i}",
+            "path": "x",
+            "group": f"v{i}",
+            "split": "train",
+            "valence": 0.1,
+            "arousal": 0.2,
+        }
         for i in range(20)
     ]
-    rows += [{"sample_id": "nothing", "path": "x", "group": "v0", "split": "train"}, *wild({"fear": 3}, "test")]
+    rows += [
+        {"sample_id": "nothing", "path": "x", "group": "v0", "split": "train"},
+        *wild({"fear": 3}, "test"),
+    ]
     toy, index = official(carve="group"), build_index(rows, "toy")
     roles = assign_roles(index, toy, toy.protocols[0])
-    of_group = {g: r for g, r, s in zip(index["group"], roles, index["sample_id"], strict=True) if s.startswith("train")}
+    of_group = {
+        g: r
+        for g, r, s in zip(index["group"], roles, index["sample_id"], strict=True)
+        if s.startswith("train")
+    }
     for sample, group, role in zip(index["sample_id"], index["group"], roles, strict=True):
         if sample.startswith("x"):
             assert role == of_group[group]
@@ -341,7 +390,9 @@ def test_rows_with_valence_but_no_expression_go_with_their_group():
 def test_a_lab_target_gives_its_labelled_rows_and_first_frames_of_the_protocols_variants():
     main = Protocol(name="main", label_set=LABEL_SETS["6"], split=Folds(k=4), variants=("VL",))
     toy = card(protocols=(main,), as_target="all")
-    rows = lab(range(8), variant="VL") + lab(range(8), variant="NI") + lab([9], variant="VL", label="", tag="u")
+    rows = (
+        lab(range(8), variant="VL") + lab(range(8), variant="NI") + lab([9], variant="VL", label="", tag="u")
+    )
     index = build_index(rows, "toy")
     chosen = index[target_rows(index, toy, main)]
     assert set(chosen["variant"]) == {"VL"}
@@ -372,13 +423,15 @@ def test_a_wild_target_gives_its_test_rows_whatever_their_label(split):
     ],
 )
 def test_a_role_without_rows_is_refused_by_name(rows, role):
-    with pytest.raises(DataError, match=f"toy/main leaves no labelled row to {role}\n  fer-bench data verify"):
+    with pytest.raises(
+        DataError, match=rf"toy/main leaves no labelled row to {role}\n  fer-bench data verify"
+    ):
         roles_by_id(build_index(rows, "toy"), official())
 
 
 @pytest.mark.parametrize("fold", [0, 5, -1])
 def test_a_fold_that_is_not_there_is_refused(fold):
-    with pytest.raises(UsageError, match="no such fold of toy/main .*\n  1 to 4"):
+    with pytest.raises(UsageError, match=r"no such fold of toy/main .*\n  1 to 4"):
         assign_roles(build_index(lab(range(8)), "toy"), card(), card().protocols[0], fold)
     assert folds_of(card().protocols[0]) == (1, 2, 3, 4)
     assert folds_of(official().protocols[0]) == (1,)
@@ -391,7 +444,7 @@ def test_protocols_are_found_by_name_with_or_without_the_dataset():
     assert find_protocol(toy, None, quick=True).name == "small"
     assert find_protocol(toy, "main", quick=True).name == "main"
     assert find_protocol(toy, "toy/small") is quick
-    with pytest.raises(UsageError, match="unknown protocol of toy .*'smal'.*\n  did you mean small"):
+    with pytest.raises(UsageError, match=r"unknown protocol of toy .*'smal'.*\n  did you mean small"):
         find_protocol(toy, "smal")
 
 

@@ -21,7 +21,9 @@ def pictures(batch: int = 64, height: int = 16, width: int = 16, seed: int = 0) 
     return torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8, generator=generator)
 
 
-@pytest.mark.parametrize(("seed", "epoch", "stream"), [(0, 0, 0), (1, 0, 0), (0, 7, 1), (123456789, 990, 2), (2**31 - 1, 5000, 2)])
+@pytest.mark.parametrize(
+    ("seed", "epoch", "stream"), [(0, 0, 0), (1, 0, 0), (0, 7, 1), (123456789, 990, 2), (2**31 - 1, 5000, 2)]
+)
 def test_draws_are_uniform_over_rows_and_over_one_rows_numbers(seed, epoch, stream):
     over_rows = uniforms(seed, epoch, torch.arange(20000), 16, stream).numpy()
     assert over_rows.min() >= 0
@@ -54,7 +56,12 @@ def test_draws_differ_by_seed_epoch_and_stream(other):
 
 def test_no_two_seeds_and_epochs_share_their_draws():
     rows = torch.tensor([0, 1])
-    seen = {tuple(uniforms(s, e, rows, 2, k).flatten().tolist()) for s in range(12) for e in range(60) for k in range(3)}
+    seen = {
+        tuple(uniforms(s, e, rows, 2, k).flatten().tolist())
+        for s in range(12)
+        for e in range(60)
+        for k in range(3)
+    }
     assert len(seen) == 12 * 60 * 3
 
 
@@ -67,7 +74,9 @@ def naive_move(image: np.ndarray, draws: np.ndarray, how: Augmentation) -> np.nd
     return cropped[:, ::-1] if draws[0] < how.flip else cropped
 
 
-@pytest.mark.parametrize("how", [Augmentation(), Augmentation(crop_pad=3), Augmentation(flip=0, crop_pad=1)], ids=str)
+@pytest.mark.parametrize(
+    "how", [Augmentation(), Augmentation(crop_pad=3), Augmentation(flip=0, crop_pad=1)], ids=str
+)
 def test_flips_and_crops_are_those_of_the_plain_recipe(how):
     images = pictures(64, 14, 18)
     draws = decisions(0, 1, ROWS)
@@ -110,7 +119,10 @@ def test_augmenting_a_row_does_not_depend_on_its_company():
 
 def test_without_augmentation_images_are_only_prepared():
     images = pictures()
-    assert torch.equal(augment(images, ROWS, InputSpec(size=16), NOTHING, seed=0, epoch=0), prepare(images, InputSpec(size=16)))
+    assert torch.equal(
+        augment(images, ROWS, InputSpec(size=16), NOTHING, seed=0, epoch=0),
+        prepare(images, InputSpec(size=16)),
+    )
 
 
 def test_preparation_is_scaling_and_normalisation():

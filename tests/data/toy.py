@@ -20,7 +20,10 @@ CARD = Card(
     licence="free",
     obtain="make it",
     classes=tuple(NativeClass(code=name, name=name, emotion=Emotion(name)) for name in NAMES),
-    tree=(TreeEntry(path="pictures/<id>.png", what="a face"), TreeEntry(path="notes.txt", what="", required=False)),
+    tree=(
+        TreeEntry(path="pictures/<id>.png", what="a face"),
+        TreeEntry(path="notes.txt", what="", required=False),
+    ),
     protocols=(
         Protocol(name="6-folds", label_set=LABEL_SETS["6"], split=Folds(k=4)),
         Protocol(name="7-folds", label_set=LABEL_SETS["7"], split=Folds(k=4)),

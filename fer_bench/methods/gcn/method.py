@@ -80,7 +80,7 @@ class GCN(Method):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=10, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=14, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
             method={"width": 0.25, "hidden": 128, "lr": 5e-3},
         ),

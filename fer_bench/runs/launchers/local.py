@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from fer_bench.errors import FerBenchError, StoreError
-from fer_bench.runs.environment import usable_cores
+from fer_bench.files import usable_cores
 from fer_bench.runs.execute import Busy, Event, Interrupted, Watch, execute
 from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.record import Failure
@@ -98,14 +98,19 @@ class LocalLauncher:
             raise
 
     def _start(self, run: PlannedRun, store: Store, workspace: Workspace, device: str | None) -> None:
-        context = multiprocessing.get_context("fork" if run.config.device == "cpu" else "spawn")
-        receiver, sender = context.Pipe(duplex=False)
+        on_cpu = run.config.device == "cpu"
+        kind = (
+            multiprocessing.get_context("fork").Process
+            if on_cpu
+            else multiprocessing.get_context("spawn").Process
+        )
+        receiver, sender = multiprocessing.Pipe(duplex=False)
         sys.stdout.flush()
         sys.stderr.flush()
         before = os.environ.get("CUDA_VISIBLE_DEVICES")
         if device is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = device
-        process = context.Process(target=_child, args=(run, store, workspace, sender, os.getpid()))  # type: ignore[attr-defined]
+        process = kind(target=_child, args=(run, store, workspace, sender, os.getpid()))
         process.start()
         if device is not None:
             os.environ.pop("CUDA_VISIBLE_DEVICES")

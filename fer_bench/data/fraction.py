@@ -1,0 +1,60 @@
+"""Hiding labels of training rows, for the semi-supervised protocol on any dataset."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.data.protocols import unit_interval
+from fer_bench.errors import UsageError
+
+FEWEST = 2
+"""Labelled rows that each class must keep."""
+
+
+def hide_labels(
+    index: pd.DataFrame, labelled: NDArray[np.bool_], fraction: float, dataset: str
+) -> NDArray[np.bool_]:
+    """Return which labelled rows lose their label.
+
+    Groups (subjects, videos, photos; single pictures where nothing more is known) keep or lose their labels as
+    a whole. They are visited in an order drawn from the dataset's name, so that every method and repetition
+    sees the same labels, and one keeps its labels when that brings the rows per class closer to `fraction`
+    of each class. Where every row is its own group this is an exact stratified draw.
+
+    Args:
+        index: The dataset's index.
+        labelled: bool [N], rows whose label could be shown.
+        fraction: Share of the rows of each class whose label is shown, in (0, 1).
+        dataset: Name that seeds the order.
+
+    Returns:
+        bool [N].
+
+    Raises:
+        UsageError: A class would keep fewer than two labelled rows.
+    """
+    rows = np.flatnonzero(labelled)
+    class_of, names = pd.factorize(index["label"].to_numpy(object)[rows], sort=True)
+    group_of, groups = pd.factorize(index["group"].to_numpy(object)[rows], sort=True)
+    counts = np.zeros((len(groups), len(names)), np.int64)
+    np.add.at(counts, (group_of, class_of), 1)
+    missing = np.floor(fraction * counts.sum(axis=0) + 0.5).astype(np.int64)
+    shown = np.zeros(len(groups), bool)
+    for group in np.argsort(unit_interval(list(groups), f"labels/{dataset}"), kind="stable"):
+        if np.abs(missing - counts[group]).sum() < np.abs(missing).sum():
+            missing -= counts[group]
+            shown[group] = True
+    kept = counts[shown].sum(axis=0)
+    if kept.min() < FEWEST:
+        least = int(kept.argmin())
+        raise UsageError(
+            f"this label fraction leaves {dataset} {kept[least]} labelled training row(s) of {names[least]}, "
+            f"and every class needs {FEWEST}",
+            value=fraction,
+            hint="a larger one: --set train.label_fraction=...",
+        )
+    hidden = np.zeros(len(index), bool)
+    hidden[rows] = ~shown[group_of]
+    return hidden

@@ -1,0 +1,120 @@
+"""The strong view of semi-supervised methods; the only place where albumentations is used.
+
+RandAugment as semi-supervised facial expression recognition uses it (Ada-CM's released code): three operations
+drawn with replacement from fourteen, each with a magnitude drawn from its range, then a cutout whose sides are
+at most half the picture's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
+
+OPERATIONS = 3
+GREY = (125, 123, 114)
+"""What a cutout is filled with (Ada-CM's released code)."""
+
+
+class StrongRows(TorchDataset[dict[str, Tensor]]):
+    """Batches of rows with the strong view `strong` added, uint8 [B, H, W, 3].
+
+    Args:
+        rows: Rows, indexed by a whole batch at once, with `image` uint8 [B, H, W, 3].
+        seed: Repetition.
+    """
+
+    def __init__(self, rows: TorchDataset[dict[str, Tensor]], seed: int) -> None:
+        self.rows, self.seed = rows, seed
+
+    def __getitem__(self, wanted: tuple[int, list[int]]) -> dict[str, Tensor]:
+        """Return the batch of an epoch and index positions."""
+        epoch, positions = wanted
+        batch = self.rows[positions]  # type: ignore[index]  # torch types a dataset's index as int
+        views = [
+            strong_view(picture, self.seed, epoch, row)
+            for picture, row in zip(batch["image"].numpy(), positions, strict=True)
+        ]
+        batch["strong"] = torch.from_numpy(np.stack(views))
+        return batch
+
+
+class EpochOfBatches(Sampler[tuple[int, list[int]]]):
+    """Batches together with the epoch they are of, so that loader processes know it too.
+
+    Args:
+        batches: Sampler with an `epoch`.
+    """
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this."""
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+        for rows in self.batches:
+            yield self.batches.epoch, rows
+
+
+def strong_view(picture: NDArray[np.uint8], seed: int, epoch: int, row: int) -> NDArray[np.uint8]:
+    """Return a strongly augmented copy that depends on the arguments only.
+
+    Args:
+        picture: RGB uint8 [H, W, 3].
+        seed: Repetition.
+        epoch: Epoch from 0.
+        row: Index position.
+    """
+    pipeline = _pipeline()
+    pipeline.set_random_seed(int(np.random.SeedSequence([seed, epoch, row]).generate_state(1)[0]))
+    return np.asarray(pipeline(image=picture)["image"], np.uint8)
+
+
+@cache
+def _pipeline() -> Any:
+    """Return the transform of albumentations, told not to ask the network for a newer version."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations as A  # noqa: N812 - the name its documentation uses
+
+    def colour(**factor: tuple[float, float]) -> Any:
+        still = {"brightness": (1.0, 1.0), "contrast": (1.0, 1.0), "saturation": (1.0, 1.0), "hue": (0.0, 0.0)}
+        return A.ColorJitter(**{**still, **factor}, p=1)
+
+    def warp(**change: dict[str, tuple[float, float]]) -> Any:
+        return A.Affine(**change, p=1)
+
+    still, shear, shift = (0.0, 0.0), (-16.7, 16.7), (-0.3, 0.3)  # degrees: a slope of 0.3
+    operations = [
+        A.AutoContrast(method="pil", p=1),
+        colour(brightness=(0.05, 0.95)),
+        colour(saturation=(0.05, 0.95)),
+        colour(contrast=(0.05, 0.95)),
+        A.Equalize(mode="pil", p=1),
+        A.NoOp(p=1),
+        A.Posterize(num_bits=(4, 7), p=1),
+        A.Rotate(limit=30, p=1),
+        # Pillow's sharpness below 1 mixes in a 3 x 3 smoothing, whose spread these sigmas have.
+        A.GaussianBlur(blur_limit=(3, 3), sigma_limit=(0.15, 0.66), p=1),
+        warp(shear={"x": shear, "y": still}),
+        warp(shear={"x": still, "y": shear}),
+        A.Solarize(threshold_range=(0.0, 1.0), p=1),
+        warp(translate_percent={"x": shift, "y": still}),
+        warp(translate_percent={"x": still, "y": shift}),
+    ]
+    cutout = A.CoarseDropout(
+        num_holes_range=(1, 1), hole_height_range=(0.01, 0.5), hole_width_range=(0.01, 0.5), fill=GREY, p=1
+    )
+    return A.Compose([A.SomeOf(operations, n=OPERATIONS, replace=True, p=1), cutout])

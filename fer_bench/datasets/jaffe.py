@@ -1,0 +1,157 @@
+"""JAFFE: 213 grey pictures of ten Japanese women posing seven expressions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench.data.card import Card, ExpectedCount, Folds, NativeClass, Protocol, Quirk, TreeEntry
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.sequences import listed, matching, some_files, subfolders
+from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_LISTING = "counted in a complete file listing of a public loader"
+_PATTERN = r"([A-Z]{2})\.((?:AN|DI|FE|HA|NE|SA|SU))(\d)\.(\d+)\.tiff?"
+_PERSONS = 10
+
+_CLASSES = (
+    ("AN", "anger", Emotion.ANGER, 30),
+    ("DI", "disgust", Emotion.DISGUST, 29),
+    ("FE", "fear", Emotion.FEAR, 32),
+    ("HA", "happiness", Emotion.HAPPINESS, 31),
+    ("NE", "neutral", Emotion.NEUTRAL, 30),
+    ("SA", "sadness", Emotion.SADNESS, 31),
+    ("SU", "surprise", Emotion.SURPRISE, 30),
+)
+
+
+def _leave_one_out(name: str, labels: tuple[Emotion, ...]) -> tuple[Protocol, ...]:
+    loso = Folds(k=_PERSONS)
+    note = "ten folds of one person each; the next person validates"
+    alone = "nine persons train, no validation, last epoch"
+    return (
+        Protocol(name=f"{name}-loso", label_set=labels, split=loso, note=note),
+        Protocol(
+            name=f"{name}-loso-train9",
+            label_set=labels,
+            split=loso.model_copy(update={"validation": "none"}),
+            note=alone,
+        ),
+        Protocol(
+            name=f"{name}-4fold", label_set=labels, split=Folds(k=4), note="4 folds, for the quick profile"
+        ),
+    )
+
+
+CARD = Card(
+    name="jaffe",
+    title="JAFFE",
+    setting="lab",
+    citation=(
+        "Lyons, Akamatsu, Kamachi & Gyoba (1998), Coding Facial Expressions with Gabor Wavelets, FG, "
+        "doi:10.1109/AFGR.1998.670949; data: doi:10.5281/zenodo.3451524"
+    ),
+    licence="Restricted on Zenodo: non-commercial research, no redistribution.",
+    obtain="Ask for access at https://zenodo.org/record/3451524 and unpack jaffedbase.zip",
+    classes=tuple(NativeClass(code=code, name=name, emotion=emotion) for code, name, emotion, _ in _CLASSES),
+    tree=(
+        TreeEntry(
+            path="[jaffe/]<KA>.<AN1>.<39>.tiff",
+            what="256x256 grey pictures: person, expression with repetition, running number",
+        ),
+    ),
+    protocols=(*_leave_one_out("7", LABEL_SETS["7"]), *_leave_one_out("6", BASIC_SIX)),
+    default_protocol="7-loso",
+    quick_protocol="7-4fold",
+    counts=(
+        *(
+            ExpectedCount(split="none", code=code, unit="images", n=n, trust="code", source=_LISTING)
+            for code, _, _, n in _CLASSES
+        ),
+        ExpectedCount(split="none", code=None, unit="images", n=213, trust="page", source="Zenodo 3451524"),
+        ExpectedCount(split="none", code=None, unit="subjects", n=10, trust="code", source=_LISTING),
+    ),
+    quirks=(
+        Quirk(
+            text=(
+                "Running numbers have gaps and repetitions are not always three (KM.SA5 exists without "
+                "KM.SA4): the files that are there are read, and none is expected by its number."
+            ),
+            trust="code",
+            source=_LISTING,
+        ),
+        Quirk(
+            text="README_FIRST holds mean ratings of viewers; they are not read as labels.",
+            trust="page",
+            source="Zenodo 3451524",
+        ),
+        Quirk(
+            text="As a target of models trained elsewhere all 213 pictures test.",
+            trust="inferred",
+            source="accuracies of CD-FER are multiples of 1/213",
+        ),
+    ),
+    unit="subject",
+    as_target="all",
+)
+
+
+class JAFFE(FaceDataset):
+    """Read JAFFE: everything but the pixels stands in the file names."""
+
+    card = CARD
+    crop = "detect"
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder with the pictures: the given one, or `jaffe` or `jaffedbase` in it."""
+        named = [child for child in subfolders(folder) if child.name.casefold() in ("jaffe", "jaffedbase")]
+        for place in (folder, *named):
+            if any(re.fullmatch(_PATTERN, name) for name in some_files(place)):
+                return place
+        return None
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which JAFFE is kept."""
+        return ("jaffedbase", "jaffeimages")
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield one row per picture.
+
+        Raises:
+            DataError: A picture links out of the folder, or stands there twice.
+        """
+        self.notes = []
+        found = matching(self.base, self.base, _PATTERN)
+        strange = [
+            match.string
+            for match in matching(self.base, self.base, r"(?i:.*\.tiff?)")
+            if match.string not in {known.string for known in found}
+        ]
+        if strange:
+            self.notes.append(
+                f"{len(strange)} pictures are not named like JAFFE's and are ignored: {listed(strange)}"
+            )
+        seen: dict[str, str] = {}
+        for match in found:
+            stem = match.string.rpartition(".")[0]
+            if stem in seen:
+                raise DataError(
+                    f"the picture is there already as {seen[stem]}",
+                    file=self.base / match.string,
+                    hint="keep one of the two",
+                )
+            seen[stem] = match.string
+            yield {
+                "sample_id": stem,
+                "path": match.string,
+                "native_label": match[2],
+                "label": self.card.emotion_of(match[2]),
+                "subject": match[1],
+                "group": match[1],
+                "gender": "female",
+            }

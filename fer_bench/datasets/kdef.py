@@ -1,0 +1,201 @@
+"""KDEF: 70 people posing seven expressions in two sessions, each seen from five angles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.dataset import FaceDataset, read_picture
+from fer_bench.data.sequences import listed, matching, subfolders
+from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_NAMES = "TytanMikJas/AffectiveAI: src/const/maps.py"
+_PERSON = r"([AB])([FM])(0[1-9]|[12]\d|3[0-5])"
+_PICTURE = rf"{_PERSON}(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)\.(?i:jpe?g)"
+_SEX = {"F": "female", "M": "male"}
+_SIZE = (762, 562)
+_DARK = 10.0
+"""Below this standard deviation of the greys (0 to 255) a picture shows nothing; faces here are far above."""
+_SUSPECTS = frozenset(
+    {
+        *("AF01SUFR", "AF10AFFR", "AF11NEHL", "AF20DIHL", "AM25DIFL"),
+        *("AM34DIFR", "BF13NEHR", "BM21DIFL", "BM22DIHL", "BM24DIFL"),
+        *("AM05ANFR", "BM10ANFR"),
+    }
+)
+"""Pictures that are known to be black or of another size; each is looked at before it is left out."""
+
+_CLASSES = (
+    ("AF", "afraid", Emotion.FEAR),
+    ("AN", "angry", Emotion.ANGER),
+    ("DI", "disgusted", Emotion.DISGUST),
+    ("HA", "happy", Emotion.HAPPINESS),
+    ("NE", "neutral", Emotion.NEUTRAL),
+    ("SA", "sad", Emotion.SADNESS),
+    ("SU", "surprised", Emotion.SURPRISE),
+)
+_ANGLES = {
+    "S": "straight",
+    "HL": "half left profile",
+    "HR": "half right profile",
+    "FL": "full left profile",
+    "FR": "full right profile",
+}
+
+CARD = Card(
+    name="kdef",
+    title="KDEF",
+    setting="lab",
+    citation=(
+        "Lundqvist, Flykt & Öhman (1998), The Karolinska Directed Emotional Faces - KDEF, CD ROM, Karolinska "
+        "Institutet"
+    ),
+    licence="Non-commercial science only, no redistribution.",
+    obtain="Register at kdef.se",
+    classes=tuple(NativeClass(code=code, name=name, emotion=emotion) for code, name, emotion in _CLASSES),
+    tree=(
+        TreeEntry(
+            path="KDEF/<AF01>/<AF01ANFL>.JPG",
+            what="562x762 colour pictures: session A or B, sex and number, expression, angle FL HL S HR FR",
+        ),
+    ),
+    protocols=(
+        *fold_protocols({"7": LABEL_SETS["7"], "6": BASIC_SIX}, variants=("S",)),
+        *(
+            protocol.model_copy(
+                update={"name": f"{protocol.name}-{name}", "note": f"{protocol.note}; {what}"}
+            )
+            for name, angles, what in (
+                *((code.lower(), (code,), text) for code, text in _ANGLES.items() if code != "S"),
+                ("all", tuple(_ANGLES), "all five angles"),
+            )
+            for protocol in fold_protocols({"7": LABEL_SETS["7"]}, variants=angles)
+            if protocol.name == "7-10fold"
+        ),
+    ),
+    default_protocol="7-10fold",
+    quick_protocol="7-4fold",
+    counts=(
+        *(
+            ExpectedCount(
+                split="none",
+                code=code,
+                unit="images",
+                n=140,
+                trust="inferred",
+                source="straight views: 70 people in two sessions",
+            )
+            for code, _, _ in _CLASSES
+        ),
+        ExpectedCount(split="none", code=None, unit="subjects", n=70, trust="code", source=_NAMES),
+    ),
+    quirks=(
+        Quirk(
+            text=(
+                "The subject is sex and number: sessions A and B show the same person, so AF01 and BF01 "
+                "share a fold."
+            ),
+            trust="code",
+            source=_NAMES,
+        ),
+        Quirk(
+            text="AF31V.JPG and AM31H.JPG have wrong names: what is not named as documented is ignored.",
+            trust="code",
+            source=_NAMES,
+        ),
+        Quirk(
+            text=(
+                "Ten pictures are black and two have another size (970x633). Those known for it are "
+                "looked at and left out where it is so."
+            ),
+            trust="code",
+            source=_NAMES,
+        ),
+        Quirk(
+            text="AKDEF (averaged faces) shows the same people: its folder beside KDEF is not read.",
+            trust="code",
+            source="public loader",
+        ),
+    ),
+    unit="subject",
+    as_target="all",
+)
+
+
+class KDEF(FaceDataset):
+    """Read KDEF; `variant` is the angle, and the straight view is what protocols take unless they say so."""
+
+    card = CARD
+    crop = "detect"
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder with the people's folders: the given one, or `KDEF` in it or one level deeper."""
+        named = [child for child in subfolders(folder) if "KDEF" in child.name.upper()]
+        deeper = [child for outer in named for child in subfolders(outer)]
+        places = [folder, *(p for p in (*named, *deeper) if p.name.casefold() == "kdef")]
+        fits = (p for p in places if any(re.fullmatch(_PERSON, child.name) for child in subfolders(p)))
+        return next(fits, None)
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield one row per picture that is named as documented and shows something.
+
+        Raises:
+            DataError: A picture of one person lies in another person's folder.
+        """
+        self.notes = []
+        met: dict[str, list[str]] = {}
+        for person in matching(self.base, self.base, _PERSON, folders=True):
+            folder = self.base / person.string
+            known = matching(folder, self.base, _PICTURE)
+            names = {match.string for match in known}
+            met.setdefault("pictures with wrong names are ignored", []).extend(
+                match.string
+                for match in matching(folder, self.base, r".*\.(?i:jpe?g)")
+                if match.string not in names
+            )
+            seen: set[str] = set()
+            for match in known:
+                stem = match.string.rpartition(".")[0]
+                if not stem.startswith(person.string):
+                    raise DataError(
+                        f"a picture of {stem[:4]} lies in the folder of {person.string}",
+                        file=folder / match.string,
+                        hint="fer-bench data describe kdef",
+                    )
+                if stem in seen:
+                    raise DataError(
+                        "the picture is there under two endings", file=folder / match.string, value=stem
+                    )
+                seen.add(stem)
+                if stem in _SUSPECTS and (fault := _fault(folder / match.string)):
+                    met.setdefault(f"pictures {fault} are left out", []).append(match.string)
+                    continue
+                yield {
+                    "sample_id": stem,
+                    "path": f"{person.string}/{match.string}",
+                    "native_label": match[4],
+                    "label": self.card.emotion_of(match[4]),
+                    "subject": f"{match[2]}{match[3]}",
+                    "group": f"{match[2]}{match[3]}",
+                    "variant": match[5],
+                    "gender": _SEX[match[2]],
+                }
+        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in met.items() if names]
+
+
+def _fault(file: Path) -> str:
+    """Return what is wrong with a picture, or nothing; what cannot be decoded is left to `data verify`."""
+    try:
+        picture = read_picture(file)
+    except DataError:
+        return "that cannot be decoded"
+    if float(np.std(picture)) < _DARK:
+        return "that are black"
+    return "" if picture.shape[:2] == _SIZE else "of another size"

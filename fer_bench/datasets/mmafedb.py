@@ -1,0 +1,138 @@
+"""MMAFEDB: FER2013 and ExpW put together in class folders; readable, and never unseen after either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    NativeClass,
+    Official,
+    Protocol,
+    Quirk,
+    SplitName,
+    TreeEntry,
+)
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.listing import list_folder
+from fer_bench.data.sequences import subfolders
+from fer_bench.datasets.folder import SUFFIXES
+from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.errors import DataError
+
+_PRINTED = "printed in a public notebook"
+_ARITHMETIC = (
+    "class counts less those of FER2013's three parts leave ExpW's class totals exactly, in all seven classes"
+)
+_PARTS: dict[str, SplitName] = {"train": "train", "valid": "val", "test": "test"}
+_CLASSES = (
+    ("angry", Emotion.ANGER, (6566, 1017, 1041)),
+    ("disgust", Emotion.DISGUST, (3231, 656, 655)),
+    ("fear", Emotion.FEAR, (4859, 659, 691)),
+    ("happy", Emotion.HAPPINESS, (28592, 5475, 5459)),
+    ("neutral", Emotion.NEUTRAL, (29384, 5839, 5858)),
+    ("sad", Emotion.SADNESS, (12223, 2236, 2177)),
+    ("surprise", Emotion.SURPRISE, (8113, 1474, 1475)),
+)
+_CODES = tuple(code for code, *_ in _CLASSES)
+_TOTALS: dict[SplitName, int] = {"train": 92968, "val": 17356, "test": 17356}
+
+CARD = Card(
+    name="mmafedb",
+    title="MMAFEDB",
+    setting="wild",
+    citation="Kaggle data set mahmoudima/mma-facial-expression; no paper.",
+    licence="None of its own: the terms of FER2013 and ExpW apply.",
+    obtain="Kaggle: mahmoudima/mma-facial-expression",
+    classes=tuple(NativeClass(code=code, name=code, emotion=emotion) for code, emotion, _ in _CLASSES),
+    tree=(TreeEntry(path="MMAFEDB/{train,valid,test}/<angry>/<name>.jpg", what="faces in class folders"),),
+    protocols=(
+        Protocol(
+            name="7-official",
+            label_set=LABEL_SETS["7"],
+            split=Official(test="test", validation="official"),
+            note="the parts as distributed",
+        ),
+    ),
+    default_protocol="7-official",
+    quick_protocol="7-official",
+    counts=(
+        *(
+            ExpectedCount(split=split, code=code, unit="images", n=n, trust="code", source=_PRINTED)
+            for code, _, numbers in _CLASSES
+            for split, n in zip(_PARTS.values(), numbers, strict=True)
+        ),
+        *(
+            ExpectedCount(split=split, code=None, unit="images", n=n, trust="code", source=_PRINTED)
+            for split, n in _TOTALS.items()
+        ),
+    ),
+    quirks=(
+        Quirk(
+            text=(
+                "This is no data set of its own but FER2013 and ExpW together: it is never unseen after "
+                "either of them, nor are they after it, and no such pair is counted as cross-dataset."
+            ),
+            trust="inferred",
+            source=_ARITHMETIC,
+        ),
+        Quirk(
+            text="Grey 48x48 faces (FER2013) stand beside colour crops of other sizes (ExpW).",
+            trust="code",
+            source=_PRINTED,
+        ),
+    ),
+    unit="image",
+    shares_pixels_with=("fer2013", "ferplus", "expw"),
+)
+
+
+class MMAFEDB(FaceDataset):
+    """Read MMAFEDB as its class folders."""
+
+    card = CARD
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which MMAFEDB is kept."""
+        return ("mma-facial-expression", "mma_facial_expression")
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder with three parts of exactly seven classes: the given one, or MMAFEDB in it."""
+        for place in (folder, folder / "MMAFEDB"):
+            if all({c.name for c in subfolders(place / part)} == set(_CODES) for part in _PARTS):
+                return place
+        return None
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield one row per picture.
+
+        Raises:
+            DataError: An empty class folder, or a picture that links out of the folder.
+        """
+        self.notes = []
+        for part, split in _PARTS.items():
+            for code in _CODES:
+                listing = list_folder(self.base / part / code, self.base)
+                for name in sorted(listing.leaving):
+                    listing.has(name, file=listing.folder)
+                names = sorted(name for name in listing.files if Path(name).suffix.casefold() in SUFFIXES)
+                if not names:
+                    raise DataError(
+                        "empty class: no picture in this folder",
+                        file=listing.folder,
+                        hint="unpack the archive again; fer-bench data describe mmafedb",
+                    )
+                for name in names:
+                    path = f"{part}/{code}/{name}"
+                    yield {
+                        "sample_id": path,
+                        "path": path,
+                        "native_label": code,
+                        "label": self.card.emotion_of(code),
+                        "split": split,
+                    }

@@ -1,0 +1,210 @@
+"""SFEW 2.0, aligned faces: stills from films with an official training and validation part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    NativeClass,
+    Official,
+    Protocol,
+    Quirk,
+    SplitName,
+    TreeEntry,
+)
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.listing import list_folder
+from fer_bench.data.sequences import listed
+from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.errors import DataError, nearest
+
+_COMMENT = "comment in a public SFEW loader"
+_PLACES: dict[SplitName, tuple[str, ...]] = {
+    "train": ("Train/Train_Aligned_Faces", "Train_Aligned_Faces"),
+    "val": (
+        "Val/Val_Aligned_Faces_new/Val_Aligned_Faces",
+        "Val/Val_Aligned_Faces",
+        "Val_Aligned_Faces_new/Val_Aligned_Faces",
+        "Val_Aligned_Faces",
+    ),
+}
+_TEST = ("Test/Test_Aligned_Faces", "Test_Aligned_Faces")
+_ENDINGS = (".png", ".jpg")
+_FILM = re.compile(r"(.+?)_\d+(?:_\d+)*")
+
+_CLASSES = (
+    ("Angry", Emotion.ANGER, 178, 77),
+    ("Disgust", Emotion.DISGUST, 52, 23),
+    ("Fear", Emotion.FEAR, 78, 46),
+    ("Happy", Emotion.HAPPINESS, 184, 72),
+    ("Neutral", Emotion.NEUTRAL, 144, 84),
+    ("Sad", Emotion.SADNESS, 161, 73),
+    ("Surprise", Emotion.SURPRISE, 94, 56),
+)
+_CODES = tuple(code for code, *_ in _CLASSES)
+
+CARD = Card(
+    name="sfew",
+    title="SFEW 2.0",
+    setting="wild",
+    citation=(
+        "Dhall, Goecke, Lucey & Gedeon (2011), Static Facial Expression Analysis in Tough Conditions: Data, "
+        "Evaluation Protocol and Benchmark, ICCV Workshops"
+    ),
+    licence="Signed end-user licence agreement with the Australian National University.",
+    obtain="Ask the authors for the agreement; unpack the archives of aligned faces into one folder.",
+    classes=tuple(NativeClass(code=code, name=code, emotion=emotion) for code, emotion, *_ in _CLASSES),
+    tree=(
+        TreeEntry(
+            path="Train/Train_Aligned_Faces/<Angry>/<film>_<time>_<number>.png",
+            what="143x181 aligned colour faces",
+        ),
+        TreeEntry(
+            path="Val/[Val_Aligned_Faces_new/]Val_Aligned_Faces/<Angry>/<film>_<time>_<number>.png",
+            what="the same for validation",
+        ),
+        TreeEntry(
+            path="Test/Test_Aligned_Faces/<name>.png",
+            what="without labels, which are withheld; not read",
+            required=False,
+        ),
+    ),
+    protocols=(
+        Protocol(
+            name="7-official",
+            label_set=LABEL_SETS["7"],
+            split=Official(test="val", validation="carved", carve="group"),
+            note="official validation rows test; 10 % of the training pictures, in whole films, validate",
+        ),
+    ),
+    default_protocol="7-official",
+    quick_protocol="7-official",
+    counts=(
+        *(
+            ExpectedCount(split=split, code=code, unit="images", n=n, trust="code", source=_COMMENT)
+            for code, _, train, val in _CLASSES
+            for split, n in (("train", train), ("val", val))
+        ),
+        ExpectedCount(split="train", code=None, unit="images", n=891, trust="code", source=_COMMENT),
+        ExpectedCount(split="val", code=None, unit="images", n=431, trust="code", source=_COMMENT),
+    ),
+    quirks=(
+        Quirk(
+            text="The validation archive nests its folder once more than the training archive.",
+            trust="code",
+            source="public loaders",
+        ),
+        Quirk(
+            text=(
+                "The aligned faces are fewer (891 and 431) than the stills (958 and 436), so accuracies over "
+                "436 pictures come from another detection."
+            ),
+            trust="code",
+            source=f"{_COMMENT}; the numbers of stills are second-hand",
+        ),
+        Quirk(
+            text="A picture's name begins with its film: validation is carved from training by film.",
+            trust="code",
+            source="file names in public loaders",
+        ),
+        Quirk(
+            text="The stills come from AFEW's videos: never train on AFEW and test here.",
+            trust="code",
+            source="public loader",
+        ),
+    ),
+    unit="video",
+)
+
+
+class SFEW(FaceDataset):
+    """Read the aligned faces of SFEW 2.0."""
+
+    card = CARD
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder if it holds the training and the validation tree of aligned faces."""
+        return folder if all(_place(folder, places) is not None for places in _PLACES.values()) else None
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which SFEW is kept."""
+        return ("sfew2", "sfew_2", "sfew2.0", "sfew_2.0")
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield one row per labelled picture.
+
+        Raises:
+            DataError: A class folder is missing, empty or unknown.
+        """
+        self.notes = []
+        films: dict[str, set[str]] = {split: set() for split in _PLACES}
+        nameless: list[str] = []
+        for split, places in _PLACES.items():
+            inner = next(place for place in places if (self.base / place).is_dir())
+            for code in self._classes(self.base / inner):
+                listing = list_folder(self.base / inner / code, self.base)
+                for name in sorted(listing.leaving):
+                    listing.has(name, file=listing.folder)
+                names = sorted(name for name in listing.files if Path(name).suffix.casefold() in _ENDINGS)
+                if not names:
+                    raise DataError(
+                        "empty class: no picture in this folder",
+                        file=listing.folder,
+                        hint="unpack the archive again; fer-bench data describe sfew",
+                    )
+                for name in names:
+                    stem = Path(name).stem
+                    match = _FILM.fullmatch(stem)
+                    film = match[1] if match else stem
+                    if match is None:
+                        nameless.append(name)
+                    films[split].add(film)
+                    yield {
+                        "sample_id": f"{split}/{code}/{stem}",
+                        "path": f"{inner}/{code}/{name}",
+                        "native_label": code,
+                        "label": self.card.emotion_of(code),
+                        "split": split,
+                        "group": f"{split}/{film}",
+                    }
+        if nameless:
+            self.notes.append(
+                f"{len(nameless)} pictures name no film and are their own group: {listed(nameless)}"
+            )
+        if shared := sorted(films["train"] & films["val"]):
+            self.notes.append(
+                f"{len(shared)} films stand in the official training and validation parts: {listed(shared)}"
+            )
+        if _place(self.base, _TEST) is not None:
+            self.notes.append("The test pictures have no labels and are not read.")
+
+    def _classes(self, folder: Path) -> list[str]:
+        found = list_folder(folder, self.base)
+        for name in sorted(found.leaving):
+            found.has_folder(name, file=folder)
+        for name in sorted(found.folders - set(_CODES)):
+            raise DataError(
+                "this folder is none of the seven classes",
+                file=folder / name,
+                value=name,
+                hint=nearest(name, _CODES),
+            )
+        for code in _CODES:
+            if code not in found.folders:
+                raise DataError(
+                    "a class folder is missing",
+                    file=folder / code,
+                    hint="unpack the archive again; fer-bench data describe sfew",
+                )
+        return list(_CODES)
+
+
+def _place(folder: Path, places: tuple[str, ...]) -> Path | None:
+    return next((folder / place for place in places if (folder / place).is_dir()), None)

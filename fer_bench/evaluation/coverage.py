@@ -1,0 +1,44 @@
+"""What simulation found about the intervals: the table of `benchmarks/coverage.py` as a sentence."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+FILE = Path(__file__).with_name("coverage.csv")
+CHOSEN = "percentile, Student per class"
+"""Name of the interval that is used."""
+ENOUGH_UNITS = 20
+FEW = 5
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """Say how often the intervals of UAR held the truth in simulation.
+
+    Args:
+        table: Columns `score`, `units`, `smallest_class` (units that hold the rarest class), `coverage` and
+            `repetitions` of the chosen interval, one row per population and number of units.
+    """
+    uar = table[table["score"] == "uar"]
+    many, rare = uar["units"] >= ENOUGH_UNITS, uar["smallest_class"] < FEW
+    parts = [
+        _span(uar[many & ~rare], f"of samples with at least {ENOUGH_UNITS} units and {FEW} of every class"),
+        _span(uar[many & rare], "where a class has fewer"),
+        _span(uar[~many], f"with {uar['units'].min()} to {ENOUGH_UNITS - 1} units"),
+    ]
+    said = "; ".join(part for part in parts if part)
+    return f"In simulation ({uar['repetitions'].min():,} samples each) they held the true UAR in {said}."
+
+
+def _span(part: pd.DataFrame, where: str) -> str:
+    if part.empty:
+        return ""
+    return f"{100 * part['coverage'].min():.0f} to {100 * part['coverage'].max():.0f} % {where}"
+
+
+@cache
+def found() -> str:
+    """Return the sentence about the shipped table."""
+    return sentence(pd.read_csv(FILE))

@@ -1,0 +1,236 @@
+"""All scores of a store computed again from its predictions: a new score needs no GPU.
+
+What was scored by the same code from the same files is skipped; `<store>/scores.json` remembers a hash per
+run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from fer_bench.emotions import Emotion
+from fer_bench.errors import FerBenchError, StoreError
+from fer_bench.evaluation.stored import read_scored
+from fer_bench.evaluation.transfer import members, score_on
+from fer_bench.files import file_hash, write_json
+from fer_bench.runs.record import Record
+from fer_bench.runs.store import RunDir, Store
+
+MANIFEST = "scores.json"
+AT_LEAST_PER_PROCESS = 20
+"""Fewer stale runs are scored in this process: starting another takes longer."""
+State = Literal["scored", "busy", "unfinished", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        run: Its folder below the store.
+        state: `busy` runs are being worked on by another process, `unfinished` ones have no score yet.
+        changed: Whether the record holds other scores now.
+        digest: Hash of what was scored, to be remembered; empty unless scored without a problem.
+        problem: Why it failed.
+    """
+
+    run: str
+    state: State
+    changed: bool = False
+    digest: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of all runs.
+
+    Attributes:
+        outcomes: Runs that were looked into.
+        unchanged: Number of runs that were skipped.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    unchanged: int
+
+    def count(self, state: State) -> int:
+        """Return how many runs ended so."""
+        return sum(o.state == state for o in self.outcomes)
+
+
+def rescore(
+    store: Store, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None, all_runs: bool = False
+) -> Summary:
+    """Compute all scores of finished runs again and put them into their records.
+
+    Args:
+        store: The run store.
+        jobs: Processes.
+        progress: Called with runs done and runs in all.
+        all_runs: Also those that have not changed.
+
+    Returns:
+        What became of the runs; damaged ones are named, the others scored.
+    """
+    version = code_version()
+    known = {} if all_runs else _read_manifest(store, version)
+    runs = [run.path.relative_to(store.root).as_posix() for run in store.run_dirs()]
+    stale = [run for run in runs if known.get(run) is None or known[run] != digest_of(store, run)]
+    outcomes = []
+    for done, outcome in enumerate(_work(store.root, stale, jobs), start=1):
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(done, len(stale))
+    fresh = {o.run: o.digest for o in outcomes if o.digest}
+    kept = {run: known[run] for run in runs if run in known and run not in stale}
+    remembered = dict(sorted((kept | fresh).items()))
+    if remembered != known:
+        write_json(store.root / MANIFEST, {"version": version, "runs": remembered})
+    return Summary(tuple(outcomes), len(runs) - len(stale))
+
+
+def _work(root: Path, stale: Sequence[str], jobs: int) -> Iterator[Outcome]:
+    processes = min(jobs, len(stale) // AT_LEAST_PER_PROCESS)
+    tasks = [(root, run) for run in stale]
+    if processes < 2:
+        yield from map(_task, tasks)
+        return
+    # a forked child could inherit locks of pyarrow's threads
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_task, tasks, chunksize=8)
+
+
+def _task(task: tuple[Path, str]) -> Outcome:
+    return score_run(Store(task[0]), task[1])
+
+
+def score_run(store: Store, run: str) -> Outcome:
+    """Score one run again and write its record if a score changed.
+
+    Args:
+        store: The run store.
+        run: Folder of the run below it, `method/dataset/key`.
+    """
+    folder = RunDir(store.root / run)
+    lock = folder.lock()
+    try:
+        if not lock.acquire():
+            return Outcome(run, "busy")
+    except OSError as error:
+        return Outcome(run, "failed", problem=f"{run}: the run cannot be locked: {error.strerror}")
+    try:
+        record = folder.read_record()
+        if record is None or record.status != "done":
+            return Outcome(run, "unfinished")
+        changed = _update(store, folder, record)
+        return Outcome(run, "scored", changed=changed, digest=digest_of(store, run))
+    except FerBenchError as error:
+        return Outcome(run, "failed", problem=str(error))
+    finally:
+        lock.release()
+
+
+def _update(store: Store, folder: RunDir, record: Record) -> bool:
+    if (record.method, record.dataset, record.key) != folder.path.parts[-3:]:
+        raise StoreError("the record belongs to another folder", file=folder.record_file)
+    scores = []
+    for old in record.scores:
+        predictions = read_scored(store, record, old.target, old.selection)
+        scores.append(
+            score_on(
+                predictions,
+                tuple(Emotion(name) for name in old.label_set),
+                target=old.target,
+                in_domain=old.target == record.dataset or old.target in members(record.dataset),
+                index=stored_index(store.root, predictions.meta.fingerprint),
+            ).model_copy(update={"selection": old.selection})
+        )
+    if tuple(scores) == record.scores:
+        return False
+    folder.write_record(record.model_copy(update={"scores": tuple(scores)}))
+    return True
+
+
+def stored_index(root: Path, fingerprint: str) -> pd.DataFrame | None:
+    """Return what the store keeps about a target's rows, None where it keeps nothing.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    path = root / "indexes" / f"{fingerprint}.parquet"
+    return _read_index(path, path.stat().st_mtime_ns) if path.exists() else None
+
+
+@lru_cache(maxsize=16)
+def _read_index(path: Path, written: int) -> pd.DataFrame:
+    try:
+        index = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"not a readable parquet file: {error}", file=path) from None
+    if "sample_id" not in index.columns or index["sample_id"].duplicated().any():
+        raise StoreError("the stored index lacks sample ids or repeats one", file=path)
+    return index
+
+
+def digest_of(store: Store, run: str) -> str:
+    """Return a hash of a run's record, of its predictions and of the stored indexes of its targets."""
+    folder = store.root / run
+    digest = hashlib.sha256()
+    try:
+        record = (folder / "record.json").read_bytes()
+        digest.update(record)
+        for file in sorted((folder / "predictions").glob("*.parquet")):
+            digest.update(f"\n{file.name} {file_hash(file)}".encode())
+        for fingerprint in sorted(_fingerprints(record)):
+            path = store.root / "indexes" / f"{fingerprint}.parquet"
+            known = _index_hash(path, path.stat().st_mtime_ns) if path.exists() else "-"
+            digest.update(f"\n{fingerprint} {known}".encode())
+    except OSError:
+        return ""  # something vanished meanwhile: scoring will say what
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _index_hash(path: Path, written: int) -> str:
+    return file_hash(path)
+
+
+def _fingerprints(record: bytes) -> set[str]:
+    try:
+        targets = json.loads(record)["targets"]
+        return {str(target["fingerprint"]) for target in targets.values()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def _read_manifest(store: Store, version: str) -> dict[str, str]:
+    """Return the remembered hash per run; nothing when it is absent, damaged or of other code."""
+    try:
+        content = json.loads((store.root / MANIFEST).read_text(encoding="utf-8"))
+        if content["version"] != version:
+            return {}
+        return {str(run): str(digest) for run, digest in content["runs"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Return a hash of the code that scores."""
+    package = Path(__file__).parents[1]
+    files = [*sorted(Path(__file__).parent.glob("*.py"))]
+    files += [package / "emotions.py", package / "runs" / "details.py", package / "runs" / "record.py"]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name} {file_hash(file)}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,181 @@
+"""Somebody else's predictions: checked row by row against the protocol, then scored as any run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench import datasets
+from fer_bench.data.card import Protocol
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.index import fingerprint
+from fer_bench.data.protocols import assign_roles, find_protocol, folds_of, in_label_set, target_rows
+from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.evaluation.stored import check_types
+from fer_bench.evaluation.transfer import score_predictions
+from fer_bench.runs.predictions import Predictions, PredictionsMeta, read_predictions
+from fer_bench.runs.record import Score
+from fer_bench.sources import DataRoots, Source, open_source
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A submission that holds.
+
+    Attributes:
+        meta: What it says it is.
+        protocol: Protocol whose rows it predicts.
+        fold: Fold of the source protocol.
+        data_kind: `real` or `synthetic`.
+        score: Its score.
+    """
+
+    meta: PredictionsMeta
+    protocol: str
+    fold: int
+    data_kind: str
+    score: Score
+
+
+def check_submission(
+    file: Path, roots: DataRoots, *, protocol: str | None = None, fold: int = 1, quick: bool = False
+) -> Checked:
+    """Validate predictions against the data and the protocol, and score them.
+
+    Args:
+        file: The parquet.
+        roots: Where the data stand.
+        protocol: Protocol of the source that the model was trained under; its default otherwise.
+        fold: Fold that the model was not trained on.
+        quick: Take the protocols of the `quick` profile where none is named.
+
+    Raises:
+        StoreError: No readable parquet, or it breaks the column contract.
+        DataError: Rows, labels, classes or data differ from the protocol's.
+        UsageError: Unknown dataset, protocol or fold.
+    """
+    predictions = read_predictions(file)
+    check_types(predictions.frame, file)
+    meta = predictions.meta
+    for name in (meta.source, meta.target):
+        if name not in datasets.names():
+            raise UsageError(f"{file}: unknown dataset", value=name, hint=nearest(name, datasets.names()))
+    in_domain = meta.source == meta.target
+    trained = find_protocol(datasets.get(meta.source).card, protocol, quick=quick)
+    wanted_classes = tuple(e.value for e in trained.label_set)
+    if meta.classes != wanted_classes:
+        same = sorted(meta.classes) == sorted(wanted_classes)
+        problem = "classes in another order than" if same else "other classes than those of"
+        raise DataError(
+            f"{problem} {meta.source}/{trained.name}",
+            file=file,
+            value=", ".join(meta.classes),
+            hint=f"wanted: {', '.join(wanted_classes)}; another protocol: --protocol",
+        )
+    source = open_source(meta.target, roots)
+    tested, rows = rows_of(source.dataset, trained if in_domain else None, fold=fold, quick=quick)
+    _check_rows(predictions, source.dataset, rows, file, f"{meta.target}/{tested}")
+    score = score_predictions(
+        predictions,
+        source_label_set=trained.label_set,
+        target=meta.target,
+        target_emotions=source.dataset.card.emotions,
+        in_domain=in_domain,
+        index=source.dataset.index,
+    )
+    return Checked(meta, trained.name, fold, source.kind, score)
+
+
+def rows_of(
+    dataset: FaceDataset, trained: Protocol | None, *, fold: int = 1, quick: bool = False
+) -> tuple[str, NDArray[np.int64]]:
+    """Return the protocol and the index positions that a model is tested on.
+
+    Args:
+        dataset: The target.
+        trained: Protocol of the target that the model was trained under, None for models of other datasets.
+        fold: Fold that is tested, in-domain.
+        quick: Whether models of other datasets are tested under the protocol of the `quick` profile.
+
+    Raises:
+        UsageError: No such fold.
+    """
+    index, card = dataset.index, dataset.card
+    if trained is None:
+        other = find_protocol(card, None, quick=quick)
+        return other.name, np.flatnonzero(target_rows(index, card, other)).astype(np.int64)
+    if fold not in folds_of(trained):
+        known = f"1 to {len(folds_of(trained))}"
+        raise UsageError(f"{card.name}/{trained.name} has no such fold", value=fold, hint=known)
+    test = (assign_roles(index, card, trained, fold) == "test") & in_label_set(index, trained)
+    return trained.name, np.flatnonzero(test).astype(np.int64)
+
+
+def template(source: Source, trained: Protocol | None, *, fold: int = 1, quick: bool = False) -> pd.DataFrame:
+    """Return what to predict: sample ids, files, frames and boxes, with the labels and units to copy.
+
+    Args:
+        source: The target.
+        trained: As in `rows_of`.
+        fold: As in `rows_of`.
+        quick: As in `rows_of`.
+    """
+    _, rows = rows_of(source.dataset, trained, fold=fold, quick=quick)
+    index = source.dataset.index.iloc[rows]
+    boxes = ["" if box is None else " ".join(f"{v:g}" for v in box) for box in index["box"]]
+    columns = {name: index[name].tolist() for name in ("sample_id", "path", "frame")}
+    more = {"box": boxes, "unit": units_of(source.dataset, index), "label": index["label"].tolist()}
+    return pd.DataFrame(columns | more)
+
+
+def units_of(dataset: FaceDataset, index: pd.DataFrame) -> list[str]:
+    """Return what the bootstrap resamples: the subject in the lab, else the row's group."""
+    return index["subject" if dataset.card.unit == "subject" else "group"].tolist()
+
+
+def _check_rows(
+    predictions: Predictions, dataset: FaceDataset, rows: NDArray[np.int64], file: Path, where: str
+) -> None:
+    """Refuse another index, missing or foreign rows, and labels or units that differ from the index."""
+    name = dataset.card.name
+    found = fingerprint(dataset.index)
+    if predictions.meta.fingerprint != found:
+        raise DataError(
+            f"made on another version of {name}: its index is {found} here",
+            file=file,
+            value=predictions.meta.fingerprint,
+            hint=f"fer-bench data verify --dataset {name}",
+        )
+    index = dataset.index.iloc[rows]
+    frame = predictions.frame
+    given = pd.Index(frame["sample_id"])
+    missing = index["sample_id"][~index["sample_id"].isin(given)]
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} of {len(index)} rows of {where} are missing, the first is",
+            file=file,
+            value=missing.iloc[0],
+            hint=f"fer-bench submit rows --target {name} lists them all",
+        )
+    foreign = ~frame["sample_id"].isin(index["sample_id"]).to_numpy()
+    if foreign.any():
+        row = int(np.flatnonzero(foreign)[0])
+        raise DataError(
+            f"{int(foreign.sum())} rows are none of {where}", file=file, line=row + 1, value=given[row]
+        )
+    own = index.assign(unit=units_of(dataset, index)).set_index("sample_id").loc[given]
+    for column in ("label", "unit"):
+        there, here = frame[column], own[column].reset_index(drop=True)
+        differs = ((there != here) & ~(there.isna() & here.isna())).fillna(True).to_numpy(bool)
+        if differs.any():
+            row = int(np.flatnonzero(differs)[0])
+            raise DataError(
+                f"the {column} of {given[row]!r} is {here.iloc[row]!r} in {name}",
+                file=file,
+                line=row + 1,
+                value=there.iloc[row],
+            )

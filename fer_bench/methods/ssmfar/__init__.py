@@ -1,0 +1,1 @@
+"""ssmfar: semi-supervised multi-task learning with an adaptive threshold per class."""

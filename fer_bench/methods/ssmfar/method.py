@@ -1,0 +1,214 @@
+"""ssmfar as a LightningModule: its settings, losses, thresholds and optimiser."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
+
+from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
+from fer_bench.data.datamodule import FaceDataModule
+from fer_bench.errors import UsageError
+from fer_bench.methods.backbones import Backbone, load_backbone, open_pretrained
+from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task
+from fer_bench.methods.ssmfar import losses
+from fer_bench.methods.ssmfar.network import Outputs, SSMFARNetwork
+
+
+class SSMFARSettings(MethodSettings):
+    """Settings of ssmfar.
+
+    Attributes:
+        backbone: `resnet18` (the authors'), or `narrow` for small images on a CPU.
+        weights: Pretrained weights of the backbone, a file or a name timm knows; None initialises at random.
+        weights_trained_on: What they were trained on, where their name does not say it.
+        size: Height and width of the input in pixels (authors' code: 224).
+        dropout: Dropout on the pooled feature (authors' code: 0.5).
+        consistency_scope: Rows of the consistency loss, see `losses.consistency_rows`.
+        recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of a few
+            epochs; not from the source.
+        lr: Learning rate; the highest one of `one-cycle`.
+    """
+
+    backbone: Backbone = "resnet18"
+    weights: str | None = None
+    weights_trained_on: str | None = None
+    size: int = Field(default=224, ge=32, le=512)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    consistency_scope: losses.ConsistencyScope = "unlabelled_nonconfident"
+    recipe: Literal["paper", "one-cycle"] = "paper"
+    lr: float = Field(default=5e-4, gt=0)
+
+
+class SSMFAR(Method):
+    """Learn expressions, valence and arousal, and action units together, also from rows without expression label.
+
+    Gera et al., arXiv:2207.09012.
+
+    Args:
+        task: Classes and what the training rows offer; heads exist for what they offer only.
+        settings: An `SSMFARSettings`.
+        train: Epochs, batch size and augmentation.
+    """
+
+    name = "ssmfar"
+    settings_type = SSMFARSettings
+    needs_strong = True
+    uses_unlabelled = True
+    weight_settings = ("weights", "weights_trained_on")
+    profiles: ClassVar[dict[str, ProfileSettings]] = {
+        "quick": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=12, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+            ),
+            method={"backbone": "narrow", "size": 64, "dropout": 0.1, "recipe": "one-cycle", "lr": 3e-3},
+        ),
+        "paper": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=50, batch_size=256, augmentation=Augmentation(flip=0.5, crop_pad=8)
+            ),
+        ),
+    }
+
+    settings: SSMFARSettings
+    class_weights: Tensor
+    au_weights: Tensor
+    thresholds: Tensor
+
+    def __init__(self, task: Task, settings: SSMFARSettings, train: TrainSettings) -> None:
+        super().__init__(task, settings, train)
+        self.network = SSMFARNetwork(
+            len(task.classes),
+            backbone=settings.backbone,
+            dropout=settings.dropout,
+            with_va=task.has_va,
+            with_au=task.has_au,
+        ).to(memory_format=torch.channels_last)
+        self.register_buffer("class_weights", losses.class_weights(task.class_counts))
+        self.register_buffer("au_weights", losses.au_weights(task.au_counts))
+        self.register_buffer("thresholds", torch.full((len(task.classes),), losses.FLOOR))
+
+    @classmethod
+    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+        """Return colour images of the wanted size with ImageNet's mean and deviation."""
+        assert isinstance(settings, SSMFARSettings)
+        return InputSpec(size=settings.size)
+
+    @classmethod
+    def weights(cls, settings: MethodSettings) -> dict[str, str]:
+        """Return the hash of the backbone's pretrained weights."""
+        assert isinstance(settings, SSMFARSettings)
+        return {"backbone": open_pretrained(settings.weights).sha256} if settings.weights else {}
+
+    @classmethod
+    def caveats(cls, settings: MethodSettings) -> tuple[str, ...]:
+        """Return what the backbone starts from."""
+        assert isinstance(settings, SSMFARSettings)
+        if settings.weights is None:
+            return ("the backbone starts from random weights; the authors' was trained on MS-Celeb-1M faces",)
+        known = settings.weights_trained_on or open_pretrained(settings.weights).trained_on
+        told = known or "unknown data (say it: --set method.weights_trained_on=...)"
+        return (f"the backbone starts from {settings.weights}, trained on {told}",)
+
+    @classmethod
+    def adaptation(cls, task: Task) -> str | None:
+        """Return what the training rows lack of the three tasks and of rows without expression label."""
+        lacking = [
+            text
+            for text, there in (
+                ("no valence and arousal: without that head", task.has_va),
+                ("no action units: without these heads", task.has_au),
+                ("every row has an expression label: the supervised part alone", task.unlabelled > 0),
+            )
+            if not there
+        ]
+        return "; ".join(lacking) or None
+
+    def load_pretrained(self) -> None:
+        """Load the backbone's pretrained weights."""
+        if name := self.settings.weights:
+            load_backbone(self.network.backbone, open_pretrained(name), name)
+
+    def forward(self, image: Tensor) -> Prediction:
+        """Predict from normalised images [B, 3, H, W]; valence and arousal are cut to [-1, 1]."""
+        found: Outputs = self.network(image)
+        va = None if found.va is None else found.va.float().clamp(-1, 1)
+        return Prediction(found.expression.float(), va, None if found.au is None else found.au.float())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return L_EXPR + L_VA + L_AU."""
+        parts = self.losses(batch)
+        total = torch.stack([parts[name] for name in ("expr", "va", "au") if name in parts]).sum()
+        self.log_losses(len(batch["label"]), **parts, total=total)
+        return total
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of a training batch by name, and the share of believed pseudo-labels.
+
+        `expr` is made of `labelled` and, where the batch has a strong view, of `unlabelled` and `consistency`.
+        `va` and `au` are there where the network has these heads.
+        """
+        label = batch["label"]
+        weak: Outputs = self.network(batch["image"])
+        supervised = losses.labelled_loss(weak.expression, label, self.class_weights)
+        parts = {"expr": supervised, "labelled": supervised}
+        if "strong" in batch:
+            strong = self.network(batch["strong"]).expression
+            missing = label < 0
+            answer, believed = losses.pseudo_labels(weak.expression, self.thresholds, missing)
+            rows = losses.consistency_rows(missing, believed, self.settings.consistency_scope)
+            unsupervised = losses.unlabelled_loss(strong, answer, believed, missing, self.class_weights)
+            consistency = losses.consistency_loss(weak.expression, strong, rows)
+            parts = {
+                "expr": losses.expression_loss(supervised, unsupervised, consistency, missing),
+                "labelled": supervised,
+                "unlabelled": unsupervised,
+                "consistency": consistency,
+                "believed": believed.sum() / missing.sum().clamp(min=1),
+            }
+        if weak.va is not None:
+            parts["va"] = losses.affect_loss(weak.va, batch["va"])
+        if weak.au is not None:
+            parts["au"] = losses.action_unit_loss(weak.au, batch["au"], self.au_weights)
+        return parts
+
+    def on_train_epoch_end(self) -> None:
+        """Stop a diverged run; set the thresholds that the next epoch uses, and log them."""
+        super().on_train_epoch_end()
+        if self.task.unlabelled:
+            self.thresholds.copy_(losses.adaptive_thresholds(*self._confidence(), self.current_epoch + 1))
+            named = zip(self.task.classes, self.thresholds, strict=True)
+            self.log_dict({f"threshold/{name}": value for name, value in named})
+
+    def _confidence(self) -> tuple[Tensor, Tensor]:
+        """Return the summed confidence and the number of right answers per class, over all processes.
+
+        Every labelled training row (at most `epoch_rows`) is looked at once in evaluation mode, as the epoch
+        showed it.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, FaceDataModule):
+            raise UsageError("ssmfar sets its thresholds on the rows of a FaceDataModule, and the trainer has none")
+        sums = torch.zeros(2, len(self.task.classes), device=self.device)
+        self.network.eval()
+        with torch.no_grad():
+            for batch in data.labelled_views(self.device):
+                with self.trainer.precision_plugin.forward_context():
+                    logits = self(batch["image"]).logits
+                sure, answer = logits.softmax(dim=1).max(dim=1)
+                right = (answer == batch["label"]).float()
+                sums.index_add_(1, answer, torch.stack([right * sure, right]))
+        self.network.train()
+        confidence, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        return confidence, count
+
+    def configure_optimizers(self) -> OptimizerConfig:
+        """Return Adam, on a one-cycle schedule where the recipe says so."""
+        adam = torch.optim.Adam(self.parameters(), lr=self.settings.lr)
+        if self.settings.recipe == "paper":
+            return adam
+        cycle = OneCycleLR(adam, self.settings.lr, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, recall_score
+
+from fer_bench.evaluation.groups import MIN_ROWS, group_scores
+
+
+def score(values, truth, answer, k=3):
+    return group_scores(pd.Series(values, dtype="str"), np.asarray(truth), np.asarray(answer), k)
+
+
+def test_groups_agree_with_scikit_learn_over_the_classes_they_share():
+    rng = np.random.default_rng(0)
+    values = rng.choice(["female", "male"], 200)
+    truth, answer = rng.integers(3, size=200), rng.integers(3, size=200)
+    truth[(values == "male") & (truth == 2)] = 0  # nobody of one group has class 2
+    found = score(values, truth, answer)
+    assert found.classes == (0, 1)
+    for group in found.groups:
+        rows = values == group.value
+        recall = recall_score(truth[rows], answer[rows], labels=[0, 1], average=None)
+        assert group.uar == pytest.approx(recall.mean())
+        assert group.accuracy == pytest.approx(accuracy_score(truth[rows], answer[rows]))
+        assert (group.n, group.k) == (rows.sum(), 3 if group.value == "female" else 2)
+    assert found.compared[0].uar <= found.compared[1].uar
+
+
+def test_small_groups_are_listed_and_not_compared():
+    values = ["a"] * MIN_ROWS + ["b"] * MIN_ROWS + ["c"] * (MIN_ROWS - 1)
+    truth = [0, 1] * MIN_ROWS + [0] * (MIN_ROWS - 1)
+    found = score(values, truth, truth)
+    assert [g.n for g in found.groups] == [MIN_ROWS, MIN_ROWS, MIN_ROWS - 1]
+    assert [g.value for g in found.compared] == ["a", "b"]
+
+
+def test_missing_values_are_counted_and_a_single_group_is_none():
+    found = score(["a", None, "b", ""], [0, 0, 1, 1], [0, 0, 1, 1])
+    assert found.missing == 2
+    assert [g.value for g in found.groups] == ["a", "b"]
+    assert score(["a", "a", None], [0, 1, 1], [0, 1, 1]) is None
+
+
+def test_groups_without_a_common_class_have_no_gap():
+    truth = [0] * 20 + [1] * 20
+    found = score(["a"] * 20 + ["b"] * 20, truth, truth)
+    assert found.classes == ()
+    assert found.compared == ()
+    assert [g.accuracy for g in found.groups] == [1, 1]
