@@ -225,20 +225,27 @@ def test_a_folder_of_ones_own_ends_the_use_of_synthetic_data(nowhere):
 # The stand-in -------------------------------------------------------------------------------------------
 
 
+def options_of(options: dict[str, object]) -> dict[str, object]:
+    return {"generator_version": "9", **{name: options[name] for name in ("size", "population", "seed")}}
+
+
 def test_the_stand_in_is_drawn_once_into_the_cache(nowhere, monkeypatch):
     drawn = []
 
     def write(name: str, parent: Path, **options: object) -> Path:
         drawn.append((name, options["size"], options["population"], options["seed"]))
         faces(parent / name)
-        (parent / name / MARKER).write_text(json.dumps({"synthetic": True, "size": options["size"]}))
+        (parent / name / MARKER).write_text(
+            json.dumps({"synthetic": True, "dataset": name, **options_of(options)})
+        )
         return parent / name
 
     monkeypatch.setattr(layouts, "write", write)
     monkeypatch.setattr(layouts, "names", lambda: ("folder",))
     for _ in range(2):
         source = open_source("folder", find_roots(None), size="tiny")
-        assert (source.kind, source.generator) == ("synthetic", {"synthetic": True, "size": "tiny"})
+        drawing = {"generator_version": "9", "size": "tiny", "population": "benchmark", "seed": 0}
+        assert (source.kind, source.generator) == ("synthetic", drawing)
         assert isinstance(source.dataset, FaceDataset)
     assert drawn == [("folder", "tiny", "benchmark", 0)]
     assert source.dataset.base.is_relative_to(nowhere / "cache" / "synthetic")

@@ -19,6 +19,15 @@ BUILT_IN: dict[str, str] = {
     "expw": "fer_bench.datasets.expw:ExpW",
     "affwild2": "fer_bench.datasets.affwild2:AffWild2",
     "fer2013": "fer_bench.datasets.fer2013:FER2013",
+    "ferplus": "fer_bench.datasets.ferplus:FERPlus",
+    "sfew": "fer_bench.datasets.sfew:SFEW",
+    "jaffe": "fer_bench.datasets.jaffe:JAFFE",
+    "kdef": "fer_bench.datasets.kdef:KDEF",
+    "rafdbcompound": "fer_bench.datasets.rafdb:RAFDBCompound",
+    "abaw3expr": "fer_bench.datasets.abaw3:ABAW3Expression",
+    "abaw3va": "fer_bench.datasets.abaw3:ABAW3Affect",
+    "abaw3au": "fer_bench.datasets.abaw3:ABAW3Units",
+    "mmafedb": "fer_bench.datasets.mmafedb:MMAFEDB",
     "folder": "fer_bench.datasets.folder:Folder",
 }
 MAIN_SEVEN: tuple[str, ...] = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")

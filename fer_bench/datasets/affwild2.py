@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from fer_bench.errors import DataError
 
 _README = "official Aff-Wild2 ReadMe"
 _PRINTED = "printed in EmotiEffLib abaw4_mtl_train.ipynb"
-_LISTS: dict[SplitName, str] = {
-    "train": "training_set_annotations*.txt",
-    "val": "validation_set_annotations*.txt",
+_MTL = "*/MTL_Challenge", "*/*/MTL_Challenge", "MTL_Challenge"
+_LISTS: dict[SplitName, tuple[str, ...]] = {
+    "train": ("training_set_annotations*.txt", *(f"{place}/train_set.txt" for place in _MTL)),
+    "val": ("validation_set_annotations*.txt", *(f"{place}/validation_set.txt" for place in _MTL)),
 }
 _PICTURES = "cropped_aligned"
 _FRAME = re.compile(r"([^/]+)/(\d+)\.jpg")
@@ -77,6 +78,11 @@ CARD = Card(
             what="a header, then `<video>/<frame>.jpg,valence,arousal,expression,` and 12 action units",
         ),
         TreeEntry(path="validation_set_annotations.txt", what="the same for the validation videos"),
+        TreeEntry(
+            path="3rd ABAW Annotations/Third ABAW Annotations/MTL_Challenge/{train_set,validation_set}.txt",
+            what="the multi-task lists of ABAW3 in the same form, read where the two above are not there",
+            required=False,
+        ),
         TreeEntry(path="cropped_aligned/<video>/<frame>.jpg", what="112x112 aligned faces"),
     ),
     protocols=(
@@ -156,6 +162,7 @@ CARD = Card(
     unit="video",
     has_va=True,
     has_au=True,
+    shares_pixels_with=("abaw3expr", "abaw3va", "abaw3au"),
 )
 
 
@@ -172,7 +179,7 @@ class AffWild2(FaceDataset):
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds both annotation lists and `cropped_aligned`."""
-        listed = all(any(folder.glob(pattern)) for pattern in _LISTS.values())
+        listed = all(_lists_of(folder, patterns) for patterns in _LISTS.values())
         return folder if listed and (folder / _PICTURES).is_dir() else None
 
     @cached_property
@@ -187,8 +194,8 @@ class AffWild2(FaceDataset):
         """
         rows: list[dict[str, Any]] = []
         split_of: dict[str, SplitName] = {}
-        for split, pattern in _LISTS.items():
-            rows += self._read_list(self._list_file(pattern), split, split_of)
+        for split, patterns in _LISTS.items():
+            rows += self._read_list(self._list_file(patterns), split, split_of)
         groups = {split: {_group(v) for v, s in split_of.items() if s == split} for split in _LISTS}
         if shared := sorted(groups["train"] & groups["val"]):
             self.notes.append(
@@ -197,8 +204,8 @@ class AffWild2(FaceDataset):
             )
         return rows
 
-    def _list_file(self, pattern: str) -> Path:
-        found = sorted(self.base.glob(pattern))
+    def _list_file(self, patterns: Sequence[str]) -> Path:
+        found = _lists_of(self.base, patterns)
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             raise DataError(
@@ -269,6 +276,14 @@ class AffWild2(FaceDataset):
         if absent:
             self.notes.append(f"{absent} labelled frames of {file.name} have no picture and are left out.")
         return rows
+
+
+def _lists_of(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the lists of a split: those of ABAW4, else those of ABAW3 in their nested folders."""
+    for pattern in patterns:
+        if found := sorted(folder.glob(pattern)):
+            return found
+    return []
 
 
 def _group(video: str) -> str:

@@ -455,3 +455,26 @@ def test_unit_interval_is_uniform_and_salted():
     assert np.histogram(place, 10, (0, 1))[0] == pytest.approx(400, abs=90)
     assert abs(np.corrcoef(place, unit_interval(keys, "b"))[0, 1]) < 0.05
     assert unit_interval(["x"], "a")[0] == unit_interval(["y", "x"], "a")[1]
+
+
+def test_neutral_frames_of_contempt_sequences_are_no_target_rows():
+    main = Protocol(name="main", label_set=LABEL_SETS["6"], split=Folds(k=4))
+    toy = card(protocols=(main,), as_target="all")
+    rows = []
+    for sequence, label in (("a", "anger"), ("b", "contempt")):
+        rows.append(
+            {
+                "sample_id": f"{sequence}0",
+                "path": "p",
+                "subject": "S1",
+                "sequence": sequence,
+                "label": "neutral",
+            }
+            | {"is_neutral_frame": True, "group": "S1"}
+        )
+        rows.append(
+            {"sample_id": f"{sequence}1", "path": "p", "subject": "S1", "sequence": sequence, "label": label}
+            | {"native_label": label, "group": "S1"}
+        )
+    index = build_index(rows, "toy")
+    assert index["sample_id"][target_rows(index, toy, main)].tolist() == ["a0", "a1", "b1"]

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from fer_bench.evaluation.statistics import Interval
 from fer_bench.evaluation.estimates import Value
+from fer_bench.evaluation.statistics import Interval
 from fer_bench.leaderboard.markdown import decimal, escape, percent, table, write_leaderboard
 from fer_bench.runs.store import Store
 

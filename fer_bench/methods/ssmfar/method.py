@@ -62,9 +62,9 @@ class SSMFAR(Method):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=12, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=16, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
-            method={"backbone": "narrow", "size": 64, "dropout": 0.1, "recipe": "one-cycle", "lr": 3e-3},
+            method={"backbone": "narrow", "size": 64, "dropout": 0.0, "recipe": "one-cycle", "lr": 3e-3},
         ),
         "paper": ProfileSettings(
             train=TrainSettings(

@@ -1,0 +1,331 @@
+"""Aff-Wild2 in the per-task lists of the third ABAW competition: one text file per video and task."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.card import Card, Official, Protocol, Quirk, SplitName, TreeEntry
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.listing import Listing, list_folder
+from fer_bench.data.sequences import listed, matching
+from fer_bench.data.textfile import numbered_lines
+from fer_bench.datasets import affwild2
+from fer_bench.emotions import ACTION_UNITS, LABEL_SETS
+from fer_bench.errors import DataError
+
+_README = "official Aff-Wild2 ReadMe"
+_WTOMIN = "wtomin/ABAW3_MultiEmotionNet"
+_OUTER = (
+    "3rd ABAW Annotations/Third ABAW Annotations",
+    "Third ABAW Annotations",
+    "3rd ABAW Annotations",
+    "",
+)
+_SPLITS: dict[SplitName, str] = {"train": "Train_Set", "val": "Validation_Set"}
+_PICTURES = "cropped_aligned"
+_FOLDERS = {
+    "expr": "EXPR_Classification_Challenge",
+    "va": "VA_Estimation_Challenge",
+    "au": "AU_Detection_Challenge",
+}
+_HEADERS = {
+    "expr": "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other",
+    "va": "valence,arousal",
+    "au": ",".join(f"AU{unit}" for unit in ACTION_UNITS),
+}
+_TASKS = {"expr": "expression", "va": "valence and arousal", "au": "action units"}
+_NO_AFFECT = -5.0
+
+Floats = NDArray[np.float64]
+
+
+def _card(name: str, track: str) -> Card:
+    others = tuple(other for other in ("abaw3expr", "abaw3va", "abaw3au") if other != name)
+    return Card(
+        name=name,
+        title=f"Aff-Wild2, ABAW3 {track.upper()} track",
+        setting="video",
+        citation=(
+            "Kollias & Zafeiriou (2019), Expression, Affect, Action Unit Recognition: Aff-Wild2, Multi-Task "
+            "Learning and ArcFace, BMVC, arXiv:1910.04855; lists of the third ABAW competition"
+        ),
+        licence=affwild2.CARD.licence,
+        obtain="Ask the organisers (d.kollias@qmul.ac.uk) for the third ABAW annotations and cropped faces",
+        classes=affwild2.CARD.classes,
+        tree=(
+            TreeEntry(
+                path=f"{_OUTER[0]}/{_FOLDERS[track]}/Train_Set/<video>.txt",
+                what=f"{_TASKS[track]}: a header, then line i for frame i",
+            ),
+            TreeEntry(
+                path=f"{_OUTER[0]}/{_FOLDERS[track]}/Validation_Set/<video>.txt",
+                what="the same for the validation videos",
+            ),
+            *(
+                TreeEntry(
+                    path=f"{_OUTER[0]}/{_FOLDERS[other]}/...",
+                    what=f"{_TASKS[other]}, joined where the same frame has them",
+                    required=False,
+                )
+                for other in _FOLDERS
+                if other != track
+            ),
+            TreeEntry(path="cropped_aligned/<video>/<00001>.jpg", what="112x112 aligned faces"),
+        ),
+        protocols=(
+            Protocol(
+                name="abaw3",
+                label_set=LABEL_SETS["8o"],
+                split=Official(test="val", validation="carved", carve="group"),
+                note="official validation videos test; 10 % of training, in whole videos, validates",
+            ),
+        ),
+        default_protocol="abaw3",
+        quick_protocol="abaw3",
+        quirks=(
+            Quirk(
+                text=(
+                    "Line i after the header is frame i. Frames without a detected face have no picture: "
+                    "lines and pictures are joined by number, never by order; lines left over are counted."
+                ),
+                trust="page",
+                source=f"{_README}; {_WTOMIN} and two further loaders",
+            ),
+            Quirk(
+                text="Valence or arousal of -5, expression of -1 and action unit of -1 mean not annotated.",
+                trust="page",
+                source=_README,
+            ),
+            Quirk(
+                text=(
+                    "The tracks have different training videos: one track's training video may be another's "
+                    "validation video. Training videos that any track present validates on are left out."
+                ),
+                trust="code",
+                source=_WTOMIN,
+            ),
+            Quirk(
+                text="`_left` and `_right` are two people of one video and count as one video.",
+                trust="page",
+                source=_README,
+            ),
+        ),
+        unit="video",
+        has_va=True,
+        has_au=True,
+        shares_pixels_with=("affwild2", *others),
+    )
+
+
+class _Labels(NamedTuple):
+    """The labels of one video in one task: numbers [N, 1, 2 or 12], row i for frame i + 1."""
+
+    file: Path
+    values: Floats
+
+
+class ABAW3(FaceDataset):
+    """Frames of one track with its labels, and those of the other tracks for the same frames.
+
+    A frame is a row when its own track says something about it and its picture is there.
+    """
+
+    track = "expr"
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names under which people keep this dataset."""
+        return ("abaw3", "aff-wild2", "aff_wild2", "affwild2")
+
+    @classmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the folder if it holds this track's lists and the cropped faces."""
+        return folder if _track_folder(folder, cls.track) and (folder / _PICTURES).is_dir() else None
+
+    @cached_property
+    def _pictures(self) -> Listing:
+        return list_folder(self.base / _PICTURES, self.base)
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield one row per annotated frame that has a picture.
+
+        Raises:
+            DataError: A malformed list, a video in both parts of a track, or no picture at all.
+        """
+        self.notes = []
+        files = {track: self._files(track) for track in _FOLDERS}
+        own = files.pop(self.track)
+        absent = [_FOLDERS[track] for track, found in files.items() if not found]
+        if absent:
+            self.notes.append(
+                f"Without labels of the other tracks, which are not there: {', '.join(absent)}."
+            )
+        validated = {
+            _group(video)
+            for found in (own, *files.values())
+            for video, (split, _) in found.items()
+            if split == "val"
+        }
+        crossing = sorted(v for v, (split, _) in own.items() if split == "train" and _group(v) in validated)
+        if crossing:
+            self.notes.append(
+                f"{len(crossing)} training videos are validation videos of a track and are left out: "
+                f"{listed(crossing)}"
+            )
+        without_list = unseen = 0
+        for video, (split, file) in sorted(own.items()):
+            if video in crossing:
+                continue
+            if not self._pictures.has_folder(video, file=file):
+                without_list += 1
+                continue
+            others = {t: _read(found[video][1], t) for t, found in files.items() if video in found}
+            labels = {self.track: _read(file, self.track), **others}
+            numbers = {
+                int(match[1]): match.string
+                for match in matching(self.base / _PICTURES / video, self.base, r"(\d+)\.jpg")
+            }
+            values = labels[self.track].values
+            for number in range(1, len(values) + 1):
+                if not _is_annotated(values[number - 1], self.track):
+                    continue
+                if number not in numbers:
+                    unseen += 1
+                    continue
+                yield {
+                    "sample_id": f"{video}/{number:05d}",
+                    "path": f"{_PICTURES}/{video}/{numbers[number]}",
+                    "sequence": video,
+                    "split": split,
+                    "group": _group(video),
+                    **self._columns(labels, number),
+                }
+        if without_list:
+            self.notes.append(f"{without_list} videos of the lists have no folder of pictures.")
+        if unseen:
+            self.notes.append(f"{unseen} annotated frames have no picture and are left out.")
+
+    def _files(self, track: str) -> dict[str, tuple[SplitName, Path]]:
+        """Return split and list of every video of a track; nothing where the track is not there."""
+        folder = _track_folder(self.base, track)
+        found: dict[str, tuple[SplitName, Path]] = {}
+        for split, name in _SPLITS.items() if folder else ():
+            place = Path(str(folder)) / name
+            for match in matching(place, self.base, r"(.+)\.txt"):
+                if match[1] in found:
+                    raise DataError(
+                        "the video is in the training part too",
+                        file=place / match.string,
+                        value=match[1],
+                        hint=f"fer-bench data describe {self.card.name}",
+                    )
+                found[match[1]] = (split, place / match.string)
+        return found
+
+    def _columns(self, labels: Mapping[str, _Labels], number: int) -> dict[str, Any]:
+        """Return what the tracks say about one frame, as index columns."""
+        columns: dict[str, Any] = {}
+        for track, (_, values) in labels.items():
+            if number > len(values) or not _is_annotated(values[number - 1], track):
+                continue
+            line = values[number - 1]
+            if track == "expr":
+                columns["native_label"] = str(int(line[0]))
+                columns["label"] = self.card.emotion_of(columns["native_label"])
+            elif track == "va":
+                columns["valence"], columns["arousal"] = float(line[0]), float(line[1])
+            else:
+                columns["au"] = line.astype(np.int8)
+        return columns
+
+
+class ABAW3Expression(ABAW3):
+    """Aff-Wild2 frames of the expression track."""
+
+    card = _card("abaw3expr", "expr")
+    track = "expr"
+
+
+class ABAW3Affect(ABAW3):
+    """Aff-Wild2 frames of the valence and arousal track."""
+
+    card = _card("abaw3va", "va")
+    track = "va"
+
+
+class ABAW3Units(ABAW3):
+    """Aff-Wild2 frames of the action unit track."""
+
+    card = _card("abaw3au", "au")
+    track = "au"
+
+
+def _group(video: str) -> str:
+    """Return the video without the suffix that tells its two people apart."""
+    return re.sub(r"_(left|right)$", "", video)
+
+
+def _track_folder(folder: Path, track: str) -> Path | None:
+    """Return the folder of a track that has both parts, at any of the known depths."""
+    for outer in _OUTER:
+        place = folder / outer / _FOLDERS[track]
+        if all((place / name).is_dir() for name in _SPLITS.values()):
+            return place
+    return None
+
+
+def _is_annotated(line: Floats, track: str) -> bool:
+    """Return whether a line says anything: units are masked one by one, valence counts with arousal only."""
+    if track == "va":
+        return bool((line != _NO_AFFECT).all())
+    return bool((line >= 0).any())
+
+
+def _read(file: Path, track: str) -> _Labels:
+    """Read the list of one video.
+
+    Raises:
+        DataError: Another header than the track's, or a line that is not as documented.
+    """
+    lines = numbered_lines(file)
+    number, text = next(lines)
+    header = ",".join(word.strip() for word in text.split(","))
+    if header.casefold() != _HEADERS[track].casefold():
+        raise _wrong(f"the header is not that of {_TASKS[track]}, {_HEADERS[track]}", file, number, text[:80])
+    width = {"expr": 1, "va": 2, "au": len(ACTION_UNITS)}[track]
+    values: list[list[float]] = []
+    for number, text in lines:
+        try:
+            line = [float(field) for field in text.split(",")]
+        except ValueError:
+            raise _wrong("a label is not a number", file, number, text[:80]) from None
+        if len(line) != width or not all(map(math.isfinite, line)) or not _is_valid(line, track):
+            raise _wrong(f"a line is not {_RANGES[track]}", file, number, text[:80])
+        values.append(line)
+    return _Labels(file, np.array(values, np.float64).reshape(-1, width))
+
+
+_RANGES = {
+    "expr": "one expression from 0 to 7, or -1",
+    "va": "valence and arousal in [-1, 1], or -5",
+    "au": f"{len(ACTION_UNITS)} action units of 0, 1 or -1",
+}
+
+
+def _is_valid(line: list[float], track: str) -> bool:
+    if track == "va":
+        return all(-1 <= value <= 1 or value == _NO_AFFECT for value in line)
+    return all(value.is_integer() and -1 <= value <= (7 if track == "expr" else 1) for value in line)
+
+
+def _wrong(problem: str, file: Path, number: int, value: object) -> DataError:
+    hint = "compare with the official format: fer-bench data describe abaw3expr"
+    return DataError(problem, file=file, line=number, value=value, hint=hint)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fer_bench.cli_scores import register
+from fer_bench.errors import FerBenchError
+from fer_bench.evaluation.pairs import swap_tests
+from fer_bench.leaderboard.compare import compare_named
+
+NAMED = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
+app = typer.Typer()
+register(app)
+
+
+def compare(store, first, second):
+    return compare_named(store, first, second, NAMED)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+
+
+def test_methods_are_compared_per_source_and_over_sources(store, full):
+    lines = compare(store, "resemotenet", "gcn")
+    assert [(x.source, x.target) for x in lines if x.score == "UAR"] == [(n, n) for n in NAMED]
+    general = [x for x in lines if x.target == "generalisation"]
+    assert [x.source for x in general] == [*NAMED, "overall"]
+    for line in lines:
+        assert line.difference == pytest.approx(line.first - line.second)
+        assert line.difference > 0
+        assert line.interval.low < line.difference < line.interval.high
+        assert line.p < 0.05
+    turned = compare(store, "gcn", "resemotenet")
+    assert [x.p for x in turned] == [x.p for x in lines]
+    assert [x.difference for x in turned] == [-x.difference for x in lines]
+
+
+def test_runs_are_compared_row_by_row(store, add):
+    one = add("gcn", "rafdb", skill=1.0, targets=("expw",))
+    other = add("cafe", "rafdb", skill=1.3, targets=("expw", "affectnet7"))
+    lines = compare(store, one.key, other.key[:9])
+    assert [(x.target, x.score) for x in lines] == [("rafdb", "UAR"), ("expw", "transfer")]
+    frames = [store.predictions(r, "rafdb") for r in (one, other)]
+    truth = frames[0].frame["label"].to_numpy(object)
+    right = [
+        np.array(r.classes)[p.logits.argmax(1)] == truth for r, p in zip((one, other), frames, strict=True)
+    ]
+    weight = np.array([1 / (7 * (truth == name).sum()) for name in truth])
+    (p,) = swap_tests(((right[0] * 1.0 - right[1]) * weight)[:, None], 0)
+    assert lines[0].p == pytest.approx(p, abs=0.02)
+    assert lines[0].difference == pytest.approx(((right[0] * 1.0 - right[1]) * weight).sum())
+    by_file = compare(store, str(store.run_dir("gcn", "rafdb", one.key).record_file), other.key)
+    assert by_file == compare(store, str(store.run_dir("gcn", "rafdb", one.key).path), other.key) == lines
+
+
+def test_other_folds_are_shown_and_not_tested(store, add):
+    one, other = add(fold=1, targets=()), add(fold=2, targets=())
+    (line,) = compare(store, one.key, other.key)
+    assert (line.p, line.interval) == (None, None)
+    assert "other rows" in line.note
+    result = call("compare", one.key, other.key, "--runs-dir", store.root)
+    assert "Nothing could be tested" in result.stdout
+
+
+def test_runs_with_other_classes_are_compared_on_the_shared_ones(store, add):
+    one, other = add("gcn", "oulu", targets=("expw",)), add("gcn", "rafdb", targets=("expw",))
+    (line,) = [x for x in compare(store, one.key, other.key) if x.target == "expw"]
+    assert line.source == "oulu | rafdb"
+    assert line.p is not None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("gcn", "nothing", "no such method and no run"),
+        ("gcn", "gcn", "cannot be compared with itself"),
+        ("gcn", "lone", "no test in common"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(store, add, first, second, message):
+    record = add("gcn", "rafdb", targets=())
+    add("lone", "oulu", targets=())
+    with pytest.raises(FerBenchError, match=message):
+        compare(store, first, second)
+    with pytest.raises(FerBenchError, match="two methods or two runs"):
+        compare(store, "gcn", record.key)
+
+
+def test_real_and_synthetic_runs_are_never_compared(store, add):
+    one, other = add(targets=()), add(targets=(), data_kind="real")
+    with pytest.raises(FerBenchError, match="never compared"):
+        compare(store, one.key, other.key)
+
+
+def test_the_commands_print_text_and_json(store, full):
+    text = call("compare", "gcn", "resemotenet", "--runs-dir", store.root).stdout
+    assert "synthetic, quick: gcn less resemotenet" in text
+    assert "resemotenet in 15" in text
+    document = json.loads(call("compare", "gcn", "resemotenet", "--runs-dir", store.root, "--json").stdout)
+    assert len(document["lines"]) == 15
+    assert json.loads(call("score", "--runs-dir", store.root, "--json", "--jobs", 1).stdout)["scored"] == 14
+    assert "unchanged: 14" in call("score", "--runs-dir", store.root).stdout
+    file = next(store.root.rglob("oulu@val.parquet"))
+    file.write_bytes(b"no")
+    failed = call("score", "--runs-dir", store.root, "--json")
+    assert failed.exit_code == 1
+    assert "not a readable parquet" in json.loads(failed.stdout)["problems"][0]
+    with pytest.raises(FerBenchError, match="no such run store"):
+        call("score", "--runs-dir", store.root / "absent")
