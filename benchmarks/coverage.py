@@ -224,8 +224,8 @@ def page(table: pd.DataFrame) -> str:
         "It takes quantiles of the resampled scores, as the plain percentile interval does, but further out:",
         "Student's quantile instead of the normal one, the variance times n / (n - 1) for each class's n",
         "units, and each class's variance drawn to that of a smoothed binomial with the weight of two units",
-        "(a weight chosen on other random samples than these). Accuracy is one class. In the tables *smallest class*",
-        "is the mean number of units that hold the rarest class.",
+        "(a weight that was set before this table was made). Accuracy is one class. In the tables",
+        "*smallest class* is the mean number of units that hold the rarest class.",
         "",
     ]
     for score, title in (("uar", "UAR"), ("accuracy", "Accuracy")):

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fer_bench import __version__
-from fer_bench.errors import FerBenchError, UsageError
+from fer_bench.cli_common import AsJson, DataRoot, Jobs, announce_roots, check_name, find_roots_of, say
+from fer_bench.cli_data import check_app, data_app
+from fer_bench.cli_scores import register
+from fer_bench.errors import FerBenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,27 +33,11 @@ app = typer.Typer(
     epilog="Examples: fer-bench run --method gcn --dataset oulu; fer-bench sweep benchmarks/quick.yaml; "
     "fer-bench leaderboard",
 )
-data_app = typer.Typer(
-    help="Describe, check, draw and count the datasets.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    epilog="Example: fer-bench data describe oulu",
-)
 app.add_typer(data_app, name="data")
+app.add_typer(check_app, name="check")
+register(app)
 
-DataRoot = Annotated[
-    str | None,
-    typer.Option(
-        "--data-root",
-        metavar="DIR",
-        help="Folder with one folder per dataset, one dataset's own folder, or a data.yaml. "
-        "Else FER_BENCH_DATA, else ./data.yaml, else the synthetic stand-in.",
-    ),
-]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
-]
 ProfileOption = Annotated[
     Literal["quick", "paper"] | None,
     typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
@@ -61,9 +48,6 @@ DeviceOption = Annotated[
 PrecisionOption = Annotated[
     Literal["auto", "32", "bf16-mixed", "16-mixed"],
     typer.Option("--precision", help="auto is bf16-mixed on GPUs that have it, else 32."),
-]
-Jobs = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; default one per core or GPU.")
 ]
 Exclude = Annotated[
     Path | None,
@@ -132,11 +116,11 @@ def run(
     """
     from fer_bench import datasets, methods
 
-    _check_name(method, methods.names(), "method", "fer-bench list methods")
-    name, roots = _roots(dataset, data_root)
-    _check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+    check_name(method, methods.names(), "method", "fer-bench list methods")
+    name, roots = find_roots_of(dataset, data_root)
+    check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     wanted = _targets(targets)
-    _announce_roots(roots, quiet=as_json)
+    announce_roots(roots, quiet=as_json)
 
     from fer_bench.runs.plan import default_profile, folds_to_run, plan_run, resolve_device, resolve_settings
 
@@ -198,8 +182,8 @@ def sweep(
     from fer_bench.runs.sweep import expand, read_sweep
 
     config = read_sweep(file)
-    _, roots = _roots("", data_root)
-    _announce_roots(roots, quiet=as_json)
+    _, roots = find_roots_of("", data_root)
+    announce_roots(roots, quiet=as_json)
 
     from fer_bench.runs.execute import is_complete
     from fer_bench.runs.plan import resolve_device
@@ -208,7 +192,7 @@ def sweep(
     with _workspace(roots, exclude, quiet=as_json) as workspace:
         planned, missing = expand(config, workspace, device=resolve_device(device), precision=precision)
         for name, reason in missing.items():
-            _say(f"missing: {name}: {reason}", quiet=as_json)
+            say(f"missing: {name}: {reason}", quiet=as_json)
         if dry_run:
             store = Store(runs_dir)
             rows = [{"key": p.key, "run": p.name, "done": is_complete(p, store, workspace)} for p in planned]
@@ -283,7 +267,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     from fer_bench.runs import environment
     from fer_bench.sources import available
 
-    _, roots = _roots("", data_root)
+    _, roots = find_roots_of("", data_root)
     found, missing = available(datasets.names(), roots)
     facts: dict[str, Any] = {
         **environment.describe(),
@@ -305,143 +289,6 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
             typer.echo(f"{name:24} {', '.join(value) if isinstance(value, list) else value}")
 
 
-@data_app.command(epilog="Example: fer-bench data describe ckplus")
-def describe(name: Annotated[str, typer.Argument(help="Dataset.")], as_json: AsJson = False) -> None:
-    """Print a dataset's card: licence, how to obtain it, folder tree, classes, protocols and quirks."""
-    from fer_bench import datasets
-    from fer_bench.data.describe import as_text
-
-    card = datasets.get(name).card
-    typer.echo(card.model_dump_json(indent=2) if as_json else as_text(card))
-
-
-@data_app.command(
-    epilog="Examples: fer-bench data verify --dataset rafdb --data-root ~/datasets; "
-    "fer-bench data verify --dataset all"
-)
-def verify(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
-    data_root: DataRoot = None,
-    write_exclude: Annotated[
-        Path | None,
-        typer.Option("--write-exclude", metavar="FILE", help="List unreadable files for --exclude."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check layout, labels, counts, protocol and every picture; all problems in one report.
-
-    Exit code 2 when something is wrong, 0 with warnings only.
-    """
-    from fer_bench import datasets
-    from fer_bench.data.verify import verify as check
-    from fer_bench.files import write_text
-    from fer_bench.sources import available, open_source
-    from fer_bench.terminal import Preparation
-
-    name, roots = _roots(dataset, data_root)
-    _announce_roots(roots, quiet=as_json)
-    if name == "all":
-        wanted, missing = available(datasets.names(), roots)
-    else:
-        _check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
-        wanted, missing = [name], {}
-    display = Preparation(quiet=as_json)
-    reports = []
-    for each in wanted:
-        reports.append(
-            check(
-                lambda each=each: open_source(each, roots).dataset,  # type: ignore[misc]
-                each,
-                is_real=not roots.is_synthetic,
-                progress=lambda done, total, each=each: display(f"checking {each}", done, total),  # type: ignore[misc]
-            )
-        )
-    display.close()
-    if write_exclude is not None:
-        lines = [f"{report.dataset}: {path}\n" for report in reports for path in report.unreadable]
-        write_text(write_exclude, "".join(lines))
-    if as_json:
-        typer.echo(json.dumps({"reports": [r.as_dict() for r in reports], "missing": missing}, indent=2))
-    else:
-        for report in reports:
-            typer.echo(f"{report.dataset}: {report.rows} usable rows")
-            for finding in report.findings:
-                share = f" ({finding.share:.2%} of rows)" if finding.rows else ""
-                typer.echo(f"  {finding.severity}: {finding.message}{share}")
-        for each, reason in missing.items():
-            typer.echo(f"{each}: missing, {reason}")
-    if any(report.has_errors for report in reports):
-        raise typer.Exit(2)
-
-
-@data_app.command(epilog="Example: fer-bench data synth --dataset all --size quick --out /tmp/faces")
-def synth(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one folder per dataset.")],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or all.")] = "all",
-    size: Annotated[
-        Literal["tiny", "quick", "full"], typer.Option("--size", help="How many faces.")
-    ] = "quick",
-    population: Annotated[
-        Literal["benchmark", "development"],
-        typer.Option("--population", help="Who is drawn and by which camera."),
-    ] = "benchmark",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Generator seed.")] = 0,
-    jobs: Jobs = None,
-) -> None:
-    """Write the synthetic stand-in in the official layouts. What is there already is kept."""
-    from fer_bench.files import usable_cores
-    from fer_bench.synthetic import layouts
-    from fer_bench.terminal import Preparation
-
-    if dataset != "all":
-        _check_name(dataset, layouts.names(), "synthetic dataset", "fer-bench list datasets")
-    display = Preparation()
-    for name in layouts.names() if dataset == "all" else (dataset,):
-        layouts.write(
-            name,
-            out,
-            size=size,
-            population=population,
-            seed=seed,
-            jobs=jobs or usable_cores(),
-            progress=lambda done, total, name=name: display(f"drawing {name}", done, total),  # type: ignore[misc]
-        )
-    display.close()
-    typer.echo(f"wrote {out}; use it with --data-root {out}")
-
-
-@data_app.command(epilog="Example: fer-bench data stats --dataset ckplus")
-def stats(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
-    data_root: DataRoot = None,
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
-    ] = None,
-    fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Count rows per role and class under a protocol."""
-    from fer_bench import datasets
-    from fer_bench.data.describe import split_counts
-    from fer_bench.sources import available, open_source
-
-    name, roots = _roots(dataset, data_root)
-    _announce_roots(roots, quiet=as_json)
-    if name == "all":
-        wanted, _ = available(datasets.names(), roots)
-    else:
-        _check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
-        wanted = [name]
-    tables = {each: split_counts(open_source(each, roots).dataset, protocol, fold) for each in wanted}
-    if as_json:
-        typer.echo(
-            json.dumps({n: json.loads(t.to_json(orient="index")) for n, t in tables.items()}, indent=2)
-        )
-        return
-    for each, table in tables.items():
-        typer.echo(f"{each}, {table.attrs['protocol']}\n{table.to_string()}\n")
-
-
 def main() -> None:
     """Run the command line; expected errors become one message without traceback."""
     try:
@@ -461,31 +308,6 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _say(text: str, *, quiet: bool = False) -> None:
-    if not quiet:
-        print(text, file=sys.stderr, flush=True)
-
-
-def _check_name(name: str, known: Sequence[str], what: str, hint: str) -> None:
-    from fer_bench.errors import nearest
-
-    if name not in known:
-        raise UsageError(f"unknown {what}", value=name, hint=f"{nearest(name, known)} (all: {hint})")
-
-
-def _roots(dataset: str, data_root: str | None) -> tuple[str, DataRoots]:
-    """Return the dataset's name and the data roots; `folder:PATH` is a root of its own."""
-    from fer_bench.sources import find_roots
-
-    roots = find_roots(data_root)
-    name, colon, path = dataset.partition(":")
-    if colon and name != "folder":
-        raise UsageError(
-            "only folder takes a path after a colon", value=dataset, hint="example: folder:~/pictures"
-        )
-    return name, roots.with_folder(Path(path)) if colon else roots
-
-
 def _targets(text: str) -> list[str] | str:
     from fer_bench import datasets
 
@@ -493,20 +315,8 @@ def _targets(text: str) -> list[str] | str:
         return text
     names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
-        _check_name(name, datasets.names(), "target", "fer-bench list datasets")
+        check_name(name, datasets.names(), "target", "fer-bench list datasets")
     return names
-
-
-def _announce_roots(roots: DataRoots, *, quiet: bool) -> None:
-    if roots.is_synthetic:
-        _say(
-            "SYNTHETIC DATA: no data root was given, so drawn faces stand in for the licensed datasets.\n"
-            "  Scores on them say nothing about real faces. Real data: --data-root DIR or\n"
-            "  FER_BENCH_DATA=DIR; how to obtain and lay them out: fer-bench data describe DATASET",
-            quiet=quiet,
-        )
-    else:
-        _say(f"data: {roots.origin}", quiet=quiet)
 
 
 class _workspace:  # noqa: N801 - used like a function, in `with`
@@ -575,7 +385,7 @@ def _work_off(
     to_do = [p for p in planned if not is_complete(p, store, workspace)]
     workspace.announce = None
     if len(to_do) < len(planned):
-        _say(f"{len(planned) - len(to_do)} of {len(planned)} run(s) are finished already", quiet=quiet)
+        say(f"{len(planned) - len(to_do)} of {len(planned)} run(s) are finished already", quiet=quiet)
     with SweepDisplay(to_do, quiet=quiet) as display:
         LocalLauncher(jobs).run(to_do, store, workspace, display)
     records = []
@@ -585,7 +395,7 @@ def _work_off(
             records.append(record)
     for key, (status, message) in display.failures.items():
         name = next(p.name for p in planned if p.key == key)
-        _say(f"{status}: {name}: {message}\n  log: {dirs[key].path / 'log.txt'}", quiet=False)
+        say(f"{status}: {name}: {message}\n  log: {dirs[key].path / 'log.txt'}", quiet=False)
     return records
 
 

@@ -148,8 +148,9 @@ def _verdict(lines: list[Line], first: str, second: str) -> str:
     adjusted = holm([x.p for x in tested if x.p is not None])
     sure = [x for x, p in zip(tested, adjusted, strict=True) if p < ALPHA]
     ahead = sum(x.difference > 0 for x in sure)
+    tests = "one test" if len(tested) == 1 else f"these {len(tested)} tests"
     return (
-        f"After Holm's correction over these {len(tested)} tests {first} is better in {ahead}, {second} in "
+        f"After Holm's correction over {tests} {first} is better in {ahead}, {second} in "
         f"{len(sure) - ahead}; in {len(tested) - len(sure)} no difference is shown, which is no proof of "
         "equality."
     )

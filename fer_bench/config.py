@@ -158,6 +158,7 @@ class SweepConfig(Frozen):
         seeds: Repetitions.
         targets: `all`, `none`, or dataset names.
         set: Overrides as on the command line.
+        variants: Further overrides by name; everything is run once with each. None runs everything once.
     """
 
     name: str = "sweep"
@@ -169,6 +170,7 @@ class SweepConfig(Frozen):
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0,)
     targets: tuple[str, ...] | Literal["all", "none"] = "all"
     set: tuple[str, ...] = ()
+    variants: dict[str, tuple[str, ...]] = {}
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,14 +9,22 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fer_bench.data.card import Frozen
-from fer_bench.data.dataset import Image
+from fer_bench.data.dataset import FaceDataset, Image
+from fer_bench.data.detectors import find_with_cascade, find_with_yunet, yunet_file
 from fer_bench.errors import DataError
 
-CropKind = Literal["whole", "box", "landmarks", "detect"]
+CropKind = Literal["whole", "box", "landmarks", "similarity", "detect"]
+Detector = Literal["cascade", "yunet"]
 Found = Literal["whole", "box", "landmarks", "detected", "centre"]
 """How the face of one row was found; `centre` is the weak last resort."""
 LARGEST = 20
 """Side of the largest square that is cut, in longer sides of the picture: beyond it a label must be wrong."""
+TEMPLATE: NDArray[np.float64] = np.array([[0.34, 0.42], [0.66, 0.42], [0.5, 0.6], [0.37, 0.78], [0.63, 0.78]])
+"""Where eyes, nose tip and corners of the mouth come to lie, in crop sides without margin: level and
+symmetric, so that mirroring a crop keeps them in place."""
+_IBUG_EYES = (slice(36, 42), slice(42, 48))
+_IBUG_SINGLE = (30, 48, 54)
+"""Nose tip and corners of the mouth among the 68 points of the iBUG mark-up, counted from 0."""
 
 
 class CropRecipe(Frozen):
@@ -26,24 +32,141 @@ class CropRecipe(Frozen):
 
     Attributes:
         kind: `whole` takes the picture as shipped (it is a face crop already); `box` the dataset's face box;
-            `landmarks` the square around the facial landmarks; `detect` finds the face with OpenCV's frontal
-            cascade. A row that lacks what the kind needs is detected; where that fails too, the central
-            square is taken and counted as weak.
+            `landmarks` the square around the facial landmarks; `similarity` turns and scales the face so that
+            its eyes, nose and mouth come to lie as in `TEMPLATE`; `detect` finds the face. A row that lacks
+            what the kind needs is detected; where that fails too, the central square is taken and counted as
+            weak.
         size: Side of the crop in pixels.
         margin: Enlargement of the square, as a share of its side.
+        detector: What searches: YuNet, or OpenCV's frontal cascade, which is weak.
         version: Raised when the result changes.
     """
 
     kind: CropKind
     size: int = Field(ge=16, le=1024)
     margin: float = Field(default=0.2, ge=0, le=1)
+    detector: Detector = "cascade"
     version: int = 1
 
     @property
     def text(self) -> str:
         """Return the recipe as one short line, as records and boards show it."""
         margin = "" if self.kind == "whole" else f" +{self.margin:.0%}"
-        return f"{self.kind}{margin} {self.size}px v{self.version}"
+        by = ""
+        if self.detector == "yunet":
+            by = " by YuNet"
+        elif self.kind == "detect":
+            by = " by cascade (weak)"
+        return f"{self.kind}{by}{margin} {self.size}px v{self.version}"
+
+
+def recipe_for(dataset: FaceDataset, size: int) -> CropRecipe:
+    """Return how the faces of a dataset are cut out on this machine.
+
+    Args:
+        dataset: The dataset, whose `crop` says the kind.
+        size: Side of the crops in pixels.
+
+    Raises:
+        DataError: The YuNet model that is named or lies in the cache is not the known one.
+    """
+    searches = dataset.crop != "whole"
+    return CropRecipe(
+        kind=dataset.crop, size=size, detector="yunet" if searches and yunet_file() is not None else "cascade"
+    )
+
+
+def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tuple[Image, Found]:
+    """Return the crop of one face, and how the face was found.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        box: (x0, y0, x1, y1) in pixels or None.
+        landmarks: [n, 2] in pixels or None.
+        recipe: The recipe.
+
+    Returns:
+        RGB uint8 [size, size, 3], and the way it was found.
+
+    Raises:
+        DataError: The face's square is absurdly large for its picture.
+    """
+    if recipe.kind == "similarity":
+        points, way = five_points(landmarks), "landmarks"
+        if points is None and recipe.detector == "yunet":
+            left, top, right, bottom = _inside(image, box)
+            face = find_with_yunet(image[top:bottom, left:right])
+            points, way = (None if face is None else face[1] + np.array([left, top])), "detected"
+        if points is not None and (matrix := similarity(points, recipe)) is not None:
+            return warp(image, matrix, recipe.size), "landmarks" if way == "landmarks" else "detected"
+    square, found = find_face(image, box, landmarks, recipe)
+    return cut(image, square, recipe.size), found
+
+
+def five_points(landmarks: Any) -> NDArray[np.float64] | None:
+    """Return eyes, nose tip and corners of the mouth [5, 2], the one on the left of the picture first.
+
+    Args:
+        landmarks: 5 points in this sense, 68 in the iBUG mark-up, or None.
+
+    Returns:
+        None where there are no landmarks, or another number of them.
+    """
+    if landmarks is None or len(landmarks) not in (5, 68):
+        return None
+    points = np.asarray(landmarks, np.float64)
+    if len(points) == 68:
+        eyes = [points[eye].mean(axis=0) for eye in _IBUG_EYES]
+        points = np.stack([*eyes, *(points[i] for i in _IBUG_SINGLE)])
+    points = points.copy()
+    for pair in ([0, 1], [3, 4]):
+        points[pair] = sorted(points[pair].tolist())
+    return points
+
+
+def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.float64] | None:
+    """Return the shift, turn and scaling that bring five points closest to the template.
+
+    The least-squares fit without reflection (Umeyama 1991), written with complex numbers: `w = a z + b`.
+
+    Args:
+        points: [5, 2] in pixels of the picture.
+        recipe: Size and margin of the crop.
+
+    Returns:
+        The matrix [2, 3] from pixels of the picture to pixels of the crop, None when the points coincide.
+    """
+    wanted = ((TEMPLATE - 0.5) / (1 + recipe.margin) + 0.5) * recipe.size
+    z, w = points @ np.array([1, 1j]), wanted @ np.array([1, 1j])
+    centred = z - z.mean()
+    spread = float((np.abs(centred) ** 2).sum())
+    if spread < 1.0:
+        return None
+    a = complex((centred.conj() * (w - w.mean())).sum() / spread)
+    if abs(a) < 1e-6:
+        return None
+    b = complex(w.mean() - a * z.mean())
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
+    """Apply a similarity transform, averaging what is shrunk and repeating the border beyond the picture.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        matrix: [2, 3], from pixels of the picture to pixels of the crop.
+        size: Side of the crop.
+    """
+    import cv2
+
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    finer = int(min(8, max(1, np.ceil(1 / scale))))
+    moved = cv2.warpAffine(
+        image, matrix * finer, (size * finer,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    if finer > 1:
+        moved = cv2.resize(moved, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(moved, np.uint8)
 
 
 def find_face(
@@ -68,18 +191,14 @@ def find_face(
         return _square(
             float(low[0]), float(low[1]), float(high[0]), float(high[1]), recipe.margin
         ), "landmarks"
-    if recipe.kind in ("box", "whole") and box is not None:
+    if recipe.kind in ("box", "whole", "similarity") and box is not None:
         x0, y0, x1, y1 = (float(v) for v in box)
         return _square(x0, y0, x1, y1, recipe.margin), "box"
-    left, top, right, bottom = 0, 0, width, height
-    if box is not None:
-        clipped = np.clip(box, 0, [width, height] * 2).astype(int)
-        if (clipped[2:] > clipped[:2]).all():  # else the box lies outside and says nothing
-            left, top, right, bottom = (int(v) for v in clipped)
-    face = _detect(image[top:bottom, left:right])
+    left, top, right, bottom = _inside(image, box)
+    face = _detect(image[top:bottom, left:right], recipe.detector)
     if face is not None:
-        x, y, w, h = face
-        return _square(left + x, top + y, left + x + w, top + y + h, recipe.margin), "detected"
+        x0, y0, x1, y1 = face
+        return _square(left + x0, top + y0, left + x1, top + y1, recipe.margin), "detected"
     side = min(right - left, bottom - top)
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
     return np.array([x, y, x + side, y + side]), "centre"
@@ -126,30 +245,19 @@ def _square(x0: float, y0: float, x1: float, y1: float, margin: float) -> NDArra
     return np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
 
 
-_local = threading.local()
+def _inside(image: Image, box: Any) -> tuple[int, int, int, int]:
+    """Return the part of a picture to search: inside the box, or all where the box lies outside."""
+    height, width = image.shape[:2]
+    if box is not None:
+        clipped = np.clip(box, 0, [width, height] * 2).astype(int)
+        if (clipped[2:] > clipped[:2]).all():
+            return int(clipped[0]), int(clipped[1]), int(clipped[2]), int(clipped[3])
+    return 0, 0, width, height
 
 
-def _cascade() -> Any:
-    """Return this thread's cascade: a cv2.CascadeClassifier must not be used by two threads at once."""
-    import cv2
-
-    if not hasattr(_local, "cascade"):
-        folder = Path(cv2.__file__).parent / "data"
-        file = folder / "haarcascade_frontalface_default.xml"
-        _local.cascade = cv2.CascadeClassifier(str(file))
-    return _local.cascade
-
-
-def _detect(image: Image) -> tuple[int, int, int, int] | None:
-    """Return x, y, width, height of the largest face that the frontal cascade finds."""
-    import cv2
-
-    if min(image.shape[:2]) < 40:
-        return None
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    least = max(30, min(image.shape[:2]) // 5)
-    faces = _cascade().detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least))
-    if len(faces) == 0:
-        return None
-    x, y, w, h = max((tuple(int(v) for v in face) for face in faces), key=lambda face: face[2] * face[3])
-    return x, y, w, h
+def _detect(image: Image, detector: Detector) -> tuple[float, float, float, float] | None:
+    if detector == "yunet":
+        found = find_with_yunet(image)
+        return None if found is None else found[0]
+    face = find_with_cascade(image)
+    return None if face is None else (face[0], face[1], face[0] + face[2], face[1] + face[3])

@@ -13,8 +13,8 @@ class Batch(TypedDict, total=False):
 
     Attributes:
         image: float [B, 3, H, W], augmented in training, normalised as the method's `InputSpec` says.
-        strong: float [B, 3, H, W], a second, strongly augmented view; present in training when the method asks
-            for it and there are training rows without a label.
+        strong: float [B, 3, H, W], a second, strongly augmented view; present in training when the method
+            asks for it and there are training rows without a label.
         reference: float [B, 3, H, W], the neutral face of the same person under the same geometric
             augmentation; present in training when the method asks for it, zeros where there is none.
         has_reference: bool [B], whether `reference` is real.

@@ -271,7 +271,10 @@ class Card(Frozen):
         Raises:
             KeyError: The code is not one of the card's.
         """
-        return {c.code: c.emotion for c in self.classes}[code]
+        for native in self.classes:
+            if native.code == code:
+                return native.emotion
+        raise KeyError(code)
 
     def deciding_fields(self) -> dict[str, object]:
         """Return the fields that decide rows and labels: those a run key depends on, without prose."""

@@ -282,7 +282,9 @@ class FaceDataModule(LightningDataModule):
         packed = PackedRows(self.pack, self.dataset, self.classes)
         mine = rows[rank::world]
         for start in range(0, len(mine), EVAL_BATCH):
-            batch = {name: value.to(device) for name, value in packed[mine[start : start + EVAL_BATCH]].items()}
+            batch = {
+                name: value.to(device) for name, value in packed[mine[start : start + EVAL_BATCH]].items()
+            }
             batch["image"] = transforms.augment(
                 batch["image"], batch["row"], self.spec, self.augmentation, seed=self.seed, epoch=epoch
             )

@@ -18,10 +18,11 @@ def hide_labels(
 ) -> NDArray[np.bool_]:
     """Return which labelled rows lose their label.
 
-    Groups (subjects, videos, photos; single pictures where nothing more is known) keep or lose their labels as
-    a whole. They are visited in an order drawn from the dataset's name, so that every method and repetition
-    sees the same labels, and one keeps its labels when that brings the rows per class closer to `fraction`
-    of each class. Where every row is its own group this is an exact stratified draw.
+    Groups (subjects, videos, photos; single pictures where nothing more is known) keep or lose their labels
+    as a whole. They are visited in an order drawn from the dataset's name, so that every method and
+    repetition sees the same labels, and one keeps its labels when that brings the rows per class closer to
+    `fraction` of each class. Where every row is its own group this is an exact stratified draw. A class
+    that is left with fewer than two rows gets the group that fits best.
 
     Args:
         index: The dataset's index.
@@ -33,17 +34,25 @@ def hide_labels(
         bool [N].
 
     Raises:
-        UsageError: A class would keep fewer than two labelled rows.
+        UsageError: `fraction` of a class is less than two rows, or a class has fewer.
     """
     rows = np.flatnonzero(labelled)
     class_of, names = pd.factorize(index["label"].to_numpy(object)[rows], sort=True)
     group_of, groups = pd.factorize(index["group"].to_numpy(object)[rows], sort=True)
     counts = np.zeros((len(groups), len(names)), np.int64)
     np.add.at(counts, (group_of, class_of), 1)
-    missing = np.floor(fraction * counts.sum(axis=0) + 0.5).astype(np.int64)
+    wanted = np.floor(fraction * counts.sum(axis=0) + 0.5).astype(np.int64)
+    missing = wanted.copy()
     shown = np.zeros(len(groups), bool)
-    for group in np.argsort(unit_interval(list(groups), f"labels/{dataset}"), kind="stable"):
+    order = np.argsort(unit_interval(list(groups), f"labels/{dataset}"), kind="stable")
+    for group in order:
         if np.abs(missing - counts[group]).sum() < np.abs(missing).sum():
+            missing -= counts[group]
+            shown[group] = True
+    for name in np.flatnonzero(wanted >= FEWEST):  # whole groups may have left a class without any
+        while wanted[name] - missing[name] < FEWEST:
+            useful = order[~shown[order] & (counts[order, name] > 0)]
+            group = useful[np.abs(missing - counts[useful]).sum(axis=1).argmin()]
             missing -= counts[group]
             shown[group] = True
     kept = counts[shown].sum(axis=0)

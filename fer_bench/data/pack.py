@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -12,17 +13,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.data.align import CropRecipe, Found, cut, find_face
+from fer_bench.data.align import CropRecipe, Found, crop_face, recipe_for
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.index import fingerprint
 from fer_bench.errors import DataError, FerBenchError, StoreError
 from fer_bench.files import file_hash, short_hash, usable_cores
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing tells whether a pack is in use
+    fcntl = None  # type: ignore[assignment]
 
 FRAMES_AT_ONCE = 4096
 Progress = Callable[[int, int], None]
@@ -77,15 +83,18 @@ def open_pack(
         DataError: Pictures that cannot be decoded or cut, all of them named or counted.
         StoreError: The cache cannot be written (full disk); nothing is left behind.
     """
-    recipe = CropRecipe(kind=dataset.crop, size=size)
+    recipe = recipe_for(dataset, size)
     index = dataset.index
     print_of_index = fingerprint(index)
-    stamp = _stamp(dataset.base, index)
+    stamp = file_stamp(dataset.base, index)
     version = dataset.card.version
     name = f"{dataset.card.name}-{print_of_index}-{short_hash([recipe.model_dump(), stamp, version], 12)}"
     folder = (cache or cache_root()) / "packs" / name
-    if not (folder / "pack.json").exists():
-        _build(dataset, recipe, folder, progress)
+    for _ in range(2):  # again when it was pruned just now
+        if not (folder / "pack.json").exists():
+            _build(dataset, recipe, folder, progress)
+        if _note_use(folder):
+            break
     return _open(folder, print_of_index, recipe, len(index))
 
 
@@ -105,7 +114,47 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
     return Pack(pixels, print_of_index, pixel_hash, recipe, found)
 
 
-def _stamp(base: Path, index: pd.DataFrame) -> str:
+_in_use: dict[Path, IO[bytes]] = {}
+"""Open files that hold a shared lock on each pack this process reads; they last as long as the process."""
+
+
+def _note_use(folder: Path) -> bool:
+    """Mark a pack as used now and, until this process ends, as in use; return whether it is still there.
+
+    A cache that is read-only cannot be marked, and need not be: nobody prunes it.
+    """
+    file = folder / "pack.json"
+    with contextlib.suppress(OSError):
+        os.utime(file)
+    if fcntl is not None and folder not in _in_use:
+        with contextlib.suppress(OSError):
+            opened = file.open("rb")
+            fcntl.flock(opened, fcntl.LOCK_SH)
+            if not file.exists():
+                opened.close()
+                return False
+            _in_use[folder] = opened
+    return file.exists()
+
+
+def try_to_own(folder: Path) -> IO[bytes] | None:
+    """Return an open file that holds a pack for this caller alone, None while any process uses the pack."""
+    for name in ("pack.json", "pixels.npy"):
+        with contextlib.suppress(FileNotFoundError):
+            opened = (folder / name).open("rb")
+            break
+    else:
+        return open(os.devnull, "rb")
+    if fcntl is not None:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            opened.close()
+            return None
+    return opened
+
+
+def file_stamp(base: Path, index: pd.DataFrame) -> str:
     """Return a hash of which row is on which file, and of size and modification time of every file."""
     digest = hashlib.sha256("\0".join(index["path"]).encode())
     for path in sorted(set(index["path"])):
@@ -131,7 +180,14 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         found = _fill(dataset, recipe, pixels, progress)
         pixels.flush()
         del pixels
-        facts = {"pixel_hash": file_hash(temporary / "pixels.npy"), "found": found, "recipe": recipe.text}
+        facts = {
+            "pixel_hash": file_hash(temporary / "pixels.npy"),
+            "found": found,
+            "recipe": recipe.text,
+            "dataset": dataset.card.name,
+            "card_version": dataset.card.version,
+            "base": str(dataset.base.absolute()),
+        }
         (temporary / "pack.json").write_text(json.dumps(facts))
         try:
             temporary.rename(folder)
@@ -179,9 +235,8 @@ def _fill(
         images = dataset.load(path, [int(frames[row]) for row in rows])
         ways: list[Found] = []
         for row, image in zip(rows, images, strict=True):
-            square, way = find_face(image, boxes[row], landmarks[row], recipe)
             try:
-                pixels[row] = cut(image, square, recipe.size)
+                pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
             except DataError as error:
                 raise DataError(error.message, file=dataset.base / path, value=error.value) from None
             ways.append(way)
@@ -190,7 +245,7 @@ def _fill(
     done = 0
     workers = usable_cores()
     with ThreadPoolExecutor(workers) as pool:
-        jobs = list(_by_file(index))
+        jobs = list(by_file(index))
         for job, result in zip(jobs, pool.map(_keeping_errors(work), jobs), strict=True):
             if isinstance(result, FerBenchError):
                 broken.append(result)
@@ -215,7 +270,7 @@ def _keeping_errors(work: Callable[[Any], list[Found]]) -> Callable[[Any], list[
     return guarded
 
 
-def _by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield each file with its rows, so that a photo or a clip is decoded once."""
     for path, rows in index.groupby("path", sort=True).indices.items():
         for start in range(0, len(rows), FRAMES_AT_ONCE):

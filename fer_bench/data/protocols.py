@@ -134,7 +134,9 @@ def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[
     if card.as_target == "all":
         # The neutral frame of a contempt sequence goes with it: CK+ gives 309 x (3 + 1) rows.
         elsewhere = index["label"].isin([e.value for e in NEVER_TRANSFERRED])
-        lone = index["is_neutral_frame"] & index["sequence"].isin(index["sequence"][elsewhere].dropna().tolist())
+        lone = index["is_neutral_frame"] & index["sequence"].isin(
+            index["sequence"][elsewhere].dropna().tolist()
+        )
         return np.asarray(has_label & ~lone.to_numpy(), bool)
     every = protocol.model_copy(update={"label_set": tuple(Emotion)})
     return np.asarray(has_label & (assign_roles(index, card, every) == "test"), bool)

@@ -1,8 +1,8 @@
 """The strong view of semi-supervised methods; the only place where albumentations is used.
 
-RandAugment as semi-supervised facial expression recognition uses it (Ada-CM's released code): three operations
-drawn with replacement from fourteen, each with a magnitude drawn from its range, then a cutout whose sides are
-at most half the picture's.
+RandAugment as semi-supervised facial expression recognition uses it (Ada-CM's released code): three
+operations drawn with replacement from fourteen, each with a magnitude drawn from its range, then a cutout
+whose sides are at most half the picture's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StrongRows(TorchDataset[dict[str, Tensor]]):
     def __getitem__(self, wanted: tuple[int, list[int]]) -> dict[str, Tensor]:
         """Return the batch of an epoch and index positions."""
         epoch, positions = wanted
-        batch = self.rows[positions]  # type: ignore[index]  # torch types a dataset's index as int
+        batch = self.rows[positions]
         views = [
             strong_view(picture, self.seed, epoch, row)
             for picture, row in zip(batch["image"].numpy(), positions, strict=True)
@@ -87,10 +87,15 @@ def strong_view(picture: NDArray[np.uint8], seed: int, epoch: int, row: int) -> 
 def _pipeline() -> Any:
     """Return the transform of albumentations, told not to ask the network for a newer version."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    import albumentations as A  # noqa: N812 - the name its documentation uses
+    import albumentations as A
 
     def colour(**factor: tuple[float, float]) -> Any:
-        still = {"brightness": (1.0, 1.0), "contrast": (1.0, 1.0), "saturation": (1.0, 1.0), "hue": (0.0, 0.0)}
+        still = {
+            "brightness": (1.0, 1.0),
+            "contrast": (1.0, 1.0),
+            "saturation": (1.0, 1.0),
+            "hue": (0.0, 0.0),
+        }
         return A.ColorJitter(**{**still, **factor}, p=1)
 
     def warp(**change: dict[str, tuple[float, float]]) -> Any:

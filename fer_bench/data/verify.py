@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from fer_bench.data.align import LARGEST
 from fer_bench.data.card import Card, ExpectedCount, Folds
-from fer_bench.data.dataset import FaceDataset, Image
+from fer_bench.data.copies import find_copies
+from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.protocols import assign_roles, deal_folds, find_protocol
+from fer_bench.data.scan import FINE, UNREADABLE, Scan
+from fer_bench.emotions import Emotion, aliases
 from fer_bench.errors import DataError, FerBenchError
 
 Severity = Literal["error", "warning", "note"]
+NAMED_SHARE = 0.2
+"""Share of file names that give the label away from which it is worth saying."""
+MOST_NAMED = 10
+"""Unreadable files that are named one by one; the others are counted."""
+SHORTEST_ALIAS = 3
+"""Shorter names of an emotion (`an`, `su`) are words and initials as well."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,16 @@ class Finding:
         message: What it is.
         rows: Rows affected.
         share: The same as a share of all rows.
+        kind: What it is about, one word for programs.
+        advice: What to do.
     """
 
     severity: Severity
     message: str
     rows: int = 0
     share: float = 0.0
+    kind: str = "other"
+    advice: str = ""
 
 
 @dataclass
@@ -44,16 +59,21 @@ class Report:
         rows: Usable rows.
         findings: In the order they were met.
         unreadable: Paths that cannot be decoded, relative to the dataset's base folder.
+        copies: Sample ids of training and validation rows whose pixels are those of a test row.
     """
 
     dataset: str
     rows: int = 0
     findings: list[Finding] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
 
-    def add(self, severity: Severity, message: str, rows: int = 0) -> None:
+    def add(
+        self, severity: Severity, message: str, rows: int = 0, *, kind: str = "other", advice: str = ""
+    ) -> None:
         """Add a finding."""
-        self.findings.append(Finding(severity, message, rows, rows / self.rows if self.rows else 0.0))
+        share = rows / self.rows if self.rows else 0.0
+        self.findings.append(Finding(severity, message, rows, share, kind, advice))
 
     @property
     def has_errors(self) -> bool:
@@ -71,45 +91,76 @@ def verify(
     *,
     is_real: bool,
     progress: Callable[[int, int], None] | None = None,
+    cache: Path | None = None,
+    fresh: bool = False,
 ) -> Report:
     """Check layout, labels, counts, protocol and pictures of a dataset.
+
+    A check that was stopped goes on where it was: what was found is kept in the cache, per row and for files
+    of unchanged size and time.
 
     Args:
         open_dataset: Finds and opens the dataset; its errors become findings.
         name: Dataset name.
         is_real: Whether to compare with the published counts.
-        progress: Called with files checked and files in all.
+        progress: Called with rows checked and rows in all.
+        cache: Where the state of the check stands, the user's cache by default.
+        fresh: Look at every picture again.
     """
     report = Report(name)
     try:
         dataset = open_dataset()
         index = dataset.index
     except FerBenchError as error:
-        report.add("error", str(error))
+        report.add("error", str(error), kind="layout")
         return report
     report.rows = len(index)
     for note in dataset.notes:
-        report.add("note", note)
+        report.add("note", note, kind="reader")
     if is_real:
         variants = find_protocol(dataset.card, None).variants
         _counts(report, dataset.card, index[index["variant"].isin(list(variants))] if variants else index)
     _protocol(report, dataset.card, index)
-    _pictures(report, dataset, progress)
+    _names(report, index)
+    scan = Scan(dataset, cache=cache, fresh=fresh)
+    scan.run(progress)
+    _pictures(report, scan)
+    find_copies(report, dataset, scan.seen)
     return report
 
 
 def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
-    for expected in card.counts:
+    grown: set[str] = set()
+    for expected in sorted(card.counts, key=lambda each: each.code is not None):
         found = count(index, expected)
-        if found is not None and found != expected.n:
-            where = "" if expected.split == "none" else f" in {expected.split}"
-            what = f"class {expected.code}" if expected.code is not None else "all classes"
+        if found is None or found == expected.n:
+            continue
+        where = "" if expected.split == "none" else f" in {expected.split}"
+        what = f"class {expected.code}" if expected.code is not None else "all classes"
+        text = (
+            f"{found} {expected.unit} of {what}{where}, where {expected.n} are published ({expected.source})"
+        )
+        if found > expected.n and card.setting == "wild" and expected.split not in grown:
+            if expected.code is None:
+                grown.add(expected.split)
             report.add(
-                "warning",
-                f"{found} {expected.unit} of {what}{where}, where {expected.n} are published "
-                f"({expected.source})",
-                abs(found - expected.n),
+                "error" if expected.code is None else "warning",
+                f"{text}: this is no official copy, somebody has added or augmented pictures",
+                found - expected.n,
+                kind="enlarged",
+                advice="results on it compare with nobody's, and augmented test pictures may train; "
+                f"get the official files: fer-bench data describe {card.name}",
             )
+            continue
+        report.add(
+            "warning",
+            text,
+            abs(found - expected.n),
+            kind="counts",
+            advice="compare with the official archive and unpack it again"
+            if found < expected.n
+            else f"compare with the official files: fer-bench data describe {card.name}",
+        )
     split = find_protocol(card, None).split
     if card.fold_sizes and isinstance(split, Folds):
         coded = index["label"].notna() & ~index["is_neutral_frame"]
@@ -121,7 +172,10 @@ def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
         sizes = sequences["subject"].map(fold_of).value_counts().sort_index().tolist()
         if tuple(sizes) != card.fold_sizes:
             report.add(
-                "warning", f"sequences per fold are {sizes}, where {list(card.fold_sizes)} are published"
+                "warning",
+                f"sequences per fold are {sizes}, where {list(card.fold_sizes)} are published",
+                kind="counts",
+                advice="subjects or sequences are missing or added: the folds are not those of the papers",
             )
 
 
@@ -150,7 +204,7 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame) -> None:
     except FerBenchError as error:
         only_tests = index["split"].isin(["val", "test"]).all()  # such data are a target and train nothing
         severity: Severity = "warning" if only_tests else "error"
-        report.add(severity, f"the default protocol {protocol.name} cannot be used: {error}")
+        report.add(severity, f"the default protocol {protocol.name} cannot be used: {error}", kind="protocol")
         return
     labels = index["label"].to_numpy(object)
     for emotion in protocol.label_set:
@@ -158,48 +212,99 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame) -> None:
             if isinstance(protocol.split, Folds) and role == "test":
                 continue
             if not ((roles == role) & (labels == emotion.value)).any():
-                report.add("warning", f"no row of {emotion.value} to {role} under {protocol.name}")
-    groups = pd.DataFrame({"group": index["group"], "role": roles})[roles != ""]
-    crossing = groups.drop_duplicates().groupby("group").size()
-    if (crossing > 1).any():
-        report.add("error", f"{int((crossing > 1).sum())} group(s) stand on both sides of the split")
+                report.add(
+                    "warning",
+                    f"no row of {emotion.value} to {role} under {protocol.name}",
+                    kind="classes",
+                    advice="a half-copied dataset looks like this; unpack it again",
+                )
+    _crossing(report, index, roles)
 
 
-def _lies_outside(image: Image, box: Any, points: Any) -> bool:
-    """Return whether a box misses its picture or dwarfs it, or a landmark is its size away from it."""
-    size = np.array([image.shape[1], image.shape[0]])
-    if box is not None:
-        low, high = np.array(box[:2]), np.array(box[2:])
-        if (high <= 0).any() or (low >= size).any() or (high - low > LARGEST * size.max()).any():
-            return True
-    return points is not None and bool(((points < -size) | (points > 2 * size)).any())
+def _crossing(report: Report, index: pd.DataFrame, roles: NDArray[np.str_]) -> None:
+    used = pd.DataFrame({"group": index["group"], "subject": index["subject"], "role": roles})[roles != ""]
+    sides = used.groupby("group")["role"].transform("nunique")
+    if (sides > 1).any():
+        report.add(
+            "error",
+            f"{used['group'][sides > 1].nunique()} group(s) stand on both sides of the split",
+            int((sides > 1).sum()),
+            kind="group",
+            advice="rows that belong together must have one split; the reader or its lists are wrong",
+        )
+        return
+    named = used[used["subject"].notna()]
+    sides = named.groupby("subject")["role"].transform("nunique")
+    if (sides > 1).any():
+        first = str(named["subject"][sides > 1].iloc[0])
+        report.add(
+            "warning",
+            f"{named['subject'][sides > 1].nunique()} subject(s) stand on both sides of the split, "
+            f"first {first!r}",
+            int((sides > 1).sum()),
+            kind="subject",
+            advice="scores then measure faces that were trained on; take a protocol that splits by subject",
+        )
 
 
-def _pictures(report: Report, dataset: FaceDataset, progress: Callable[[int, int], None] | None) -> None:
-    index = dataset.index
-    by_file = index.groupby("path", sort=True).indices
-    frames = index["frame"].to_numpy()
-    boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
-    problems: list[str] = []
-    broken_rows = constant = outside = 0
-    for number, (path, rows) in enumerate(by_file.items(), start=1):
-        try:
-            images = dataset.load(str(path), [int(frames[row]) for row in rows])
-        except FerBenchError as error:
-            report.unreadable.append(str(path))
-            problems.append(str(error))
-            broken_rows += len(rows)
-            continue
-        for row, image in zip(rows, images, strict=True):
-            constant += int(bool((image == image[0, 0]).all()))
-            outside += int(_lies_outside(image, boxes[row], landmarks[row]))
-        if progress is not None:
-            progress(number, len(by_file))
-    for problem in problems[:10]:
-        report.add("error", problem)
-    if broken_rows:
-        report.add("error", f"{len(problems)} file(s) cannot be decoded", broken_rows)
+def _names(report: Report, index: pd.DataFrame) -> None:
+    """Note file names that give the label away: a query word is in most web pictures' names."""
+    labelled = index[index["label"].notna()]
+    telling = 0
+    for path, label in zip(labelled["path"], labelled["label"], strict=True):
+        stem = str(path).rpartition("/")[2].rpartition(".")[0].casefold()
+        words = set(re.split(r"[^a-z]+", stem))
+        known = {alias for alias in aliases(Emotion(label)) if len(alias) >= SHORTEST_ALIAS}
+        telling += bool(words & known)
+    if telling and telling >= NAMED_SHARE * len(labelled):
+        report.add(
+            "note",
+            "file names give the label away",
+            telling,
+            kind="names",
+            advice="nothing here feeds names to a model; hide them from people who rate, and from tools that "
+            "guess labels",
+        )
+
+
+def _pictures(report: Report, scan: Scan) -> None:
+    if scan.resumed:
+        report.add(
+            "note",
+            f"{scan.resumed} row(s) were looked at before, and size and time of their files are the same",
+            kind="resumed",
+            advice="--fresh looks again",
+        )
+    if scan.unsaved is not None:
+        report.add("note", f"this check cannot go on later: {scan.unsaved}", kind="resumed")
+    report.unreadable += sorted(scan.errors)
+    for path in report.unreadable[:MOST_NAMED]:
+        report.add("error", scan.errors[path], kind="unreadable")
+    broken = int((scan.seen["state"] == UNREADABLE).sum())
+    if broken:
+        report.add(
+            "error",
+            f"{len(scan.errors)} file(s) cannot be decoded",
+            broken,
+            kind="unreadable",
+            advice="copy them again, or leave them out by name: --write-exclude FILE, then --exclude FILE "
+            "when running",
+        )
+    fine = scan.seen["state"] == FINE
+    constant, outside = int(scan.seen["constant"][fine].sum()), int(scan.seen["outside"][fine].sum())
     if constant:
-        report.add("warning", f"{constant} picture(s) have one colour only", constant)
+        report.add(
+            "warning",
+            f"{constant} picture(s) have one colour only",
+            constant,
+            kind="constant",
+            advice="nothing can be learnt from them; some official releases hold a few",
+        )
     if outside:
-        report.add("warning", f"{outside} box(es) or landmark set(s) lie outside the picture", outside)
+        report.add(
+            "warning",
+            f"{outside} box(es) or landmark set(s) lie outside the picture",
+            outside,
+            kind="outside",
+            advice="the pictures are not those the annotation was made on (scaled or cropped copies)",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -23,7 +24,7 @@ from fer_bench.data.card import (
     TreeEntry,
 )
 from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import Listing, list_folder
+from fer_bench.data.listing import list_folder
 from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -34,6 +35,7 @@ _SPLITS: dict[SplitName, tuple[str, ...]] = {"train": ("train_set",), "val": ("v
 _PARTS = ("exp", "val", "aro", "lnd")
 _IMAGE = re.compile(r"(\d+)\.jpg")
 _NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
+_PIECE = 1 << 13
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HINT = "compare with the official format: fer-bench data describe affectnet7"
 
@@ -179,7 +181,7 @@ CARD = Card(
             source="many loaders; siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
         ),
         Quirk(
-            text="validation.csv comes with or without a header: the first field decides.",
+            text="validation.csv comes with or without a header: a column's name in the first line decides.",
             trust="code",
             source="ELIM and emotion-gcn (with), 1980x/SCAN-CCI-FER (without)",
         ),
@@ -223,11 +225,8 @@ class AffectNet(FaceDataset):
         dropped = 0
         for split, spellings in _SPLITS.items():
             name = next(n for n in spellings if (self.base / n / "annotations").is_dir())
-            images = list_folder(self.base / name / "images", self.base)
-            annotations = list_folder(self.base / name / "annotations", self.base)
-            numbers = self._numbers(images, annotations)
-            folder = str(annotations.folder)
-            for number in numbers:
+            folder = str(self.base / name / "annotations")
+            for number in self._numbers(self.base / name):
                 row = self._row(split, name, number, folder)
                 if row is None:
                     dropped += 1
@@ -238,8 +237,10 @@ class AffectNet(FaceDataset):
                 f"{dropped} crops have neither an emotion nor valence and arousal and are left out."
             )
 
-    def _numbers(self, images: Listing, annotations: Listing) -> list[str]:
+    def _numbers(self, place: Path) -> list[str]:
         """Return the picture numbers in numeric order, once pictures and annotations match one to one."""
+        images = list_folder(place / "images", self.base)
+        annotations = list_folder(place / "annotations", self.base)
         for listing in (images, annotations):
             for name in sorted(listing.leaving):
                 listing.has(name, file=listing.folder)
@@ -294,26 +295,45 @@ def _by_number(name: str) -> tuple[int, str]:
     return int(name.partition("_")[0]), name
 
 
-def _read_npy(file: str) -> NDArray[Any]:
-    """Return the values of a small npy file, flattened.
+def _read_npy(file: str) -> str | NDArray[Any]:
+    """Return the text of a small npy file, or its numbers flattened.
 
-    `np.load` spends its time on parsing the same header again; over a million files that is minutes, so the
-    parsed headers of format 1.0 are kept.
+    `np.load` spends its time on parsing the same header again, and on file objects; over a million files that
+    is minutes, so the parsed headers of format 1.0 are kept and files are read by descriptor.
     """
     try:
-        with open(file, "rb", buffering=0) as stream:
-            raw = stream.read()
-        if not raw.startswith(_MAGIC):
-            return np.asarray(np.load(io.BytesIO(raw), allow_pickle=False)).reshape(-1)
-        start = 10 + int.from_bytes(raw[8:10], "little")
-        dtype, size = _header(raw[8:start])
-        return np.frombuffer(raw, dtype, count=size, offset=start)
+        raw = _read_bytes(file)
+        if raw.startswith(_MAGIC):
+            start = 10 + int.from_bytes(raw[8:10], "little")
+            dtype, size = _header(raw[8:start])
+            if (
+                dtype.kind == "U"
+                and size == 1
+                and dtype.byteorder != ">"
+                and len(raw) == start + dtype.itemsize
+            ):
+                return raw[start:].decode("utf-32-le").rstrip("\0")
+            values: NDArray[Any] = np.frombuffer(raw, dtype, count=size, offset=start)
+        else:
+            values = np.asarray(np.load(io.BytesIO(raw), allow_pickle=False)).reshape(-1)
     except OSError as error:
         raise DataError(f"the annotation cannot be read: {error.strerror}", file=file) from None
     except (ValueError, EOFError, SyntaxError):
         raise DataError(
             "the annotation is no plain npy array", file=file, value=f"{len(raw)} bytes", hint=_HINT
         ) from None
+    return str(values[0]) if values.size == 1 else values
+
+
+def _read_bytes(file: str) -> bytes:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        parts = [os.read(descriptor, _PIECE)]
+        while len(parts[-1]) == _PIECE:
+            parts.append(os.read(descriptor, _PIECE))
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
 
 
 @cache
@@ -326,7 +346,7 @@ def _header(header: bytes) -> tuple[np.dtype[Any], int]:
 
 def _scalar(file: str) -> float:
     values = _read_npy(file)
-    text = str(values[0]) if values.size == 1 else f"array of {values.size}"
+    text = values if isinstance(values, str) else f"array of {values.size}"
     try:
         return float(text)
     except ValueError:
@@ -356,11 +376,12 @@ def _affect(file: str) -> float:
 def _landmarks(file: str) -> NDArray[np.float32]:
     """Return the 68 landmarks [68, 2] in pixels of the crop."""
     values = _read_npy(file)
-    words = (
-        str(values[0]).replace(";", " ").replace(",", " ").split() if values.size == 1 else values.tolist()
-    )
+    if isinstance(values, str):
+        words: list[Any] = values.replace(";", " ").replace(",", " ").split()
+    else:
+        words = values.tolist()
     try:
-        points = np.array([float(word) for word in words], np.float32)
+        points = np.array(list(map(float, words)), np.float32)
     except ValueError:
         raise DataError("a landmark is not a number", file=file, value=words[:4], hint=_HINT) from None
     if points.size != 136 or not np.isfinite(points).all():

@@ -149,7 +149,7 @@ def _read_list(file: Path, card: Card, notes: list[str]) -> Iterator[_Line]:
     for number, text in numbered_lines(file):
         fields = next(csv.reader([text])) if '"' in text else text.split(",")
         if number == 1:
-            if fields[0].strip().casefold() == _COLUMNS[0].casefold():
+            if {field.strip().casefold() for field in fields} & {column.casefold() for column in _COLUMNS}:
                 order, width = _order(fields, file), len(fields)
                 continue
             notes.append(f"{file.name} has no header line; its first line is read as data.")
@@ -217,7 +217,7 @@ def _landmarks(field: str, file: Path, number: int) -> NDArray[np.float32] | Non
     if field.casefold() in _NOTHING:
         return None
     try:
-        points = np.array([float(word) for word in field.split(";")], np.float32)
+        points = np.array(list(map(float, field.split(";"))), np.float32)
     except ValueError:
         raise _wrong("a landmark is not a number", file, number, field[:40]) from None
     if points.size != 136 or not np.isfinite(points).all():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from fer_bench.evaluation.metrics import Floats
-from fer_bench.evaluation.statistics import LEVEL, Answers, all_units, positions
+from fer_bench.evaluation.statistics import LEVEL, Answers, Units, find_units
 
 PRIOR_UNITS = 2.0
 """Weight, in units, of a smoothed binomial in each class's variance: a few lucky units are no certainty."""
@@ -69,33 +69,34 @@ class Spread:
         return max(float(ndtr(-wide)), MIN_TAIL)
 
 
-def contributions(answered: Sequence[Answers], share: Floats, *, by_class: bool = True) -> Contributions:
+def contributions(
+    answered: Sequence[Answers], share: Floats, units: Units | None = None, *, by_class: bool = True
+) -> Contributions:
     """Return what each unit adds to UAR (or to accuracy), averaged over models.
 
     Args:
         answered: Answers of R >= 1 models, each with a scored row.
         share: Share of each model in the average [R].
+        units: From `find_units`, found here by default.
         by_class: UAR; otherwise all rows count as one class, which gives accuracy.
     """
-    units = all_units(answered)
+    units = units or find_units(answered)
     k = len(answered[0].classes) if by_class else 1
-    parts, expected = np.zeros(len(units) * k), np.zeros(len(units) * k)
-    for model, weight in zip(answered, share, strict=True):
+    cells = len(units.names) * k
+    parts, expected, holds = np.zeros(cells), np.zeros(cells), np.zeros(cells, bool)
+    for model, weight, unit in zip(answered, share, units.of_rows, strict=True):
         truth = model.truth if by_class else np.zeros_like(model.truth)
         right = model.truth == model.answer
         rows = np.bincount(truth, minlength=k)
         recall = np.bincount(truth, weights=right, minlength=k) / np.maximum(rows, 1)
         value = (weight / (np.count_nonzero(rows) * np.maximum(rows, 1)))[truth]
-        cell = positions(units, model.units) * k + truth
-        parts += np.bincount(cell, weights=value * right, minlength=len(parts))
-        expected += np.bincount(cell, weights=value * recall[truth], minlength=len(parts))
-    holds = np.zeros(len(parts), bool)
-    for model in answered:
-        truth = model.truth if by_class else np.zeros_like(model.truth)
-        holds[positions(units, model.units) * k + truth] = True
+        cell = unit * k + truth
+        parts += np.bincount(cell, weights=value * right, minlength=cells)
+        expected += np.bincount(cell, weights=value * recall[truth], minlength=cells)
+        holds[cell] = True
     scored = holds.reshape(-1, k).any(1)
     return Contributions(
-        units=units[scored],
+        units=units.names[scored],
         parts=parts.reshape(-1, k)[scored],
         expected=expected.reshape(-1, k)[scored],
         holds=holds.reshape(-1, k)[scored],

@@ -29,7 +29,8 @@ def sentence(table: pd.DataFrame) -> str:
         _span(uar[~many], f"with {uar['units'].min()} to {ENOUGH_UNITS - 1} units"),
     ]
     said = "; ".join(part for part in parts if part)
-    return f"In simulation ({uar['repetitions'].min():,} samples each) they held the true UAR in {said}."
+    samples = f"{uar['repetitions'].min():,} samples each"
+    return f"In simulation ({samples}) these intervals held the true UAR in {said}."
 
 
 def _span(part: pd.DataFrame, where: str) -> str:

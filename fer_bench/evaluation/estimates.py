@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -17,30 +17,28 @@ from fer_bench.evaluation.statistics import (
     MIN_UNITS,
     Answers,
     Interval,
-    all_units,
     bootstrap,
     count_by_unit,
+    find_units,
     interval,
     seed_of,
 )
 from fer_bench.runs.predictions import Predictions
 
 
-def answers(predictions: Predictions, label_set: Sequence[str], *, restricted: bool = True) -> Answers:
-    """Return a model's answers on the rows whose label is in a label set.
+def answers(predictions: Predictions, label_set: Sequence[str]) -> Answers:
+    """Return a model's answers on the rows whose label is in a label set, restricted to these classes.
 
     Args:
         predictions: Stored predictions.
         label_set: Scored classes; classes that the model does not know are left out.
-        restricted: Whether only scored classes may be answered.
     """
     frame, classes = predictions.frame, predictions.meta.classes
     scored = tuple(name for name in classes if name in set(label_set))
     labelled = frame["label"].notna().to_numpy()
     rows = frame["label"].isin(scored).to_numpy()
     logits = predictions.logits[rows]
-    if restricted:
-        logits = np.where([name in scored for name in classes], logits, -np.inf)
+    logits = np.where([name in scored for name in classes], logits, -np.inf)
     units = frame["unit"].to_numpy(object)
     return Answers(
         truth=metrics.class_codes(frame["label"][rows], classes),
@@ -94,6 +92,17 @@ class Estimate:
     terms: UnitTerms | None = field(default=None, compare=False, repr=False)
 
 
+def unrestricted(predictions: Predictions, given: Answers) -> Answers:
+    """Return a model's answers on the same rows when it may answer any of its classes.
+
+    Args:
+        predictions: Stored predictions.
+        given: What `answers` found in them.
+    """
+    rows = predictions.frame["label"].isin(given.scored_classes).to_numpy()
+    return replace(given, answer=predictions.logits[rows].argmax(axis=1).astype(np.int64))
+
+
 def seed_shares(seeds: Sequence[int]) -> Floats:
     """Return each model's share in "mean over folds, then over seeds", [R], summing to 1.
 
@@ -113,21 +122,22 @@ def estimate(answered: Sequence[Answers], share: Floats, target: str) -> Estimat
         share: Share of each model in the average, [R].
         target: Dataset name, part of the seed of the resamples.
     """
-    counts = count_by_unit(answered)
+    units = find_units(answered)
+    counts = count_by_unit(answered, units)
     totals = counts.total()
     k = int(metrics.present_classes(totals).max())
     point = {name: float((metric(totals) * share).sum()) for name, metric in metrics.METRICS.items()}
-    by_class = contributions(answered, share)
+    by_class = contributions(answered, share, units)
     values = {name: Value(value, None) for name, value in point.items() if math.isfinite(value)}
     if counts.scored_units >= MIN_UNITS:
-        seed = seed_of(target, all_units(answered))
+        seed = seed_of(target, units.names)
         drawn = bootstrap(counts, share, seed)
         plain = spread(by_class)
         spreads = {
             "uar": plain,
             "macro_f1": plain,
             "transfer": spread(by_class, 1 / (1 - 1 / k)) if k > 1 else plain,
-            "accuracy": spread(contributions(answered, share, by_class=False)),
+            "accuracy": spread(contributions(answered, share, units, by_class=False)),
         }
         values = {
             name: Value(one.value, interval(drawn[name], spreads[name].tail()), drawn[name], spreads[name])

@@ -89,31 +89,47 @@ class Counts:
         return flat.reshape(self.models, self.classes, self.classes)
 
 
-def count_by_unit(answers: Sequence[Answers]) -> Counts:
+@dataclass(frozen=True)
+class Units:
+    """The units of several models' rows.
+
+    Attributes:
+        names: Units of all labelled rows, sorted [U].
+        of_rows: Position of each scored row's unit among them, per model [n].
+    """
+
+    names: NDArray[np.object_]
+    of_rows: tuple[NDArray[np.int64], ...]
+
+
+def find_units(answers: Sequence[Answers]) -> Units:
+    """Return the units of several models' rows; units unknown to one of them have no row there."""
+    names = all_units(answers)
+    index = pd.Index(names)
+    return Units(names, tuple(index.get_indexer(pd.Index(one.units)).astype(np.int64) for one in answers))
+
+
+def count_by_unit(answers: Sequence[Answers], units: Units | None = None) -> Counts:
     """Return the per-unit confusion matrices of several models with the same classes.
 
     Args:
-        answers: Answers of R >= 1 models; units unknown to one of them count no row there.
+        answers: Answers of R >= 1 models.
+        units: From `find_units`, found here by default.
     """
-    units = all_units(answers)
+    units = units or find_units(answers)
     k = len(answers[0].classes)
     rows, cells = [], []
     for model, one in enumerate(answers):
-        rows.append(positions(units, one.units))
+        rows.append(units.of_rows[model])
         cells.append(model * k * k + one.truth * k + one.answer)
     row, cell = np.concatenate(rows), np.concatenate(cells)
-    table = sparse.csr_array((np.ones(len(row)), (row, cell)), shape=(len(units), len(answers) * k * k))
+    table = sparse.csr_array((np.ones(len(row)), (row, cell)), shape=(len(units.names), len(answers) * k * k))
     return Counts(table, len(answers), k, len(np.unique(row)))
 
 
 def all_units(answers: Iterable[Answers]) -> NDArray[np.object_]:
     """Return the units of all labelled rows of several models, sorted."""
     return np.unique(np.concatenate([one.all_units for one in answers]))
-
-
-def positions(units: NDArray[np.object_], wanted: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Return where each wanted unit [n] stands among distinct units [U]."""
-    return pd.Index(units).get_indexer(pd.Index(wanted)).astype(np.int64)
 
 
 def seed_of(target: str, units: Iterable[str]) -> int:

@@ -19,7 +19,7 @@ from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.errors import DataError
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.details import describe
-from fer_bench.evaluation.estimates import Value, answers, average
+from fer_bench.evaluation.estimates import Value, answers, average, unrestricted
 from fer_bench.runs.predictions import Predictions
 from fer_bench.runs.record import Score, Selection
 
@@ -95,7 +95,7 @@ def score_on(
             f"no row of {target} has a class that the model of {predictions.meta.source} knows",
             value=", ".join(present) or "no label",
         )
-    free = answers(predictions, label_set, restricted=False)
+    free = unrestricted(predictions, best)
     k_all = len(best.classes)
     matrix = metrics.count_pairs(best.truth, best.answer, k_all)
     rows = dict(zip(best.classes, metrics.support(matrix), strict=True))

@@ -46,7 +46,7 @@ def conclusion(column: Column, unit: str, show: Callable[[float], str] = points)
         least = min(t.adjusted for t in open_pairs)
         parts.append(f"no difference between methods is shown (smallest {p_text(least)})")
     elif open_pairs:
-        pairs = _and(f"{t.first} and {t.second}" for t in open_pairs)
+        pairs = ", nor between ".join(f"{t.first} and {t.second}" for t in open_pairs)
         parts.append(f"no difference is shown between {pairs}")
     if not better and 2.0 ** (1 - units) * len(column.tests) >= ALPHA:
         parts.append(f"{units} {unit} are too few to show any")

@@ -7,7 +7,7 @@ import pickle
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,12 @@ Backbone = Literal["resnet18", "narrow"]
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 PREFIXES = ("module.", "backbone.", "network.")
 HEADS = ("fc.", "classifier.", "head.")
-TRAINED_ON = {"in1k": "ImageNet-1k", "in12k": "ImageNet-12k", "in21k": "ImageNet-21k", "in22k": "ImageNet-22k"}
+TRAINED_ON = {
+    "in1k": "ImageNet-1k",
+    "in12k": "ImageNet-12k",
+    "in21k": "ImageNet-21k",
+    "in22k": "ImageNet-22k",
+}
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,9 @@ class Pretrained:
 def build_backbone(kind: Backbone) -> tuple[nn.Module, int]:
     """Return a residual network from normalised images [B, 3, H, W] to pooled features [B, D], and D.
 
-    `resnet18` is timm's ResNet-18 (11,176,512 parameters, D = 512). `narrow` is timm's class with one block per
-    stage of 24 to 192 channels behind a deep stem of three 3 x 3 convolutions, for images of 64 pixels: some
-    10 million multiply-adds, D = 192.
+    `resnet18` is timm's ResNet-18 (11,176,512 parameters, D = 512). `narrow` is timm's class with one block
+    per stage of 24 to 192 channels behind a deep stem of three 3 x 3 convolutions, for images of 64 pixels:
+    some 10 million multiply-adds, D = 192.
 
     Args:
         kind: Which one; it is randomly initialised.
@@ -57,7 +62,7 @@ def build_backbone(kind: Backbone) -> tuple[nn.Module, int]:
     channels = (24, 48, 96, 192)
     # A last batch norm that starts at zero, timm's default, learns too slowly in a few hundred steps.
     network = ResNet(
-        BasicBlock,
+        cast(Any, BasicBlock),  # timm annotates an instance where it wants the class
         (1, 1, 1, 1),
         num_classes=0,
         stem_type="deep",
@@ -74,7 +79,8 @@ def open_pretrained(name: str) -> Pretrained:
 
     Args:
         name: Path of a safetensors file or of a PyTorch state dict (alone or under `state_dict`, `model` or
-            `model_state_dict`), or a name timm knows, such as `resnet18.a1_in1k` or `hf-hub:organisation/model`.
+            `model_state_dict`), or a name timm knows, such as `resnet18.a1_in1k` or
+            `hf-hub:organisation/model`.
 
     Raises:
         UsageError: Neither a file nor a name timm knows.
@@ -110,7 +116,7 @@ def load_backbone(network: nn.Module, weights: Pretrained, name: str) -> None:
             )
         if given[key].shape != own[key].shape:
             raise DataError(
-                f"tensor {key} has shape {list(given[key].shape)}, and this backbone's has {list(own[key].shape)}",
+                f"{key} has shape {list(given[key].shape)}, and this backbone's has {list(own[key].shape)}",
                 file=name,
             )
     network.load_state_dict({key: given.get(key, own[key]) for key in own})
@@ -133,7 +139,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise DataError("there is no such weights file", file=path) from None
     except Exception as error:
         # Damaged files end in errors of many kinds (zip, pickle, header); all mean the same here.
-        kind = "holds more than plain weights" if isinstance(error, pickle.UnpicklingError) else "is not readable"
+        kind = (
+            "holds more than plain weights"
+            if isinstance(error, pickle.UnpicklingError)
+            else "is not readable"
+        )
         raise DataError(f"the weights file {kind}: {str(error).splitlines()[0]}", file=path) from None
     if isinstance(content, dict):
         for key in ("state_dict", "model", "model_state_dict"):

@@ -67,7 +67,7 @@ class Method(LightningModule, ABC):
     uses_unlabelled: ClassVar[bool] = False
     """Whether it learns from training rows without an expression label."""
     weight_settings: ClassVar[tuple[str, ...]] = ()
-    """Settings that only say where pretrained weights are found; the run key has the hash of `weights` instead."""
+    """Settings that only name pretrained weights; the run key has the hashes of `weights` instead."""
 
     def __init__(self, task: Task, settings: MethodSettings, train: TrainSettings) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ from fer_bench.runs import environment
 from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.predictions import Predictions, PredictionsMeta, read_predictions, write_predictions
 from fer_bench.runs.record import Chosen, Failure, Record, Score, Selection, Status, TargetData
-from fer_bench.runs.store import STALE_AFTER, RunDir, Store
+from fer_bench.runs.store import STALE_AFTER, RunDir, Store, kept_attributes
 from fer_bench.sources import Source
 
 TRACEBACK_LINES = 30
@@ -319,6 +319,7 @@ class _Execution:
             target=target,
             target_emotions=source.dataset.card.emotions,
             in_domain=in_domain,
+            index=kept_attributes(source.dataset.index),
         )
         return score.model_copy(update={"selection": selection}), described
 

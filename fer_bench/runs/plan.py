@@ -21,7 +21,7 @@ from fer_bench.config import (
     apply_overrides,
     build,
 )
-from fer_bench.data.align import CropRecipe
+from fer_bench.data.align import recipe_for
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.datasets import MAIN_SEVEN
@@ -38,6 +38,7 @@ TRAINING_CODE = (
     "data/align.py",
     "data/batch.py",
     "data/datamodule.py",
+    "data/detectors.py",
     "data/fraction.py",
     "data/pack.py",
     "data/protocols.py",
@@ -298,7 +299,7 @@ def _key_fields(config: RunConfig, source: Source, pack: Pack) -> dict[str, Any]
 
 def recipe_text(source: Source, spec: InputSpec) -> str:
     """Return the crop recipe of a dataset for a network's input, as text."""
-    return CropRecipe(kind=source.dataset.crop, size=spec.size).text
+    return recipe_for(source.dataset, spec.size).text
 
 
 def package_folder() -> Path:

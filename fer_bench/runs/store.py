@@ -2,7 +2,8 @@
 
 ```
 runs/
-  <method>/<dataset>/<key>/      config.yaml env.json record.json metrics.csv log.txt predictions/ checkpoints/
+  <method>/<dataset>/<key>/      config.yaml env.json record.json metrics.csv log.txt
+                                 predictions/ checkpoints/
   indexes/<fingerprint>.parquet  what is known about a target's rows, once per fingerprint
 ```
 
@@ -22,11 +23,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from fer_bench.data.index import stack_votes
+from fer_bench.emotions import Emotion
 from fer_bench.errors import StoreError
 from fer_bench.files import write_atomic, write_json, write_text
 from fer_bench.runs.predictions import Predictions, read_predictions
 from fer_bench.runs.record import Record, Selection, read_record
 
+KEPT_COLUMNS = (
+    *("sample_id", "label", "subject", "sequence", "group", "variant", "split"),
+    *("gender", "race", "age"),
+)
 STALE_AFTER = 120.0
 """Seconds without a heartbeat after which a lock is taken over."""
 
@@ -133,6 +140,19 @@ class Lock:
         self.path.unlink(missing_ok=True)
 
 
+def kept_attributes(index: pd.DataFrame) -> pd.DataFrame:
+    """Return what the store keeps of an index: one row per sample with its groups, attributes and votes.
+
+    Votes become columns `votes_<emotion>`, where the dataset has any.
+    """
+    kept = index[list(KEPT_COLUMNS)].copy()
+    if index["votes"].notna().any():
+        counts = stack_votes(index)
+        for position, emotion in enumerate(Emotion):
+            kept[f"votes_{emotion.value}"] = counts[:, position]
+    return kept
+
+
 def _create(path: Path, content: str) -> bool:
     """Create a file that must not exist yet; return whether we did."""
     try:
@@ -230,23 +250,11 @@ class Store:
         return read_predictions(run.predictions_file(target, selection))
 
     def keep_index(self, fingerprint: str, index: pd.DataFrame) -> None:
-        """Keep the row attributes of a target once per fingerprint, for group scores later."""
+        """Keep the row attributes of a target once per fingerprint, for group and vote scores later."""
         path = self.root / "indexes" / f"{fingerprint}.parquet"
-        if path.exists():
-            return
-        columns = [
-            "sample_id",
-            "label",
-            "subject",
-            "sequence",
-            "group",
-            "variant",
-            "split",
-            "gender",
-            "race",
-            "age",
-        ]
-        write_atomic(path, lambda temporary: index[columns].to_parquet(temporary, index=False))
+        if not path.exists():
+            kept = kept_attributes(index)
+            write_atomic(path, lambda temporary: kept.to_parquet(temporary, index=False))
 
     def check_writable(self) -> None:
         """Make sure that the store can be written before anything is computed.

@@ -92,11 +92,12 @@ def expand(
                         fold=fold,
                         seed=seed,
                         profile=sweep.profile,
-                        overrides=sweep.set,
+                        overrides=(*sweep.set, *change),
                         targets=sweep.targets,
                         device=device,
                         precision=precision,
                     )
+                    for change in sweep.variants.values() or [()]
                     for protocol, numbers in folds
                     for fold in numbers
                 ]

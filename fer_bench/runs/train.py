@@ -132,7 +132,7 @@ class Selection(Checkpoint):
 
 
 def build_method(config: RunConfig, task: Task) -> Method:
-    """Return a freshly initialised method with its pretrained weights; the same seed gives the same weights."""
+    """Return a fresh method with the pretrained weights it names; the same seed gives the same weights."""
     kind = methods.get(config.method)
     settings = build(kind.settings_type, config.method_settings, f"settings of {config.method}")
     torch.manual_seed(config.seed)

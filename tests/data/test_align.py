@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fer_bench.data import align
+from fer_bench.data import align, detectors
 from fer_bench.data.align import CropRecipe, cut, find_face
 from fer_bench.errors import DataError
 
@@ -38,7 +38,7 @@ def test_landmarks_become_the_square_around_them():
 
 def test_what_is_missing_is_detected_in_the_box_where_there_is_one(monkeypatch):
     seen = []
-    monkeypatch.setattr(align, "_detect", lambda image: seen.append(image.shape[:2]) or (2, 3, 10, 10))
+    monkeypatch.setattr(align, "find_with_cascade", lambda image: seen.append(image.shape[:2]) or (2, 3, 10, 10))
     square, way = find_face(picture(), (10, 5, 70, 35), None, recipe("landmarks"))
     assert (seen, way, square.tolist()) == ([(30, 50)], "detected", [12, 8, 22, 18])
     square, way = find_face(picture(), None, None, recipe("box"))
@@ -60,7 +60,7 @@ def test_where_no_face_is_found_the_central_square_is_taken(box, expected):
 
 
 def test_the_cascade_is_there_and_finds_nothing_in_noise():
-    assert not align._cascade().empty()
+    assert not detectors._cascade().empty()
     assert find_face(picture(120, 120), None, None, recipe("detect"))[1] == "centre"
 
 

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_bench.data.index import COLUMNS, NO_AU, build_index, fingerprint, stack_au, validate_index
+from fer_bench.data.index import (
+    COLUMNS,
+    NO_AU,
+    build_index,
+    fingerprint,
+    stack_au,
+    stack_votes,
+    validate_index,
+)
 from fer_bench.errors import DataError
 
 AU = [0, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
@@ -156,3 +164,19 @@ def test_the_fingerprint_tells_which_row_has_what():
     apart = build_index([row(0, subject="a\nb"), row(1, subject="c")], "toy")
     joined = build_index([row(0, subject="a"), row(1, subject="b\nc")], "toy")
     assert fingerprint(apart) != fingerprint(joined)
+
+
+def test_votes_are_optional_and_part_of_the_fingerprint():
+    none = build_index([row(0), row(1)], "toy")
+    votes = np.arange(9, dtype=np.float32)
+    some = build_index([row(0), row(1, votes=votes)], "toy")
+    assert stack_votes(none).tolist() == [[0.0] * 9] * 2
+    assert stack_votes(some).tolist() == [[0.0] * 9, votes.tolist()]
+    assert fingerprint(some) != fingerprint(none)
+    assert fingerprint(some) != fingerprint(build_index([row(0), row(1, votes=votes[::-1])], "toy"))
+
+
+@pytest.mark.parametrize("votes", [[1.0] * 8, [-1.0] + [0.0] * 8, [float("nan")] + [0.0] * 8])
+def test_votes_that_are_no_counts_are_refused(votes):
+    with pytest.raises(DataError, match="votes that are not 9 finite numbers"):
+        build_index([row(votes=votes)], "toy")

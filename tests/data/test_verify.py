@@ -226,7 +226,7 @@ def test_published_fold_sizes_are_compared(make_toy):
     toy.card = CARD.model_copy(update={"fold_sizes": (12, 12, 12, 12)})
     assert not verify(lambda: toy, "toy", is_real=True).findings
     toy.card = CARD.model_copy(update={"fold_sizes": (12, 12, 12, 11)})
-    (finding,) = verify(lambda: toy, "toy", is_real=True).findings
+    (finding,) = verify(lambda: toy, "toy", is_real=True, fresh=True).findings
     assert "sequences per fold are [12, 12, 12, 12]" in finding.message
     assert toy.card.protocols[0].label_set == LABEL_SETS["6"]
 

@@ -303,10 +303,14 @@ def test_no_subject_crosses_and_neutral_frames_follow_the_label_set(many, name):
     assert ("contempt" in set(used["label"])) == ("contempt" in protocol.label_set)
 
 
-def test_as_a_target_every_labelled_row_and_neutral_first_frame_counts(many):
+def test_as_a_target_labelled_rows_count_with_neutral_frames_but_those_of_contempt(many):
     add_text(many, "FACS", add_frames(many, "S001", "001", range(1, 6)), "1.0 1.0\n")
     index = CKPlus(many).index
-    assert target_rows(index, CARD, find_protocol(CARD, None)).sum() == 23 * 4
+    rows = index[target_rows(index, CARD, find_protocol(CARD, None))]
+    contempt = index.loc[index["label"] == "contempt", "sequence"].nunique()
+    assert contempt > 0
+    assert rows["is_neutral_frame"].sum() == 23 - contempt
+    assert (~rows["is_neutral_frame"]).sum() == 23 * 3
     assert len(index) == 23 * 4 + 2
 
 

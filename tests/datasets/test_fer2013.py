@@ -1,9 +1,10 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.protocols import assign_roles, find_protocol
+from fer_bench.data.protocols import assign_roles, find_protocol, target_rows
 from fer_bench.datasets.fer2013 import FER2013
 from fer_bench.errors import DataError
 
@@ -148,3 +149,90 @@ def test_protocol_is_the_official_split(tmp_path: Path) -> None:
 def test_card_counts_add_up() -> None:
     totals = {c.split: c.n for c in FER2013.card.counts if c.code is None}
     assert totals == {"train": 28709, "val": 3589, "test": 3589}
+
+
+FOLDERS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+def write_folders(root: Path) -> Path:
+    """Write the class-folder form: PublicTest and PrivateTest merged in `test`."""
+    for part, usages in (("train", ("Training",)), ("test", ("PublicTest", "PrivateTest"))):
+        for code, name in enumerate(FOLDERS):
+            (root / part / name).mkdir(parents=True)
+            for place, usage in enumerate(usages):
+                number = 100 * code + 10 * place + len(usages)
+                file = root / part / name / f"{usage}_{number:08d}.jpg"
+                cv2.imwrite(str(file), picture(number).reshape(48, 48))
+    return root
+
+
+def test_the_merged_test_folder_is_undone_by_name(tmp_path: Path) -> None:
+    dataset = FER2013(write_folders(tmp_path))
+    index = dataset.index.set_index("sample_id")
+    assert index["split"].value_counts().to_dict() == {"train": 7, "val": 7, "test": 7}
+    row = index.loc["PrivateTest_00000612"]
+    assert row[["native_label", "label", "split"]].tolist() == ["6", "neutral", "test"]
+    assert row["path"] == "test/neutral/PrivateTest_00000612.jpg"
+    assert index.loc["PublicTest_00000302", "split"] == "val"
+    assert dataset.load(row["path"], [-1])[0].shape == (48, 48, 3)
+
+
+def test_the_csv_is_read_before_class_folders_beside_it(tmp_path: Path) -> None:
+    dataset = FER2013(write_csv(write_folders(tmp_path)))
+    assert set(dataset.index["path"]) == {"fer2013.csv"}
+    assert any("not the class folders" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("train/sad", "PrivateTest_00000001.jpg"),
+        ("test/sad", "Training_00000001.jpg"),
+        ("train/sad", "aug_Training_1.jpg"),
+    ],
+)
+def test_changed_and_enlarged_copies_are_refused(tmp_path: Path, place: str, name: str) -> None:
+    root = write_folders(tmp_path)
+    (root / place / name).touch()
+    with pytest.raises(DataError, match="changed or enlarged copy") as caught:
+        _ = FER2013(root).index
+    assert caught.value.file == root / place / name
+
+
+def test_one_picture_in_two_classes_and_a_missing_class_are_refused(tmp_path: Path) -> None:
+    root = write_folders(tmp_path / "a")
+    (root / "train" / "sad" / "Training_00000001.jpg").touch()
+    with pytest.raises(DataError, match="stands in train/angry already"):
+        _ = FER2013(root).index
+    root = write_folders(tmp_path / "b")
+    for file in (root / "test" / "fear").iterdir():
+        file.unlink()
+    (root / "test" / "fear").rmdir()
+    with pytest.raises(DataError, match="class folder is missing"):
+        _ = FER2013(root).index
+
+
+def test_dedup_leaves_out_repeated_test_pictures_by_their_pixels(tmp_path: Path) -> None:
+    rows = lines()
+    rows[14] = f"3,{greys(2)},PrivateTest"  # in Training, with another label
+    rows[15] = f"1,{greys(8)},PrivateTest"  # in PublicTest
+    rows[9] = f"2,{greys(3)},PublicTest"  # in Training: validation rows stay as they are
+    rows[17] = f"3,{greys(16)},PrivateTest"  # twice within PrivateTest
+    dataset = FER2013(write_csv(tmp_path, rows))
+    index, card = dataset.index, dataset.card
+    official = assign_roles(index, card, find_protocol(card, None))
+    dedup = assign_roles(index, card, find_protocol(card, "fer2013/dedup"))
+    assert index["sample_id"][official != dedup].tolist() == ["00014", "00015"]
+    assert set(dedup[[14, 15]]) == {""}
+    assert any("2 PrivateTest pictures are pixel-identical" in note for note in dataset.notes)
+    assert target_rows(index, card, find_protocol(card, None)).sum() == 7
+
+
+def test_dedup_decodes_the_pictures_of_class_folders(tmp_path: Path) -> None:
+    root = write_folders(tmp_path)
+    original = cv2.imread(str(root / "train" / "sad" / "Training_00000401.jpg"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(root / "test" / "fear" / "PrivateTest_00000999.png"), original)  # other bytes
+    (root / "test" / "fear" / "PrivateTest_00000998.jpg").touch()  # broken: repeats nothing
+    (root / "train" / "fear" / "Training_00000998.jpg").touch()
+    index = FER2013(root).index
+    assert index["sample_id"][index["variant"] == "repeated"].tolist() == ["PrivateTest_00000999"]

@@ -163,3 +163,28 @@ def test_both_fold_rules_keep_subjects_whole(tmp_path, name):
     tested = sorted(used.query("role == 'test'")["subject"].unique())
     assert tested == (["P004", "P005", "P006"] if name == "6-contiguous" else ["P002", "P012", "P022"])
     assert used["is_neutral_frame"].any() == ("neutral" in protocol.label_set)
+
+
+def test_every_camera_and_light_has_its_ten_folds_by_name(tmp_path):
+    for modality in ("NI", "VL"):
+        for light in ("Strong", "Weak", "Dark"):
+            for subject in range(1, 11):
+                add_sequence(tmp_path / "OriginalImg" / modality / light, f"P{subject:03d}", "Fear")
+    index = OuluCASIA(tmp_path).index
+    for modality in ("NI", "VL"):
+        for light in ("Strong", "Weak", "Dark"):
+            for label_set in ("6", "7n"):
+                protocol = find_protocol(CARD, f"oulu/{label_set}-10fold-{modality}-{light}".lower())
+                used = index["variant"][assign_roles(index, CARD, protocol, 2) != ""]
+                assert set(used) == {f"{modality}/{light}"}
+    assert find_protocol(CARD, "6-10fold-vl-strong").name == "6-10fold"
+    assert find_protocol(CARD, "oulu/6-contiguous").name == "6-contiguous"
+
+
+def test_a_root_with_near_infrared_only_says_so_under_the_default_protocol(tmp_path):
+    for subject in range(1, 11):
+        add_sequence(tmp_path / "OriginalImg" / "NI" / "Dark", f"P{subject:03d}", "Fear")
+    index = OuluCASIA(tmp_path).index
+    with pytest.raises(DataError, match="at least 10 labelled subjects"):
+        assign_roles(index, CARD, find_protocol(CARD, None))
+    assert (assign_roles(index, CARD, find_protocol(CARD, "6-10fold-ni-dark")) == "test").sum() == 3

@@ -65,7 +65,8 @@ def add(store: Store) -> Add:
         changes: dict[str, object] | None = None,
         **fields: object,
     ) -> Record:
-        classes = tuple(e.value for e in LABEL_SETS[EMOTIONS[dataset]])
+        classes = tuple(e.value for e in LABEL_SETS[EMOTIONS.get(dataset, "6")])
+        parts = dataset.split("+")
         protocol = str(fields.pop("protocol", f"{len(classes)}-4fold" if dataset in LAB else "official"))
         folds = 4 if dataset in LAB else 1
         lr = {"method": {"lr": 0.01}, "code": "c0de"} | (changes or {})
@@ -82,8 +83,8 @@ def add(store: Store) -> Add:
         key = short_hash([key_fields, profile, kind])
         run = store.run_dir(method, dataset, key)
         scores, data = [], {}
-        for target in dict.fromkeys((dataset, *targets)) if status == "done" else ():
-            own = target == dataset
+        for target in dict.fromkeys((*parts, *targets)) if status == "done" else ():
+            own = target in parts
             emotions = classes if own else [e.value for e in KNOWN[target]]
             ids, units, labels = _draw(target, emotions, fold if own and folds > 1 else None, rows)
             rng = np.random.default_rng(zlib.crc32(f"{method}{dataset}{target}{fold}{seed}".encode()))

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from fer_bench.evaluation import coverage
 from fer_bench.evaluation.estimates import Value
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.leaderboard.markdown import decimal, escape, percent, table, write_leaderboard
@@ -143,3 +144,46 @@ def test_numbers_and_escapes():
     assert escape("a|b\nc_<d>") == "a\\|b c\\_&lt;d&gt;"
     assert len(escape("x" * 1000)) == 300
     assert table(("a", "b"), [("x|y", "**z**")], raw=(1,)).splitlines()[2] == "| x\\|y | **z** |"
+
+
+def test_ranks_conclusions_and_tests_are_printed(store, full, tmp_path):
+    text = page(store, tmp_path)
+    assert coverage.found() in text
+    assert re.search(r"\*\*\d\d\.\d\*\*<br><sub>\[[^]]+\], rank 1</sub>", text)
+    assert "], rank 2</sub>" in text
+    assert re.search(
+        r"- \*rafdb\*: resemotenet is better than gcn \(\+\d+\.\d points, p &lt; \.001\) \(400 pictures\)",
+        text,
+    )
+    assert re.search(r"- \*overall\*: resemotenet is better than gcn \(\+0\.\d\d, p", text)
+    assert "(50 persons)" not in text  # one fold of four was tested
+    assert "The interval lies above guessing for 42 of 42 pairs." in text
+    assert "one seed per method" in text
+    with (tmp_path / "pairs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 7 + 7 + 1
+    assert {(row["first_rank"], row["second_rank"]) for row in rows} == {("1", "2")}
+
+
+def test_a_single_method_is_not_ranked(store, add, tmp_path):
+    add(targets=())
+    text = page(store, tmp_path)
+    assert "- *oulu*: only one method, so there is nothing to compare." in text
+    assert "rank 1" not in text
+
+
+def test_scores_of_records_without_details_are_left_blank(store, add, tmp_path):
+    record = add(targets=("rafdb",))
+    scores = tuple(s.model_copy(update={"details": None}) for s in record.scores)
+    old = record.model_copy(update={"scores": scores})
+    store.run_dir("gcn", "oulu", record.key).write_record(old)
+    assert "| MCC |" not in page(store, tmp_path)
+    with (tmp_path / "results.csv").open(newline="") as file:
+        assert [row["mcc"] for row in csv.DictReader(file)] == ["", ""]
+
+
+def test_a_union_shows_its_members_in_italics(store, add, tmp_path):
+    add("gcn", "mmi+oulu")
+    text = page(store, tmp_path)
+    assert re.search(r"\| \*\*mmi\+oulu\*\* \| [^|]+ \| \*0\.\d\d\* \| \*0\.\d\d\* \|", text)
+    tables_are_regular(text)

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from fer_bench.evaluation.estimates import answers
+from fer_bench.leaderboard import tables
 from fer_bench.leaderboard.tables import build_board
 from fer_bench.runs.predictions import read_predictions
 
@@ -198,6 +199,71 @@ def test_folds_that_share_rows_are_not_pooled(store, add):
     found = board(store)
     assert "two folds test the same row" in found.problems[0].message
     assert found.sections[0].cell("gcn", "rafdb").in_domain is None
+
+
+def test_methods_of_a_column_are_tested_and_ranked(store, full):
+    section = only_section(store)
+    for columns in (section.own_columns, section.general_columns, {"overall": section.overall_column}):
+        for column in columns.values():
+            assert dict(column.ranks) == {"resemotenet": 1, "gcn": 2}
+            assert column.winners == ("resemotenet",)
+    (test,) = section.own_columns["rafdb"].tests
+    estimates = [
+        section.cell(m, "rafdb").in_domain.estimate.values["uar"].value for m in ("resemotenet", "gcn")
+    ]
+    assert test.difference == pytest.approx(estimates[0] - estimates[1])
+    assert (test.units, test.p) == (400, test.adjusted)
+    overall = section.overall_column.tests[0]
+    assert overall.difference == pytest.approx(section.overall[0].mean.value - section.overall[1].mean.value)
+    # every target's units once, although models of six sources were tested on them: 50 persons of each lab
+    # dataset, 400 pictures, and the videos whose expression is not `other`
+    assert overall.units == 3 * 50 + 3 * 400 + 350
+
+
+def test_seeds_and_folds_are_swapped_together(store, add):
+    for method, skill in (("gcn", 1.2), ("cafe", 1.3)):
+        for seed in (0, 1):
+            for fold in (1, 2, 3, 4):
+                add(method, "oulu", skill=skill, seed=seed, fold=fold, targets=("rafdb",))
+    (test,) = only_section(store).own_columns["oulu"].tests
+    assert test.units == 50
+    assert 0 < test.p < 1
+
+
+def test_methods_on_other_folds_and_variants_are_not_ranked(store, add):
+    add("gcn", "oulu", fold=1)
+    add("cafe", "oulu", fold=1)
+    add("resemotenet", "oulu", fold=2)
+    add("gcn", "oulu", fold=1, changes={"method": {"lr": 0.5}})
+    section = only_section(store)
+    assert section.own_columns["oulu"].left_out == ("resemotenet",)
+    assert set(section.own_columns["oulu"].ranks) == {"cafe", "gcn"}
+    assert section.general_columns["oulu"].left_out == ("resemotenet",)
+
+
+def test_members_of_a_union_are_no_other_datasets(store, add, monkeypatch):
+    seen = []
+    real = tables.never_cross
+    monkeypatch.setattr(tables, "never_cross", lambda names: seen.append(set(names)) or real(names))
+    record = add("gcn", "mmi+oulu")
+    section = only_section(store)
+    cell = section.cell("gcn", "mmi+oulu")
+    assert set(cell.inside) == {"mmi", "oulu"}
+    assert cell.inside["mmi"].values["uar"].value == pytest.approx(record.score("mmi").uar)
+    assert set(cell.cross) == set(NAMED) - {"mmi", "oulu"}
+    assert (cell.generalisation.complete, cell.generalisation.wanted) == (True, 5)
+    assert {"mmi", "oulu"} <= seen[0]
+    assert "mmi+oulu" not in seen[0]
+
+
+def test_pictures_that_a_union_shares_with_a_target_are_never_counted(store, add):
+    add("gcn", "oulu+expw")
+    excluded = frozenset({frozenset(("expw", "rafdb"))})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "never_cross", lambda names: excluded)
+        cell = only_section(store).cell("gcn", "oulu+expw")
+    assert "rafdb" not in cell.cross
+    assert cell.generalisation.wanted == 4
 
 
 def test_an_empty_store_has_no_section(store):

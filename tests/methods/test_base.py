@@ -24,7 +24,11 @@ from fer_bench.methods.base import Method, Prediction, count_parameters, multipl
 
 CLASSES = ("neutral", "happiness", "surprise")
 TASK = Task(CLASSES, (4, 4, 4), has_reference=True)
-TINY = {"gcn": {"width": 0.1, "hidden": 16}, "resemotenet": {"width": 0.05, "recipe": "one-cycle"}}
+TINY = {
+    "gcn": {"width": 0.1, "hidden": 16},
+    "resemotenet": {"width": 0.05, "recipe": "one-cycle"},
+    "ssmfar": {"backbone": "narrow", "size": 32},
+}
 METHODS = pytest.mark.parametrize("name", list(BUILT_IN))
 
 

@@ -11,25 +11,31 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
 from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
-from fer_bench.methods.resemotenet.network import SIZE, ResEmoteNetwork
+from fer_bench.methods.resemotenet.network import SIZE, BaselineNetwork, ResEmoteNetwork
+
+REPO_EARLY_STOP = 15
+"""Epochs without a better score after which the authors' code stops."""
 
 
 class ResEmoteNetSettings(MethodSettings):
     """Settings of resemotenet.
 
     Attributes:
+        architecture: `resemotenet`, or one of the authors' baselines without residual blocks: `plain`, or
+            `se` with the squeeze-and-excitation block.
         width: Factor on all channels and hidden units; 1 is the authors' network.
         stem_dropout: Dropout after the first two convolutions (authors' code: 0.2).
         head_dropout: Dropout after each hidden fully connected layer (authors' code: 0.5).
         recipe: `paper`: plain SGD, learning rate divided by ten when validation accuracy stalls. `repo`: SGD
-            with momentum 0.9 and weight decay 1e-4 at a constant rate; its early stop is the training setting
-            `early_stop` = 15. `one-cycle`: AdamW on a one-cycle schedule, for trainings of a few epochs; not
-            from the source.
+            with momentum 0.9 and weight decay 1e-4 at a constant rate, stopped early after 15 epochs without
+            a better score unless `train.early_stop` says otherwise. `one-cycle`: AdamW on a one-cycle
+            schedule, for trainings of a few epochs; not from the source.
         lr: Learning rate; the highest one of `one-cycle`.
         plateau_patience: Epochs without better validation accuracy before `paper` lowers the rate (unknown
             in the source).
     """
 
+    architecture: Literal["resemotenet", "plain", "se"] = "resemotenet"
     width: float = Field(default=1.0, gt=0, le=2)
     stem_dropout: float = Field(default=0.2, ge=0, lt=1)
     head_dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -71,17 +77,20 @@ class ResEmoteNet(Method):
 
     def __init__(self, task: Task, settings: ResEmoteNetSettings, train: TrainSettings) -> None:
         super().__init__(task, settings, train)
-        self.network = ResEmoteNetwork(
-            len(task.classes),
-            width=settings.width,
-            stem_dropout=settings.stem_dropout,
-            head_dropout=settings.head_dropout,
-        ).to(memory_format=torch.channels_last)
+        self.network = build_network(len(task.classes), settings).to(memory_format=torch.channels_last)
 
     @classmethod
     def input_spec(cls, settings: MethodSettings) -> InputSpec:
         """Return 64 x 64 grey images, repeated to three channels, with ImageNet's mean and deviation."""
         return InputSpec(size=SIZE, grey=True)
+
+    @classmethod
+    def resolve_train(cls, settings: MethodSettings, train: TrainSettings) -> TrainSettings:
+        """Return training settings with the early stop that the `repo` recipe implies."""
+        assert isinstance(settings, ResEmoteNetSettings)
+        if settings.recipe == "repo" and train.early_stop is None:
+            return train.model_copy(update={"early_stop": REPO_EARLY_STOP})
+        return train
 
     def forward(self, image: Tensor) -> Prediction:
         """Predict from normalised images [B, 3, 64, 64]."""
@@ -108,3 +117,15 @@ class ResEmoteNet(Method):
         adam = torch.optim.AdamW(self.parameters(), lr=lr)
         cycle = OneCycleLR(adam, max_lr=lr, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def build_network(classes: int, settings: ResEmoteNetSettings) -> ResEmoteNetwork | BaselineNetwork:
+    """Return the network of the chosen architecture, randomly initialised."""
+    sizes = {
+        "width": settings.width,
+        "stem_dropout": settings.stem_dropout,
+        "head_dropout": settings.head_dropout,
+    }
+    if settings.architecture == "resemotenet":
+        return ResEmoteNetwork(classes, **sizes)
+    return BaselineNetwork(classes, attention=settings.architecture == "se", **sizes)

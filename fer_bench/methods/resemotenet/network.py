@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -40,10 +42,7 @@ class ResEmoteNetwork(nn.Module):
         inputs = (stem[2], *residual[:-1])
         self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in zip(inputs, residual, strict=True)))
         self.pool = nn.AdaptiveAvgPool2d(1)
-        layers: list[nn.Module] = []
-        for before, after in zip((residual[-1], *head[:-1]), head, strict=True):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(head_dropout)]
-        self.head = nn.Sequential(*layers, nn.Linear(head[-1], classes))
+        self.head = _head(residual[-1], head, classes, head_dropout)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [B, C] of images [B, 3, 64, 64]."""
@@ -106,3 +105,54 @@ def scaled(channels: int, width: float) -> int:
 
 def _stem_stage(before: int, after: int) -> list[nn.Module]:
     return [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+
+
+class BaselineNetwork(nn.Module):
+    """The authors' two baselines: plain convolutions, without and with a squeeze-and-excitation block.
+
+    Without: five convolutions of 64 to 1024 channels, 11,000,327 parameters at 7 classes. With: four
+        convolutions
+    of 64 to 512 channels and the block, 5,262,855 parameters. The authors' class of the latter (approach/
+    baseline_se.py) also defines a fifth convolution with its batch norm that cannot take part, because the
+    block expects 512 channels; with these 4,721,664 it counts 9,984,519.
+
+    Args:
+        classes: Number of classes C.
+        attention: Whether there is the squeeze-and-excitation block.
+        width: Factor on all channels and hidden units.
+        stem_dropout: Dropout after each convolution that another one, or the mean, follows.
+        head_dropout: Dropout after each hidden fully connected layer.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        attention: bool,
+        width: float = 1.0,
+        stem_dropout: float = 0.2,
+        head_dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        channels = [scaled(c, width) for c in (64, 128, 256, 512, 1024)[: 4 if attention else 5]]
+        hidden = [scaled(c, width) for c in ((1024, 2048, 512) if attention else (2048, 1024, 512))]
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *channels[:-1]), channels, strict=True):
+            layers += [*_stem_stage(before, after), nn.Dropout(stem_dropout)]
+        self.stem = nn.Sequential(*(layers[:-1] if attention else layers))
+        last = channels[-1]
+        self.attention = SqueezeExcitation(last, max(1, last // REDUCTION)) if attention else nn.Identity()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = _head(last, hidden, classes, head_dropout)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits [B, C] of images [B, 3, 64, 64]."""
+        logits: Tensor = self.head(self.pool(self.attention(self.stem(image))).flatten(1))
+        return logits
+
+
+def _head(inputs: int, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in zip((inputs, *hidden[:-1]), hidden, strict=True):
+        layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], classes))

@@ -1,7 +1,7 @@
 """The losses, weights and thresholds of SS-MFAR, each a function of tensors.
 
-All are computed in float32 over a whole batch, without waiting for the device; a loss without a row to count is 0,
-still with a gradient of 0.
+All are computed in float32 over a whole batch, without waiting for the device; a loss without a row to count
+is 0, still with a gradient of 0.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def pseudo_labels(logits: Tensor, thresholds: Tensor, unlabelled: Tensor) -> tup
 def unlabelled_loss(
     logits: Tensor, answer: Tensor, believed: Tensor, unlabelled: Tensor, weights: Tensor
 ) -> Tensor:
-    """Return the weighted cross-entropy against believed pseudo-labels, averaged over all unlabelled rows (L_us).
+    """Return the weighted cross-entropy against believed pseudo-labels, averaged over unlabelled rows (L_us).
 
     Args:
         logits: Of the strong view [B, C].
@@ -104,9 +104,9 @@ def consistency_rows(unlabelled: Tensor, believed: Tensor, scope: ConsistencySco
     Args:
         unlabelled: bool [B].
         believed: bool [B], false for labelled rows.
-        scope: `unlabelled_nonconfident`: unlabelled rows whose pseudo-label is not believed. `all`: every row.
-            `repo`: as the released code indexes them. There the flag of the i-th unlabelled row decides about
-            the i-th row of the batch, and all rows from the number of unlabelled ones on count.
+        scope: `unlabelled_nonconfident`: unlabelled rows whose pseudo-label is not believed. `all`: every
+            row. `repo`: as the released code indexes them. There the flag of the i-th unlabelled row decides
+            about the i-th row of the batch, and all rows from the number of unlabelled ones on count.
     """
     if scope == "all":
         return torch.ones_like(unlabelled)
@@ -129,7 +129,9 @@ def consistency_loss(weak: Tensor, strong: Tensor, counts: Tensor) -> Tensor:
     return torch.where(counts, both, 0.0).sum() / counts.sum().clamp(min=1)
 
 
-def expression_loss(supervised: Tensor, unsupervised: Tensor, consistency: Tensor, unlabelled: Tensor) -> Tensor:
+def expression_loss(
+    supervised: Tensor, unsupervised: Tensor, consistency: Tensor, unlabelled: Tensor
+) -> Tensor:
     """Return 0.5 (L_lab + L_us) + 0.5 L_con, or L_lab where no row of the batch is unlabelled (L_EXPR).
 
     Args:
@@ -160,8 +162,8 @@ def action_unit_loss(logits: Tensor, truth: Tensor, positive: Tensor) -> Tensor:
 def affect_loss(predicted: Tensor, truth: Tensor) -> Tensor:
     """Return the mean over valence and arousal of 1 - CCC of the batch's known rows (L_VA).
 
-    The concordance correlation has variances of a sample (divided by n - 1) and 1e-8 added to its denominator;
-    it needs two rows, so that the loss of fewer is 0.
+    The concordance correlation has variances of a sample (divided by n - 1) and 1e-8 added to its
+    denominator; it needs two rows, so that the loss of fewer is 0.
 
     Args:
         predicted: [B, 2].
@@ -179,7 +181,7 @@ def affect_loss(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def adaptive_thresholds(confidence: Tensor, right: Tensor, epoch: int) -> Tensor:
-    """Return max(0.8, 0.97 m / (1 + e^-epoch)) per class, where m is a class's mean confidence; 0.8 without rows.
+    """Return max(0.8, 0.97 m / (1 + e^-epoch)) per class, m being its mean confidence; 0.8 without rows.
 
     Args:
         confidence: Sum of the highest probability over correctly classified labelled training rows [C].

@@ -28,8 +28,8 @@ class SSMFARSettings(MethodSettings):
         size: Height and width of the input in pixels (authors' code: 224).
         dropout: Dropout on the pooled feature (authors' code: 0.5).
         consistency_scope: Rows of the consistency loss, see `losses.consistency_rows`.
-        recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of a few
-            epochs; not from the source.
+        recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of
+            a few epochs; not from the source.
         lr: Learning rate; the highest one of `one-cycle`.
     """
 
@@ -44,7 +44,7 @@ class SSMFARSettings(MethodSettings):
 
 
 class SSMFAR(Method):
-    """Learn expressions, valence and arousal, and action units together, also from rows without expression label.
+    """Learn expressions, valence-arousal and action units together, also from rows without expression label.
 
     Gera et al., arXiv:2207.09012.
 
@@ -148,8 +148,8 @@ class SSMFAR(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a training batch by name, and the share of believed pseudo-labels.
 
-        `expr` is made of `labelled` and, where the batch has a strong view, of `unlabelled` and `consistency`.
-        `va` and `au` are there where the network has these heads.
+        `expr` is made of `labelled` and, where the batch has a strong view, of `unlabelled` and
+        `consistency`. `va` and `au` are there where the network has these heads.
         """
         label = batch["label"]
         weak: Outputs = self.network(batch["image"])
@@ -191,7 +191,9 @@ class SSMFAR(Method):
         """
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, FaceDataModule):
-            raise UsageError("ssmfar sets its thresholds on the rows of a FaceDataModule, and the trainer has none")
+            raise UsageError(
+                "ssmfar sets its thresholds on the rows of a FaceDataModule, and the trainer has none"
+            )
         sums = torch.zeros(2, len(self.task.classes), device=self.device)
         self.network.eval()
         with torch.no_grad():

@@ -84,7 +84,7 @@ class ActionUnitHeads(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return logits [B, 12] of features [B, D]."""
-        hidden = torch.relu(self.branches(feature)).unflatten(1, self.weight.shape)
+        hidden: Tensor = torch.relu(self.branches(feature)).view(-1, *self.weight.shape)
         return (hidden * self.weight).sum(dim=2) + self.bias
 
 

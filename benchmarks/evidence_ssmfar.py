@@ -1,0 +1,231 @@
+"""Write what the stored runs of `benchmarks/label_fraction.yaml` say about ssmfar: a page and a figure.
+
+    fer-bench sweep benchmarks/label_fraction.yaml --runs-dir runs-evidence
+    python benchmarks/evidence_ssmfar.py --runs-dir runs-evidence
+
+Nothing is trained here, and the same store gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_bench.errors import StoreError
+from fer_bench.evaluation.estimates import Value, answers, estimate
+from fer_bench.evaluation.statistics import interval, mean_and_sd
+from fer_bench.files import write_atomic, write_text
+from fer_bench.runs.record import Record
+from fer_bench.runs.store import Store
+
+ROOT = Path(__file__).parents[1]
+PAGE, FIGURE = "evidence-ssmfar.md", "evidence-ssmfar-thresholds.png"
+THRESHOLD = "threshold/"
+ARMS = (True, False)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """All repetitions of one dataset and label fraction, with or without the rows lacking a label.
+
+    Attributes:
+        records: One per seed.
+        uar: Mean test UAR with its interval.
+        sd: Spread of the test UAR over seeds, None for a single one.
+        histories: The epochs of each repetition.
+    """
+
+    records: tuple[Record, ...]
+    uar: Value
+    sd: float | None
+    histories: tuple[pd.DataFrame, ...]
+
+    @property
+    def labelled(self) -> int:
+        """Labelled training rows."""
+        rows = self.records[0].rows
+        return rows["train"] - rows.get("unlabelled", 0)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps, about: a last short batch may have joined the one before."""
+        train = self.records[0].settings["train"]
+        rows = min(self.records[0].rows["train"], train["epoch_rows"] or self.records[0].rows["train"])
+        return int(train["max_epochs"]) * -(-rows // int(train["batch_size"]))
+
+
+Arms = dict[tuple[str, float, bool], Arm]
+
+
+def read_arms(store: Store) -> Arms:
+    """Return the arms of a store by dataset, label fraction and whether unlabelled rows took part.
+
+    Raises:
+        StoreError: The store has no finished run of ssmfar, mixes synthetic and real data, or holds an arm twice.
+    """
+    grouped: dict[tuple[str, float, bool], list[Record]] = defaultdict(list)
+    for record in store.records():
+        if record.method == "ssmfar" and record.status == "done":
+            train = record.settings["train"]
+            grouped[record.dataset, float(train["label_fraction"]), bool(train["unlabelled"])].append(record)
+    hint = "fer-bench sweep benchmarks/label_fraction.yaml --runs-dir DIR"
+    if not grouped:
+        raise StoreError("the store has no finished run of ssmfar", file=store.root, hint=hint)
+    if len({r.data_kind for records in grouped.values() for r in records}) > 1:
+        raise StoreError("the store mixes synthetic and real data", file=store.root)
+    found: Arms = {}
+    for key, records in sorted(grouped.items()):
+        records.sort(key=lambda r: r.seed)
+        if len({r.seed for r in records}) < len(records):
+            raise StoreError(
+                f"the store holds runs of {key[0]} at label fraction {key[1]} with different settings",
+                file=store.root,
+                hint=f"a store of their own: {hint}",
+            )
+        found[key] = _arm(store, key[0], records)
+    return found
+
+
+def _arm(store: Store, dataset: str, records: list[Record]) -> Arm:
+    scores = [score for r in records if (score := r.score(dataset)) is not None]
+    given = [
+        answers(store.predictions(r, dataset), s.label_set) for r, s in zip(records, scores, strict=True)
+    ]
+    share = np.full(len(given), 1 / len(given))
+    sd = mean_and_sd([s.uar for s in scores])[1]
+    uar = estimate(given, share, dataset).values["uar"]
+    folders = [store.run_dir(r.method, r.dataset, r.key).path for r in records]
+    return Arm(tuple(records), uar, sd, tuple(pd.read_csv(folder / "metrics.csv") for folder in folders))
+
+
+def difference(one: Arm, other: Arm) -> str:
+    """Return the difference of two arms in points, with the interval of paired resamples of test units."""
+    text = f"{100 * (one.uar.value - other.uar.value):+.1f}"
+    if one.uar.draws is None or other.uar.draws is None:
+        return text
+    found = interval(one.uar.draws - other.uar.draws)
+    return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def page(arms: Arms) -> str:
+    """Return the page as markdown."""
+    first = next(iter(arms.values())).records[0]
+    drawn = first.data_kind == "synthetic"
+    banner = "**SYNTHETIC DATA.** Drawn faces; this says nothing about real ones." if drawn else "Real data."
+    lines = [
+        "# ssmfar: what rows without a label bring",
+        "",
+        f"{banner} Profile {first.profile}.",
+        "Written by `benchmarks/evidence_ssmfar.py` from the runs of `benchmarks/label_fraction.yaml`.",
+        "",
+        "Test UAR in %, checkpoint chosen on validation rows. Labels are hidden in training rows only; the same",
+        "ones in every repetition. *Without* trains on the labelled rows alone, for more epochs so that both",
+        "arms take similar numbers of steps; *with* adds all other training rows. Where these have valence, arousal or",
+        "action units, the difference contains what their heads learn from them too. Brackets are 95 % intervals over test",
+        "units (pictures or videos) of the mean over seeds, paired for the difference; sd is over seeds. *Believed* is the",
+        "share of unlabelled rows whose pseudo-label reached the threshold of its class in the last epoch: at 0 the",
+        "unlabelled rows act through the consistency of the two views alone.",
+        "",
+    ]
+    for dataset in dict.fromkeys(key[0] for key in arms):
+        lines += [
+            f"## {dataset}",
+            "",
+            "| labels | labelled rows | seeds | without | sd | steps | with | sd | steps | believed | difference |",
+            "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        ]
+        for fraction in sorted({key[1] for key in arms if key[0] == dataset}):
+            pair = [arms.get((dataset, fraction, unlabelled)) for unlabelled in ARMS]
+            lines.append(_line(fraction, *pair))
+        lines.append("")
+    lines += ["## Thresholds", "", f"![Thresholds per class over epochs]({FIGURE})", ""]
+    return "\n".join(lines)
+
+
+def _line(fraction: float, used: Arm | None, left_out: Arm | None) -> str:
+    shown = used or left_out
+    assert shown is not None
+    cells = [f"{100 * fraction:g} %", str(shown.labelled), str(len(shown.records))]
+    for arm in (left_out, used):
+        cells += ["-", "-", "-"] if arm is None else [_value(arm.uar), _points(arm.sd), str(arm.steps)]
+    cells.append("-" if used is None else _believed(used))
+    cells.append(difference(used, left_out) if used is not None and left_out is not None else "-")
+    return f"| {' | '.join(cells)} |"
+
+
+def _value(value: Value) -> str:
+    text = f"{100 * value.value:.1f}"
+    if value.interval is None:
+        return text
+    return f"{text} [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
+
+
+def _points(sd: float | None) -> str:
+    return "-" if sd is None else f"{100 * sd:.1f}"
+
+
+def _believed(arm: Arm) -> str:
+    shares = [h["train/believed"].iloc[-1] for h in arm.histories if "train/believed" in h]
+    return f"{100 * float(np.mean(shares)):.0f} %" if shares else "no such rows"
+
+
+def draw(arms: Arms, path: Path) -> None:
+    """Draw the thresholds per class over epochs of the first seed, one panel per dataset and label fraction."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = {
+        (dataset, fraction): history
+        for (dataset, fraction, unlabelled), arm in arms.items()
+        if unlabelled and any(c.startswith(THRESHOLD) for c in (history := arm.histories[0]).columns)
+    }
+    datasets = list(dict.fromkeys(dataset for dataset, _ in panels)) or ["none"]
+    fractions = sorted({fraction for _, fraction in panels}) or [1.0]
+    figure = Figure(figsize=(2.3 * len(fractions) + 1.4, 2.2 * len(datasets) + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: Any = figure.subplots(len(datasets), len(fractions), squeeze=False, sharex=True, sharey=True)
+    named: dict[str, Any] = {}
+    for line, dataset in enumerate(datasets):
+        for column, fraction in enumerate(fractions):
+            axis, history = axes[line][column], panels.get((dataset, fraction))
+            axis.set_title(f"{dataset}, {100 * fraction:g} % of labels", fontsize=8)
+            if history is None:
+                axis.text(0.5, 0.5, "no unlabelled rows", ha="center", transform=axis.transAxes, fontsize=8)
+                continue
+            classes = sorted(c for c in history.columns if c.startswith(THRESHOLD))
+            for place, name in enumerate(classes):
+                label = name.removeprefix(THRESHOLD)
+                (named[label],) = axis.plot(history["epoch"] + 1, history[name], color=f"C{place}", lw=1.2)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("threshold", fontsize=9)
+    kind = "SYNTHETIC DATA" if next(iter(arms.values())).records[0].data_kind == "synthetic" else "real data"
+    figure.suptitle(f"ssmfar: threshold per class, first seed ({kind})", fontsize=9)
+    figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=7, frameon=False)
+    write_atomic(
+        path, lambda place: figure.savefig(place, format="png", dpi=150, metadata={"Software": None})
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the page and the figure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
+    parser.add_argument("--out", type=Path, default=ROOT / "docs")
+    given = parser.parse_args(arguments)
+    store = Store(given.runs_dir)
+    arms = read_arms(store)
+    draw(arms, given.out / FIGURE)
+    write_text(given.out / PAGE, page(arms))
+    print(f"wrote {given.out / PAGE} and {given.out / FIGURE}")
+
+
+if __name__ == "__main__":
+    main()

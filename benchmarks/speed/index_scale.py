@@ -1,0 +1,177 @@
+"""Measure how long the indexes of the large datasets take to build, and how much memory.
+
+Writes label files of the published size with empty pictures into a temporary folder, then builds each index
+in a process of its own: wall seconds, peak resident memory, and the ratio to a plain pass over the same label
+files (`csv.reader` over the lists; reading every npy as bytes).
+
+    python benchmarks/speed/index_scale.py --only affectnet-csv affwild2
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SECONDS, GIBIBYTES = 30.0, 1.5
+"""What every index has to stay within."""
+
+POINTS = 200
+"""Different landmark strings that are written; drawing one per face would take most of the time."""
+
+
+def touch(folder: Path, names: list[str]) -> None:
+    """Create empty files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        os.close(os.open(folder / name, os.O_CREAT | os.O_WRONLY))
+
+
+def landmarks(rng: random.Random) -> list[str]:
+    """Return strings of 136 coordinates."""
+    return [";".join(f"{rng.uniform(0, 500):.2f}" for _ in range(136)) for _ in range(POINTS)]
+
+
+def affectnet_csv(root: Path, share: float) -> None:
+    """Write AffectNet's csv lists: 414,799 and 5,500 lines over some 1,000 folders of pictures."""
+    rng = random.Random(0)
+    points = landmarks(rng)
+    (root / "Manually_Annotated_file_lists").mkdir(parents=True)
+    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,"
+    for name, lines, start in (("training", 414_799, 0), ("validation", 5_500, 10**7)):
+        count = int(lines * share)
+        folders: dict[str, list[str]] = {}
+        with (root / "Manually_Annotated_file_lists" / f"{name}.csv").open("w") as out:
+            out.write(header + "valence,arousal\n")
+            for number in range(start, start + count):
+                folder, stem = str(number % 1000), f"{number * 2654435761 % 2**64:056x}.jpg"
+                folders.setdefault(folder, []).append(stem)
+                code = rng.choices(range(11), (75, 134, 25, 14, 6, 4, 25, 4, 33, 12, 82))[0]
+                affect = "-2,-2" if code > 8 else f"{rng.uniform(-1, 1):.6f},{rng.uniform(-1, 1):.6f}"
+                box = f"{rng.randrange(99)},{rng.randrange(99)},{rng.randrange(50, 900)},{rng.randrange(50, 900)}"
+                out.write(f"{folder}/{stem},{box},{rng.choice(points)},{code},{affect}\n")
+        for folder, names in folders.items():
+            touch(root / "Manually_Annotated" / "Manually_Annotated_Images" / folder, names)
+
+
+def affectnet_npy(root: Path, share: float) -> None:
+    """Write AffectNet's crops: 287,651 and 3,999 pictures with four npy files each."""
+    rng = random.Random(0)
+
+    def encoded(text: str) -> bytes:
+        stream = io.BytesIO()
+        np.save(stream, np.array(text))
+        return stream.getvalue()
+
+    points = [encoded(text) for text in landmarks(rng)]
+    numbers = [encoded(f"{value / 50:.2f}") for value in range(-50, 51)]
+    codes = [encoded(str(code)) for code in range(8)]
+    for name, faces in (("train_set", 287_651), ("val_set", 3_999)):
+        count = int(faces * share)
+        touch(root / name / "images", [f"{number}.jpg" for number in range(count)])
+        folder = root / name / "annotations"
+        folder.mkdir()
+        for number in range(count):
+            parts = {"exp": codes, "val": numbers, "aro": numbers, "lnd": points}
+            for part, values in parts.items():
+                (folder / f"{number}_{part}.npy").write_bytes(rng.choice(values))
+
+
+def affwild2(root: Path, share: float) -> None:
+    """Write the multi-task lists of Aff-Wild2: 142,333 and 26,876 labelled frames of 307 videos."""
+    rng = random.Random(0)
+    for name, frames, videos in (("training", 142_333, 240), ("validation", 26_876, 67)):
+        count = int(frames * share)
+        pictures: dict[str, list[str]] = {}
+        with (root / f"{name}_set_annotations.txt").open("w") as out:
+            out.write("image,valence,arousal,expression,aus\n")
+            for number in range(count):
+                video, frame = f"{name}{number % videos}", f"{number // videos + 1:05d}.jpg"
+                pictures.setdefault(video, []).append(frame)
+                units = ",".join(str(rng.choice((-1, 0, 0, 1))) for _ in range(12))
+                affect = "-5,-5" if number % 4 == 0 else f"{rng.uniform(-1, 1):.3f},{rng.uniform(-1, 1):.3f}"
+                out.write(f"{video}/{frame},{affect},{rng.randrange(-1, 8)},{units}\n")
+        for video, names in pictures.items():
+            touch(root / "cropped_aligned" / video, names)
+
+
+KINDS: dict[str, tuple[str, Callable[[Path, float], None]]] = {
+    "affectnet-csv": ("affectnet7", affectnet_csv),
+    "affectnet-npy": ("affectnet7", affectnet_npy),
+    "affwild2": ("affwild2", affwild2),
+}
+
+
+def plain_pass(root: Path) -> float:
+    """Return the seconds that merely reading the label files takes."""
+    began = time.perf_counter()
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if name.endswith((".csv", ".txt")):
+                with open(os.path.join(folder, name), newline="") as stream:
+                    for _ in csv.reader(stream):
+                        pass
+            elif name.endswith(".npy"):
+                with open(os.path.join(folder, name), "rb", buffering=0) as binary:
+                    binary.read()
+    return time.perf_counter() - began
+
+
+def measure(name: str, root: Path) -> dict[str, float]:
+    """Build one index in this process."""
+    from fer_bench.datasets import get
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    index = get(name)(root).index
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"rows": len(index), "seconds": seconds, "gib": peak / 2**20, "gib_before": before / 2**20}
+
+
+def main() -> int:
+    """Write, measure and print; the exit code is 1 where an index takes more than it may."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--share", type=float, default=1.0, help="share of the published size")
+    parser.add_argument("--dir", type=Path, default=None, help="where the temporary folder goes")
+    parser.add_argument("--measure", nargs=2, metavar=("NAME", "ROOT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
+        return 0
+    failed = False
+    print("| index | rows | seconds | of a plain pass | peak GiB |\n| --- | --- | --- | --- | --- |")
+    for kind in options.only:
+        name, write = KINDS[kind]
+        with tempfile.TemporaryDirectory(dir=options.dir) as folder:
+            root = Path(folder)
+            write(root, options.share)
+            plain_pass(root)  # so that both readings find the files in the page cache
+            plain = plain_pass(root)
+            command = [sys.executable, __file__, "--measure", name, folder]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        ratio = found["seconds"] / plain
+        print(
+            f"| {kind} | {found['rows']:,} | {found['seconds']:.1f} | {ratio:.1f} x {plain:.1f} s "
+            f"| {found['gib']:.2f} |",
+            flush=True,
+        )
+        failed |= found["seconds"] > SECONDS or found["gib"] > GIBIBYTES
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

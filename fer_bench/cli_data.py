@@ -1,0 +1,381 @@
+"""Commands over data: describe, check, split, draw, count and document datasets, and keep the cache small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fer_bench.cli_common import AsJson, DataRoot, Jobs, announce_roots, check_name, find_roots_of, say
+from fer_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from fer_bench.data.cache import Entry
+
+data_app = typer.Typer(
+    help="Describe, check, split, draw and count the datasets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="Example: fer-bench data describe oulu",
+)
+cache_app = typer.Typer(
+    help="List and remove what was derived from data: packed crops and states of checks.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="Example: fer-bench data cache prune --stale",
+)
+data_app.add_typer(cache_app, name="cache")
+check_app = typer.Typer(
+    help="Check that a dataset keeps the contracts of this package.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="Example: fer-bench check dataset oulu",
+)
+
+
+@data_app.command(epilog="Example: fer-bench data describe ckplus")
+def describe(name: Annotated[str, typer.Argument(help="Dataset.")], as_json: AsJson = False) -> None:
+    """Print a dataset's card: licence, how to obtain it, folder tree, classes, protocols and quirks."""
+    from fer_bench import datasets
+    from fer_bench.data.describe import as_text
+    from fer_bench.data.frozen import protocol_hash
+
+    card = datasets.get(name).card
+    if as_json:
+        hashes = {protocol.name: protocol_hash(card, protocol) for protocol in card.protocols}
+        document = {**card.model_dump(mode="json"), "protocol_hashes": hashes}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(as_text(card))
+
+
+@data_app.command(
+    epilog="Examples: fer-bench data verify --dataset rafdb --data-root ~/datasets; "
+    "fer-bench data verify --dataset all"
+)
+def verify(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
+    data_root: DataRoot = None,
+    write_exclude: Annotated[
+        Path | None,
+        typer.Option("--write-exclude", metavar="FILE", help="List unreadable files for --exclude."),
+    ] = None,
+    with_copies: Annotated[
+        bool,
+        typer.Option("--with-copies", help="Also list training pictures whose pixels are a test picture's."),
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Look at every picture, also those looked at before.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check layout, labels, counts, protocol and every picture; all problems in one report.
+
+    Finds unreadable and one-coloured pictures, faces outside their picture, copies inside and across splits
+    (exact, scaled, recompressed or mirrored), subjects on both sides, names that give labels away, and copies
+    with more pictures than were published. A check that was stopped goes on where it was.
+
+    Exit code 2 when something is wrong, 0 with warnings only.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.verify import verify as check
+    from fer_bench.files import write_text
+    from fer_bench.sources import available, open_source
+    from fer_bench.terminal import Preparation
+
+    name, roots = find_roots_of(dataset, data_root)
+    announce_roots(roots, quiet=as_json)
+    if name == "all":
+        wanted, missing = available(datasets.names(), roots)
+    else:
+        check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+        wanted, missing = [name], {}
+    display = Preparation(quiet=as_json)
+    reports = []
+    for each in wanted:
+        reports.append(
+            check(
+                lambda each=each: open_source(each, roots).dataset,  # type: ignore[misc]
+                each,
+                is_real=not roots.is_synthetic,
+                fresh=fresh,
+                progress=lambda done, total, each=each: display(f"checking {each}", done, total),  # type: ignore[misc]
+            )
+        )
+    display.close()
+    if write_exclude is not None:
+        lines = [
+            f"{report.dataset}: {name}\n"
+            for report in reports
+            for name in (*report.unreadable, *(report.copies if with_copies else ()))
+        ]
+        write_text(write_exclude, "".join(lines))
+    if as_json:
+        typer.echo(json.dumps({"reports": [r.as_dict() for r in reports], "missing": missing}, indent=2))
+    else:
+        for report in reports:
+            typer.echo(f"{report.dataset}: {report.rows} usable rows")
+            for finding in report.findings:
+                share = f" ({finding.share:.2%} of rows)" if finding.rows else ""
+                typer.echo(f"  {finding.severity}: {finding.message}{share}")
+                if finding.advice:
+                    typer.echo(f"    {finding.advice}")
+        for each, reason in missing.items():
+            typer.echo(f"{each}: missing, {reason}")
+    if any(report.has_errors for report in reports):
+        raise typer.Exit(2)
+
+
+@data_app.command(epilog="Example: fer-bench data synth --dataset all --size quick --out /tmp/faces")
+def synth(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one folder per dataset.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or all.")] = "all",
+    size: Annotated[
+        Literal["tiny", "quick", "full"], typer.Option("--size", help="How many faces.")
+    ] = "quick",
+    population: Annotated[
+        Literal["benchmark", "development"],
+        typer.Option("--population", help="Who is drawn and by which camera."),
+    ] = "benchmark",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Generator seed.")] = 0,
+    jobs: Jobs = None,
+) -> None:
+    """Write the synthetic stand-in in the official layouts. What is there already is kept."""
+    from fer_bench.files import usable_cores
+    from fer_bench.synthetic import layouts
+    from fer_bench.terminal import Preparation
+
+    if dataset != "all":
+        check_name(dataset, layouts.names(), "synthetic dataset", "fer-bench list datasets")
+    display = Preparation()
+    for name in layouts.names() if dataset == "all" else (dataset,):
+        layouts.write(
+            name,
+            out,
+            size=size,
+            population=population,
+            seed=seed,
+            jobs=jobs or usable_cores(),
+            progress=lambda done, total, name=name: display(f"drawing {name}", done, total),  # type: ignore[misc]
+        )
+    display.close()
+    typer.echo(f"wrote {out}; use it with --data-root {out}")
+
+
+@data_app.command(epilog="Example: fer-bench data stats --dataset ckplus")
+def stats(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
+    data_root: DataRoot = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
+    ] = None,
+    fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Count rows per role and class under a protocol."""
+    from fer_bench import datasets
+    from fer_bench.data.describe import split_counts
+    from fer_bench.sources import available, open_source
+
+    name, roots = find_roots_of(dataset, data_root)
+    announce_roots(roots, quiet=as_json)
+    if name == "all":
+        wanted, _ = available(datasets.names(), roots)
+    else:
+        check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+        wanted = [name]
+    tables = {each: split_counts(open_source(each, roots).dataset, protocol, fold) for each in wanted}
+    if as_json:
+        typer.echo(
+            json.dumps({n: json.loads(t.to_json(orient="index")) for n, t in tables.items()}, indent=2)
+        )
+        return
+    for each, table in tables.items():
+        typer.echo(f"{each}, {table.attrs['protocol']}\n{table.to_string()}\n")
+
+
+@data_app.command(
+    epilog="Examples: fer-bench data split --dataset ckplus --protocol 7-10fold --fold 3; "
+    "fer-bench data split -d rafdb --out rafdb.csv"
+)
+def split(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or folder:PATH.")],
+    data_root: DataRoot = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
+    ] = None,
+    fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the rows there as CSV.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print or write which row trains, validates and tests, with the split's hash.
+
+    The hash is the beginning of the SHA-256 of the CSV file, and the same on every machine.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.frozen import freeze, protocol_hash
+    from fer_bench.data.protocols import find_protocol
+    from fer_bench.files import write_text
+    from fer_bench.sources import open_source
+
+    name, roots = find_roots_of(dataset, data_root)
+    check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+    announce_roots(roots, quiet=as_json)
+    source = open_source(name, roots).dataset
+    frozen = freeze(source, protocol, fold)
+    if out is not None:
+        write_text(out, frozen.csv)
+    title = f"{frozen.dataset}/{frozen.protocol}, fold {frozen.fold}"
+    counts = ", ".join(f"{number} {role}" for role, number in frozen.counts.items())
+    if as_json:
+        document = {
+            "dataset": frozen.dataset,
+            "protocol": frozen.protocol,
+            "protocol_hash": protocol_hash(source.card, find_protocol(source.card, frozen.protocol)),
+            "fold": frozen.fold,
+            "hash": frozen.hash,
+            "counts": frozen.counts,
+            **({} if out else {"rows": json.loads(frozen.rows.to_json(orient="records"))}),
+        }
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    if out is None:
+        typer.echo(frozen.csv, nl=False)
+    say(f"{title}: {counts}; hash {frozen.hash}{'' if out is None else f'; wrote {out}'}")
+
+
+@data_app.command(epilog="Example: fer-bench data docs --out docs/datasets")
+def docs(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the pages go.")] = Path(
+        "docs/datasets"
+    ),
+) -> None:
+    """Write a page per dataset, and one that lists them, from the cards."""
+    from fer_bench import datasets
+    from fer_bench.data.describe import as_markdown, index_page
+    from fer_bench.files import write_text
+
+    cards = [datasets.get(name).card for name in datasets.BUILT_IN]
+    for card in cards:
+        write_text(out / f"{card.name}.md", as_markdown(card))
+    write_text(out / "README.md", index_page(cards))
+    typer.echo(f"wrote {len(cards) + 1} pages into {out}")
+
+
+@cache_app.command(name="list", epilog="Example: fer-bench data cache list")
+def list_cache(as_json: AsJson = False) -> None:
+    """List packs and states of checks: dataset, recipe, size, last use, and whether they are stale."""
+    from fer_bench.data.cache import entries
+    from fer_bench.data.pack import cache_root
+
+    found = entries()
+    if as_json:
+        typer.echo(
+            json.dumps({"cache": str(cache_root()), "entries": [_plain_entry(e) for e in found]}, indent=2)
+        )
+        return
+    for entry in found:
+        typer.echo(_entry_line(entry))
+    typer.echo(f"{len(found)} in {cache_root()}, {_bytes(sum(e.size for e in found))}")
+
+
+@cache_app.command(
+    epilog="Examples: fer-bench data cache prune --stale; "
+    "fer-bench data cache prune --dataset oulu --older-than 30 --dry-run"
+)
+def prune(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only of this dataset.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Only unused for so long.")
+    ] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="Only what can be of no use any more.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove packs and states of checks that fulfil all conditions; they are built again when needed.
+
+    What a process uses at this moment is kept.
+    """
+    import time
+
+    from fer_bench.data.cache import entries
+    from fer_bench.data.cache import prune as remove
+
+    if not (dataset or older_than is not None or stale or everything):
+        raise UsageError(
+            "say what to remove",
+            hint="--stale, --older-than DAYS, --dataset NAME, or --all; --dry-run shows it",
+        )
+    chosen = [
+        entry
+        for entry in entries()
+        if (dataset is None or entry.dataset == dataset)
+        and (older_than is None or time.time() - entry.used >= older_than * 86400)
+        and (not stale or entry.state != "current")
+    ]
+    gone, kept = (
+        ([e for e in chosen if not e.in_use], [e for e in chosen if e.in_use]) if dry_run else remove(chosen)
+    )
+    if as_json:
+        document = {"removed": [_plain_entry(e) for e in gone], "in_use": [_plain_entry(e) for e in kept]}
+        typer.echo(json.dumps({**document, "dry_run": dry_run}, indent=2))
+        return
+    for entry in gone:
+        typer.echo(_entry_line(entry))
+    for entry in kept:
+        typer.echo(f"kept, in use: {entry.path.name}")
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)}, {_bytes(sum(e.size for e in gone))}")
+
+
+@check_app.command(name="dataset", epilog="Example: fer-bench check dataset oulu --data-root ~/datasets")
+def check_dataset(
+    name: Annotated[str, typer.Argument(help="Dataset, also of another package, or folder:PATH.")],
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the contract suite: card, reader, index, paths, protocols and decoding of a dataset.
+
+    Exit code 2 when a promise is broken. `fer-bench data verify` looks at the data, this looks at the reader.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.contract import check_contract
+    from fer_bench.sources import open_source
+
+    name, roots = find_roots_of(name, data_root)
+    check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+    announce_roots(roots, quiet=as_json)
+    results = check_contract(name, lambda: open_source(name, roots).dataset)
+    if as_json:
+        typer.echo(json.dumps({"dataset": name, "checks": [vars(r) for r in results]}, indent=2))
+    else:
+        for result in results:
+            typer.echo(f"{'ok    ' if result.ok else 'BROKEN'} {result.name:10} {result.message}")
+    if not all(result.ok for result in results):
+        raise typer.Exit(2)
+
+
+def _plain_entry(entry: Entry) -> dict[str, Any]:
+    return {**vars(entry), "path": str(entry.path)}
+
+
+def _entry_line(entry: Entry) -> str:
+    from datetime import datetime
+
+    used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+    state = "in use" if entry.in_use else entry.state
+    reason = f" ({entry.reason})" if entry.reason else ""
+    what = entry.recipe if entry.kind == "pack" else "state of a check"
+    return f"{entry.dataset:12} {_bytes(entry.size):>9}  {used}  {state}{reason}  {what}"
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
