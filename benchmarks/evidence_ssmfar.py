@@ -67,7 +67,7 @@ def read_arms(store: Store) -> Arms:
     """Return the arms of a store by dataset, label fraction and whether unlabelled rows took part.
 
     Raises:
-        StoreError: The store has no finished run of ssmfar, mixes synthetic and real data, or holds an arm twice.
+        StoreError: The store has no finished run of ssmfar, mixes synthetic and real data, or repeats an arm.
     """
     grouped: dict[tuple[str, float, bool], list[Record]] = defaultdict(list)
     for record in store.records():
@@ -124,21 +124,23 @@ def page(arms: Arms) -> str:
         f"{banner} Profile {first.profile}.",
         "Written by `benchmarks/evidence_ssmfar.py` from the runs of `benchmarks/label_fraction.yaml`.",
         "",
-        "Test UAR in %, checkpoint chosen on validation rows. Labels are hidden in training rows only; the same",
-        "ones in every repetition. *Without* trains on the labelled rows alone, for more epochs so that both",
-        "arms take similar numbers of steps; *with* adds all other training rows. Where these have valence, arousal or",
-        "action units, the difference contains what their heads learn from them too. Brackets are 95 % intervals over test",
-        "units (pictures or videos) of the mean over seeds, paired for the difference; sd is over seeds. *Believed* is the",
-        "share of unlabelled rows whose pseudo-label reached the threshold of its class in the last epoch: at 0 the",
-        "unlabelled rows act through the consistency of the two views alone.",
+        "Test UAR in %, checkpoint chosen on validation rows. Labels are hidden in training rows only, the",
+        "same ones in every repetition. *Without* trains on the labelled rows alone, for more epochs so that",
+        "both arms take similar numbers of steps; *with* adds all other training rows. Where these have",
+        "valence, arousal or action units, the difference contains what their heads learn from them too.",
+        "Brackets are 95 % intervals over test units (pictures or videos) of the mean over seeds, paired for",
+        "the difference; sd is over seeds. *Believed* is the share of unlabelled rows whose pseudo-label",
+        "reached the threshold of its class in the last epoch: at 0 the unlabelled rows act through the",
+        "consistency of the two views alone.",
         "",
     ]
+    header = ("labels", "labelled rows", "seeds", "without", "sd", "steps", "with", "sd", "steps", "believed")
     for dataset in dict.fromkeys(key[0] for key in arms):
         lines += [
             f"## {dataset}",
             "",
-            "| labels | labelled rows | seeds | without | sd | steps | with | sd | steps | believed | difference |",
-            "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+            f"| {' | '.join(header)} | difference |",
+            f"|{'--:|' * (len(header) + 1)}",
         ]
         for fraction in sorted({key[1] for key in arms if key[0] == dataset}):
             pair = [arms.get((dataset, fraction, unlabelled)) for unlabelled in ARMS]
@@ -176,14 +178,14 @@ def _believed(arm: Arm) -> str:
 
 
 def draw(arms: Arms, path: Path) -> None:
-    """Draw the thresholds per class over epochs of the first seed, one panel per dataset and label fraction."""
+    """Draw the thresholds of the first seed over epochs, one panel per dataset and label fraction."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     panels = {
-        (dataset, fraction): history
+        (dataset, fraction): arm.histories[0]
         for (dataset, fraction, unlabelled), arm in arms.items()
-        if unlabelled and any(c.startswith(THRESHOLD) for c in (history := arm.histories[0]).columns)
+        if unlabelled and any(name.startswith(THRESHOLD) for name in arm.histories[0].columns)
     }
     datasets = list(dict.fromkeys(dataset for dataset, _ in panels)) or ["none"]
     fractions = sorted({fraction for _, fraction in panels}) or [1.0]

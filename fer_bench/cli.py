@@ -75,7 +75,10 @@ def _root(
 )
 def run(
     method: Annotated[str, typer.Option("--method", "-m", help="Method, see `fer-bench list methods`.")],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset to train on, or folder:PATH.")],
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", "-d", help="Dataset to train on, a union as ckplus+oulu, or folder:PATH."),
+    ],
     data_root: DataRoot = None,
     runs_dir: RunsDir = Path("runs"),
     profile: ProfileOption = None,
@@ -115,10 +118,14 @@ def run(
     resumes. With --json one record is printed, or {"runs": [...]} when there are several folds.
     """
     from fer_bench import datasets, methods
+    from fer_bench.unions import source_name
 
     check_name(method, methods.names(), "method", "fer-bench list methods")
     name, roots = find_roots_of(dataset, data_root)
-    check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+    if "+" in name:
+        name = source_name(name)
+    else:
+        check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     wanted = _targets(targets)
     announce_roots(roots, quiet=as_json)
 

@@ -22,6 +22,8 @@ LARGEST = 20
 TEMPLATE: NDArray[np.float64] = np.array([[0.34, 0.42], [0.66, 0.42], [0.5, 0.6], [0.37, 0.78], [0.63, 0.78]])
 """Where eyes, nose tip and corners of the mouth come to lie, in crop sides without margin: level and
 symmetric, so that mirroring a crop keeps them in place."""
+FINEST = 8192
+"""Side in pixels of the largest picture that is made on the way to a similarity crop."""
 _IBUG_EYES = (slice(36, 42), slice(42, 48))
 _IBUG_SINGLE = (30, 48, 54)
 """Nose tip and corners of the mouth among the 68 points of the iBUG mark-up, counted from 0."""
@@ -156,13 +158,25 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
         image: RGB uint8 [H, W, 3].
         matrix: [2, 3], from pixels of the picture to pixels of the crop.
         size: Side of the crop.
+
+    Raises:
+        DataError: The crop would be absurdly large for its picture.
     """
     import cv2
 
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    finer = int(min(8, max(1, np.ceil(1 / scale))))
+    height, width = image.shape[:2]
+    if size > LARGEST * max(height, width) * scale:
+        raise DataError(
+            f"the face's square is more than {LARGEST} times as large as its picture of {width}x{height}",
+            value=round(size / scale),
+        )
+    finer = max(1, min(int(np.ceil(1 / scale)), FINEST // size))
+    centred = matrix * finer
+    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the middle of the first pixel
+    side = size * finer
     moved = cv2.warpAffine(
-        image, matrix * finer, (size * finer,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image, centred, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     if finer > 1:
         moved = cv2.resize(moved, (size, size), interpolation=cv2.INTER_AREA)

@@ -141,16 +141,15 @@ def _protocols(dataset: FaceDataset) -> str:
     card = dataset.card
     if not any(protocol.label_set for protocol in card.protocols):
         return "no class is a canonical emotion, so none can be used"
-    default = find_protocol(card, None)
-    used, unusable = 0, []
+    used, unusable = 0, {}
     for protocol in card.protocols:
         try:
             _protocol(dataset, protocol)
             used += 1
         except _UnusableError as reason:
-            if protocol is default:
-                raise DataError(f"the default protocol cannot be used: {reason}") from None
-            unusable.append(protocol.name)
+            unusable[protocol.name] = str(reason)
+    if not used:
+        raise DataError(f"no protocol can be used: {unusable[find_protocol(card, None).name]}")
     return f"{used} usable" + (f"; not with these data: {', '.join(unusable)}" if unusable else "")
 
 
@@ -160,6 +159,9 @@ class _UnusableError(Exception):
 
 def _protocol(dataset: FaceDataset, protocol: Protocol) -> None:
     index, card = dataset.index, dataset.card
+    nameless = in_label_set(index, protocol) & index["subject"].isna().to_numpy()
+    if isinstance(protocol.split, Folds) and nameless.any():
+        raise DataError(f"{protocol.name}: a row has no subject", file=index["path"][nameless].iloc[0])
     tested = np.zeros(len(index), np.int64)
     for fold in folds_of(protocol):
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -137,13 +137,15 @@ class EpochBatches(Sampler[list[int]]):
         return cuts
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = self.rows
-        if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
-        for batch in np.split(order[: self.count], self._cuts()):
+        for batch in np.split(self._order()[: self.count], self._cuts()):
             mine = batch[self.rank :: self.world]
             if len(mine):
                 yield mine.tolist()
+
+    def _order(self) -> NDArray[np.int64]:
+        if self.seed is None:
+            return self.rows
+        return np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
 
 
 class FaceDataModule(LightningDataModule):
@@ -165,6 +167,8 @@ class FaceDataModule(LightningDataModule):
         cache: Where packs stand.
         workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
     """
+
+    rows_type: ClassVar[type[PackedRows]] = PackedRows
 
     def __init__(
         self,
@@ -191,7 +195,7 @@ class FaceDataModule(LightningDataModule):
         self.augmentation = augmentation or Augmentation()
         self.with_reference, self.with_unlabelled, self.cache = with_reference, with_unlabelled, cache
         self.classes = tuple(e.value for e in self.protocol.label_set)
-        self.roles = assign_roles(dataset.index, dataset.card, self.protocol, fold)
+        self.roles = self._deal()
         self._labelled = in_label_set(dataset.index, self.protocol)
         self.hidden = np.zeros(len(dataset.index), bool)
         if label_fraction < 1:
@@ -199,6 +203,10 @@ class FaceDataModule(LightningDataModule):
             self.hidden = hide_labels(dataset.index, at_most, label_fraction, dataset.card.name)
         self.with_strong = with_strong and self.task.unlabelled > 0
         self._pack: Pack | None = None
+
+    def _deal(self) -> NDArray[np.str_]:
+        """Return the role of every row."""
+        return assign_roles(self.dataset.index, self.dataset.card, self.protocol, self.fold)
 
     @property
     def pack(self) -> Pack:
@@ -239,7 +247,7 @@ class FaceDataModule(LightningDataModule):
         """Return shuffled, augmented training batches."""
         return self._loader("train", seed=self.seed)
 
-    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor]] | list[DataLoader[dict[str, Tensor]]]:
         """Return validation batches, in index order."""
         return self._loader("val")
 
@@ -279,7 +287,7 @@ class FaceDataModule(LightningDataModule):
         rows = np.flatnonzero((self.roles == "train") & self._labelled & ~self.hidden)
         if self.epoch_rows is not None and len(rows) > self.epoch_rows:
             rows = np.random.default_rng([self.seed, epoch, 1]).permutation(rows)[: self.epoch_rows]
-        packed = PackedRows(self.pack, self.dataset, self.classes)
+        packed = self.rows_type(self.pack, self.dataset, self.classes)
         mine = rows[rank::world]
         for start in range(0, len(mine), EVAL_BATCH):
             batch = {
@@ -295,18 +303,25 @@ class FaceDataModule(LightningDataModule):
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
 
-    def _loader(self, role: str, *, seed: int | None = None) -> DataLoader[dict[str, Tensor]]:
+    def _batches(self, wanted: NDArray[np.int64], seed: int | None) -> EpochBatches:
+        """Return batches of rows: of training with a seed, in the given order without."""
         rank, world = self._place()
-        training = role == "train"
-        batches = EpochBatches(
-            self.rows(role),
+        training = seed is not None
+        return EpochBatches(
+            wanted,
             self.batch_size if training else EVAL_BATCH,
             seed=seed,
             limit=self.epoch_rows if training else None,
             rank=rank,
             world=world,
         )
-        rows: TorchDataset[dict[str, Tensor]] = PackedRows(
+
+    def _loader(
+        self, role: str, *, seed: int | None = None, wanted: NDArray[np.int64] | None = None
+    ) -> DataLoader[dict[str, Tensor]]:
+        training = role == "train"
+        batches = self._batches(self.rows(role) if wanted is None else wanted, seed)
+        rows: TorchDataset[dict[str, Tensor]] = self.rows_type(
             self.pack,
             self.dataset,
             self.classes,

@@ -83,7 +83,7 @@ def as_markdown(card: Card) -> str:
         ),
         "## Protocols",
         "",
-        "The hash is of what decides rows and labels; it is in every run's key. "
+        "The hash is of what decides rows and labels: dataset, card version, classes, rule and variants. "
         f"`fer-bench data split --dataset {card.name}` writes the rows.",
         "",
         *_table(
@@ -156,9 +156,9 @@ def split_in_words(split: Split) -> str:
         return f"{split.k} folds by subject, {split.rule}; {rest}"
     if isinstance(split, Official):
         if split.validation == "official":
-            return f"official {split.test} tests, official val validates"
+            return f"the official {split.test} part tests, the official val part validates"
         unit = "of every class" if split.carve == "label" else "of the groups"
-        return f"official {split.test} tests, {split.fraction:.0%} {unit} of train validates"
+        return f"the official {split.test} part tests, {split.fraction:.0%} {unit} of train validates"
     shares = f"{split.train:.0%} / {split.val:.0%} / {1 - split.train - split.val:.0%}"
     return f"{shares} by a hash of the group" if isinstance(split, HashSplit) else f"{shares} of every class"
 

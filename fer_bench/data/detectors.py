@@ -39,13 +39,11 @@ def yunet_file() -> Path | None:
 
     named = os.environ.get(YUNET_VARIABLE)
     file = Path(named).expanduser() if named else cache_root() / "models" / YUNET_NAME
-    hint = (
-        f"get models/face_detection_yunet/{YUNET_NAME} of github.com/opencv/opencv_zoo (Git LFS, 233 kB), "
-        f"then {YUNET_VARIABLE}=FILE or put it into {cache_root() / 'models'}"
-    )
     if not file.is_file():
         if named:
-            raise DataError(f"the YuNet model named by {YUNET_VARIABLE} does not exist", file=file, hint=hint)
+            raise DataError(
+                f"the YuNet model named by {YUNET_VARIABLE} does not exist", file=file, hint=_hint()
+            )
         return None
     found = _hash(file, file.stat().st_mtime_ns)
     if found != YUNET_SHA256:
@@ -53,9 +51,16 @@ def yunet_file() -> Path | None:
             f"this is not the known YuNet model, whose SHA-256 is {YUNET_SHA256}",
             file=file,
             value=found,
-            hint=hint,
+            hint=_hint(),
         )
     return file
+
+
+def _hint() -> str:
+    return (
+        f"get models/face_detection_yunet/{YUNET_NAME} of github.com/opencv/opencv_zoo (Git LFS, 233 kB), "
+        f"then set {YUNET_VARIABLE}=FILE or put it into the folder models of the cache, see fer-bench doctor"
+    )
 
 
 @cache
@@ -76,7 +81,7 @@ def find_with_yunet(image: Image) -> tuple[Box, NDArray[np.float64]] | None:
 
     file = yunet_file()
     if file is None:
-        raise DataError("the YuNet model is needed here", hint=f"set {YUNET_VARIABLE}, see the README")
+        raise DataError("the YuNet model is needed here", hint=_hint())
     if not hasattr(_local, "yunet"):
         _local.yunet = cv2.FaceDetectorYN.create(str(file), "", (320, 320), YUNET_SCORE)
     height, width = image.shape[:2]

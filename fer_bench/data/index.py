@@ -76,6 +76,7 @@ _FINGERPRINTED = (
 )
 _TEXT = ("path", *_FINGERPRINTED, *_PERSON)
 NO_AU: NDArray[np.int8] = np.full(len(ACTION_UNITS), -1, np.int8)
+NO_AU.flags.writeable = False  # the rows without action units share it
 
 
 def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame:
@@ -118,7 +119,8 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
         else:
             frame[name] = np.asarray(values, np.float64)
     validate_index(frame, dataset)
-    frame["au"] = pd.Series(list(stack_au(frame)), dtype=object)  # checked first: int8 hides fractions
+    if any(units is not NO_AU for units in frame["au"]):
+        frame["au"] = pd.Series(list(stack_au(frame)), dtype=object)  # checked first: int8 hides fractions
     return frame
 
 
@@ -157,10 +159,15 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
         values = column(name).astype(float)
         refuse(f"{name} outside [-1, 1]", np.asarray(np.abs(np.nan_to_num(values)) > 1), name)
     refuse("frame below -1", np.asarray(index["frame"].to_numpy(np.int64) < -1, bool), "frame")
-    shapes = np.fromiter((np.shape(units) != (len(ACTION_UNITS),) for units in index["au"]), bool, len(index))
-    refuse(f"action units that are not {len(ACTION_UNITS)}", shapes, "au")
-    units = np.stack(index["au"].to_list())  # not yet int8, which would hide a fraction
-    refuse("action unit not in (-1, 0, 1)", np.asarray(~np.isin(units, (-1, 0, 1)).all(axis=1)), "au")
+    coded = np.flatnonzero([units is not NO_AU for units in index["au"]])
+    if len(coded):
+        given = index["au"].iloc[coded]
+        wrong = np.zeros(len(index), bool)
+        wrong[coded] = [np.shape(units) != (len(ACTION_UNITS),) for units in given]
+        refuse(f"action units that are not {len(ACTION_UNITS)}", wrong, "au")
+        values = np.stack(given.to_list())  # not yet int8, which would hide a fraction
+        wrong[coded] = ~np.isin(values, (-1, 0, 1)).all(axis=1)
+        refuse("action unit not in (-1, 0, 1)", wrong, "au")
     boxes = np.fromiter((_is_wrong_box(box) for box in index["box"]), bool, len(index))
     refuse("box without area", boxes, "box")
     refuse("landmarks that are not finite [n, 2]", _wrong_landmarks(index["landmarks"].tolist()), "landmarks")

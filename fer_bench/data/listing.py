@@ -74,7 +74,9 @@ def list_folder(folder: Path, base: Path) -> Listing:
                     continue
                 if not name.isascii() and _undecodable(name):
                     raise DataError("a file name is not valid UTF-8", file=folder, value=name)
-                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+                if entry.is_file(follow_symlinks=False):
+                    files.append(name)
+                elif entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
                     leaving.append(name)
                 elif entry.is_dir():
                     folders.append(name)

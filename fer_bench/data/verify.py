@@ -120,7 +120,7 @@ def verify(
     if is_real:
         variants = find_protocol(dataset.card, None).variants
         _counts(report, dataset.card, index[index["variant"].isin(list(variants))] if variants else index)
-    _protocol(report, dataset.card, index)
+    _protocol(report, dataset.card, index, quick=not is_real)
     _names(report, index)
     scan = Scan(dataset, cache=cache, fresh=fresh)
     scan.run(progress)
@@ -197,8 +197,9 @@ def count(index: pd.DataFrame, expected: ExpectedCount) -> int | None:
     return int(rows[column].nunique()) if rows[column].notna().any() else None
 
 
-def _protocol(report: Report, card: Card, index: pd.DataFrame) -> None:
-    protocol = find_protocol(card, None)
+def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -> None:
+    """Check the default protocol; on synthetic data, which may have few people, that of the quick profile."""
+    protocol = find_protocol(card, None, quick=quick)
     try:
         roles = assign_roles(index, card, protocol)
     except FerBenchError as error:

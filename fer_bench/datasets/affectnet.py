@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -36,6 +37,7 @@ _PARTS = ("exp", "val", "aro", "lnd")
 _IMAGE = re.compile(r"(\d+)\.jpg")
 _NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
 _PIECE = 1 << 13
+_TEXT_AT = 128
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HINT = "compare with the official format: fer-bench data describe affectnet7"
 
@@ -246,15 +248,16 @@ class AffectNet(FaceDataset):
                 listing.has(name, file=listing.folder)
         numbers = {match[1] for name in images.files if (match := _IMAGE.fullmatch(name))}
         wanted = {f"{number}_{part}.npy" for number in numbers for part in _PARTS}
-        present = {name for name in annotations.files if _NPY.fullmatch(name)}
-        for problem, names in (("missing", wanted - present), ("without a picture", present - wanted)):
+        others = annotations.files - wanted
+        lonely = {name for name in others if _NPY.fullmatch(name)}
+        for problem, names in (("missing", wanted - annotations.files), ("without a picture", lonely)):
             if names:
                 raise DataError(
                     f"{len(names)} annotation files are {problem}",
                     file=annotations.folder / min(names, key=_by_number),
                     hint=_HINT,
                 )
-        strangers = len(images.files) - len(numbers) + len(annotations.files) - len(present)
+        strangers = len(images.files) - len(numbers) + len(others)
         if strangers:
             self.notes.append(
                 f"{strangers} files below {images.folder.parent.name} have foreign names and are ignored."
@@ -299,23 +302,14 @@ def _read_npy(file: str) -> str | NDArray[Any]:
     """Return the text of a small npy file, or its numbers flattened.
 
     `np.load` spends its time on parsing the same header again, and on file objects; over a million files that
-    is minutes, so the parsed headers of format 1.0 are kept and files are read by descriptor.
+    is minutes, so headers that were seen are kept and files are read by descriptor.
     """
     try:
         raw = _read_bytes(file)
-        if raw.startswith(_MAGIC):
-            start = 10 + int.from_bytes(raw[8:10], "little")
-            dtype, size = _header(raw[8:start])
-            if (
-                dtype.kind == "U"
-                and size == 1
-                and dtype.byteorder != ">"
-                and len(raw) == start + dtype.itemsize
-            ):
-                return raw[start:].decode("utf-32-le").rstrip("\0")
-            values: NDArray[Any] = np.frombuffer(raw, dtype, count=size, offset=start)
-        else:
-            values = np.asarray(np.load(io.BytesIO(raw), allow_pickle=False)).reshape(-1)
+        itemsize = _text_size(raw[:_TEXT_AT])
+        if itemsize and len(raw) == _TEXT_AT + itemsize:
+            return raw[_TEXT_AT:].decode("utf-32-le").rstrip("\0")
+        values: NDArray[Any] = np.asarray(np.load(io.BytesIO(raw), allow_pickle=False)).reshape(-1)
     except OSError as error:
         raise DataError(f"the annotation cannot be read: {error.strerror}", file=file) from None
     except (ValueError, EOFError, SyntaxError):
@@ -337,11 +331,17 @@ def _read_bytes(file: str) -> bytes:
 
 
 @cache
-def _header(header: bytes) -> tuple[np.dtype[Any], int]:
-    shape, _, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(header))
-    if dtype.hasobject:
-        raise ValueError("pickled")
-    return dtype, int(np.prod(shape))
+def _text_size(header: bytes) -> int:
+    """Return the bytes of the one little-endian string that follows a header of the usual length, else 0."""
+    if not header.startswith(_MAGIC) or 10 + int.from_bytes(header[8:10], "little") != _TEXT_AT:
+        return 0
+    try:
+        shape, _, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(header[8:]))
+    except ValueError:
+        return 0  # `np.load` finds the words for what is wrong with it
+    return (
+        int(dtype.itemsize) if dtype.kind == "U" and dtype.byteorder != ">" and math.prod(shape) == 1 else 0
+    )
 
 
 def _scalar(file: str) -> float:

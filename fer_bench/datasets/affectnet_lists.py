@@ -38,6 +38,8 @@ _COLUMNS = (
     "arousal",
 )
 _NOTHING = ("", "null", "nan", "none")
+_SHORT = 5
+"""A field of that many characters is longer than any of these."""
 _HINT = "compare with the official format: fer-bench data describe affectnet7"
 
 Box = tuple[float, float, float, float]
@@ -144,7 +146,7 @@ def _read_list(file: Path, card: Card, notes: list[str]) -> Iterator[_Line]:
     """Yield the usable lines of a list, noting how many are not."""
     order: Sequence[int] = range(len(_COLUMNS))
     width = len(_COLUMNS)
-    codes = {native.code for native in card.classes}
+    emotions = {native.code: native.emotion for native in card.classes}
     faceless = empty = 0
     for number, text in numbered_lines(file):
         fields = next(csv.reader([text])) if '"' in text else text.split(",")
@@ -159,10 +161,10 @@ def _read_list(file: Path, card: Card, notes: list[str]) -> Iterator[_Line]:
         refuse_leaving(path, file=file, line=number)
         if not path:
             raise _wrong("a line names no picture", file, number, text[:80])
-        if code not in codes:
-            raise _wrong(f"the expression is not one of 0 to {len(codes) - 1}", file, number, code)
+        if code not in emotions:
+            raise _wrong(f"the expression is not one of 0 to {len(emotions) - 1}", file, number, code)
         affect = _affect(valence, file, number), _affect(arousal, file, number)
-        if card.emotion_of(code) is None and any(map(math.isnan, affect)):
+        if emotions[code] is None and (math.isnan(affect[0]) or math.isnan(affect[1])):
             empty += 1
             continue
         box = _box((x, y, w, h), file, number)
@@ -186,11 +188,11 @@ def _order(header: list[str], file: Path) -> list[int]:
 
 def _box(fields: tuple[str, ...], file: Path, number: int) -> Box | None:
     """Return x0, y0, x1, y1 in pixels from x, y, width and height; None where they are void."""
-    if any(field.casefold() in _NOTHING for field in fields):
-        return None
     try:
         x, y, width, height = map(float, fields)
     except ValueError:
+        if any(field.casefold() in _NOTHING for field in fields):
+            return None
         raise _wrong("the face box is four numbers, or NULL", file, number, ",".join(fields)) from None
     box = (x, y, x + width, y + height)
     is_void = not all(map(math.isfinite, box)) or min(x, y) < 0 or width <= 0 or height <= 0
@@ -199,13 +201,13 @@ def _box(fields: tuple[str, ...], file: Path, number: int) -> Box | None:
 
 def _affect(field: str, file: Path, number: int) -> float:
     """Return valence or arousal in [-1, 1], NaN where it is missing."""
-    if field.casefold() in _NOTHING:
-        return math.nan
     try:
         value = float(field)
     except ValueError:
+        if field.casefold() in _NOTHING:
+            return math.nan
         raise _wrong("valence or arousal is no number", file, number, field) from None
-    if value == MISSING:
+    if value == MISSING or math.isnan(value):
         return math.nan
     if not -1 <= value <= 1:
         raise _wrong("valence and arousal lie in [-1, 1], or are -2", file, number, field)
@@ -214,7 +216,7 @@ def _affect(field: str, file: Path, number: int) -> float:
 
 def _landmarks(field: str, file: Path, number: int) -> NDArray[np.float32] | None:
     """Return 68 landmarks [68, 2] in pixels of the picture, None where the list has none."""
-    if field.casefold() in _NOTHING:
+    if len(field) < _SHORT and field.casefold() in _NOTHING:
         return None
     try:
         points = np.array(list(map(float, field.split(";"))), np.float32)

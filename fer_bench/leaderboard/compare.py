@@ -13,6 +13,7 @@ from fer_bench.evaluation.estimates import Estimate, Value, answers, estimate
 from fer_bench.evaluation.pairs import Comparable, compare, transfer_of, uar_of
 from fer_bench.evaluation.statistics import LEVEL, Interval, interval
 from fer_bench.evaluation.stored import read_scored
+from fer_bench.evaluation.transfer import members
 from fer_bench.leaderboard.tables import Section, build_board
 from fer_bench.runs.record import Record, read_record
 from fer_bench.runs.store import Store
@@ -164,7 +165,7 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
                 raise StoreError("no row of the shared classes", file=store.root, value=target)
             estimates.append(estimate([given], np.ones(1), target))
         line = _uar_line("", sources, target, *estimates)
-        if target not in (one[1].dataset, other[1].dataset) and estimates[0].k > 1:
+        if target not in {*members(one[1].dataset), *members(other[1].dataset)} and estimates[0].k > 1:
             line = _transfer_line(sources, target, *estimates)
         lines.append(line)
     return lines

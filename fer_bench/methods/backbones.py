@@ -144,7 +144,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             if isinstance(error, pickle.UnpicklingError)
             else "is not readable"
         )
-        raise DataError(f"the weights file {kind}: {str(error).splitlines()[0]}", file=path) from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"the weights file {kind}: {reason}", file=path) from None
     if isinstance(content, dict):
         for key in ("state_dict", "model", "model_state_dict"):
             if isinstance(content.get(key), dict):

@@ -66,6 +66,8 @@ class Method(LightningModule, ABC):
     needs_strong: ClassVar[bool] = False
     uses_unlabelled: ClassVar[bool] = False
     """Whether it learns from training rows without an expression label."""
+    predicts_affect: ClassVar[bool] = False
+    """Whether it predicts valence and arousal or action units where the training rows have them."""
     weight_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that only name pretrained weights; the run key has the hashes of `weights` instead."""
 
@@ -74,7 +76,7 @@ class Method(LightningModule, ABC):
         self.task = task
         self.settings = settings
         self.train_settings = train
-        self.confusion = MulticlassConfusionMatrix(len(task.classes), ignore_index=-1)
+        self.confusions = nn.ModuleList([self._fresh_confusion()])
 
     @classmethod
     @abstractmethod
@@ -125,17 +127,37 @@ class Method(LightningModule, ABC):
         named = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=batch_size)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def _fresh_confusion(self) -> MulticlassConfusionMatrix:
+        return MulticlassConfusionMatrix(len(self.task.classes), ignore_index=-1)
+
+    def _confusion(self, loader: int) -> MulticlassConfusionMatrix:
+        found = self.confusions[loader]
+        assert isinstance(found, MulticlassConfusionMatrix)
+        return found
+
+    def on_validation_epoch_start(self) -> None:
+        """Keep the confusions of each validation loader apart; a union of datasets has one per member."""
+        loaders = self.trainer.val_dataloaders
+        while isinstance(loaders, list) and len(self.confusions) < len(loaders):
+            self.confusions.append(self._fresh_confusion().to(self.device))
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count the confusions of a batch."""
         logits = self(batch["image"]).logits
-        self.confusion.update(logits.argmax(dim=1), batch["label"])
+        self._confusion(dataloader_idx).update(logits.argmax(dim=1), batch["label"])
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/uar` and `val/accuracy` over the classes present, and tell plateau schedulers."""
-        counts = self.confusion.compute().double()
-        self.confusion.reset()
+        """Log `val/uar` and `val/accuracy`, and tell plateau schedulers.
+
+        UAR is over the classes present; with several validation loaders it is the mean of theirs.
+        """
+        counters = [self._confusion(number) for number in range(len(self.confusions))]
+        each = torch.stack([counter.compute().double() for counter in counters])
+        for counter in counters:
+            counter.reset()
+        counts = each.sum(dim=0)
         scores = {
-            "val/uar": uar_of_confusion(counts),
+            "val/uar": torch.stack([uar_of_confusion(one) for one in each]).mean(),
             "val/accuracy": counts.diagonal().sum() / counts.sum().clamp(min=1),
         }
         self.log_dict(scores)

@@ -31,6 +31,7 @@ from fer_bench.runs.predictions import Predictions, PredictionsMeta, read_predic
 from fer_bench.runs.record import Chosen, Failure, Record, Score, Selection, Status, TargetData
 from fer_bench.runs.store import STALE_AFTER, RunDir, Store, kept_attributes
 from fer_bench.sources import Source
+from fer_bench.unions import member_names
 
 TRACEBACK_LINES = 30
 
@@ -238,9 +239,10 @@ class _Execution:
         started = time.perf_counter()
         headline = record.headline
         loaded: dict[str, Any] = {}
-        jobs: list[tuple[str, Selection]] = [(self.config.dataset, headline)]
+        own = member_names(self.config.dataset)
+        jobs: list[tuple[str, Selection]] = [(member, headline) for member in own]
         if headline != "last" and stale is None:
-            jobs.append((self.config.dataset, "last"))
+            jobs += [(member, "last") for member in own]
         if headline == "val" and stale is None:
             jobs.append(("val", "val"))
         jobs += [(target, headline) for target in self.config.targets]
@@ -281,11 +283,11 @@ class _Execution:
         from fer_bench.runs.evaluate import predict
 
         name = self.config.dataset if target == "val" else target
-        in_domain = name == self.config.dataset
+        in_domain = name == self.config.dataset or name in member_names(self.config.dataset)
         source = self.workspace.source(name)
         spec = method.input_spec(method.settings)
         pack = self.workspace.pack(name, spec.size)
-        rows, protocol = self._rows(source, target, in_domain)
+        rows, protocol = self._rows(source, target, in_domain, with_affect=method.predicts_affect)
         frame = predict(method, source.dataset, pack, rows, device=self.config.device)
         described = TargetData(
             fingerprint=pack.fingerprint,
@@ -323,15 +325,27 @@ class _Execution:
         )
         return score.model_copy(update={"selection": selection}), described
 
-    def _rows(self, source: Source, target: str, in_domain: bool) -> tuple[np.ndarray[Any, Any], str]:
-        """Return the index rows that are predicted, and the protocol they come from."""
+    def _rows(
+        self, source: Source, target: str, in_domain: bool, *, with_affect: bool
+    ) -> tuple[np.ndarray[Any, Any], str]:
+        """Return the index rows that are predicted, and the protocol they come from.
+
+        A method that predicts valence, arousal or action units is also tested on the test rows that have
+        these alone.
+        """
+        from fer_bench.data.union_module import UnionDataModule
+
         dataset = source.dataset
         if in_domain:
-            data = dataset.datamodule(
+            data = self.source.dataset.datamodule(
                 spec=methods.get(self.config.method).input_spec(self._settings()),
                 protocol=self.config.protocol,
                 fold=self.config.fold,
             )
+            if isinstance(data, UnionDataModule) and target != "val":
+                return data.member_rows(target, "test"), data.member_protocol(target).name
+            if with_affect and target != "val":
+                return np.flatnonzero(data.roles == "test"), self.config.protocol
             return data.rows("val" if target == "val" else "test"), self.config.protocol
         protocol = find_protocol(dataset.card, None, quick=self.config.profile == "quick")
         return np.flatnonzero(target_rows(dataset.index, dataset.card, protocol)), protocol.name
@@ -372,7 +386,7 @@ def _stale_targets(planned: PlannedRun, record: Record, run: RunDir, workspace: 
     settings = build(kind.settings_type, planned.config.method_settings, "settings")
     spec = kind.input_spec(settings)
     stale: set[str] = set()
-    for target in (planned.config.dataset, *planned.config.targets):
+    for target in (*member_names(planned.config.dataset), *planned.config.targets):
         path = run.predictions_file(target, headline)
         known = record.targets.get(target)
         if known is None or not path.exists():

@@ -24,10 +24,12 @@ from fer_bench.config import (
 from fer_bench.data.align import recipe_for
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, folds_of
+from fer_bench.data.union import UnionDataset, member_protocol
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.files import short_hash
 from fer_bench.sources import DataKind, DataRoots, Source, available, open_source
+from fer_bench.unions import drop_seen, member_names, open_union, source_name
 
 if TYPE_CHECKING:
     from fer_bench.config import InputSpec, MethodSettings
@@ -48,6 +50,8 @@ TRAINING_CODE = (
     "runs/train.py",
 )
 """Files whose code decides the weights or the rows of every method, besides the method's own folder."""
+UNION_CODE = ("data/union.py", "data/union_module.py")
+"""Files whose code decides the rows of unions."""
 
 Announce = Callable[[str, int, int], None]
 
@@ -83,7 +87,9 @@ class Workspace:
         return {**self.__dict__, "announce": None, "_sources": {}, "_packs": {}}
 
     def source(self, name: str) -> Source:
-        """Return a dataset, opened on first use."""
+        """Return a dataset or a union of several, opened on first use."""
+        if name not in self._sources and len(members := member_names(name)) > 1:
+            self._sources[name] = open_union([self.source(member) for member in members])
         if name not in self._sources:
             source = open_source(
                 name,
@@ -98,7 +104,11 @@ class Workspace:
         return self._sources[name]
 
     def pack(self, name: str, size: int) -> Pack:
-        """Return the packed crops of a dataset, built on first use."""
+        """Return the packed crops of a dataset, built on first use; a union reads those of its members."""
+        if (name, size) not in self._packs and len(members := member_names(name)) > 1:
+            from fer_bench.data.union_module import join_packs
+
+            self._packs[name, size] = join_packs({member: self.pack(member, size) for member in members})
         if (name, size) not in self._packs:
             dataset = self.source(name).dataset
             self._packs[name, size] = open_pack(dataset, size, progress=self._progress(f"packing {name}"))
@@ -109,13 +119,15 @@ class Workspace:
 
         Args:
             wanted: Dataset names, `all` (the seven of the leaderboard) or `none`.
-            source: The dataset trained on.
+            source: The dataset or union trained on.
         """
         if wanted == "none":
             return [], {}
         names = MAIN_SEVEN if wanted == "all" else tuple(wanted)
-        kind = self.source(source).kind
-        return available([name for name in names if name != source], self.roots, kind=kind)
+        kind, own = self.source(source).kind, member_names(source)
+        found, missing = available([name for name in names if name not in own], self.roots, kind=kind)
+        found, seen = drop_seen(found, source)
+        return found, missing | seen
 
     def _progress(self, label: str) -> Callable[[int, int], None] | None:
         announce = self.announce
@@ -249,6 +261,7 @@ def plan_run(
         DataError: The data are absent or damaged.
     """
     settings, train = resolve_settings(method, profile, overrides, max_epochs)
+    dataset = source_name(dataset)
     known, missing = workspace.targets(targets, dataset)
     config = RunConfig(
         method=method,
@@ -266,6 +279,7 @@ def plan_run(
     )
     spec = methods.get(method).input_spec(settings)
     fields = _key_fields(config, workspace.source(dataset), workspace.pack(dataset, spec.size))
+    fields |= _union_fields(config, workspace, spec.size)
     return PlannedRun(config, short_hash(fields), fields, missing)
 
 
@@ -295,6 +309,27 @@ def _key_fields(config: RunConfig, source: Source, pack: Pack) -> dict[str, Any]
         "precision": config.precision,
         "world_size": 1,
     }
+
+
+def _union_fields(config: RunConfig, workspace: Workspace, size: int) -> dict[str, Any]:
+    """Return what the key of a union holds besides: what decides each member's rows and pictures."""
+    dataset = workspace.source(config.dataset).dataset
+    if not isinstance(dataset, UnionDataset):
+        return {}
+    protocol = find_protocol(dataset.card, config.protocol)
+    members: dict[str, Any] = {}
+    for member in dataset.members:
+        card, pack = member.card, workspace.pack(member.card.name, size)
+        own = member_protocol(card, protocol)
+        members[card.name] = {
+            "card": card.deciding_fields(),
+            "fingerprint": pack.fingerprint,
+            "pixels": pack.pixel_hash,
+            "protocol": own.model_dump(mode="json", exclude={"note"}),
+            "crop": pack.recipe.model_dump(mode="json"),
+        }
+    code = code_hash(tuple(package_folder() / name for name in UNION_CODE))
+    return {"union": {"code": code, "members": members}}
 
 
 def recipe_text(source: Source, spec: InputSpec) -> str:

@@ -12,6 +12,7 @@ from fer_bench.config import Precision, SweepConfig, build
 from fer_bench.datasets import MAIN_SEVEN, names
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.runs.plan import PlannedRun, Workspace, folds_to_run, plan_run
+from fer_bench.unions import available_sources, source_name
 
 
 def read_sweep(path: Path) -> SweepConfig:
@@ -33,15 +34,22 @@ def read_sweep(path: Path) -> SweepConfig:
     sweep = build(SweepConfig, {"name": path.stem, **content}, str(path))
     for given, known, what in (
         (sweep.methods, methods.names(), "method"),
-        (sweep.datasets, names(), "dataset"),
         (sweep.targets, names(), "target"),
-        (tuple(sweep.protocols), names(), "dataset under `protocols`"),
     ):
         if not isinstance(given, str):
             for name in given:
                 if name not in known:
                     raise UsageError(f"unknown {what}", file=path, value=name, hint=nearest(name, known))
-    return sweep
+    try:
+        sources = sweep.datasets if isinstance(sweep.datasets, str) else _named(sweep.datasets)
+        protocols = {source_name(name): protocol for name, protocol in sweep.protocols.items()}
+    except UsageError as error:
+        raise UsageError(error.message, file=path, value=error.value, hint=error.hint) from None
+    return sweep.model_copy(update={"datasets": sources, "protocols": protocols})
+
+
+def _named(sources: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(source_name, sources)))
 
 
 def expand(
@@ -62,10 +70,8 @@ def expand(
         UsageError: A name, protocol, fold or setting that does not exist.
         DataError: A source that is there but damaged, or no source at all.
     """
-    from fer_bench.sources import available
-
     wanted = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
-    found, missing = available(wanted, workspace.roots)
+    found, missing = available_sources(wanted, workspace.roots)
     if not found:
         raise DataError(
             f"none of the sweep's datasets is there ({workspace.roots.origin})", hint="fer-bench doctor"

@@ -270,3 +270,14 @@ def test_the_cache_stands_where_the_variables_say(monkeypatch, tmp_path):
     assert cache_root() == tmp_path / "xdg" / "fer-bench"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_root() == tmp_path / ".cache" / "fer-bench"
+
+
+def test_a_similarity_pack_turns_faces_by_their_landmarks(toy, tmp_path):
+    toy.crop = "similarity"
+    points = np.array([[6, 8], [13, 8], [9.5, 12], [7, 15], [12, 15]], np.float32)
+    for row in range(4):
+        toy.index.at[row, "landmarks"] = points
+    toy.index.at[5, "box"] = (2.0, 2.0, 12.0, 12.0)
+    pack = open_pack(toy, 20, cache=tmp_path)
+    assert pack.found == {"box": 1, "centre": 31, "landmarks": 4}
+    assert pack.recipe.text == "similarity +20% 20px v1"

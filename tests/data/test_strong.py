@@ -39,6 +39,7 @@ def test_a_cutout_has_at_most_half_of_each_side():
     assert 10 < widest <= 20
 
 
+@pytest.mark.slow
 def test_albumentations_is_imported_only_when_asked_and_asks_nobody():
     code = (
         "import sys, os, fer_bench.data.datamodule, fer_bench.data.strong as s; import numpy as np\n"

@@ -14,7 +14,8 @@ from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Task
 from fer_bench.methods.base import classification_loss, count_parameters
 from fer_bench.methods.resemotenet.method import ResEmoteNet, ResEmoteNetSettings
-from fer_bench.methods.resemotenet.network import ResEmoteNetwork, SqueezeExcitation
+from fer_bench.methods.resemotenet.network import BaselineNetwork, ResEmoteNetwork, SqueezeExcitation
+from fer_bench.runs.plan import resolve_settings
 
 CLASSES = ("happiness", "sadness", "surprise")
 
@@ -48,6 +49,28 @@ def test_maps_have_the_authors_shapes(full):
         shapes.append(tuple(maps.shape[1:]))
     assert shapes == [(512, 4, 4), (1024, 2, 2), (2048, 1, 1)]
     assert full(image).shape == (2, 7)
+
+
+def test_baselines_have_the_authors_parameters():
+    with torch.device("meta"):
+        plain, gated = BaselineNetwork(7, attention=False), BaselineNetwork(7, attention=True)
+        unused = nn.Sequential(nn.Conv2d(512, 1024, 3), nn.BatchNorm2d(1024))
+    assert count_parameters(plain) == 11_000_327
+    assert count_parameters(gated) == 5_262_855
+    # The authors' class also defines a fifth stage that nothing can use.
+    assert count_parameters(gated) + count_parameters(unused) == 9_984_519
+    image = torch.zeros(2, 3, 64, 64, device="meta")
+    assert plain.stem(image).shape == (2, 1024, 2, 2)
+    assert gated.stem(image).shape == (2, 512, 4, 4)
+    assert plain(image).shape == gated(image).shape == (2, 7)
+
+
+@pytest.mark.parametrize("architecture", ["plain", "se"])
+def test_baselines_train_every_parameter(architecture):
+    method = make(architecture=architecture)
+    batch = {"image": torch.randn(4, 3, 64, 64), "label": torch.arange(4) % 3}
+    method.training_step(batch, 0).backward()
+    assert all(p.grad is not None for p in method.parameters())
 
 
 def test_dropout_is_where_the_authors_have_it(full):
@@ -93,6 +116,19 @@ def test_repo_recipe():
     group = optimizer.param_groups[0]
     assert isinstance(optimizer, torch.optim.SGD)
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (1e-3, 0.9, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), None),
+        (("method.recipe=repo",), 15),
+        (("method.recipe=repo", "train.early_stop=3"), 3),
+        (("method.recipe=paper",), None),
+    ],
+)
+def test_the_repo_recipe_implies_its_early_stop(overrides, expected):
+    assert resolve_settings("resemotenet", "paper", overrides)[1].early_stop == expected
 
 
 def test_one_cycle_recipe():

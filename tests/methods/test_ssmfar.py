@@ -189,7 +189,7 @@ def test_consistency_reaches_both_views_and_pseudo_labels_none():
     [
         ("unlabelled_nonconfident", [False, False, True, False, True]),
         ("all", [True] * 5),
-        # The unlabelled rows 1, 2, 4 are believed, not, not: these flags fall on rows 0, 1, 2; 3 and 4 always count.
+        # Of the unlabelled rows 1, 2, 4 the first is believed; these flags fall on 0, 1, 2; 3, 4 count.
         ("repo", [False, True, True, True, True]),
     ],
 )
@@ -459,6 +459,7 @@ def test_thresholds_follow_a_hand_count_and_resuming_changes_no_bit(toy_root, tm
         assert torch.equal(value, resumed.state_dict()[name]), name
 
     data = whole.trainer.datamodule
+    data.trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=1)  # the last epoch
     probability, right = torch.zeros(6), torch.zeros(6)
     whole.eval()
     with torch.no_grad():

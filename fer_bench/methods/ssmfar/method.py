@@ -58,11 +58,12 @@ class SSMFAR(Method):
     settings_type = SSMFARSettings
     needs_strong = True
     uses_unlabelled = True
+    predicts_affect = True
     weight_settings = ("weights", "weights_trained_on")
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=16, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=12, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
             method={"backbone": "narrow", "size": 64, "dropout": 0.0, "recipe": "one-cycle", "lr": 3e-3},
         ),

@@ -1,0 +1,105 @@
+"""The evidence page of ssmfar, from a tiny sweep of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from fer_bench.config import SweepConfig
+from fer_bench.errors import StoreError
+from fer_bench.runs.execute import execute
+from fer_bench.runs.plan import Workspace
+from fer_bench.runs.store import Store
+from fer_bench.runs.sweep import expand, read_sweep
+from fer_bench.sources import find_roots
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    spec = importlib.util.spec_from_file_location("evidence_ssmfar", FOLDER / "evidence_ssmfar.py")
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["evidence_ssmfar"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def workspace(tiny_root):
+    return Workspace(find_roots(str(tiny_root)))
+
+
+@pytest.fixture(scope="module")
+def store(workspace, tmp_path_factory):
+    torch.set_num_threads(1)
+    sweep = SweepConfig(
+        methods=("ssmfar",),
+        datasets=("rafdb",),
+        seeds=(0, 1),
+        targets="none",
+        set=("method.size=32", "train.max_epochs=2"),
+        variants={
+            "with": ("train.label_fraction=0.5",),
+            "without": ("train.label_fraction=0.5", "train.unlabelled=false"),
+            "all": (),
+        },
+    )
+    found = Store(tmp_path_factory.mktemp("runs"))
+    planned, _ = expand(sweep, workspace)
+    assert len(planned) == 6
+    for run in planned:
+        assert execute(run, found, workspace).status == "done"
+    return found
+
+
+def test_page_and_figure(evidence, store, tmp_path):
+    evidence.main(["--runs-dir", str(store.root), "--out", str(tmp_path)])
+    page = (tmp_path / evidence.PAGE).read_text()
+    assert "SYNTHETIC DATA" in page
+    half, whole = (line.split(" | ") for line in page.splitlines() if re.match(r"\| \d+ %", line))
+    assert (half[0], half[2]) == ("| 50 %", "2")
+    arms = evidence.read_arms(store)
+    used, left_out = arms["rafdb", 0.5, True], arms["rafdb", 0.5, False]
+    assert half[1] == str(used.labelled) == str(left_out.labelled)
+    assert used.labelled < used.records[0].rows["train"]
+    change = 100 * (used.uar.value - left_out.uar.value)
+    assert half[-1].startswith(f"{change:+.1f}")
+    scores = [r.score("rafdb").uar for r in used.records]
+    assert used.uar.value == pytest.approx(sum(scores) / 2)
+    assert whole[3] == "-"
+    assert "no such rows" in whole[-2]
+    assert (tmp_path / evidence.FIGURE).read_bytes().startswith(b"\x89PNG")
+    first = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    evidence.main(["--runs-dir", str(store.root), "--out", str(tmp_path)])
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == first
+
+
+def test_records_tell_the_semi_supervised_protocol(store):
+    record = next(
+        r
+        for r in store.records()
+        if r.settings["train"]["label_fraction"] == 0.5 and r.rows.get("unlabelled")
+    )
+    assert record.rows["unlabelled"] > 0
+    assert any("random weights" in text for text in record.warnings)
+    assert record.adapted == (
+        "no valence and arousal: without that head; no action units: without these heads"
+    )
+
+
+def test_an_empty_store_is_refused(evidence, tmp_path):
+    with pytest.raises(StoreError, match=r"no finished run of ssmfar\n.*label_fraction.yaml"):
+        evidence.read_arms(Store(tmp_path))
+
+
+def test_the_sweep_file_is_valid():
+    sweep = read_sweep(FOLDER / "label_fraction.yaml")
+    assert len(sweep.variants) == 10
+    assert sweep.seeds == (0, 1, 2)

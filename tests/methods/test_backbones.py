@@ -1,0 +1,200 @@
+"""Backbones and pretrained weights: hashed, strict, and never executed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from fer_bench.data.batch import Task
+from fer_bench.errors import DataError, UsageError
+from fer_bench.files import file_hash
+from fer_bench.methods import backbones
+from fer_bench.methods.backbones import build_backbone, load_backbone, open_pretrained
+from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
+from fer_bench.runs.plan import resolve_settings
+from fer_bench.runs.train import build_method, load_weights, save_weights
+
+
+@pytest.fixture
+def state():
+    torch.manual_seed(3)
+    network, _ = build_backbone("narrow")
+    return {name: value + 1 for name, value in network.state_dict().items()}
+
+
+def with_head(state):
+    return {**state, "fc.weight": torch.zeros(3, 192), "fc.bias": torch.zeros(3)}
+
+
+@pytest.mark.parametrize("kind", ["plain", "wrapped", "safetensors"])
+def test_files_load_whole_with_their_hash(kind, state, tmp_path):
+    file = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pth")
+    if kind == "safetensors":
+        save_file(with_head(state), file)
+    else:
+        prefixed = {f"module.{name}": value for name, value in with_head(state).items()}
+        torch.save({"state_dict": prefixed, "epoch": 3} if kind == "wrapped" else with_head(state), file)
+    weights = open_pretrained(str(file))
+    assert weights.sha256 == file_hash(file)
+    network, _ = build_backbone("narrow")
+    load_backbone(network, weights, str(file))
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def test_names_of_the_usual_resnet18_fit():
+    network, width = build_backbone("resnet18")
+    assert width == 512
+    assert {
+        "conv1.weight",
+        "layer4.1.bn2.running_var",
+        "layer2.0.downsample.0.weight",
+    } <= network.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("layer3.0.conv1.weight"), "lack a tensor.*layer3.0.conv1.weight"),
+        (lambda s: s.update({"layer9.weight": torch.zeros(1)}), "hold a tensor.*layer9.weight"),
+        (lambda s: s.update({"bn1.bias": torch.zeros(5)}), r"bn1.bias has shape \[5\]"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(change, message, state, tmp_path):
+    change(state)
+    torch.save(state, tmp_path / "w.pth")
+    network, _ = build_backbone("narrow")
+    with pytest.raises(DataError, match=message):
+        load_backbone(network, open_pretrained(str(tmp_path / "w.pth")), "w.pth")
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps({"a": Evil()}), "weights file (holds more|is not readable)"),
+        (b"", "is not readable"),
+        (None, "no such weights file"),
+    ],
+)
+def test_foreign_files_are_refused_and_never_executed(content, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "evil.pth"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        open_pretrained(str(file))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_state_dict_with_an_object_is_refused(tmp_path):
+    torch.save({"a": torch.zeros(1), "b": [1]}, tmp_path / "w.pt")
+    with pytest.raises(DataError, match=r"no tensor.*'b'"):
+        open_pretrained(str(tmp_path / "w.pt"))
+
+
+def test_an_unknown_name_is_refused_with_near_ones():
+    with pytest.raises(UsageError, match=r"resnet18\.a1_in1k"):
+        open_pretrained("resnet18.a1_in2k")
+
+
+def test_names_timm_knows_are_fetched_hashed_and_say_what_they_saw(monkeypatch, state):
+    asked = []
+
+    def create_model(name, **options):
+        asked.append((name, options))
+        network, _ = build_backbone("narrow")
+        network.load_state_dict(state)
+        return network
+
+    real = timm.create_model
+    monkeypatch.setattr(timm, "create_model", create_model)
+    open_pretrained.cache_clear()
+    weights = open_pretrained("resnet18.a1_in1k")
+    monkeypatch.setattr(timm, "create_model", real)
+    open_pretrained.cache_clear()
+    assert asked == [("resnet18.a1_in1k", {"pretrained": True, "num_classes": 0})]
+    assert weights.trained_on == "ImageNet-1k"
+    assert weights.sha256 == backbones._hash(state)
+    state["bn1.bias"] = state["bn1.bias"] + 1
+    assert weights.sha256 != backbones._hash(state)
+
+
+def test_a_failing_download_says_what_to_do(monkeypatch):
+    def create_model(name, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    with pytest.raises(DataError, match=r"no route to host.*\n.*method.weights=FILE"):
+        open_pretrained("resnet18.fb_swsl_ig1b_ft_in1k")
+
+
+class TestInRuns:
+    def settings(self, file, **more) -> SSMFARSettings:
+        return SSMFARSettings(backbone="narrow", size=32, weights=str(file), **more)
+
+    def test_caveats_say_where_the_backbone_starts(self, state, tmp_path):
+        assert "random weights" in SSMFAR.caveats(SSMFARSettings())[0]
+        torch.save(state, tmp_path / "w.pth")
+        assert "unknown data" in SSMFAR.caveats(self.settings(tmp_path / "w.pth"))[0]
+        told = SSMFAR.caveats(self.settings(tmp_path / "w.pth", weights_trained_on="MS-Celeb-1M"))[0]
+        assert told.endswith("trained on MS-Celeb-1M")
+
+    def test_a_fresh_run_loads_them_and_a_stored_checkpoint_needs_no_file(self, state, tmp_path):
+        file = tmp_path / "w.pth"
+        torch.save(state, file)
+        overrides = ("method.size=32", f"method.weights={file}")
+        settings, train = resolve_settings("ssmfar", "quick", overrides)
+        config = type("Config", (), {"method": "ssmfar", "seed": 0, "train": train})()
+        config.method_settings = settings.model_dump(mode="json")
+        method = build_method(config, Task(("happiness", "fear"), (2, 2)))
+        assert torch.equal(method.network.backbone.bn1.bias, state["bn1.bias"])
+        save_weights(method, tmp_path / "stored.pt")
+        file.unlink()
+        again = load_weights(tmp_path / "stored.pt")
+        assert torch.equal(again.network.backbone.bn1.bias, state["bn1.bias"])
+
+    def test_the_run_key_has_their_hash_and_not_their_place(self, state, tmp_path, plan):
+        torch.save(state, tmp_path / "a.pth")
+        shutil.copy(tmp_path / "a.pth", tmp_path / "b.pth")
+        other = dict(state)
+        other["bn1.bias"] = other["bn1.bias"] + 1
+        torch.save(other, tmp_path / "c.pth")
+        keys = {}
+        for name in ("a.pth", "b.pth", "c.pth"):
+            planned = plan(tmp_path / name)
+            keys[name] = planned.key
+            assert planned.key_fields["weights"] == {"backbone": file_hash(tmp_path / name)}
+        assert keys["a.pth"] == keys["b.pth"] != keys["c.pth"]
+
+    @pytest.fixture
+    def plan(self, tiny_root):
+        from fer_bench.runs.plan import Workspace, plan_run
+        from fer_bench.sources import find_roots
+
+        workspace = Workspace(find_roots(str(tiny_root)))
+
+        def make(file):
+            return plan_run(
+                workspace,
+                method="ssmfar",
+                dataset="rafdb",
+                protocol="7-official",
+                fold=1,
+                seed=0,
+                profile="quick",
+                overrides=(f"method.weights={file}",),
+                targets="none",
+            )
+
+        return make

@@ -1,0 +1,67 @@
+"""ssmfar through whole runs: thresholds in the history, rows without expression label in train and test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_bench.runs.execute import execute
+from fer_bench.runs.plan import Workspace, plan_run
+from fer_bench.runs.store import Store
+from fer_bench.sources import find_roots
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    from fer_bench.synthetic import layouts
+
+    root = tmp_path_factory.mktemp("tiny")
+    layouts.write("affwild2", root, size="tiny")
+    return Workspace(find_roots(str(root)))
+
+
+@pytest.fixture(scope="module")
+def run(workspace, tmp_path_factory):
+    planned = plan_run(
+        workspace,
+        method="ssmfar",
+        dataset="affwild2",
+        protocol="abaw4",
+        fold=1,
+        seed=0,
+        profile="quick",
+        overrides=("method.size=32", "train.batch_size=16"),
+        max_epochs=2,
+        targets="none",
+    )
+    store = Store(tmp_path_factory.mktemp("runs"))
+    return store, execute(planned, store, workspace)
+
+
+def test_record_and_history(run):
+    store, record = run
+    assert record.status == "done", record.error
+    assert record.adapted is None
+    assert record.rows["unlabelled"] > 0
+    assert record.key_fields["weights"] == {}
+    assert any("random weights" in text for text in record.warnings)
+    history = pd.read_csv(store.run_dir("ssmfar", "affwild2", record.key).path / "metrics.csv")
+    thresholds = history[[f"threshold/{name}" for name in record.classes]]
+    assert thresholds.notna().all().all()
+    assert ((thresholds >= 0.8 - 1e-6) & (thresholds <= 0.97)).all().all()
+
+
+def test_frames_without_an_expression_are_tested_on_the_other_tasks(run, workspace):
+    store, record = run
+    dataset = workspace.source("affwild2").dataset
+    frame = store.predictions(record, "affwild2").frame
+    official = dataset.index["split"] == "val"
+    assert len(frame) == official.sum()
+    assert frame["label"].isna().any()
+    assert frame["label"].notna().sum() == record.rows["test"] == record.score("affwild2").n
+    assert frame["valence"].between(-1, 1).all()
+    details = record.score("affwild2").details
+    known = np.isfinite(dataset.index["valence"][official]).sum()
+    assert details.va["valence"].n == known > 0
+    assert details.abaw == pytest.approx(details.va_ccc + record.score("affwild2").macro_f1 + details.au_f1)
