@@ -14,6 +14,7 @@ from fer_bench.cli_common import AsJson, DataRoot, Jobs, announce_roots, check_n
 from fer_bench.cli_data import check_app, data_app
 from fer_bench.cli_scores import register
 from fer_bench.errors import FerBenchError
+from fer_bench.importing import EPILOG, import_
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(check_app, name="check")
 register(app)
+app.command("import", epilog=EPILOG)(import_)
 
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 ProfileOption = Annotated[
