@@ -9,7 +9,6 @@ measured where its file is there (see `fer_bench/data/detectors.py`).
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +43,12 @@ class Result:
         found: Share of pictures with the right face.
         off: Median distance of the middles, in true sides, over the found ones.
         ratio: Median of the found side over the true one.
-        milliseconds: Median time per picture.
     """
 
     answered: float
     found: float
     off: float
     ratio: float
-    milliseconds: float
 
 
 def draw(dataset: str, number: int) -> Shot:
@@ -67,12 +64,10 @@ def draw(dataset: str, number: int) -> Shot:
 def measure(dataset: str, detector: Detector, scenes: int) -> Result:
     """Return how a detector does on the drawn pictures of a dataset's camera."""
     recipe = CropRecipe(kind="detect", size=64, margin=0, detector=detector)
-    answered, off, ratio, took = 0, [], [], []
+    answered, off, ratio = 0, [], []
     for number in range(scenes):
         shot = draw(dataset, number)
-        started = time.perf_counter()
         square, way = find_face(shot.picture, None, None, recipe)
-        took.append(time.perf_counter() - started)
         if way != "detected":
             continue
         answered += 1
@@ -89,7 +84,6 @@ def measure(dataset: str, detector: Detector, scenes: int) -> Result:
         len(off) / scenes,
         float(np.median(off)) if off else nothing,
         float(np.median(ratio)) if ratio else nothing,
-        1000 * float(np.median(took)),
     )
 
 
@@ -108,13 +102,13 @@ def page(results: dict[tuple[str, Detector], Result], scenes: int) -> str:
         "weak in every table, and kept in the denominator. *Off* is the median distance of the middles in",
         "true sides, *size* the median of found over true side.",
         "",
-        "| camera | detector | answers | found | off | size | ms |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| camera | detector | answers | found | off | size |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     names = {"cascade": "OpenCV frontal cascade (weak)", "yunet": "YuNet"}
     for (dataset, detector), r in results.items():
         shares = f"{r.answered:.1%} | {r.found:.1%}"
-        numbers = f"{r.off:.2f} | {r.ratio:.2f} | {r.milliseconds:.0f}"
+        numbers = f"{r.off:.2f} | {r.ratio:.2f}"
         lines.append(f"| {dataset} | {names[detector]} | {shares} | {numbers} |")
     if not any(detector == "yunet" for _, detector in results):
         lines += ["", "YuNet was not measured: its file was not on the machine that wrote this page."]

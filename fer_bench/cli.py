@@ -36,8 +36,6 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(check_app, name="check")
-register(app)
-app.command("import", epilog=EPILOG)(import_)
 
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 ProfileOption = Annotated[
@@ -431,6 +429,11 @@ def _print_record(record: Record, runs_dir: Path) -> None:
 def _exit_by(records: Sequence[Record]) -> None:
     if any(record.status != "done" for record in records) or not records:
         raise typer.Exit(1)
+
+
+# Registered last, so that help lists the commands of daily use first.
+register(app)
+app.command("import", epilog=EPILOG)(import_)
 
 
 if __name__ == "__main__":

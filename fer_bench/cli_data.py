@@ -13,6 +13,7 @@ from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from fer_bench.data.cache import Entry
+    from fer_bench.sources import DataRoots
 
 data_app = typer.Typer(
     help="Describe, check, split, draw and count the datasets.",

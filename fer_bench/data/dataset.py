@@ -162,8 +162,8 @@ class FaceDataset(ABC):
         others = [name for name in looks_like(root) if name != card.name]
         instead = f"It looks like {' or '.join(others)} instead. " if others else ""
         return DataError(
-            f"{card.title} was not found here in its official layout. {instead}Expected, in this folder or in "
-            f"{card.name}/ below it:\n{tree}\n  The folder holds: {_content(root)}",
+            f"{card.title} was not found here in its official layout. {instead}Expected, in this folder or "
+            f"in {card.name}/ below it:\n{tree}\n  The folder holds: {_content(root)}",
             file=root,
             hint=f"fer-bench data describe {card.name}",
         )
