@@ -19,7 +19,7 @@ from fer_bench.runs.store import Store
 from fer_bench.sources import DataRoots
 from fer_bench.terminal import Preparation, SweepDisplay
 
-DATASETS = ("oulu", "rafdb")
+DATASETS = ("ckplus", "oulu", "rafdb")
 TRIALS: dict[str, tuple[str, ...]] = {
     "gcn": (
         "method.lr=2e-3",

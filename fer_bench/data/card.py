@@ -185,7 +185,7 @@ class Protocol(Frozen):
     split: Split
     variants: tuple[str, ...] = ()
     note: str = ""
-    aliases: tuple[str, ...] = Field(default=(), exclude=True)
+    aliases: tuple[str, ...] = ()
 
 
 class Card(Frozen):

@@ -74,5 +74,5 @@ def freeze(dataset: FaceDataset, protocol: str | None = None, fold: int = 1) -> 
 
 def protocol_hash(card: Card, protocol: Protocol) -> str:
     """Return a hash of what a protocol decides: dataset, card version, classes, split rule and variants."""
-    rule = protocol.model_dump(mode="json", exclude={"note"})
+    rule = protocol.model_dump(mode="json", exclude={"note", "aliases"})
     return short_hash([card.name, card.version, rule], 12)

@@ -179,7 +179,8 @@ class UnionDataModule(FaceDataModule):
         start, end = self.union.starts[number : number + 2]
         rows = self.rows(role)
         first, last = np.searchsorted(rows, (start, end))
-        return np.subtract(rows[first:last], start)
+        own: NDArray[np.int64] = rows[first:last] - start
+        return own
 
     def member_protocol(self, name: str) -> Protocol:
         """Return the protocol that deals the rows of a member."""

@@ -299,7 +299,7 @@ def _key_fields(config: RunConfig, source: Source, pack: Pack) -> dict[str, Any]
         "card": card.deciding_fields(),
         "fingerprint": pack.fingerprint,
         "pixels": pack.pixel_hash,
-        "protocol": protocol.model_dump(mode="json", exclude={"note"}),
+        "protocol": protocol.model_dump(mode="json", exclude={"note", "aliases"}),
         "fold": config.fold,
         "crop": pack.recipe.model_dump(mode="json"),
         "seed": config.seed,
@@ -325,7 +325,7 @@ def _union_fields(config: RunConfig, workspace: Workspace, size: int) -> dict[st
             "card": card.deciding_fields(),
             "fingerprint": pack.fingerprint,
             "pixels": pack.pixel_hash,
-            "protocol": own.model_dump(mode="json", exclude={"note"}),
+            "protocol": own.model_dump(mode="json", exclude={"note", "aliases"}),
             "crop": pack.recipe.model_dump(mode="json"),
         }
     code = code_hash(tuple(package_folder() / name for name in UNION_CODE))
