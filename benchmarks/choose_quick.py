@@ -1,8 +1,8 @@
 """Choose the quick profile's settings on the development population and write down every trial.
 
 The `quick` profile has few epochs and small networks, for which the papers say nothing. Its settings are
-chosen here, by validation UAR on people and cameras that the benchmark never shows (other generator seed), the same
-number of trials for every method. Test rows take no part. Run it again with:
+chosen here, by validation UAR on people and cameras that the benchmark never shows (other generator seed), the
+same number of trials for every method. Test rows take no part. Run it again with:
 
     python benchmarks/choose_quick.py --out docs/quick-defaults.md
 """
@@ -99,13 +99,18 @@ def _page(plans: dict[tuple[str, str, str], PlannedRun], store: Store) -> str:
     lines = [
         "# How the quick settings were chosen",
         "",
-        "**SYNTHETIC DATA**, development population (people and cameras that the benchmark never shows). Best",
+        "**SYNTHETIC DATA**, development population (people and cameras the benchmark never shows). Best",
         "validation UAR in %, fold 1 of 4 or the carved validation part, one seed. Test rows took no part.",
         "Written by `python benchmarks/choose_quick.py`; the quick profile has the best mean of each method.",
         "",
     ]
     for method in BUILT_IN:
-        lines += [f"## {method}", "", f"| settings | {' | '.join(DATASETS)} | mean |", f"|---|{'--:|' * (len(DATASETS) + 1)}"]
+        lines += [
+            f"## {method}",
+            "",
+            f"| settings | {' | '.join(DATASETS)} | mean |",
+            f"|---|{'--:|' * (len(DATASETS) + 1)}",
+        ]
         for trial in TRIALS[method]:
             found = [_val_uar(store, plans[method, trial, dataset]) for dataset in DATASETS]
             cells = ["-" if value is None else f"{100 * value:.1f}" for value in found]

@@ -138,8 +138,11 @@ class Method(LightningModule, ABC):
     def on_validation_epoch_start(self) -> None:
         """Keep the confusions of each validation loader apart; a union of datasets has one per member."""
         loaders = self.trainer.val_dataloaders
-        while isinstance(loaders, list) and len(self.confusions) < len(loaders):
-            self.confusions.append(self._fresh_confusion().to(self.device))
+        with torch.inference_mode(False):  # else `Trainer.validate` leaves counts that `fit` may not change
+            while isinstance(loaders, list) and len(self.confusions) < len(loaders):
+                self.confusions.append(self._fresh_confusion().to(self.device))
+            for number in range(len(self.confusions)):
+                self._confusion(number).reset()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count the confusions of a batch."""
@@ -153,8 +156,6 @@ class Method(LightningModule, ABC):
         """
         counters = [self._confusion(number) for number in range(len(self.confusions))]
         each = torch.stack([counter.compute().double() for counter in counters])
-        for counter in counters:
-            counter.reset()
         counts = each.sum(dim=0)
         scores = {
             "val/uar": torch.stack([uar_of_confusion(one) for one in each]).mean(),

@@ -31,7 +31,9 @@ def test_processes_give_the_same_bytes_as_this_one(plans, workspace, tmp_path):
     apart, here = Store(tmp_path / "apart"), Store(tmp_path / "here")
     LocalLauncher(jobs=2).run(plans[:1], apart, workspace, lambda event: None)
     execute(plans[0], here, workspace)
-    file = [s.run_dir("resemotenet", "oulu", plans[0].key).predictions_file("oulu", "val") for s in (apart, here)]
+    file = [
+        s.run_dir("resemotenet", "oulu", plans[0].key).predictions_file("oulu", "val") for s in (apart, here)
+    ]
     assert file[0].read_bytes() == file[1].read_bytes()
 
 
