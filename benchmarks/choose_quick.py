@@ -1,8 +1,8 @@
 """Choose the quick profile's settings on the development population and write down every trial.
 
 The `quick` profile has few epochs and small networks, for which the papers say nothing. Its settings are
-chosen here, by validation UAR on people and cameras that the benchmark never shows (other generator seed), the
-same number of trials for every method. Test rows take no part. Run it again with:
+chosen here, by validation UAR on people and cameras that the benchmark never shows (another seed), the same
+number of trials for every method. Test rows take no part. Run it again with:
 
     python benchmarks/choose_quick.py --out docs/quick-defaults.md
 """

@@ -129,7 +129,7 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Pause the collector of reference cycles: it would walk the growing rows, which have none."""
+    """Pause the collector of reference cycles: it would walk the growing rows over and over for nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
