@@ -13,7 +13,7 @@ from fer_bench import __version__
 from fer_bench.cli_common import AsJson, DataRoot, Jobs, announce_roots, check_name, find_roots_of, say
 from fer_bench.cli_data import check_app, data_app
 from fer_bench.cli_scores import register
-from fer_bench.errors import FerBenchError
+from fer_bench.errors import FerBenchError, UsageError
 from fer_bench.importing import EPILOG, import_
 
 if TYPE_CHECKING:
@@ -154,7 +154,9 @@ def run(
             )
             for number in folds
         ]
-        records = _work_off(planned, workspace, runs_dir, jobs=jobs, force=force, quiet=as_json)
+        if workspace.source(name).kind == "synthetic" and not roots.is_synthetic:
+            say("SYNTHETIC DATA: the data root holds drawn faces, no photographs", quiet=as_json)
+        records, all_well = _work_off(planned, workspace, runs_dir, jobs=jobs, force=force, quiet=as_json)
     if as_json:
         documents = [record.model_dump(mode="json") for record in records]
         typer.echo(
@@ -165,7 +167,7 @@ def run(
     else:
         for record in records:
             _print_record(record, runs_dir)
-    _exit_by(records)
+    _exit_by(records, all_well)
 
 
 @app.command(
@@ -186,7 +188,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Work off a sweep file: methods x datasets x folds x seeds. What is finished is never repeated."""
-    from fer_bench.runs.sweep import expand, read_sweep
+    from fer_bench.runs.sweep import UNUSABLE, expand, read_sweep
 
     config = read_sweep(file)
     _, roots = find_roots_of("", data_root)
@@ -209,7 +211,9 @@ def sweep(
                 for row in rows:
                     typer.echo(f"{'done' if row['done'] else 'to do':6} {row['key']}  {row['run']}")
             return
-        records = _work_off(planned, workspace, runs_dir, jobs=jobs, force=False, quiet=as_json)
+        records, all_well = _work_off(
+            planned, workspace, runs_dir, jobs=jobs, force=False, quiet=as_json, skip_damaged=True
+        )
     if as_json:
         typer.echo(
             json.dumps({"runs": [r.model_dump(mode="json") for r in records], "missing": missing}, indent=2)
@@ -217,7 +221,9 @@ def sweep(
     else:
         done = sum(record.status == "done" for record in records)
         typer.echo(f"{done} of {len(planned)} runs are done in {runs_dir}; next: fer-bench leaderboard")
-    _exit_by(records)
+    if any(reason.startswith(UNUSABLE) for reason in missing.values()):
+        raise typer.Exit(2)
+    _exit_by(records, all_well)
 
 
 @app.command(epilog="Example: fer-bench leaderboard --runs-dir runs --out leaderboard")
@@ -228,6 +234,10 @@ def leaderboard(
     ),
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
+    if not runs_dir.is_dir():
+        raise UsageError(
+            "there is no run store", file=runs_dir, hint="fer-bench run, or make bench, makes one"
+        )
     from fer_bench.leaderboard.markdown import write_leaderboard
     from fer_bench.runs.store import Store
 
@@ -272,16 +282,17 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     from fer_bench.data.pack import cache_root
     from fer_bench.files import usable_cores
     from fer_bench.runs import environment
-    from fer_bench.sources import available
+    from fer_bench.sources import available, open_source
 
     _, roots = find_roots_of("", data_root)
     found, missing = available(datasets.names(), roots)
+    kinds = {"synthetic"} if roots.is_synthetic else {open_source(name, roots).kind for name in found}
     facts: dict[str, Any] = {
         **environment.describe(),
         "cores": usable_cores(),
         "cache": str(cache_root()),
         "data": roots.origin,
-        "data_kind": "synthetic" if roots.is_synthetic else "real",
+        "data_kind": " and ".join(sorted(kinds)) or "none",
         "found": found,
         "missing": missing,
     }
@@ -374,8 +385,9 @@ def _work_off(
     jobs: int | None,
     force: bool,
     quiet: bool,
-) -> list[Record]:
-    """Bring runs to their end and return their records in the order planned."""
+    skip_damaged: bool = False,
+) -> tuple[list[Record], bool]:
+    """Bring runs to their end; return their records in the order planned, and whether all went well."""
     from fer_bench.runs.execute import discard, is_complete
     from fer_bench.runs.launchers.local import LocalLauncher
     from fer_bench.runs.store import Store
@@ -384,11 +396,13 @@ def _work_off(
 
     store = Store(runs_dir)
     store.check_writable()
-    prepare_targets(planned, workspace)
+    planned = prepare_targets(planned, workspace, skip_damaged=skip_damaged)
     dirs = {p.key: store.run_dir(p.config.method, p.config.dataset, p.key) for p in planned}
     if force:
-        for run_dir in dirs.values():
-            discard(run_dir)
+        for plan in planned:
+            if not dirs[plan.key].lock().acquire():
+                raise UsageError(f"another process is working on {plan.name}", file=dirs[plan.key].path)
+            discard(dirs[plan.key])
     to_do = [p for p in planned if not is_complete(p, store, workspace)]
     workspace.announce = None
     if len(to_do) < len(planned):
@@ -403,7 +417,7 @@ def _work_off(
     for key, (status, message) in display.failures.items():
         name = next(p.name for p in planned if p.key == key)
         say(f"{status}: {name}: {message}\n  log: {dirs[key].path / 'log.txt'}", quiet=False)
-    return records
+    return records, not display.failures and len(records) == len(planned)
 
 
 _ROW = "  {:12} {:>6} {:>7} {:>9} {:>7} {:>9} {:>9}"
@@ -426,8 +440,8 @@ def _print_record(record: Record, runs_dir: Path) -> None:
     typer.echo(f"  stored in {runs_dir / record.method / record.dataset / record.key}")
 
 
-def _exit_by(records: Sequence[Record]) -> None:
-    if any(record.status != "done" for record in records) or not records:
+def _exit_by(records: Sequence[Record], all_well: bool) -> None:
+    if not all_well or not records or any(record.status != "done" for record in records):
         raise typer.Exit(1)
 
 

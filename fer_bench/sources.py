@@ -14,7 +14,7 @@ import yaml
 from fer_bench import datasets
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.pack import cache_root
-from fer_bench.errors import DataError, nearest
+from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.files import usable_cores
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ def find_roots(option: str | None) -> DataRoots:
     Raises:
         DataError: The folder or file does not exist or is malformed.
     """
+    if option == "":
+        raise UsageError(
+            "--data-root is empty", hint="give a folder, or leave the option out for the synthetic stand-in"
+        )
     for value, origin in (
         (option, "--data-root"),
         (os.environ.get(ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE),

@@ -21,7 +21,7 @@ from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.fraction import hide_labels
 from fer_bench.data.index import stack_au
 from fer_bench.data.pack import Pack, open_pack
-from fer_bench.data.protocols import assign_roles, find_protocol, in_label_set
+from fer_bench.data.protocols import find_protocol, in_label_set
 from fer_bench.errors import UsageError
 
 EVAL_BATCH = 256
@@ -206,7 +206,7 @@ class FaceDataModule(LightningDataModule):
 
     def _deal(self) -> NDArray[np.str_]:
         """Return the role of every row."""
-        return assign_roles(self.dataset.index, self.dataset.card, self.protocol, self.fold)
+        return self.dataset.roles(self.protocol, self.fold)
 
     @property
     def pack(self) -> Pack:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.data.card import Card
+from fer_bench.data.card import Card, Protocol
 from fer_bench.data.index import build_index
 from fer_bench.errors import DataError
 
@@ -39,6 +39,8 @@ class FaceDataset(ABC):
 
     card: Card
     """The class has one; `folder` replaces it on the instance by what it found."""
+    left_out: Sequence[str] = ()
+    """The notes on rows that the user left out."""
     crop: CropKind = "whole"
     """How faces are cut out, see `fer_bench.data.align.CropRecipe`; an instance may have its own."""
 
@@ -102,6 +104,12 @@ class FaceDataset(ABC):
         """The validated index, see `fer_bench.data.index`."""
         return build_index(self.rows(), self.card.name)
 
+    def roles(self, protocol: Protocol, fold: int) -> NDArray[np.str_]:
+        """Return the role of every row, see `fer_bench.data.protocols.assign_roles`."""
+        from fer_bench.data.protocols import assign_roles
+
+        return assign_roles(self.index, self.card, protocol, fold)
+
     def leave_out(self, names: Iterable[str]) -> int:
         """Drop rows by sample id or path, noting how many; return that number.
 
@@ -121,7 +129,8 @@ class FaceDataset(ABC):
         kept.loc[lost, "reference_id"] = None
         self.__dict__["index"] = kept
         if hit.any():
-            self.notes.append(f"{int(hit.sum())} row(s) left out by name")
+            self.left_out = [f"{int(hit.sum())} row(s) left out by name"]
+            self.notes += self.left_out
         return int(hit.sum())
 
     def load(self, path: str, frames: Sequence[int]) -> list[Image]:

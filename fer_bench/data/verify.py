@@ -72,7 +72,7 @@ class Report:
         self, severity: Severity, message: str, rows: int = 0, *, kind: str = "other", advice: str = ""
     ) -> None:
         """Add a finding."""
-        share = rows / self.rows if self.rows else 0.0
+        share = min(1.0, rows / self.rows) if self.rows else 0.0
         self.findings.append(Finding(severity, message, rows, share, kind, advice))
 
     @property

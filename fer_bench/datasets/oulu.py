@@ -274,4 +274,4 @@ def _cropped(folder: Path) -> dict[str, Path]:
 
 def _variants(place: Path, ending: str) -> dict[str, Path]:
     candidates = {f"{m}/{i}": place / f"{m}{ending}" / i for m in _MODALITIES for i in _ILLUMINATIONS}
-    return {variant: folder for variant, folder in candidates.items() if folder.is_dir()}
+    return {v: folder for v, folder in candidates.items() if folder.is_dir() and any(subfolders(folder))}

@@ -265,11 +265,14 @@ def _in_domain_wide(section: Section) -> str:
                 )
             )
         rows.append(row)
-    chance = ["*guessing*"]
+    chance, protocols = ["*guessing*"], ["*protocol*"]
     for source in section.sources:
+        shown = {(c.protocol, folds_text(c)) for c in section.of_source(source) if c.usual and c.in_domain}
+        texts = (name if folds == "-" else f"{name}, {folds}" for name, folds in sorted(shown))
+        protocols.append("<br>".join(f"<sub>{escape(text)}</sub>" for text in texts) or "-")
         ks = {c.in_domain.estimate.k for c in section.of_source(source) if c.in_domain}
         chance.append(" / ".join(f"{100 / k:.1f}" for k in sorted(ks)) or "-")
-    return table(("UAR, %", *map(escape, section.sources)), [*rows, chance])
+    return table(("UAR, %", *map(escape, section.sources)), [*rows, chance, protocols])
 
 
 def _said(columns: Mapping[str, Column], section: Section) -> str:

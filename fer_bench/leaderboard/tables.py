@@ -360,9 +360,9 @@ def _variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]
     """Group finished runs into cells and name them.
 
     Runs belong together when what their keys were made from differs in fold and seed only: models of other
-    settings, code or data are never pooled. Where one method has several such groups on a source, the one
-    whose facts are the commonest among the method's runs carries its plain name and the others name what
-    they change.
+    settings, code or data are never pooled. Where one method has several such groups on a source, the plain
+    name goes to the code that finished a run last, and within it to the group whose facts are the commonest
+    among the method's runs; the others name what they change.
 
     Returns:
         Label, whether it is the usual group, and the runs, per cell.
@@ -372,11 +372,15 @@ def _variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]
         groups = sources.setdefault((r.method, r.dataset, r.protocol), {})
         groups.setdefault(canonical(_identity(r)), []).append(r)
     facts = Counter((r.method, fact) for r in records for fact in _flat(_identity(r)).items())
+    newest: dict[tuple[object, ...], float] = {}
+    for r in records:
+        newest[_code(r)] = max(newest.get(_code(r), 0.0), r.timing.get("finished_at", 0.0))
     cells: list[tuple[str, bool, list[Record]]] = []
     for (method, _, _), groups in sorted(sources.items()):
         flat = {text: _flat(_identity(group[0])) for text, group in groups.items()}
         common = {text: sum(facts[method, fact] for fact in own.items()) for text, own in flat.items()}
-        usual = max(sorted(groups), key=common.__getitem__)
+        age = {text: newest[_code(group[0])] for text, group in groups.items()}
+        usual = max(sorted(groups), key=lambda text: (age[text], common[text]))
         for text, group in groups.items():
             changed = _changes(flat[usual], flat[text])
             cells.append((f"{method} [{changed}]" if changed else method, text == usual, group))
@@ -387,6 +391,12 @@ def _changes(usual: Mapping[str, str], other: Mapping[str, str]) -> str:
     """Return what another group of runs changes, as `name=value, ...`."""
     names = [n for n in sorted({*usual, *other}) if usual.get(n) != other.get(n)]
     return ", ".join(f"{n}={other.get(n, 'unset')}" for n in names)
+
+
+def _code(record: Record) -> tuple[object, ...]:
+    """Return which method and code made a run."""
+    fields = record.key_fields
+    return record.method, fields.get("method_code"), fields.get("training_code")
 
 
 def _identity(record: Record) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
 import signal
@@ -79,6 +78,8 @@ def is_complete(planned: PlannedRun, store: Store, workspace: Workspace) -> bool
         return False
     if record is None or record.status != "done":
         return False
+    if _still_missing(planned, record) != record.missing:
+        return False
     return not _stale_targets(planned, record, run, workspace)
 
 
@@ -126,17 +127,24 @@ class _Execution:
 
     def go(self) -> Record:
         """Run and turn every way to end into a record."""
+        damage: list[str] = []
         try:
             record = self.run.read_record()
-        except StoreError:
-            record = None  # a damaged record of ours is rebuilt from what the folder holds
+        except StoreError as error:
+            record = None
+            damage.append(
+                f"the record of an earlier attempt was damaged, so the run was done again: {error.message}"
+            )
         if record is None or record.status != "done":
-            record = self._fresh_record()
+            record = self._fresh_record(damage)
         try:
             if record.status != "done":
                 record = self._evaluate(self._train(record), stale=None)
             elif stale := _stale_targets(self.planned, record, self.run, self.workspace):
                 record = self._evaluate(record, stale=stale)
+            elif (missing := _still_missing(self.planned, record)) != record.missing:
+                record = record.model_copy(update={"missing": missing})
+                self.run.write_record(record)
         except BaseException as error:
             self._fail(record, error)
             if isinstance(error, Exception):
@@ -145,7 +153,7 @@ class _Execution:
         self.watch(Event(self.planned.key, "end", status=record.status))
         return record
 
-    def _fresh_record(self) -> Record:
+    def _fresh_record(self, warnings: list[str]) -> Record:
         config = self.config
         self.run.path.mkdir(parents=True, exist_ok=True)
         write_text(
@@ -174,13 +182,16 @@ class _Execution:
             },
             key_fields=self.planned.key_fields,
             environment=surroundings,
-            warnings=tuple(self._warnings()),
+            warnings=(*warnings, *self._warnings()),
         )
         self.run.write_record(record)
         return record
 
     def _warnings(self) -> Iterator[str]:
-        yield from (f"{self.card.name}: {note}" for note in self.source.dataset.notes)
+        dataset = self.source.dataset
+        # What a reader says of the official download (so many of 480 sequences) is no news about drawn data.
+        notes = dataset.notes if self.source.kind == "real" else dataset.left_out
+        yield from (f"{self.card.name}: {note}" for note in notes)
         yield from methods.get(self.config.method).caveats(self._settings())
 
     def _train(self, record: Record) -> Record:
@@ -259,21 +270,22 @@ class _Execution:
                 scores[target, selection] = score
             self.watch(Event(self.planned.key, "evaluate", number, len(jobs)))
         self.timing["evaluate"] = round(time.perf_counter() - started, 3)
-        if not self.config.keep_checkpoints:
-            for name in ("last.ckpt", "last.pt") if headline == "val" else ("last.ckpt",):
-                (self.run.checkpoints / name).unlink(missing_ok=True)
+        self.timing["finished_at"] = round(time.time(), 3)
         data.pop("val", None)
         record = record.model_copy(
             update={
                 "status": "done",
                 "scores": tuple(scores[name] for name in sorted(scores)),
                 "targets": dict(sorted(data.items())),
-                "missing": dict(sorted(self.planned.missing.items())),
+                "missing": _still_missing(self.planned, record, data),
                 "timing": {**record.timing, **self.timing},
                 "error": None,
             }
         )
         self.run.write_record(record)
+        if not self.config.keep_checkpoints:  # only now: a run killed earlier resumes from them
+            for name in ("last.ckpt", "last.pt") if headline == "val" else ("last.ckpt",):
+                (self.run.checkpoints / name).unlink(missing_ok=True)
         return record
 
     def _test(
@@ -367,9 +379,13 @@ class _Execution:
             }
         )
         logging.getLogger("fer_bench").error("%s: %s", kind, message)
-        if record.status != "done":  # a finished run stays finished, whatever a further target does to us
-            with contextlib.suppress(StoreError):
-                self.run.write_record(failed)
+        if record.status == "done":  # a finished run stays finished, whatever a further target does to us
+            unscored = {t: f"{kind}: {message}" for t in self.config.targets if t not in record.targets}
+            failed = record.model_copy(
+                update={"missing": dict(sorted({**record.missing, **unscored}.items()))}
+            )
+        with contextlib.suppress(StoreError):
+            self.run.write_record(failed)
         self.watch(Event(self.planned.key, "end", status=status, message=message))
         self._failed = failed
 
@@ -408,6 +424,15 @@ def _stale_targets(planned: PlannedRun, record: Record, run: RunDir, workspace: 
         if meta.checkpoint != record.selection[headline].checkpoint:
             stale.add(target)
     return stale
+
+
+def _still_missing(
+    planned: PlannedRun, record: Record, evaluated: Mapping[str, TargetData] | None = None
+) -> dict[str, str]:
+    """Return the absent targets: those known before and those met now, less those that were evaluated."""
+    there = {*(record.targets if evaluated is None else evaluated), *planned.config.targets}
+    known = {**record.missing, **planned.missing}
+    return {target: known[target] for target in sorted(known) if target not in there}
 
 
 def _status_of(error: BaseException) -> tuple[Status, str]:
@@ -487,8 +512,3 @@ def _stop_signals() -> Iterator[None]:
 def discard(run: RunDir) -> None:
     """Delete a run, so that it starts from nothing."""
     shutil.rmtree(run.path, ignore_errors=True)
-
-
-def summary(record: Record) -> str:
-    """Return a record as the JSON text that `--json` prints."""
-    return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)

@@ -229,7 +229,7 @@ def folds_to_run(
         return chosen.name, known[:1] if profile == "quick" else known
     if fold == "all":
         return chosen.name, known
-    if not str(fold).isdigit() or int(fold) not in known:
+    if not str(fold).isdecimal() or int(fold) not in known:
         raise UsageError(
             f"{source.dataset.card.name}/{chosen.name} has no such fold",
             value=fold,
@@ -277,6 +277,8 @@ def plan_run(
         device="cuda" if device == "cuda" else "cpu",
         keep_checkpoints=keep_checkpoints,
     )
+    reader = workspace.source(dataset).dataset
+    reader.roles(find_protocol(reader.card, protocol), fold)  # refuses data that the protocol cannot use
     spec = methods.get(method).input_spec(settings)
     fields = _key_fields(config, workspace.source(dataset), workspace.pack(dataset, spec.size))
     fields |= _union_fields(config, workspace, spec.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from fer_bench.datasets import MAIN_SEVEN, names
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.runs.plan import PlannedRun, Workspace, folds_to_run, plan_run
 from fer_bench.unions import available_sources, source_name
+
+UNUSABLE = "cannot be used"
+"""How the reason begins where data are there but damaged."""
 
 
 def read_sweep(path: Path) -> SweepConfig:
@@ -68,7 +72,7 @@ def expand(
 
     Raises:
         UsageError: A name, protocol, fold or setting that does not exist.
-        DataError: A source that is there but damaged, or no source at all.
+        DataError: No source at all.
     """
     wanted = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
     found, missing = available_sources(wanted, workspace.roots)
@@ -76,48 +80,80 @@ def expand(
         raise DataError(
             f"none of the sweep's datasets is there ({workspace.roots.origin})", hint="fer-bench doctor"
         )
-    chosen = methods.names() if sweep.methods == "all" else sweep.methods
     runs: list[PlannedRun] = []
     for seed in sweep.seeds:
         for dataset in found:
-            source = workspace.source(dataset)
-            asked = sweep.folds
-            folds: list[tuple[str, tuple[int, ...]]] = []
-            if isinstance(asked, str):
-                fold = None if asked == "default" else "all"
-                folds.append(folds_to_run(source, sweep.protocols.get(dataset), sweep.profile, fold))
-            else:
-                folds += [folds_to_run(source, sweep.protocols.get(dataset), sweep.profile, n) for n in asked]
-            for method in chosen:
-                runs += [
-                    plan_run(
-                        workspace,
-                        method=method,
-                        dataset=dataset,
-                        protocol=protocol,
-                        fold=fold,
-                        seed=seed,
-                        profile=sweep.profile,
-                        overrides=(*sweep.set, *change),
-                        targets=sweep.targets,
-                        device=device,
-                        precision=precision,
-                    )
-                    for change in sweep.variants.values() or [()]
-                    for protocol, numbers in folds
-                    for fold in numbers
-                ]
+            if dataset in missing:
+                continue
+            try:
+                runs += _runs_of(sweep, workspace, dataset, seed, device, precision)
+            except DataError as error:  # one damaged dataset does not keep the others from running
+                missing[dataset] = f"{UNUSABLE}: {error}"
     return list({run.key: run for run in runs}.values()), missing
 
 
-def prepare_targets(runs: list[PlannedRun], workspace: Workspace) -> None:
+def _runs_of(
+    sweep: SweepConfig, workspace: Workspace, dataset: str, seed: int, device: str, precision: Precision
+) -> list[PlannedRun]:
+    """Return the runs of one source and seed."""
+    source, protocol, asked = workspace.source(dataset), sweep.protocols.get(dataset), sweep.folds
+    if isinstance(asked, str):
+        folds = [folds_to_run(source, protocol, sweep.profile, None if asked == "default" else "all")]
+    else:
+        folds = [folds_to_run(source, protocol, sweep.profile, n) for n in asked]
+    return [
+        plan_run(
+            workspace,
+            method=method,
+            dataset=dataset,
+            protocol=name,
+            fold=fold,
+            seed=seed,
+            profile=sweep.profile,
+            overrides=(*sweep.set, *change),
+            targets=sweep.targets,
+            device=device,
+            precision=precision,
+        )
+        for method in (methods.names() if sweep.methods == "all" else sweep.methods)
+        for change in sweep.variants.values() or [()]
+        for name, numbers in folds
+        for fold in numbers
+    ]
+
+
+def prepare_targets(
+    runs: list[PlannedRun], workspace: Workspace, *, skip_damaged: bool = False
+) -> list[PlannedRun]:
     """Open and pack every target of the runs once, before processes share the work.
+
+    Args:
+        runs: The runs.
+        workspace: Datasets and packs.
+        skip_damaged: Turn a damaged target into a missing one, with the reason, instead of refusing.
+
+    Returns:
+        The runs, without the targets that were skipped.
 
     Raises:
         DataError: A target that is there but damaged.
     """
+    damaged: dict[str, str] = {}
+    ready: list[PlannedRun] = []
     for run in runs:
         kind = methods.get(run.config.method)
         settings = build(kind.settings_type, run.config.method_settings, "settings")
         for target in run.config.targets:
-            workspace.pack(target, kind.input_spec(settings).size)
+            try:
+                if target not in damaged:
+                    workspace.pack(target, kind.input_spec(settings).size)
+            except DataError as error:
+                if not skip_damaged:
+                    raise
+                damaged[target] = f"{UNUSABLE}: {error.message}"
+        lost = {target: damaged[target] for target in run.config.targets if target in damaged}
+        config = run.config.model_copy(
+            update={"targets": tuple(t for t in run.config.targets if t not in damaged)}
+        )
+        ready.append(replace(run, config=config, missing={**run.missing, **lost}) if lost else run)
+    return ready

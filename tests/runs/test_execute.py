@@ -298,8 +298,16 @@ class TestSurvival:
             raise ValueError("odd")
 
         monkeypatch.setattr("fer_bench.runs.evaluate.predict", broken)
-        assert execute(plan(targets=["rafdb"]), store, workspace).status == "failed"
-        assert run_dir(store, plan()).read_record().status == "done"
+        events = []
+        record = execute(plan(targets=["rafdb"]), store, workspace, events.append)
+        assert events[-1].status == "failed"
+        assert record == run_dir(store, plan()).read_record()
+        assert record.status == "done"
+        assert record.missing == {"rafdb": "ValueError: odd"}
+        monkeypatch.undo()
+        again = execute(plan(targets=["rafdb"]), store, workspace)
+        assert again.missing == {}
+        assert again.score("rafdb") is not None
 
 
 def test_checkpoints_never_execute_code(tmp_path):

@@ -25,7 +25,7 @@ class TestKey:
         [
             {"method": "gcn", "overrides": ("method.width=0.1",)},
             {"dataset": "ckplus", "protocol": "7-4fold"},
-            {"protocol": "6-10fold"},
+            {"protocol": "7n-4fold"},
             {"fold": 2},
             {"seed": 1},
             {"max_epochs": 4},
@@ -120,3 +120,7 @@ class TestResolving:
     def test_an_absent_source_is_an_error(self, workspace):
         with pytest.raises(DataError, match="not found here"):
             workspace.source("mmi")
+
+    def test_data_the_protocol_cannot_use_are_refused_before_anything_is_stored(self, plan):
+        with pytest.raises(DataError, match="10 folds need at least 10"):
+            plan(protocol="6-10fold")
