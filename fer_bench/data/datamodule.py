@@ -195,7 +195,7 @@ class FaceDataModule(LightningDataModule):
         self.augmentation = augmentation or Augmentation()
         self.with_reference, self.with_unlabelled, self.cache = with_reference, with_unlabelled, cache
         self.classes = tuple(e.value for e in self.protocol.label_set)
-        self.roles = self._deal()
+        self.roles = dataset.roles(self.protocol, fold)
         self._labelled = in_label_set(dataset.index, self.protocol)
         self.hidden = np.zeros(len(dataset.index), bool)
         if label_fraction < 1:
@@ -203,10 +203,6 @@ class FaceDataModule(LightningDataModule):
             self.hidden = hide_labels(dataset.index, at_most, label_fraction, dataset.card.name)
         self.with_strong = with_strong and self.task.unlabelled > 0
         self._pack: Pack | None = None
-
-    def _deal(self) -> NDArray[np.str_]:
-        """Return the role of every row."""
-        return self.dataset.roles(self.protocol, self.fold)
 
     @property
     def pack(self) -> Pack:

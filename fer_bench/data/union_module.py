@@ -158,9 +158,6 @@ class UnionDataModule(FaceDataModule):
         self.union = dataset
         super().__init__(dataset, epoch_rows=min(epoch_rows or EPOCH_CAP, EPOCH_CAP), **options)
 
-    def _deal(self) -> NDArray[np.str_]:
-        return self.union.roles(self.protocol, self.fold)
-
     @property
     def pack(self) -> Pack:
         """The members' packed crops, built on first use."""
