@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from fer_bench.errors import FerBenchError, UsageError
 from fer_bench.importing import EPILOG, import_
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fer_bench.runs.plan import PlannedRun, Workspace
     from fer_bench.runs.record import Record
@@ -337,21 +338,17 @@ def _targets(text: str) -> list[str] | str:
     return names
 
 
-class _workspace:  # noqa: N801 - used like a function, in `with`
-    """A workspace whose preparation is shown while it lasts."""
+@contextmanager
+def _workspace(roots: DataRoots, exclude: Path | None, *, quiet: bool) -> Iterator[Workspace]:
+    """Yield a workspace whose preparation is shown while it lasts."""
+    from fer_bench.runs.plan import Workspace
+    from fer_bench.terminal import Preparation
 
-    def __init__(self, roots: DataRoots, exclude: Path | None, *, quiet: bool) -> None:
-        from fer_bench.runs.plan import Workspace
-        from fer_bench.terminal import Preparation
-
-        self.display = Preparation(quiet=quiet)
-        self.workspace = Workspace(roots, leave_out=_read_exclude(exclude), announce=self.display)
-
-    def __enter__(self) -> Workspace:
-        return self.workspace
-
-    def __exit__(self, *details: object) -> None:
-        self.display.close()
+    display = Preparation(quiet=quiet)
+    try:
+        yield Workspace(roots, leave_out=_read_exclude(exclude), announce=display)
+    finally:
+        display.close()
 
 
 def _read_exclude(path: Path | None) -> dict[str, list[str]]:

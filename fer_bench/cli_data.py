@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from fer_bench.data.cache import Entry
+    from fer_bench.data.dataset import FaceDataset
     from fer_bench.sources import DataRoots
 
 data_app = typer.Typer(
@@ -83,7 +85,7 @@ def verify(
     from fer_bench import datasets
     from fer_bench.data.verify import verify as check
     from fer_bench.files import write_text
-    from fer_bench.sources import available, open_source
+    from fer_bench.sources import available
     from fer_bench.terminal import Preparation
 
     name, roots = find_roots_of(dataset, data_root)
@@ -98,11 +100,11 @@ def verify(
     for each in wanted:
         reports.append(
             check(
-                lambda each=each: open_source(each, roots).dataset,  # type: ignore[misc]
+                partial(_open, each, roots),
                 each,
                 is_real=_is_real(each, roots),
                 fresh=fresh,
-                progress=lambda done, total, each=each: display(f"checking {each}", done, total),  # type: ignore[misc]
+                progress=partial(display, f"checking {each}"),
             )
         )
     display.close()
@@ -159,7 +161,7 @@ def synth(
             population=population,
             seed=seed,
             jobs=jobs or usable_cores(),
-            progress=lambda done, total, name=name: display(f"drawing {name}", done, total),  # type: ignore[misc]
+            progress=partial(display, f"drawing {name}"),
         )
     display.close()
     typer.echo(f"wrote {out}; use it with --data-root {out}")
@@ -178,7 +180,7 @@ def stats(
     """Count rows per role and class under a protocol."""
     from fer_bench import datasets
     from fer_bench.data.describe import split_counts
-    from fer_bench.sources import available, open_source
+    from fer_bench.sources import available
 
     name, roots = find_roots_of(dataset, data_root)
     announce_roots(roots, quiet=as_json)
@@ -187,7 +189,7 @@ def stats(
     else:
         check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
         wanted = [name]
-    tables = {each: split_counts(open_source(each, roots).dataset, protocol, fold) for each in wanted}
+    tables = {each: split_counts(_open(each, roots), protocol, fold) for each in wanted}
     if as_json:
         typer.echo(
             json.dumps({n: json.loads(t.to_json(orient="index")) for n, t in tables.items()}, indent=2)
@@ -221,12 +223,11 @@ def split(
     from fer_bench.data.frozen import freeze, protocol_hash
     from fer_bench.data.protocols import find_protocol
     from fer_bench.files import write_text
-    from fer_bench.sources import open_source
 
     name, roots = find_roots_of(dataset, data_root)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
-    source = open_source(name, roots).dataset
+    source = _open(name, roots)
     frozen = freeze(source, protocol, fold)
     if out is not None:
         write_text(out, frozen.csv)
@@ -345,12 +346,11 @@ def check_dataset(
     """
     from fer_bench import datasets
     from fer_bench.data.contract import check_contract
-    from fer_bench.sources import open_source
 
     name, roots = find_roots_of(name, data_root)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
-    results = check_contract(name, lambda: open_source(name, roots).dataset)
+    results = check_contract(name, partial(_open, name, roots))
     if as_json:
         typer.echo(json.dumps({"dataset": name, "checks": [vars(r) for r in results]}, indent=2))
     else:
@@ -358,6 +358,12 @@ def check_dataset(
             typer.echo(f"{'ok    ' if result.ok else 'BROKEN'} {result.name:10} {result.message}")
     if not all(result.ok for result in results):
         raise typer.Exit(2)
+
+
+def _open(name: str, roots: DataRoots) -> FaceDataset:
+    from fer_bench.sources import open_source
+
+    return open_source(name, roots).dataset
 
 
 def _is_real(name: str, roots: DataRoots) -> bool:

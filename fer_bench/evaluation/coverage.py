@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import ceil, floor
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +37,7 @@ def sentence(table: pd.DataFrame) -> str:
 def _span(part: pd.DataFrame, where: str) -> str:
     if part.empty:
         return ""
-    return f"{100 * part['coverage'].min():.0f} to {100 * part['coverage'].max():.0f} % {where}"
+    return f"{floor(100 * part['coverage'].min())} to {ceil(100 * part['coverage'].max())} % {where}"
 
 
 @cache

@@ -29,6 +29,9 @@ from fer_bench.runs.details import (
 )
 from fer_bench.runs.predictions import Predictions
 
+ABAW_EXPRESSIONS = 8
+"""The ABAW sum is defined on all eight expressions, both dimensions and all twelve action units."""
+
 
 def describe(
     predictions: Predictions,
@@ -64,7 +67,10 @@ def describe(
     va_ccc = affect.mean_of([d.ccc for d in va.values()])
     au_f1 = affect.mean_of([u.f1 for u in au.values()])
     abaw = None
-    if in_domain and va_ccc is not None and au_f1 is not None:
+    complete = len(va) == 2 and len(au) == len(ACTION_UNITS) and len(given.scored_classes) == ABAW_EXPRESSIONS
+    complete = complete and all(d.ccc is not None for d in va.values())
+    complete = complete and all(u.f1 is not None for u in au.values())
+    if in_domain and complete and va_ccc is not None and au_f1 is not None:
         abaw = va_ccc + float(metrics.macro_f1(matrix)) + au_f1
     return Details(
         classes=given.scored_classes,

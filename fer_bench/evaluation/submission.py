@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from fer_bench import datasets
 from fer_bench.data.card import Protocol
 from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.index import fingerprint
+from fer_bench.data.index import fingerprint, stack_au
 from fer_bench.data.protocols import assign_roles, find_protocol, folds_of, in_label_set, target_rows
+from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.evaluation.stored import check_types
 from fer_bench.evaluation.transfer import score_predictions
@@ -132,6 +133,14 @@ def template(source: Source, trained: Protocol | None, *, fold: int = 1, quick: 
     return pd.DataFrame(columns | more)
 
 
+def _truths(index: pd.DataFrame) -> pd.DataFrame:
+    """Return an index with the truths of valence, arousal and action units as predictions name them."""
+    units = stack_au(index)
+    columns = {f"{name}_true": index[name].to_numpy(np.float32) for name in ("valence", "arousal")}
+    columns |= {f"au_{number}_true": units[:, i] for i, number in enumerate(ACTION_UNITS)}
+    return index.assign(**columns)
+
+
 def units_of(dataset: FaceDataset, index: pd.DataFrame) -> list[str]:
     """Return what the bootstrap resamples: the subject in the lab, else the row's group."""
     return index["subject" if dataset.card.unit == "subject" else "group"].tolist()
@@ -167,8 +176,8 @@ def _check_rows(
         raise DataError(
             f"{int(foreign.sum())} rows are none of {where}", file=file, line=row + 1, value=given[row]
         )
-    own = index.assign(unit=units_of(dataset, index)).set_index("sample_id").loc[given]
-    for column in ("label", "unit"):
+    own = _truths(index.assign(unit=units_of(dataset, index))).set_index("sample_id").loc[given]
+    for column in ("label", "unit", *(name for name in own if name.endswith("_true") and name in frame)):
         there, here = frame[column], own[column].reset_index(drop=True)
         differs = ((there != here) & ~(there.isna() & here.isna())).fillna(True).to_numpy(bool)
         if differs.any():

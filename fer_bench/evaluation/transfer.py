@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from fer_bench.evaluation import metrics
 from fer_bench.evaluation.details import describe
 from fer_bench.evaluation.estimates import Value, answers, average, unrestricted
 from fer_bench.runs.predictions import Predictions
-from fer_bench.runs.record import Score, Selection
+from fer_bench.runs.record import Score
 
 SMALL_CLASS = 5
 """Scored classes with fewer rows are flagged."""
@@ -102,7 +101,7 @@ def score_on(
     uar, k = float(metrics.uar(matrix)), int(metrics.present_classes(matrix))
     return Score(
         target=target,
-        selection=cast(Selection, predictions.meta.selection),
+        selection=predictions.meta.selection,
         label_set=tuple(e.value for e in label_set),
         n=len(best.truth),
         k=k,

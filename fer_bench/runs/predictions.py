@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from fer_bench.emotions import ACTION_UNITS, Emotion
 from fer_bench.errors import StoreError
 from fer_bench.files import write_atomic
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 _METADATA_KEY = b"fer_bench"
 
 
@@ -38,12 +38,12 @@ class PredictionsMeta(Frozen):
         classes: Ordered classes of the model.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     key: str
     method: str
     source: str
     target: str
-    selection: str
+    selection: Literal["val", "last"]
     checkpoint: str
     card_version: int
     fingerprint: str

@@ -48,7 +48,7 @@ def test_the_sentence_tells_enough_units_from_few_and_rare_classes():
     rows.append(("accuracy", 50, 50, 0.1))
     table = pd.DataFrame(rows, columns=["score", "units", "smallest_class", "coverage"])
     text = coverage.sentence(table.assign(repetitions=1000))
-    assert "93 to 96 % of samples with at least 20 units" in text
+    assert "93 to 97 % of samples with at least 20 units" in text
     assert "80 to 80 % where a class has fewer" in text
     assert "90 to 90 % with 10 to 19 units" in text
 

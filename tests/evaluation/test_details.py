@@ -85,7 +85,7 @@ def test_all_wrong_one_unit_has_no_interval(make):
     assert found.calibration.ece > 0.9
 
 
-def with_affect(predictions, rng):
+def with_affect(predictions, rng, *, au_known=False):
     frame = predictions.frame.copy()
     n = len(frame)
     for name in ("valence", "arousal"):
@@ -97,7 +97,8 @@ def with_affect(predictions, rng):
         truth[:5] = -1
         frame[f"au_{number}_true"] = truth
         frame[f"au_{number}"] = (2.0 * truth - 1 + rng.normal(size=n)).astype(np.float32)
-    frame["au_26_true"] = np.int8(-1)
+    if not au_known:
+        frame["au_26_true"] = np.int8(-1)
     return Predictions(frame, predictions.meta)
 
 
@@ -116,11 +117,20 @@ def test_affect_and_the_challenge_sum(make):
     known = frame["au_12_true"] >= 0
     expected = reference.f1_score(frame["au_12_true"][known], frame["au_12"][known] > 0)
     assert (found.au["au_12"].n, found.au["au_12"].f1) == (75, pytest.approx(expected))
+    assert found.abaw is None  # seven classes and eleven known action units are not the challenge
+    assert details(predictions, in_domain=False).abaw is None
+    assert details(make(SEVEN, labels.tolist(), rng.normal(size=(80, 7)))).va == {}
+
+
+def test_the_challenge_sum_needs_every_part(make):
+    rng = np.random.default_rng(0)
+    eight = (*SEVEN, "other")
+    labels = rng.choice(eight, 120)
+    predictions = with_affect(make(eight, labels.tolist(), rng.normal(size=(120, 8))), rng, au_known=True)
+    found = details(predictions)
     assert found.abaw == pytest.approx(
         found.va_ccc + float(macro_f1(np.array(found.confusion))) + found.au_f1
     )
-    assert details(predictions, in_domain=False).abaw is None
-    assert details(make(SEVEN, labels.tolist(), rng.normal(size=(80, 7)))).va == {}
 
 
 def test_groups_and_votes_come_from_the_stored_index(make):

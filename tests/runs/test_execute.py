@@ -209,39 +209,20 @@ class TestSurvival:
         execute(planned, other, workspace)
         assert lasting_files(other, planned) == lasting_files(store, planned)
 
-    def test_gcn_resumes_bit_equal(self, plan, workspace, tmp_path):
-        planned = plan(method="gcn", overrides=("method.width=0.1", "train.batch_size=16"), targets="none")
+    @pytest.mark.parametrize(
+        ("method", "overrides", "epoch"),
+        [
+            ("gcn", ("method.width=0.1",), 1),
+            ("resemotenet", ("method.width=0.03", "method.head_dropout=0.5", "train.epoch_rows=40"), 1),
+            ("resemotenet", ("method.width=0.03", "method.recipe=paper", "method.plateau_patience=0"), 2),
+        ],
+        ids=["gcn", "dropout and partial epochs", "plateau schedule"],
+    )
+    def test_resumes_bit_equal(self, plan, workspace, tmp_path, method, overrides, epoch):
+        planned = plan(method=method, overrides=(*overrides, "train.batch_size=16"), targets="none")
         whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
         execute(planned, whole, workspace)
-        attempt(planned, broken, workspace, 1, signal.SIGKILL)
-        execute(planned, broken, workspace)
-        assert lasting_files(broken, planned) == lasting_files(whole, planned)
-
-    def test_dropout_and_partial_epochs_resume_bit_equal(self, plan, workspace, tmp_path):
-        overrides = (
-            "method.width=0.03",
-            "train.batch_size=16",
-            "method.head_dropout=0.5",
-            "train.epoch_rows=40",
-        )
-        planned = plan(overrides=overrides, targets="none")
-        whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-        execute(planned, whole, workspace)
-        attempt(planned, broken, workspace, 1, signal.SIGKILL)
-        execute(planned, broken, workspace)
-        assert lasting_files(broken, planned) == lasting_files(whole, planned)
-
-    def test_plateau_recipe_resumes_bit_equal(self, plan, workspace, tmp_path):
-        overrides = (
-            "method.width=0.03",
-            "train.batch_size=16",
-            "method.recipe=paper",
-            "method.plateau_patience=0",
-        )
-        planned = plan(overrides=overrides, targets="none")
-        whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-        execute(planned, whole, workspace)
-        attempt(planned, broken, workspace, 2, signal.SIGKILL)
+        attempt(planned, broken, workspace, epoch, signal.SIGKILL)
         execute(planned, broken, workspace)
         assert lasting_files(broken, planned) == lasting_files(whole, planned)
 

@@ -65,9 +65,7 @@ class TestPlan:
         assert oulu["protocol"]["name"] == "6-4fold"
         assert "union" not in plan().key_fields
 
-    @pytest.mark.parametrize(
-        "change", [{"protocol": "6-union-quick"}, {"protocol": "7-union"}, {"fold": 2}, {"seed": 1}]
-    )
+    @pytest.mark.parametrize("change", [{"protocol": "6-union-quick"}, {"fold": 2}, {"seed": 1}])
     def test_key_changes_with_protocol_fold_and_seed(self, plan_union, change):
         assert plan_union().key != plan_union(**change).key
 
