@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,3 +132,26 @@ def _undecodable(name: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def pictures_of_class(listing: Listing, endings: Collection[str], dataset: str) -> list[str]:
+    """Return the sorted names of the pictures in a class folder.
+
+    Args:
+        listing: The folder.
+        endings: Endings of pictures, in small letters with the dot.
+        dataset: Name for the hint.
+
+    Raises:
+        DataError: There is none, or a file links out of the dataset root.
+    """
+    for name in sorted(listing.leaving):
+        listing.has(name, file=listing.folder)
+    names = sorted(name for name in listing.files if Path(name).suffix.casefold() in endings)
+    if not names:
+        raise DataError(
+            "empty class: no picture in this folder",
+            file=listing.folder,
+            hint=f"unpack the archive again; fer-bench data describe {dataset}",
+        )
+    return names

@@ -196,10 +196,7 @@ class FER2013(FaceDataset):
 
     @cached_property
     def _csv(self) -> str | None:
-        name = csv_of(self.base)
-        if name is not None and not (self.base / name).resolve().is_relative_to(self.base.resolve()):
-            raise DataError("the path leaves the dataset root", file=self.base / name)
-        return name
+        return csv_inside(self.base)
 
     @cached_property
     def _table(self) -> Table:
@@ -299,6 +296,18 @@ class FER2013(FaceDataset):
 def csv_of(folder: Path) -> str | None:
     """Return the name of the csv that a folder holds, None without one."""
     return next((name for name in _CSV_NAMES if (folder / name).is_file()), None)
+
+
+def csv_inside(base: Path) -> str | None:
+    """Return the name of the csv of pixels, None where there is none.
+
+    Raises:
+        DataError: It is a link that leaves the dataset root.
+    """
+    name = csv_of(base)
+    if name is not None and not (base / name).resolve().is_relative_to(base.resolve()):
+        raise DataError("the path leaves the dataset root", file=base / name)
+    return name
 
 
 def _has_class_folders(folder: Path) -> bool:

@@ -26,7 +26,14 @@ from fer_bench.data.card import (
 from fer_bench.data.dataset import FaceDataset, Image
 from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
 from fer_bench.data.textfile import numbered_lines
-from fer_bench.datasets.fer2013 import Table, csv_of, digest_of_file, pictures_of, read_csv, repeated_tests
+from fer_bench.datasets.fer2013 import (
+    Table,
+    csv_inside,
+    digest_of_file,
+    pictures_of,
+    read_csv,
+    repeated_tests,
+)
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -235,10 +242,7 @@ class FERPlus(FaceDataset):
 
     @cached_property
     def _csv(self) -> str | None:
-        name = csv_of(self.base)
-        if name is not None and not (self.base / name).resolve().is_relative_to(self.base.resolve()):
-            raise DataError("the path leaves the dataset root", file=self.base / name)
-        return name
+        return csv_inside(self.base)
 
     @cached_property
     def _table(self) -> Table:

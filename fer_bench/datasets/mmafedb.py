@@ -17,11 +17,10 @@ from fer_bench.data.card import (
     TreeEntry,
 )
 from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import list_folder
+from fer_bench.data.listing import list_folder, pictures_of_class
 from fer_bench.data.sequences import subfolders
 from fer_bench.datasets.folder import SUFFIXES
 from fer_bench.emotions import LABEL_SETS, Emotion
-from fer_bench.errors import DataError
 
 _PRINTED = "printed in a public notebook"
 _ARITHMETIC = (
@@ -118,15 +117,7 @@ class MMAFEDB(FaceDataset):
         for part, split in _PARTS.items():
             for code in _CODES:
                 listing = list_folder(self.base / part / code, self.base)
-                for name in sorted(listing.leaving):
-                    listing.has(name, file=listing.folder)
-                names = sorted(name for name in listing.files if Path(name).suffix.casefold() in SUFFIXES)
-                if not names:
-                    raise DataError(
-                        "empty class: no picture in this folder",
-                        file=listing.folder,
-                        hint="unpack the archive again; fer-bench data describe mmafedb",
-                    )
+                names = pictures_of_class(listing, SUFFIXES, "mmafedb")
                 for name in names:
                     path = f"{part}/{code}/{name}"
                     yield {

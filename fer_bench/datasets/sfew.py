@@ -18,7 +18,7 @@ from fer_bench.data.card import (
     TreeEntry,
 )
 from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import list_folder
+from fer_bench.data.listing import list_folder, pictures_of_class
 from fer_bench.data.sequences import listed
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
@@ -150,15 +150,7 @@ class SFEW(FaceDataset):
             inner = next(place for place in places if (self.base / place).is_dir())
             for code in self._classes(self.base / inner):
                 listing = list_folder(self.base / inner / code, self.base)
-                for name in sorted(listing.leaving):
-                    listing.has(name, file=listing.folder)
-                names = sorted(name for name in listing.files if Path(name).suffix.casefold() in _ENDINGS)
-                if not names:
-                    raise DataError(
-                        "empty class: no picture in this folder",
-                        file=listing.folder,
-                        hint="unpack the archive again; fer-bench data describe sfew",
-                    )
+                names = pictures_of_class(listing, _ENDINGS, "sfew")
                 for name in names:
                     stem = Path(name).stem
                     match = _FILM.fullmatch(stem)

@@ -200,7 +200,7 @@ class _Execution:
 
         config = self.config
         kind = methods.get(config.method)
-        settings = build(kind.settings_type, config.method_settings, "settings")
+        settings = self._settings()
         self.workspace.pack(config.dataset, kind.input_spec(settings).size)
         data = self.source.dataset.datamodule(
             spec=kind.input_spec(settings),
