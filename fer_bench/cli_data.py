@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fer_bench.cli_common import AsJson, DataRoot, Jobs, announce_roots, check_name, find_roots_of, say
-from fer_bench.errors import UsageError
+from fer_bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fer_bench.data.cache import Entry
@@ -24,7 +25,7 @@ data_app = typer.Typer(
     epilog="Example: fer-bench data describe oulu",
 )
 cache_app = typer.Typer(
-    help="List and remove what was derived from data: packed crops and states of checks.",
+    help="List and remove what was derived from data: packed crops, indexes and states of checks.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="Example: fer-bench data cache prune --stale",
@@ -92,6 +93,17 @@ def verify(
     announce_roots(roots, quiet=as_json)
     if name == "all":
         wanted, missing = available(datasets.names(), roots)
+        for each in _broken(missing, wanted, roots):
+            wanted.append(each)
+            del missing[each]
+        if "folder" not in roots.named:
+            missing.pop("folder", None)
+        if not wanted:
+            raise DataError(
+                "no dataset was found here, so nothing was checked",
+                file=roots.root,
+                hint="fer-bench data describe NAME prints the folders and files that a dataset consists of",
+            )
     else:
         check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
         wanted, missing = [name], {}
@@ -119,14 +131,12 @@ def verify(
         typer.echo(json.dumps({"reports": [r.as_dict() for r in reports], "missing": missing}, indent=2))
     else:
         for report in reports:
-            typer.echo(f"{report.dataset}: {report.rows} usable rows")
-            for finding in report.findings:
-                share = f" ({finding.share:.2%} of rows)" if finding.rows else ""
-                typer.echo(f"  {finding.severity}: {finding.message}{share}")
-                if finding.advice:
-                    typer.echo(f"    {finding.advice}")
+            typer.echo("\n".join(report.lines()))
         for each, reason in missing.items():
             typer.echo(f"{each}: missing, {reason}")
+        errors, warnings = (sum(r.number_of(kind) for r in reports) for kind in ("error", "warning"))
+        more = f", {len(missing)} missing (fer-bench data describe NAME: how to get one)" if missing else ""
+        typer.echo(f"{len(reports)} checked: {errors} error(s), {warnings} warning(s){more}")
     if any(report.has_errors for report in reports):
         raise typer.Exit(2)
 
@@ -270,7 +280,7 @@ def docs(
 
 @cache_app.command(name="list", epilog="Example: fer-bench data cache list")
 def list_cache(as_json: AsJson = False) -> None:
-    """List packs and states of checks: dataset, recipe, size, last use, and whether they are stale."""
+    """List packs, indexes and states of checks: dataset, recipe, size, last use, whether they are stale."""
     from fer_bench.data.cache import entries
     from fer_bench.data.pack import cache_root
 
@@ -299,7 +309,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove packs and states of checks that fulfil all conditions; they are built again when needed.
+    """Remove packs, indexes and states of checks that fulfil all conditions; they are built when needed.
 
     What a process uses at this moment is kept.
     """
@@ -366,6 +376,30 @@ def _open(name: str, roots: DataRoots) -> FaceDataset:
     return open_source(name, roots).dataset
 
 
+def _broken(missing: Collection[str], found: Collection[str], roots: DataRoots) -> list[str]:
+    """Return missing datasets for which there is a folder of that name: it holds something else, or a part.
+
+    A folder is counted for the first dataset it is called like, and only if no dataset was found in it.
+    """
+    taken = {folder for name in found for folder in _folders_for(name, roots)}
+    broken: list[str] = []
+    for name in missing:
+        folders = set(_folders_for(name, roots)) - taken
+        if folders:
+            broken.append(name)
+            taken |= folders
+    return broken
+
+
+def _folders_for(name: str, roots: DataRoots) -> list[Path]:
+    """Return the folder that the user named for a dataset, or those below the root called like it."""
+    from fer_bench import datasets
+
+    if name in roots.named:
+        return [roots.named[name]] if roots.named[name].is_dir() else []
+    return [] if roots.root is None else datasets.get(name).named_folders(roots.root)
+
+
 def _is_real(name: str, roots: DataRoots) -> bool:
     """Return whether published counts apply; what cannot be opened is reported by the check itself."""
     from fer_bench.errors import FerBenchError
@@ -387,7 +421,7 @@ def _entry_line(entry: Entry) -> str:
     used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
     state = "in use" if entry.in_use else entry.state
     reason = f" ({entry.reason})" if entry.reason else ""
-    what = entry.recipe if entry.kind == "pack" else "state of a check"
+    what = {"pack": entry.recipe, "index": "index", "check": "state of a check"}[entry.kind]
     return f"{entry.dataset:12} {_bytes(entry.size):>9}  {used}  {state}{reason}  {what}"
 
 

@@ -77,7 +77,8 @@ class TestVerify:
         command = ("data", "verify", "-d", f"folder:{faces}")
         code, out, _ = call(*command)
         assert (code, out.splitlines()[0]) == (0, "folder: 24 usable rows")
-        assert "error" not in out
+        assert "error:" not in out
+        assert out.splitlines()[-1] == "1 checked: 0 error(s), 0 warning(s)"
         shutil.copy(faces / "train" / "happy" / "00.png", faces / "train" / "happy" / "copy.png")
         code, out, _ = call(*command, "--json")
         (report,) = json.loads(out)["reports"]
@@ -111,6 +112,33 @@ class TestVerify:
         kinds = {f["kind"] for report in document["reports"] for f in report["findings"]}
         assert not kinds & {"leak", "near-leak", "duplicate", "conflict", "unreadable", "outside", "group"}
         assert "mmi" in document["missing"]
+
+    def test_a_half_copied_dataset_among_others_is_an_error_not_a_missing_one(
+        self, call, tiny_root, tmp_path
+    ):
+        root = tmp_path / "root"
+        shutil.copytree(tiny_root / "oulu", root / "oulu")
+        (root / "raf-db/basic/Image").mkdir(parents=True)
+        shutil.copytree(tiny_root / "ckplus", root / "kdef")
+        code, out, _ = call("data", "verify", "--dataset", "all", "--data-root", root)
+        assert code == 2
+        assert "oulu (synthetic):" in out
+        (told,) = [line for line in out.split("rafdb: 0 usable rows")[1].splitlines() if "error:" in line][:1]
+        assert f"{root / 'raf-db'}: RAF-DB was not found here" in told
+        assert "instead" not in told
+        assert f"{root / 'kdef'}: KDEF was not found here in its official layout. It looks like ckplus" in out
+        assert "rafdbcompound: missing, not found below the data root" in out
+        assert "folder: missing" not in out
+        assert out.splitlines()[-1].startswith("3 checked: 2 error(s), ")
+
+    def test_a_root_without_any_dataset_is_no_success(self, call, tmp_path):
+        command = ("data", "verify", "--dataset", "all", "--data-root", tmp_path)
+        code, out, err = call(*command)
+        assert (code, out) == (2, "")
+        assert "no dataset was found here" in err
+        assert "fer-bench data describe NAME" in err
+        code, out, _ = call(*command, "--json")
+        assert (code, json.loads(out)["file"]) == (2, str(tmp_path))
 
     def test_fresh_looks_again(self, call, faces):
         command = ("data", "verify", "-d", f"folder:{faces}", "--json")
@@ -174,7 +202,7 @@ class TestCache:
             ("check", "folder", "current"),
         ]
         out = call("data", "cache", "list")[1]
-        assert "whole 24px v1" in out
+        assert "detect by cascade (weak) +20% 24px v1" in out
         assert "in use" in out
         assert call("data", "cache", "prune")[0] == 2
         assert json.loads(call("data", "cache", "prune", "--stale", "--json")[1])["removed"] == []

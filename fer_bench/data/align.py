@@ -13,10 +13,12 @@ from fer_bench.data.dataset import FaceDataset, Image
 from fer_bench.data.detectors import find_with_cascade, find_with_yunet, yunet_file
 from fer_bench.errors import DataError
 
-CropKind = Literal["whole", "box", "landmarks", "similarity", "detect"]
+CropKind = Literal["whole", "fit", "box", "landmarks", "similarity", "detect"]
 Detector = Literal["cascade", "yunet"]
 Found = Literal["whole", "box", "landmarks", "detected", "centre"]
 """How the face of one row was found; `centre` is the weak last resort."""
+AS_SHIPPED: tuple[CropKind, ...] = ("whole", "fit")
+"""Kinds that look for no face."""
 LARGEST = 20
 """Side of the largest square that is cut, in longer sides of the picture: beyond it a label must be wrong."""
 TEMPLATE: NDArray[np.float64] = np.array([[0.34, 0.42], [0.66, 0.42], [0.5, 0.6], [0.37, 0.78], [0.63, 0.78]])
@@ -33,11 +35,12 @@ class CropRecipe(Frozen):
     """How faces are cut out.
 
     Attributes:
-        kind: `whole` takes the picture as shipped (it is a face crop already); `box` the dataset's face box;
-            `landmarks` the square around the facial landmarks; `similarity` turns and scales the face so that
-            its eyes, nose and mouth come to lie as in `TEMPLATE`; `detect` finds the face. A row that lacks
-            what the kind needs is detected; where that fails too, the central square is taken and counted as
-            weak.
+        kind: `whole` takes the picture as shipped (it is a face crop already); `fit` does so and keeps its
+            proportions, repeating its border where it is no square; `box` the dataset's face box; `landmarks`
+            the square around the facial landmarks; `similarity` turns and scales the face so that its eyes,
+            nose and mouth come to lie as in `TEMPLATE`; `detect` finds the face. A row that lacks what the
+            kind needs is detected; where that fails too, the central square is taken. That, and whatever the
+            cascade found, counts as weak.
         size: Side of the crop in pixels.
         margin: Enlargement of the square, as a share of its side.
         detector: What searches: YuNet, or OpenCV's frontal cascade, which is weak.
@@ -53,29 +56,32 @@ class CropRecipe(Frozen):
     @property
     def text(self) -> str:
         """Return the recipe as one short line, as records and boards show it."""
-        margin = "" if self.kind == "whole" else f" +{self.margin:.0%}"
-        by = ""
-        if self.detector == "yunet":
-            by = " by YuNet"
-        elif self.kind == "detect":
-            by = " by cascade (weak)"
-        return f"{self.kind}{by}{margin} {self.size}px v{self.version}"
+        if self.kind in AS_SHIPPED:
+            return f"{self.kind} {self.size}px v{self.version}"
+        who = "YuNet" if self.detector == "yunet" else "cascade (weak)"
+        by = f" by {who}" if self.kind == "detect" else f", else {who}"
+        return f"{self.kind}{by} +{self.margin:.0%} {self.size}px v{self.version}"
+
+    def is_weak(self, found: Found) -> bool:
+        """Return whether a face that was found this way may be no face, or not the right one."""
+        return found == "centre" or (found == "detected" and self.detector == "cascade")
 
 
 def recipe_for(dataset: FaceDataset, size: int) -> CropRecipe:
     """Return how the faces of a dataset are cut out on this machine.
 
     Args:
-        dataset: The dataset, whose `crop` says the kind.
+        dataset: The dataset, whose `crop` and `margin` say how.
         size: Side of the crops in pixels.
 
     Raises:
         DataError: The YuNet model that is named or lies in the cache is not the known one.
     """
-    searches = dataset.crop != "whole"
-    return CropRecipe(
-        kind=dataset.crop, size=size, detector="yunet" if searches and yunet_file() is not None else "cascade"
-    )
+    searches = dataset.crop not in AS_SHIPPED
+    detector: Detector = "yunet" if searches and yunet_file() is not None else "cascade"
+    if dataset.margin is None:
+        return CropRecipe(kind=dataset.crop, size=size, detector=detector)
+    return CropRecipe(kind=dataset.crop, size=size, margin=dataset.margin, detector=detector)
 
 
 def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tuple[Image, Found]:
@@ -200,12 +206,14 @@ def find_face(
     height, width = image.shape[:2]
     if recipe.kind == "whole" and box is None:
         return np.array([0.0, 0.0, width, height]), "whole"
+    if recipe.kind == "fit" and box is None:
+        return _square(0.0, 0.0, float(width), float(height), 0.0), "whole"
     if recipe.kind == "landmarks" and landmarks is not None:
         low, high = np.min(landmarks, axis=0), np.max(landmarks, axis=0)
         return _square(
             float(low[0]), float(low[1]), float(high[0]), float(high[1]), recipe.margin
         ), "landmarks"
-    if recipe.kind in ("box", "whole", "similarity") and box is not None:
+    if recipe.kind in ("box", "similarity", *AS_SHIPPED) and box is not None:
         x0, y0, x1, y1 = (float(v) for v in box)
         return _square(x0, y0, x1, y1, recipe.margin), "box"
     left, top, right, bottom = _inside(image, box)

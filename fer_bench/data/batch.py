@@ -19,6 +19,8 @@ class Batch(TypedDict, total=False):
             augmentation; present in training when the method asks for it, zeros where there is none.
         has_reference: bool [B], whether `reference` is real.
         label: int64 [B], position in the method's classes, -1 = missing.
+        target: float32 [B, C], what several people's votes say about each class; a row sums to one, or is
+            zero where there are none. Present in training when `TrainSettings.targets` asks for it.
         va: float [B, 2], valence and arousal in [-1, 1], NaN = missing.
         au: int64 [B, 12], 0/1 in the order of `ACTION_UNITS`, -1 = missing.
         row: int64 [B], position in the dataset's index.
@@ -29,6 +31,7 @@ class Batch(TypedDict, total=False):
     reference: Tensor
     has_reference: Tensor
     label: Tensor
+    target: Tensor
     va: Tensor
     au: Tensor
     row: Tensor
@@ -44,6 +47,8 @@ class Task:
         has_va: Whether training rows carry valence and arousal.
         has_au: Whether training rows carry action units.
         has_reference: Whether training rows carry neutral frames of the same person.
+        reference_by_label: Whether these are frames that somebody labelled neutral, not first frames of
+            sequences that begin with a neutral face.
         au_counts: (negative, positive) training rows per action unit; empty without AUs.
         unlabelled: Training rows without an expression label.
     """
@@ -53,5 +58,6 @@ class Task:
     has_va: bool = False
     has_au: bool = False
     has_reference: bool = False
+    reference_by_label: bool = False
     au_counts: tuple[tuple[int, int], ...] = ()
     unlabelled: int = 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from fer_bench import datasets
+from fer_bench.data import index_cache
 from fer_bench.data.pack import cache_root, try_to_own
 from fer_bench.errors import FerBenchError, StoreError
 
@@ -25,7 +26,7 @@ class Entry:
 
     Attributes:
         path: The folder or file.
-        kind: `pack`, or the state of a `check`.
+        kind: `pack`, a kept `index`, or the state of a `check`.
         dataset: Name of the dataset, empty when nothing tells.
         recipe: How crops were cut.
         size: Bytes on disk.
@@ -36,7 +37,7 @@ class Entry:
     """
 
     path: Path
-    kind: Literal["pack", "check"]
+    kind: Literal["pack", "index", "check"]
     dataset: str
     recipe: str
     size: int
@@ -68,6 +69,7 @@ def entries(cache: Path | None = None) -> list[Entry]:
         if entry.state == "current" and entry.used < newest.get((entry.dataset, base, entry.recipe), 0.0):
             entry = _with_state(entry, "stale", "a newer pack of the same folder and recipe is there")
         found.append(entry)
+    found += [_read_index(file) for file in _children(root / index_cache.FOLDER)]
     for file in _children(root / "verify"):
         status = file.stat()
         name = file.name.rpartition("-")[0]
@@ -97,14 +99,18 @@ def prune(chosen: list[Entry]) -> tuple[list[Entry], list[Entry]]:
                 kept.append(entry)
                 continue
         try:
-            if entry.kind == "check":
+            if entry.kind != "pack":
                 entry.path.unlink(missing_ok=True)
             else:
                 doomed = entry.path.with_name(f".{entry.path.name.lstrip('.')}.removed")
                 entry.path.rename(doomed)  # first, so that nobody opens half a pack
                 shutil.rmtree(doomed)
         except OSError as error:
-            raise StoreError(f"cannot be removed: {error.strerror}", file=entry.path) from None
+            raise StoreError(
+                f"cannot be removed: {error.strerror}",
+                file=entry.path,
+                hint="FER_BENCH_CACHE names the cache; its owner can prune it",
+            ) from None
         finally:
             if owned is not None:
                 owned.close()
@@ -151,6 +157,23 @@ def _read_pack(folder: Path, now: float) -> tuple[Entry, str]:
             entry, "stale", f"the reader has version {reader.card.version}, this is {version}"
         )
     return entry, base
+
+
+def _read_index(file: Path) -> Entry:
+    """Return a kept index; it is stale when it would be built anew."""
+    status = file.stat()
+    name = file.name.lstrip(".").rpartition("-")[0]
+    entry = Entry(file, "index", name, "", status.st_size, status.st_mtime, "current")
+    if file.suffix != ".parquet":
+        return _with_state(entry, "unfinished", "being written, or left by a process that was killed")
+    try:
+        facts = index_cache.read_facts(file)
+        reason = index_cache.outdated(facts, datasets.get(name))
+    except ValueError:
+        return _with_state(entry, "damaged", "it cannot be read")
+    except FerBenchError:
+        reason = "no such dataset is known"
+    return entry if reason is None else _with_state(entry, "stale", reason)
 
 
 def _with_state(entry: Entry, state: State, reason: str) -> Entry:

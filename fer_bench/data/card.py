@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +11,8 @@ from fer_bench.emotions import Emotion, LabelSet
 
 SplitName = Literal["train", "val", "test", "none"]
 Trust = Literal["page", "code", "secondary", "inferred"]
+
+CountUnit = Literal["images", "sequences", "subjects", "faces", "rows", "clips", "videos"]
 
 
 class Frozen(BaseModel):
@@ -46,7 +49,7 @@ class ExpectedCount(Frozen):
 
     split: SplitName
     code: str | None
-    unit: Literal["images", "sequences", "subjects", "faces", "rows", "clips", "videos"]
+    unit: CountUnit
     n: int
     trust: Trust
     source: str
@@ -213,6 +216,8 @@ class Card(Frozen):
             labelled rows and neutral first frames (lab datasets).
         fold_sizes: Published number of sequences per fold of the default protocol, checked on real data.
         shares_pixels_with: Datasets that hold the same pictures; never counted as cross-dataset.
+        variant_parts: What the parts of the index column `variant`, separated by `/`, are: `pose`, `camera`,
+            `illumination`; scores are given per value of each. Empty where they are no recording condition.
         version: Raised when the card or the reader changes rows, labels or decoded pixels.
     """
 
@@ -236,6 +241,7 @@ class Card(Frozen):
     as_target: Literal["test", "all"] = "test"
     fold_sizes: tuple[int, ...] = ()
     shares_pixels_with: tuple[str, ...] = ()
+    variant_parts: tuple[str, ...] = ()
     version: int = 1
 
     @model_validator(mode="after")
@@ -281,6 +287,33 @@ class Card(Frozen):
         return self.model_dump(
             mode="json", include={"name", "classes", "version", "as_target", "unit", "has_reference"}
         )
+
+
+def class_counts(
+    codes: Sequence[str],
+    numbers: Mapping[SplitName, Sequence[int]],
+    *,
+    trust: Trust,
+    source: str,
+    unit: CountUnit = "images",
+    totals: bool = True,
+) -> tuple[ExpectedCount, ...]:
+    """Return the counts of every class and split that one source gives.
+
+    Args:
+        codes: Native class codes.
+        numbers: For each split, one number per class.
+        trust: How well the numbers are known.
+        source: Where they were read.
+        unit: What is counted.
+        totals: Also add each split's sum; without where it holds rows of no class, or another source says it.
+    """
+    found: list[ExpectedCount] = []
+    for split, each in numbers.items():
+        pairs: list[tuple[str | None, int]] = list(zip(codes, each, strict=True))
+        for code, n in [*pairs, (None, sum(each))] if totals else pairs:
+            found.append(ExpectedCount(split=split, code=code, unit=unit, n=n, trust=trust, source=source))
+    return tuple(found)
 
 
 def fold_protocols(

@@ -36,11 +36,12 @@ def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) ->
     index = dataset.index
     sides, by_person = _sides(dataset)
     usable = np.flatnonzero((seen["state"] == FINE) & ~seen["constant"])
-    family = _codes(index["sequence"].where(index["sequence"].notna(), "\0" + index["sample_id"]))
+    sequence = _codes(index["sequence"].where(index["sequence"].notna(), None))
+    family = np.where(sequence < 0, len(index) + np.arange(len(index)), sequence)
     labels = _codes(index["label"].fillna(""))
     prints = seen["print"]
 
-    exact = _codes(pd.Series(prints["pixels"][usable]))
+    exact = prints["pixels"][usable]
     table = pd.DataFrame({"row": usable, "hash": exact, "family": family[usable], "side": sides[usable]})
     table["label"] = labels[usable]
     table = table[table.groupby("hash")["family"].transform("nunique") > 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -17,11 +17,12 @@ from torch.utils.data import Dataset as TorchDataset
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data import transforms
 from fer_bench.data.batch import Batch, Task
-from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.dataset import FaceDataset, SoftTarget
 from fer_bench.data.fraction import hide_labels
 from fer_bench.data.index import stack_au
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, in_label_set
+from fer_bench.emotions import Emotion
 from fer_bench.errors import UsageError
 
 EVAL_BATCH = 256
@@ -36,6 +37,7 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
         classes: Ordered classes; other labels become -1.
         with_reference: Also deliver the neutral frame of the same person.
         hidden: bool [N], rows whose label becomes -1 as well.
+        targets: float32 [N, C], distributions to learn besides the labels.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
         *,
         with_reference: bool = False,
         hidden: NDArray[np.bool_] | None = None,
+        targets: NDArray[np.float32] | None = None,
     ) -> None:
         index = dataset.index
         position = {name: i for i, name in enumerate(classes)}
@@ -57,6 +60,7 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
             self.labels[torch.from_numpy(hidden)] = -1
         self.va = torch.from_numpy(index[["valence", "arousal"]].to_numpy(np.float32))
         self.au = torch.from_numpy(stack_au(index).astype(np.int64))
+        self.targets = None if targets is None else torch.from_numpy(targets)
         self.reference: NDArray[np.int64] | None = None
         if with_reference:
             place = {sample: i for i, sample in enumerate(index["sample_id"])}
@@ -74,6 +78,8 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
             "au": self.au[at],
             "row": at,
         }
+        if self.targets is not None:
+            batch["target"] = self.targets[at]
         if self.reference is not None:
             partner = self.reference[where]
             pictures = self.pixels[np.maximum(partner, 0)]
@@ -162,8 +168,11 @@ class FaceDataModule(LightningDataModule):
         augmentation: Random changes of training images.
         with_reference: Also deliver the neutral frame of the same person in training.
         with_unlabelled: Also train on rows that have no label or a hidden one.
-        with_strong: Also deliver a strongly augmented view in training, where there are rows without label.
+        with_strong: Also deliver a strongly augmented view in training, with batches that have a row without
+            label.
+        with_affect: Also validate on rows with valence, arousal or action units but without a label.
         label_fraction: Share of the training rows whose label is shown.
+        targets: What the classifier learns, see `TrainSettings`.
         cache: Where packs stand.
         workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
     """
@@ -184,7 +193,9 @@ class FaceDataModule(LightningDataModule):
         with_reference: bool = False,
         with_unlabelled: bool = False,
         with_strong: bool = False,
+        with_affect: bool = False,
         label_fraction: float = 1.0,
+        targets: Literal["label"] | SoftTarget = "label",
         cache: Path | None = None,
         workers: int = 0,
     ) -> None:
@@ -201,7 +212,9 @@ class FaceDataModule(LightningDataModule):
         if label_fraction < 1:
             at_most = self._labelled & (self.roles == "train")
             self.hidden = hide_labels(dataset.index, at_most, label_fraction, dataset.card.name)
+        self.targets = None if targets == "label" else self._distributions(targets)
         self.with_strong = with_strong and self.task.unlabelled > 0
+        self.with_affect = with_affect
         self._pack: Pack | None = None
 
     @property
@@ -229,12 +242,16 @@ class FaceDataModule(LightningDataModule):
         aus = stack_au(index)[train]
         va = index[["valence", "arousal"]].to_numpy()[train]
         known = (aus >= 0).any(axis=0)
+        references = index["reference_id"].iloc[train].dropna().unique()
         return Task(
             classes=self.classes,
             class_counts=tuple(int((labels == name).sum()) for name in self.classes),
             has_va=bool(np.isfinite(va).all(axis=1).any()),
             has_au=bool(known.any()),
-            has_reference=bool(index["reference_id"].notna().to_numpy()[train].any()),
+            has_reference=len(references) > 0,
+            reference_by_label=bool(
+                index["sample_id"].isin(references)[~index["is_neutral_frame"].to_numpy()].any()
+            ),
             au_counts=tuple((int((c == 0).sum()), int((c == 1).sum())) for c in aus.T) if known.any() else (),
             unlabelled=int((~shown).sum()),
         )
@@ -245,7 +262,8 @@ class FaceDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]] | list[DataLoader[dict[str, Tensor]]]:
         """Return validation batches, in index order."""
-        return self._loader("val")
+        every = np.flatnonzero(self.roles == "val") if self.with_affect else None
+        return self._loader("val", wanted=every)
 
     def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Return test batches, in index order."""
@@ -294,6 +312,18 @@ class FaceDataModule(LightningDataModule):
             )
             yield cast(Batch, batch)
 
+    def _distributions(self, kind: SoftTarget) -> NDArray[np.float32]:
+        """Return the dataset's targets over the classes of the protocol, summing to one again: [N, C].
+
+        Zero for rows whose label does not count or is hidden: their target would tell it.
+        """
+        order = list(Emotion)
+        shares = self.dataset.targets(kind)[:, [order.index(e) for e in self.protocol.label_set]]
+        shares[~self._labelled | self.hidden] = 0
+        total = shares.sum(axis=1, keepdims=True)
+        np.divide(shares, total, out=shares, where=total > 0)
+        return shares
+
     def _place(self) -> tuple[int, int]:
         """Return the number of this process and how many there are."""
         trainer = self.trainer
@@ -323,6 +353,7 @@ class FaceDataModule(LightningDataModule):
             self.classes,
             with_reference=training and self.with_reference,
             hidden=self.hidden if training else None,
+            targets=self.targets if training else None,
         )
         sampler: Sampler[Any] = batches
         if training and self.with_strong:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Protocol
 from fer_bench.data.index import build_index
-from fer_bench.errors import DataError
+from fer_bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fer_bench.data.align import CropKind
     from fer_bench.data.datamodule import FaceDataModule
 
 Image = NDArray[np.uint8]
+SoftTarget = Literal["probability", "soft"]
 
 
 class FaceDataset(ABC):
@@ -41,8 +42,15 @@ class FaceDataset(ABC):
     """The class has one; `folder` replaces it on the instance by what it found."""
     left_out: Sequence[str] = ()
     """The notes on rows that the user left out."""
+    keeps_index: ClassVar[bool] = False
+    """Whether the index is kept in the cache, see `fer_bench.data.index_cache`. The reader then says what it
+    reads by other means than `numbered_lines`, `list_folder` and `matching`, with `data.reads.note_read`."""
+    soft_targets: ClassVar[tuple[SoftTarget, ...]] = ()
+    """What `targets` can make of the votes of several people; empty where the dataset has none."""
     crop: CropKind = "whole"
     """How faces are cut out, see `fer_bench.data.align.CropRecipe`; an instance may have its own."""
+    margin: float | None = None
+    """Margin of the crops as a share of their side, None for the recipe's own."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
@@ -80,19 +88,20 @@ class FaceDataset(ABC):
             return found
         if (found := cls.locate(root)) is not None:
             return found
+        for child in cls.named_folders(root):
+            if (found := cls.locate(child)) is not None:
+                return found
+        return None
+
+    @classmethod
+    def named_folders(cls, root: Path) -> list[Path]:
+        """Return the folders below a root that are called like this dataset, whatever they hold."""
         aliases = {cls.card.name, cls.card.title.casefold(), *cls.folder_names()}
         try:
             children = sorted(root.iterdir())
         except OSError:
-            return None
-        for child in children:
-            if (
-                child.is_dir()
-                and child.name.casefold() in aliases
-                and (found := cls.locate(child)) is not None
-            ):
-                return found
-        return None
+            return []
+        return [child for child in children if child.name.casefold() in aliases and child.is_dir()]
 
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
@@ -102,13 +111,45 @@ class FaceDataset(ABC):
     @cached_property
     def index(self) -> pd.DataFrame:
         """The validated index, see `fer_bench.data.index`."""
-        return build_index(self.rows(), self.card.name)
+        try:
+            if self.keeps_index:
+                from fer_bench.data.index_cache import kept_index
+
+                return kept_index(self)
+            return build_index(self.rows(), self.card.name)
+        except DataError as error:
+            if error.hint is not None:
+                raise
+            hint = f"compare with the official layout: fer-bench data describe {self.card.name}"
+            raise DataError(
+                error.message, file=error.file, line=error.line, value=error.value, hint=hint
+            ) from error
 
     def roles(self, protocol: Protocol, fold: int) -> NDArray[np.str_]:
         """Return the role of every row, see `fer_bench.data.protocols.assign_roles`."""
         from fer_bench.data.protocols import assign_roles
 
         return assign_roles(self.index, self.card, protocol, fold)
+
+    def targets(self, kind: SoftTarget) -> NDArray[np.float32]:
+        """Return training targets made of several people's votes, one row per row of the index.
+
+        Args:
+            kind: `probability`: the distribution that the dataset's authors train on; `soft`: the shares of
+                all votes for emotions.
+
+        Returns:
+            float32 [N, 9] in the order of `Emotion`; rows sum to one, or are zero where there is no target.
+
+        Raises:
+            UsageError: The dataset has no such targets.
+        """
+        has = ", ".join(("label", *self.soft_targets))
+        raise UsageError(
+            f"{self.card.title} has no votes of several people to make targets of: its rows have {has}",
+            value=f"train.targets={kind}",
+            hint="--set train.targets=label; the votes of FER2013's faces are the dataset ferplus",
+        )
 
     def leave_out(self, names: Iterable[str]) -> int:
         """Drop rows by sample id or path, noting how many; return that number.
@@ -121,9 +162,17 @@ class FaceDataset(ABC):
         hit = (index["sample_id"].isin(list(wanted)) | index["path"].isin(list(wanted))).to_numpy()
         unknown = wanted - set(index["sample_id"]) - set(index["path"])
         if unknown:
-            raise DataError(f"{self.card.name} has no such sample or file to leave out", value=min(unknown))
+            raise DataError(
+                f"{self.card.name} has no such sample or file to leave out",
+                value=min(unknown),
+                hint=f"fer-bench data verify -d {self.card.name} --write-exclude FILE writes a list anew",
+            )
         if hit.all():
-            raise DataError(f"leaving these rows out leaves nothing of {self.card.name}", value=len(wanted))
+            raise DataError(
+                f"leaving these rows out leaves nothing of {self.card.name}",
+                value=len(wanted),
+                hint=f"fer-bench data verify --dataset {self.card.name}",
+            )
         kept = index[~hit].reset_index(drop=True)
         lost = ~kept["reference_id"].isin(kept["sample_id"])
         kept.loc[lost, "reference_id"] = None
@@ -168,12 +217,15 @@ class FaceDataset(ABC):
         from fer_bench.datasets import looks_like
 
         tree = "\n".join(f"    {entry.path}" for entry in card.tree if entry.required)
-        others = [name for name in looks_like(root) if name != card.name]
+        own = next(iter(cls.named_folders(root)), None)
+        place = root if own is None else own  # what is called like it says more than what lies beside
+        others = [name for name in looks_like(place) if name != card.name]
         instead = f"It looks like {' or '.join(others)} instead. " if others else ""
+        where = f", in this folder or in {card.name}/ below it" if own is None else " in this folder"
         return DataError(
-            f"{card.title} was not found here in its official layout. {instead}Expected, in this folder or "
-            f"in {card.name}/ below it:\n{tree}\n  The folder holds: {_content(root)}",
-            file=root,
+            f"{card.title} was not found here in its official layout. {instead}Expected{where}:\n{tree}\n"
+            f"  The folder holds: {_content(place)}",
+            file=place,
             hint=f"fer-bench data describe {card.name}",
         )
 

@@ -29,12 +29,15 @@ import gc
 import hashlib
 import json
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from fer_bench.emotions import ACTION_UNITS, Emotion
@@ -77,6 +80,9 @@ _FINGERPRINTED = (
     "variant",
 )
 _TEXT = ("path", *_FINGERPRINTED, *_PERSON)
+_FLOATS = ("valence", "arousal")
+_PIECE = 1 << 16
+"""Rows after which texts are packed: two million paths as Python strings would take a gigabyte."""
 NO_AU: NDArray[np.int8] = np.full(len(ACTION_UNITS), -1, np.int8)
 NO_AU.flags.writeable = False  # the rows without action units share it
 
@@ -93,38 +99,129 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
     Raises:
         DataError: No row, an unknown column, or a value that breaks the contract.
     """
-    data: dict[str, list[Any]] = {name: [] for name in DEFAULTS}
-    columns = [(name, default, data[name].append) for name, default in DEFAULTS.items()]
+    columns: dict[str, Any] = {name: _column(name) for name in DEFAULTS}
+    fillers = [(name, default, columns[name].append) for name, default in DEFAULTS.items()]
+    group, sample = columns["group"], columns["sample_id"]
     with _collector_paused():
         for row in rows:  # columns at once: half a million mappings would take a gigabyte
             if not row.keys() <= DEFAULTS.keys():
                 raise DataError(f"unknown index column in {dataset}", value=min(row.keys() - DEFAULTS.keys()))
-            for name, default, append in columns:
+            for name, default, append in fillers:
                 append(row.get(name, default))
-    count = len(data["sample_id"])
+            if group.loose[-1] is None:
+                group.loose[-1] = sample.loose[-1]
+            if len(sample.loose) == _PIECE:
+                for name in _TEXT:
+                    columns[name].pack()
+    texts = {name: columns.pop(name).packed() for name in _TEXT}
+    pa.default_memory_pool().release_unused()  # the pieces, as much again
+    count = len(texts["sample_id"])
     if not count:
         raise DataError(f"{dataset} has no usable row", hint=f"fer-bench data verify --dataset {dataset}")
-    data["au"] = [NO_AU if a is None else np.asarray(a) for a in data["au"]]
-    data["group"] = [g if g is not None else s for g, s in zip(data["group"], data["sample_id"], strict=True)]
-    order = sorted(range(count), key=lambda i: str(data["sample_id"][i]))
+    order = pa.compute.sort_indices(texts["sample_id"]).to_numpy()  # UTF-8 sorts as its code points do
+    is_sorted = bool((order == np.arange(count, dtype=order.dtype)).all())
     frame = pd.DataFrame(index=range(count))
     for name in COLUMNS:
-        given = data.pop(name)
-        values = [given[i] for i in order]
         if name in _TEXT:
-            frame[name] = pd.Series(values, dtype="str")
-        elif name in ("box", "landmarks", "au", "votes"):
-            frame[name] = pd.Series(values, dtype=object)
-        elif name == "frame":
-            frame[name] = np.asarray(values, np.int64)
+            given = texts.pop(name)
+            frame[name] = text_series(given if is_sorted else given.take(pa.array(order)))
+            continue
+        given = columns.pop(name)
+        if name == "frame":
+            frame[name] = np.asarray(given, np.int64)[order]
         elif name == "is_neutral_frame":
-            frame[name] = np.asarray(values, bool)
+            frame[name] = np.asarray(given, bool)[order]
+        elif name in _FLOATS:
+            frame[name] = np.asarray(given, np.float64)[order]
+        elif name == "au":
+            values = given.values()
+            frame[name] = pd.Series(values if is_sorted else [values[i] for i in order], dtype=object)
+            needs_casting = bool(given.others)
         else:
-            frame[name] = np.asarray(values, np.float64)
+            frame[name] = pd.Series([given[i] for i in order], dtype=object)
     validate_index(frame, dataset)
-    if any(units is not NO_AU for units in frame["au"]):
-        frame["au"] = pd.Series(list(stack_au(frame)), dtype=object)  # checked first: int8 hides fractions
+    if needs_casting:  # only now that they are checked: int8 hides fractions
+        whole = [a if a is NO_AU else b for a, b in zip(frame["au"], stack_au(frame), strict=True)]
+        frame["au"] = pd.Series(whole, dtype=object)
     return frame
+
+
+class _Texts:
+    """A column of texts that grows; what is packed takes its characters and no more."""
+
+    def __init__(self) -> None:
+        self.loose: list[Any] = []
+        self.pieces: list[pa.Array] = []
+        self.append = self.loose.append
+
+    def pack(self) -> None:
+        """Pack what was appended since the last time."""
+        try:
+            piece = pa.array(self.loose, pa.large_string(), from_pandas=True)
+        except pa.ArrowTypeError:  # a reader may give numbers
+            texts = [None if pd.isna(value) else str(value) for value in self.loose]
+            piece = pa.array(texts, pa.large_string())
+        self.pieces.append(piece)
+        self.loose.clear()
+
+    def packed(self) -> pa.Array:
+        """Return the whole column, which is then gone from here."""
+        if self.loose:
+            self.pack()
+        whole = pa.chunked_array(self.pieces, pa.large_string()).combine_chunks()
+        self.pieces = []
+        return whole
+
+
+class _Floats(array):  # type: ignore[type-arg]
+    """A column of numbers that grows; None is missing."""
+
+    def append(self, value: Any) -> None:
+        """Append one number."""
+        super().append(math.nan if value is None else value)
+
+
+class _Units:
+    """A column of action units that grows; those that are int8 [12] already stand in one block of bytes."""
+
+    def __init__(self) -> None:
+        self.block = bytearray()
+        self.in_block = array("b")
+        self.others: dict[int, Any] = {}
+
+    def append(self, value: Any) -> None:
+        """Append the units of one row, or None."""
+        is_plain = isinstance(value, np.ndarray) and value.dtype == np.int8 and value.shape == NO_AU.shape
+        if is_plain:
+            self.block += value.tobytes()
+        elif value is not None:
+            self.others[len(self.in_block)] = np.asarray(value)
+        self.in_block.append(is_plain)
+
+    def values(self) -> list[NDArray[Any]]:
+        """Return the units of every row, views into one block as far as that goes."""
+        views = iter(np.frombuffer(self.block, np.int8).reshape(-1, len(NO_AU)))
+        return [
+            next(views) if is_plain else self.others.get(row, NO_AU)
+            for row, is_plain in enumerate(self.in_block)
+        ]
+
+
+def _column(name: str) -> Any:
+    """Return an empty column, with as few bytes per row as its type allows."""
+    if name in _TEXT:
+        return _Texts()
+    if name in _FLOATS:
+        return _Floats("d")
+    if name == "au":
+        return _Units()
+    return array("q") if name == "frame" else []
+
+
+def text_series(texts: pa.Array) -> pd.Series[str]:
+    """Return Arrow texts as a column of the index, a missing one as NaN."""
+    kind: Any = pd.StringDtype("pyarrow", na_value=np.nan)
+    return pd.Series(kind.__from_arrow__(texts))
 
 
 @contextmanager
@@ -165,9 +262,9 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
         raise DataError(f"{dataset}: the index lacks the column", value=missing[0])
     for name in ("sample_id", "path", "group"):
         refuse(f"no {name}", (index[name].isna() | (index[name] == "")).to_numpy(), name)
-    refuse("repeated sample_id", index["sample_id"].duplicated().to_numpy(), "sample_id")
-    outside = np.fromiter((_leaves_root(p) for p in index["path"]), bool, len(index))
-    refuse("the path leaves the dataset root", outside, "path")
+    if not _ascend(index["sample_id"]):
+        refuse("repeated sample_id", index["sample_id"].duplicated().to_numpy(), "sample_id")
+    refuse("the path leaves the dataset root", _leave_root(index["path"]), "path")
     names = {e.value for e in Emotion}
     refuse("unknown label", ~(index["label"].isna() | index["label"].isin(list(names))).to_numpy(), "label")
     for name in ("valence", "arousal"):
@@ -181,7 +278,7 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
         wrong[coded] = [np.shape(units) != (len(ACTION_UNITS),) for units in given]
         refuse(f"action units that are not {len(ACTION_UNITS)}", wrong, "au")
         values = np.stack(given.to_list())  # not yet int8, which would hide a fraction
-        wrong[coded] = ~np.isin(values, (-1, 0, 1)).all(axis=1)
+        wrong[coded] = ~((values == 0) | (values == 1) | (values == -1)).all(axis=1)
         refuse("action unit not in (-1, 0, 1)", wrong, "au")
     boxes = np.fromiter((_is_wrong_box(box) for box in index["box"]), bool, len(index))
     refuse("box without area", boxes, "box")
@@ -189,15 +286,17 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
     counts = np.fromiter((_are_wrong_votes(votes) for votes in index["votes"]), bool, len(index))
     refuse(f"votes that are not {len(Emotion)} finite numbers from 0", counts, "votes")
     refuse("unknown split", ~index["split"].isin(["train", "val", "test", "none"]).to_numpy(), "split")
-    dangling = index["reference_id"].notna() & ~index["reference_id"].isin(index["sample_id"])
-    refuse("reference_id names no sample", dangling.to_numpy(), "reference_id")
-    has = index["reference_id"].notna()
+    has = index["reference_id"].notna().to_numpy()
     if has.any():
-        partner = index.set_index("sample_id").loc[index["reference_id"][has]]
+        partner = _places(index["sample_id"], index["reference_id"][has])
+        dangling = np.zeros(len(index), bool)
+        dangling[has] = partner < 0
+        refuse("reference_id names no sample", dangling, "reference_id")
         for name in ("subject", "sequence", "group"):
-            own, other = column(name)[has.to_numpy()], partner[name].to_numpy()
+            values = column(name)
+            own, other = values[has], values[partner]
             strange = np.zeros(len(index), bool)
-            strange[has.to_numpy()] = (own != other) & ~(pd.isna(own) & pd.isna(other))
+            strange[has] = (own != other) & ~(pd.isna(own) & pd.isna(other))
             refuse(f"reference_id of another {name}", strange, "reference_id")
 
 
@@ -229,8 +328,26 @@ def _are_wrong_votes(votes: Any) -> bool:
     return np.shape(votes) != (len(Emotion),) or not np.isfinite(votes).all() or bool(np.min(votes) < 0)
 
 
-def _leaves_root(path: str) -> bool:
-    return path.startswith("/") or "\\" in path or (".." in path and ".." in path.split("/"))
+def _places(known: pd.Series[str], wanted: pd.Series[str]) -> NDArray[np.int64]:
+    """Return the position of each wanted text among the known ones, -1 where it is none of them."""
+    found = pa.compute.index_in(pa.array(wanted), value_set=pa.array(known))
+    return np.asarray(pa.compute.fill_null(found, -1).to_numpy(zero_copy_only=False), np.int64)
+
+
+def _ascend(texts: pd.Series[str]) -> bool:
+    """Return whether every text is greater than the one before, which is a cheap proof that none repeats."""
+    column = pa.array(texts)
+    each = pa.compute.less(column.slice(0, max(0, len(column) - 1)), column.slice(1))
+    return bool(pa.compute.all(each, skip_nulls=False, min_count=0).as_py())
+
+
+def _leave_root(paths: pd.Series[str]) -> NDArray[np.bool_]:
+    """Return which paths are absolute, climb out of their folder or are no POSIX paths."""
+    strange = paths.str.startswith("/") | paths.str.contains("\\", regex=False)
+    found = strange.to_numpy(bool).copy()
+    for at in np.flatnonzero(paths.str.contains("..", regex=False)):
+        found[at] |= ".." in paths.iloc[at].split("/")
+    return found
 
 
 def stack_au(index: pd.DataFrame) -> NDArray[np.int8]:
@@ -254,8 +371,12 @@ def fingerprint(index: pd.DataFrame) -> str:
     """
     digest = hashlib.sha256()
     for name in _FINGERPRINTED:
-        values = index[name].astype(object).where(index[name].notna(), None).tolist()
-        digest.update(f"{name}\n{json.dumps(values)}\n".encode())
+        digest.update(f"{name}\n[".encode())
+        for start in range(0, len(index), _PIECE):  # the text of one JSON list, never whole in memory
+            piece = index[name].iloc[start : start + _PIECE]
+            values = piece.astype(object).where(piece.notna(), None).tolist()
+            digest.update(f"{', ' * (start > 0)}{json.dumps(values)[1:-1]}".encode())
+        digest.update(b"]\n")
     digest.update(np.ascontiguousarray(index["frame"].to_numpy(np.int64)).tobytes())
     for name in ("valence", "arousal"):
         digest.update(np.ascontiguousarray(index[name].to_numpy(np.float64)).tobytes())

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_bench.data.reads import note_read
 from fer_bench.errors import DataError
 
 _LEAVES = "the path leaves the dataset root"
@@ -62,6 +63,7 @@ def list_folder(folder: Path, base: Path) -> Listing:
     Raises:
         DataError: The folder cannot be read, leads out of the base, or holds a name that is no valid UTF-8.
     """
+    note_read(folder)
     root = base.resolve()
     if not folder.resolve().is_relative_to(root):
         raise DataError(_LEAVES, file=folder, value=str(folder.resolve()))

@@ -19,8 +19,8 @@ BANDS = 4
 THUMBNAIL = 16
 MOST_NEIGHBOURS = 512
 """Hashes compared with each hash of a band at most: bounds the time where one band value is everywhere."""
-PAIRS_AT_ONCE = 1 << 15
-PRINT = np.dtype([("pixels", "S16"), ("hash", "<u8"), ("mirrored", "<u8"), ("thumbnail", "u1", (256,))])
+PAIRS_AT_ONCE = 1 << 12
+PRINT = np.dtype([("pixels", "<u8"), ("hash", "<u8"), ("mirrored", "<u8"), ("thumbnail", "u1", (256,))])
 """The print of one face: a hash of its pixels, difference hashes of it and its mirror image, a thumbnail."""
 
 
@@ -51,10 +51,10 @@ def take_print(face: Image) -> NDArray[np.void]:
 
     grey = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2GRAY)
     cells = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
-    digest = hashlib.blake2b(repr(face.shape).encode() + face.tobytes(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(repr(face.shape).encode() + face.tobytes(), digest_size=8).digest()
     thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     found = np.zeros((), PRINT)
-    found["pixels"] = digest.encode()
+    found["pixels"] = int.from_bytes(digest, "little")
     found["hash"] = _bits(cells)
     found["mirrored"] = _bits(cells[:, ::-1])
     found["thumbnail"] = thumbnail.reshape(-1)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,12 @@ try:
 except ImportError:  # not on Windows, where nothing tells whether a pack is in use
     fcntl = None  # type: ignore[assignment]
 
+ROWS_AT_ONCE = 1 << 16
+"""Paths that are put into a hash at once."""
 FRAMES_AT_ONCE = 4096
+PACK_VERSION = 2
+"""Raised when the files of a pack change."""
+WAYS: tuple[Found, ...] = get_args(Found)
 Progress = Callable[[int, int], None]
 
 
@@ -52,6 +57,8 @@ class Pack:
         pixel_hash: SHA-256 of the pixel file.
         recipe: How crops were cut.
         found: Number of rows per way of finding the face.
+        weak: bool [N], rows whose face was found by a weak detector, or not at all so that the central square
+            was taken.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,11 +66,11 @@ class Pack:
     pixel_hash: str
     recipe: CropRecipe
     found: dict[str, int]
+    weak: NDArray[np.bool_]
 
-    @property
-    def weak_share(self) -> float:
-        """Share of rows whose face was not found, so that the central square was taken."""
-        return self.found.get("centre", 0) / max(1, len(self.pixels))
+    def weak_share(self, rows: NDArray[np.int64]) -> float:
+        """Return the share of weakly found faces among some rows, 0 where there are no rows."""
+        return float(self.weak[rows].mean()) if len(rows) else 0.0
 
 
 def open_pack(
@@ -88,7 +95,8 @@ def open_pack(
     print_of_index = fingerprint(index)
     stamp = file_stamp(dataset.base, index)
     version = dataset.card.version
-    name = f"{dataset.card.name}-{print_of_index}-{short_hash([recipe.model_dump(), stamp, version], 12)}"
+    mark = short_hash([recipe.model_dump(), stamp, version, PACK_VERSION], 12)
+    name = f"{dataset.card.name}-{print_of_index}-{mark}"
     folder = (cache or cache_root()) / "packs" / name
     for _ in range(2):  # again when it was pruned just now
         if not (folder / "pack.json").exists():
@@ -102,16 +110,24 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
     try:
         facts = json.loads((folder / "pack.json").read_text())
         pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-        pixel_hash, found = facts["pixel_hash"], facts["found"]
+        pixel_hash, ways = facts["pixel_hash"], np.load(folder / "ways.npy")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"the pack is damaged: {error}", file=folder, hint="delete this folder and try again"
         ) from None
-    if pixels.shape != (rows, recipe.size, recipe.size, 3) or pixels.dtype != np.uint8:
+    if (
+        pixels.shape != (rows, recipe.size, recipe.size, 3)
+        or pixels.dtype != np.uint8
+        or ways.shape != (rows,)
+        or ways.max() >= len(WAYS)
+    ):
         raise StoreError(
             "the pack is damaged", file=folder, value=pixels.shape, hint="delete this folder and try again"
         )
-    return Pack(pixels, print_of_index, pixel_hash, recipe, found)
+    counts = np.bincount(ways, minlength=len(WAYS)).tolist()
+    found = {str(way): int(count) for way, count in sorted(zip(WAYS, counts, strict=True)) if count}
+    is_weak = np.array([recipe.is_weak(way) for way in WAYS])
+    return Pack(pixels, print_of_index, pixel_hash, recipe, found, is_weak[ways])
 
 
 _in_use: dict[Path, IO[bytes]] = {}
@@ -156,8 +172,10 @@ def try_to_own(folder: Path) -> IO[bytes] | None:
 
 def file_stamp(base: Path, index: pd.DataFrame) -> str:
     """Return a hash of which row is on which file, and of size and modification time of every file."""
-    digest = hashlib.sha256("\0".join(index["path"]).encode())
-    for path in sorted(set(index["path"])):
+    digest, paths = hashlib.sha256(), index["path"]
+    for start in range(0, len(paths), ROWS_AT_ONCE):
+        digest.update(("\0" * (start > 0) + "\0".join(paths.iloc[start : start + ROWS_AT_ONCE])).encode())
+    for path in paths.drop_duplicates().sort_values():
         try:
             status = os.stat(base / path)
         except OSError:
@@ -177,17 +195,17 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         temporary.chmod(0o755)  # a cache may be shared, and mkdtemp thinks otherwise
         pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
         _claim(temporary / "pixels.npy")
-        found = _fill(dataset, recipe, pixels, progress)
+        ways = _fill(dataset, recipe, pixels, progress)
         pixels.flush()
         del pixels
         facts = {
             "pixel_hash": file_hash(temporary / "pixels.npy"),
-            "found": found,
             "recipe": recipe.text,
             "dataset": dataset.card.name,
             "card_version": dataset.card.version,
             "base": str(dataset.base.absolute()),
         }
+        np.save(temporary / "ways.npy", ways)
         (temporary / "pack.json").write_text(json.dumps(facts))
         try:
             temporary.rename(folder)
@@ -223,58 +241,58 @@ def _claim(file: Path) -> None:
 
 def _fill(
     dataset: FaceDataset, recipe: CropRecipe, pixels: NDArray[np.uint8], progress: Progress | None
-) -> dict[str, int]:
+) -> NDArray[np.uint8]:
+    """Cut all crops into `pixels` and return the position in `WAYS` of how each face was found."""
     index = dataset.index
     boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
     frames = index["frame"].to_numpy()
-    counts: dict[str, int] = {}
+    ways = np.zeros(len(index), np.uint8)
     broken: list[FerBenchError] = []
 
-    def work(job: tuple[str, NDArray[np.int64]]) -> list[Found]:
+    def work(job: tuple[str, NDArray[np.int64]]) -> None:
         path, rows = job
         images = dataset.load(path, [int(frames[row]) for row in rows])
-        ways: list[Found] = []
         for row, image in zip(rows, images, strict=True):
             try:
                 pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
             except DataError as error:
                 raise DataError(error.message, file=dataset.base / path, value=error.value) from None
-            ways.append(way)
-        return ways
+            ways[row] = WAYS.index(way)
 
     done = 0
     workers = usable_cores()
     with ThreadPoolExecutor(workers) as pool:
         jobs = list(by_file(index))
         for job, result in zip(jobs, pool.map(_keeping_errors(work), jobs), strict=True):
-            if isinstance(result, FerBenchError):
+            if result is not None:
                 broken.append(result)
-            else:
-                for way in result:
-                    counts[way] = counts.get(way, 0) + 1
             done += len(job[1])
             if progress is not None:
                 progress(done, len(index))
     if broken:
         raise _unreadable(dataset, broken)
-    return dict(sorted(counts.items()))
+    return ways
 
 
-def _keeping_errors(work: Callable[[Any], list[Found]]) -> Callable[[Any], list[Found] | FerBenchError]:
-    def guarded(job: Any) -> list[Found] | FerBenchError:
+def _keeping_errors(work: Callable[[Any], None]) -> Callable[[Any], FerBenchError | None]:
+    def guarded(job: Any) -> FerBenchError | None:
         try:
-            return work(job)
+            work(job)
         except FerBenchError as error:
             return error
+        return None
 
     return guarded
 
 
 def by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield each file with its rows, so that a photo or a clip is decoded once."""
-    for path, rows in index.groupby("path", sort=True).indices.items():
-        for start in range(0, len(rows), FRAMES_AT_ONCE):
-            yield str(path), np.asarray(rows[start : start + FRAMES_AT_ONCE], np.int64)
+    number, paths = pd.factorize(index["path"], sort=True)  # groups as arrays would take 300 bytes a file
+    order = np.argsort(number, kind="stable").astype(np.int64)
+    ends = np.cumsum(np.bincount(number))
+    for path, end, start in zip(paths, ends, np.r_[0, ends[:-1]], strict=True):
+        for first in range(start, end, FRAMES_AT_ONCE):
+            yield str(path), order[first : min(first + FRAMES_AT_ONCE, end)]
 
 
 def _unreadable(dataset: FaceDataset, broken: list[FerBenchError]) -> DataError:

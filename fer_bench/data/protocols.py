@@ -43,19 +43,25 @@ def folds_of(protocol: Protocol) -> tuple[int, ...]:
     return tuple(range(1, protocol.split.k + 1)) if isinstance(protocol.split, Folds) else (1,)
 
 
-def deal_folds(subjects: Iterable[str], rule: Folds) -> dict[str, int]:
+def deal_folds(subjects: Iterable[str], rule: Folds, dataset: str = "NAME") -> dict[str, int]:
     """Return the fold (from 1) of each subject.
 
     Args:
         subjects: Ids of the subjects that have a label; order and repetition do not matter.
         rule: Number of folds and how sorted subjects are dealt to them.
+        dataset: Name for the message.
 
     Raises:
         DataError: Fewer subjects than folds.
     """
     ordered = sorted(set(subjects))
     if len(ordered) < rule.k:
-        raise DataError(f"{rule.k} folds need at least {rule.k} labelled subjects", value=len(ordered))
+        raise DataError(
+            f"{rule.k} folds need at least {rule.k} labelled subjects",
+            value=len(ordered),
+            hint=f"a half-copied dataset looks like this: fer-bench data verify --dataset {dataset}; or take "
+            f"a protocol with fewer folds: fer-bench data describe {dataset}",
+        )
     if rule.rule == "interleaved":
         return {subject: position % rule.k + 1 for position, subject in enumerate(ordered)}
     cuts = np.array_split(np.arange(len(ordered)), rule.k)
@@ -106,7 +112,7 @@ def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int 
     labelled = in_label_set(index, protocol)
     split = protocol.split
     if isinstance(split, Folds):
-        roles = _by_folds(index, split, fold, _of_variants(index, protocol))
+        roles = _by_folds(index, split, fold, _of_variants(index, protocol), card.name)
     elif isinstance(split, Official):
         roles = _official(index, card, split, labelled)
     elif isinstance(split, HashSplit):
@@ -149,16 +155,21 @@ def _has_affect(index: pd.DataFrame) -> NDArray[np.bool_]:
     return va | (stack_au(index) >= 0).any(axis=1)
 
 
-def _by_folds(index: pd.DataFrame, split: Folds, fold: int, rows: NDArray[np.bool_]) -> NDArray[np.str_]:
+def _by_folds(
+    index: pd.DataFrame, split: Folds, fold: int, rows: NDArray[np.bool_], dataset: str
+) -> NDArray[np.str_]:
     """Deal the subjects that have a labelled row of the protocol's variants, whatever the label set is."""
     coded = rows & index["label"].notna().to_numpy() & ~index["is_neutral_frame"].to_numpy()
     nobody = coded & index["subject"].isna().to_numpy()
     if nobody.any():
         first = index[nobody].iloc[0]
         raise DataError(
-            "folds by subject need a subject for every row", file=first["path"], value=first["sample_id"]
+            "folds by subject need a subject for every row",
+            file=first["path"],
+            value=first["sample_id"],
+            hint=f"the reader must say who it is: fer-bench check dataset {dataset}",
         )
-    fold_of = deal_folds(index["subject"][coded].tolist(), split)
+    fold_of = deal_folds(index["subject"][coded].tolist(), split, dataset)
     number = index["subject"].map(fold_of).fillna(0).to_numpy(int)
     following = fold % split.k + 1
     roles = np.where(number == fold, "test", np.where(number == 0, "", "train"))

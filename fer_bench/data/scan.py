@@ -19,7 +19,7 @@ from fer_bench.data.pack import by_file, cache_root, file_stamp
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import short_hash, usable_cores, write_atomic
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 SAVED_EVERY = 10.0
 """Seconds between two savings of what has been checked."""
 BATCH = 64

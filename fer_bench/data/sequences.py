@@ -7,7 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from fer_bench.data.listing import list_folder
+from fer_bench.data.reads import note_read
 from fer_bench.errors import DataError
 
 
@@ -27,6 +30,7 @@ def matching(folder: Path, base: Path, pattern: str, *, folders: bool = False) -
         DataError: The folder cannot be listed, or a link leads out of the base folder.
     """
     if not folder.is_dir():
+        note_read(folder)
         return []
     listing = list_folder(folder, base)
     expression = re.compile(pattern)
@@ -83,6 +87,23 @@ def neutral_and_peak(numbers: Sequence[int]) -> tuple[int | None, list[int]]:
     if len(numbers) == 1:
         return None, [numbers[0]]
     return numbers[0], list(numbers[1:][-3:])
+
+
+def nearest_frames(frames: Sequence[int], references: Sequence[int]) -> list[int]:
+    """Return the reference frame that is nearest to each frame of a video, the earlier one on ties.
+
+    Args:
+        frames: Frame numbers in any order.
+        references: Frame numbers in ascending order, at least one.
+    """
+    known = np.asarray(references, np.int64)
+    wanted = np.asarray(frames, np.int64)
+    if len(known) == 1:
+        return [int(known[0])] * len(wanted)
+    after = np.searchsorted(known, wanted).clip(1, len(known) - 1)
+    earlier, later = known[after - 1], known[after]
+    nearest: list[int] = np.where(wanted - earlier <= later - wanted, earlier, later).tolist()
+    return nearest
 
 
 def listed(names: Sequence[str], *, most: int = 5) -> str:

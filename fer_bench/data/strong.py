@@ -27,8 +27,10 @@ GREY = (125, 123, 114)
 class StrongRows(TorchDataset[dict[str, Tensor]]):
     """Batches of rows with the strong view `strong` added, uint8 [B, H, W, 3].
 
+    A batch whose rows all have an expression label gets none: no loss would use it.
+
     Args:
-        rows: Rows, indexed by a whole batch at once, with `image` uint8 [B, H, W, 3].
+        rows: Rows, indexed by a whole batch at once, with `image` uint8 [B, H, W, 3] and `label` [B].
         seed: Repetition.
     """
 
@@ -39,6 +41,8 @@ class StrongRows(TorchDataset[dict[str, Tensor]]):
         """Return the batch of an epoch and index positions."""
         epoch, positions = wanted
         batch = self.rows[positions]
+        if bool((batch["label"] >= 0).all()):
+            return batch
         views = [
             strong_view(picture, self.seed, epoch, row)
             for picture, row in zip(batch["image"].numpy(), positions, strict=True)

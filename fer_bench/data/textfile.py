@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
+from fer_bench.data.reads import note_read
 from fer_bench.errors import DataError
 
 
@@ -22,6 +23,7 @@ def numbered_lines(file: Path, *, may_be_empty: bool = False) -> Iterator[tuple[
     Raises:
         DataError: The file cannot be read, holds nothing, or is not UTF-8 text.
     """
+    note_read(file)
     blank: list[tuple[int, str]] = []
     seen = False
     try:

@@ -82,6 +82,7 @@ def join_packs(packs: Mapping[str, Pack]) -> Pack:
         pixel_hash=short_hash([[name, pack.pixel_hash] for name, pack in packs.items()]),
         recipe=JoinedRecipe(kind=first.kind, size=first.size, members=recipes),
         found=found,
+        weak=np.concatenate([pack.weak for pack in packs.values()]),
     )
 
 

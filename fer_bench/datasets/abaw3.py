@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from fer_bench.data.card import Card, Official, Protocol, Quirk, SplitName, TreeEntry
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import Listing, list_folder
-from fer_bench.data.sequences import listed, matching
+from fer_bench.data.reads import note_read
+from fer_bench.data.sequences import listed, matching, nearest_frames
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.datasets import affwild2
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS
@@ -43,6 +44,7 @@ _HEADERS = {
 }
 _TASKS = {"expr": "expression", "va": "valence and arousal", "au": "action units"}
 _NO_AFFECT = -5.0
+_NEUTRAL = 0
 
 Floats = NDArray[np.float64]
 
@@ -113,6 +115,14 @@ def _card(name: str, track: str) -> Card:
                 source=_WTOMIN,
             ),
             Quirk(
+                text=(
+                    "A row's reference is the nearest frame of the same person and video that the expression "
+                    "track labels Neutral; rows of videos without one have none."
+                ),
+                trust="inferred",
+                source="the classes of the lists",
+            ),
+            Quirk(
                 text="`_left` and `_right` are two people of one video and count as one video.",
                 trust="page",
                 source=_README,
@@ -121,7 +131,9 @@ def _card(name: str, track: str) -> Card:
         unit="video",
         has_va=True,
         has_au=True,
+        has_reference=True,
         shares_pixels_with=("affwild2", *others),
+        version=2,
     )
 
 
@@ -139,6 +151,7 @@ class ABAW3(FaceDataset):
     """
 
     track = "expr"
+    keeps_index = True
 
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
@@ -194,15 +207,16 @@ class ABAW3(FaceDataset):
                 for match in matching(self.base / _PICTURES / video, self.base, r"(\d+)\.jpg")
             }
             values = labels[self.track].values
-            for number in range(1, len(values) + 1):
-                if not _is_annotated(values[number - 1], self.track):
-                    continue
-                if number not in numbers:
-                    unseen += 1
-                    continue
+            said = [n for n, line in enumerate(values, start=1) if _is_annotated(line, self.track)]
+            shown = [number for number in said if number in numbers]
+            unseen += len(said) - len(shown)
+            neutral = [number for number in shown if _is_neutral(labels.get("expr"), number)]
+            references = nearest_frames(shown, neutral) if neutral else [None] * len(shown)
+            for number, reference in zip(shown, references, strict=True):
                 yield {
                     "sample_id": f"{video}/{number:05d}",
                     "path": f"{_PICTURES}/{video}/{numbers[number]}",
+                    "reference_id": None if reference is None else f"{video}/{reference:05d}",
                     "sequence": video,
                     "split": split,
                     "group": _group(video),
@@ -277,6 +291,8 @@ def _track_folder(folder: Path, track: str) -> Path | None:
     """Return the folder of a track that has both parts, at any of the known depths."""
     for outer in _OUTER:
         place = folder / outer / _FOLDERS[track]
+        for name in _SPLITS.values():
+            note_read(place / name)
         if all((place / name).is_dir() for name in _SPLITS.values()):
             return place
     return None
@@ -287,6 +303,13 @@ def _is_annotated(line: Floats, track: str) -> bool:
     if track == "va":
         return bool((line != _NO_AFFECT).all())
     return bool((line >= 0).any())
+
+
+def _is_neutral(expressions: _Labels | None, number: int) -> bool:
+    """Return whether a frame, counted from 1, is labelled Neutral."""
+    if expressions is None or number > len(expressions.values):
+        return False
+    return bool(expressions.values[number - 1, 0] == _NEUTRAL)
 
 
 def _read(file: Path, track: str) -> _Labels:

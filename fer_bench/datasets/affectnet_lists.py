@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, SplitName
 from fer_bench.data.listing import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reads import note_read
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.errors import DataError
 
@@ -66,6 +67,8 @@ class _Line(NamedTuple):
 
 def find_lists(folder: Path) -> Places | None:
     """Return where the older layout stands in a folder, None when lists or pictures are not there."""
+    for place in (*_LIST_FOLDERS, *_PICTURES):
+        note_read(folder / place)
     lists = next(
         (folder / p for p in _LIST_FOLDERS if all((folder / p / n).is_file() for n in _LISTS.values())), None
     )
@@ -137,6 +140,7 @@ def _is_there(line: _Line, pictures: Path, base: Path, known: dict[str, Listing]
     inner, _, name = line.path.rpartition("/")
     if inner not in known:
         if not (pictures / inner).is_dir():
+            note_read(pictures / inner)
             return False
         known[inner] = list_folder(pictures / inner, base)
     return known[inner].has(name, file=file, line=line.number)

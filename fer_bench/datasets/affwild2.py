@@ -20,11 +20,14 @@ from fer_bench.data.card import (
     Quirk,
     SplitName,
     TreeEntry,
+    class_counts,
 )
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import Listing, list_folder, refuse_leaving
+from fer_bench.data.reads import note_read
+from fer_bench.data.sequences import nearest_frames, subfolders
 from fer_bench.data.textfile import numbered_lines
-from fer_bench.emotions import ACTION_UNITS, LABEL_SETS, Emotion
+from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
 _README = "official Aff-Wild2 ReadMe"
@@ -38,6 +41,7 @@ _PICTURES = "cropped_aligned"
 _FRAME = re.compile(r"([^/]+)/(\d+)\.jpg")
 _PERSON = re.compile(r"_(left|right)$")
 _NO_AFFECT, _NO_LABEL = -5.0, -1.0
+_NEUTRAL = "0"
 _HINT = "compare with the official format: fer-bench data describe affwild2"
 
 _COUNTS: dict[SplitName, tuple[int, ...]] = {
@@ -99,10 +103,12 @@ CARD = Card(
     default_protocol="abaw4",
     quick_protocol="abaw4",
     counts=(
-        *(
-            ExpectedCount(split=split, code=str(code), unit="images", n=n, trust="code", source=_PRINTED)
-            for split, numbers in _COUNTS.items()
-            for code, n in enumerate(numbers)
+        *class_counts(
+            [str(code) for code in range(ABAW_EXPRESSIONS)],
+            _COUNTS,
+            trust="code",
+            source=_PRINTED,
+            totals=False,
         ),
         *(
             ExpectedCount(split=split, code=None, unit="images", n=n, trust="code", source=_PRINTED)
@@ -144,6 +150,14 @@ CARD = Card(
             source=_README,
         ),
         Quirk(
+            text=(
+                "There are no neutral first frames: a row's reference is the nearest frame of the same "
+                "person and video that is labelled Neutral; rows of videos without one have none."
+            ),
+            trust="inferred",
+            source="the classes of the lists",
+        ),
+        Quirk(
             text="-5 and -5.0 both occur: fields are parsed as numbers.",
             trust="code",
             source="EmotiEffLib and four further loaders",
@@ -162,7 +176,9 @@ CARD = Card(
     unit="video",
     has_va=True,
     has_au=True,
+    has_reference=True,
     shares_pixels_with=("abaw3expr", "abaw3va", "abaw3au"),
+    version=2,
 )
 
 
@@ -170,6 +186,7 @@ class AffWild2(FaceDataset):
     """Aff-Wild2 frames with the multi-task annotations of the fourth ABAW competition."""
 
     card = CARD
+    keeps_index = True
 
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
@@ -192,6 +209,7 @@ class AffWild2(FaceDataset):
         Raises:
             DataError: A malformed line, a frame or video that is listed twice, or no picture at all.
         """
+        _note_places(self.base)
         rows: list[dict[str, Any]] = []
         split_of: dict[str, SplitName] = {}
         for split, patterns in _LISTS.items():
@@ -219,6 +237,7 @@ class AffWild2(FaceDataset):
         rows: list[dict[str, Any]] = []
         listings: dict[str, Listing | None] = {}
         first_line: dict[str, int] = {}
+        neutral: dict[str, dict[int, str]] = {}
         unlabelled = absent = 0
         for number, line in numbered_lines(file):
             fields = line.split(",")
@@ -253,6 +272,8 @@ class AffWild2(FaceDataset):
                 absent += 1
                 continue
             code = row["native_label"]
+            if code == _NEUTRAL:
+                neutral.setdefault(video, {})[int(frame)] = sample_id
             rows.append(
                 {
                     **row,
@@ -271,11 +292,39 @@ class AffWild2(FaceDataset):
                 else "the list has no labelled frame"
             )
             raise DataError(f"{problem} in {self.base / _PICTURES}", file=file, hint=_HINT)
+        _add_references(rows, neutral)
         if unlabelled:
             self.notes.append(f"{unlabelled} frames of {file.name} have no label at all and are left out.")
         if absent:
             self.notes.append(f"{absent} labelled frames of {file.name} have no picture and are left out.")
         return rows
+
+
+def _add_references(rows: list[dict[str, Any]], neutral: Mapping[str, Mapping[int, str]]) -> None:
+    """Give every row the nearest neutral-labelled frame of its person's video, where there is one.
+
+    Args:
+        rows: Rows of one list.
+        neutral: Sample id by frame number, per video.
+    """
+    of_video: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        of_video.setdefault(row["sequence"], []).append(row)
+    for video, known in neutral.items():
+        frames = [int(row["sample_id"].rpartition("/")[2]) for row in of_video[video]]
+        for row, frame in zip(of_video[video], nearest_frames(frames, sorted(known)), strict=True):
+            row["reference_id"] = known[frame]
+
+
+def _note_places(folder: Path) -> None:
+    """Say that the index depends on every place where a list may turn up."""
+    note_read(folder)
+    for child in subfolders(folder):
+        if child.name != _PICTURES:
+            note_read(child)
+            for inner in subfolders(child):
+                note_read(inner)
+                note_read(inner / "MTL_Challenge")
 
 
 def _lists_of(folder: Path, patterns: Sequence[str]) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_bench.data.card import Card, ExpectedCount, HashSplit, NativeClass, Protocol, Quirk, TreeEntry
+from fer_bench.data.card import Card, HashSplit, NativeClass, Protocol, Quirk, TreeEntry, class_counts
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
 from fer_bench.data.textfile import numbered_lines
@@ -55,14 +55,12 @@ CARD = Card(
     ),
     default_protocol="7-hash",
     quick_protocol="7-hash",
-    counts=(
-        *(
-            ExpectedCount(
-                split="none", code=str(code), unit="faces", n=n, trust="secondary", source=_PAGE_COPY
-            )
-            for code, n in enumerate((3671, 3995, 1088, 30537, 10559, 7060, 34883))
-        ),
-        ExpectedCount(split="none", code=None, unit="faces", n=91793, trust="secondary", source=_PAGE_COPY),
+    counts=class_counts(
+        [str(code) for code in range(7)],
+        {"none": (3671, 3995, 1088, 30537, 10559, 7060, 34883)},
+        trust="secondary",
+        source=_PAGE_COPY,
+        unit="faces",
     ),
     quirks=(
         Quirk(text="The box order is top, left, right, bottom.", trust="page", source=_README),

@@ -8,22 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.card import (
     Card,
-    ExpectedCount,
     NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
+    class_counts,
 )
-from fer_bench.data.dataset import FaceDataset, Image
+from fer_bench.data.dataset import FaceDataset, Image, SoftTarget
 from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.datasets.fer2013 import (
@@ -37,7 +37,6 @@ from fer_bench.datasets.fer2013 import (
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
-Target = Literal["majority", "probability", "soft"]
 Floats = NDArray[np.float64]
 
 _MEASURED = "measured on microsoft/FERPlus: fer2013new.csv and data/*/label.csv"
@@ -134,17 +133,11 @@ CARD = Card(
     ),
     default_protocol="8-official",
     quick_protocol="8-official",
-    counts=tuple(
-        ExpectedCount(
-            split=split,
-            code=None if code is None else _CLASSES[code][0],
-            unit="images",
-            n=n,
-            trust="code",
-            source="the official majority mode applied to data/*/label.csv",
-        )
-        for split, numbers in _COUNTS.items()
-        for code, n in (*enumerate(numbers), (None, sum(numbers)))
+    counts=class_counts(
+        [code for code, _ in _CLASSES[:_FACES]],
+        _COUNTS,
+        trust="code",
+        source="the official majority mode applied to data/*/label.csv",
     ),
     quirks=(
         Quirk(
@@ -181,6 +174,16 @@ CARD = Card(
                 "Majority: counts of one are set to zero, then the winner needs more than half of the rest; "
                 "unknown and not a face are dropped. Rows without a majority that the probability mode keeps "
                 "are the variant plurality."
+            ),
+            trust="code",
+            source=_OFFICIAL_CODE,
+        ),
+        Quirk(
+            text=(
+                "Training targets: `--set train.targets=probability` learns the official distribution over "
+                "the leading emotions (official mode crossentropy), `soft` the shares of all votes for "
+                "emotions; otherwise the leading one is the label. Votes outside the protocol's classes do "
+                "not count."
             ),
             trust="code",
             source=_OFFICIAL_CODE,
@@ -229,6 +232,7 @@ class FERPlus(FaceDataset):
     """
 
     card = CARD
+    soft_targets: ClassVar[tuple[SoftTarget, ...]] = ("probability", "soft")
 
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
@@ -306,25 +310,21 @@ class FERPlus(FaceDataset):
             f"The votes are those of {form}; {dropped} pictures without a leading emotion are left out."
         )
 
-    def targets(self, kind: Target) -> NDArray[np.float32]:
-        """Return training targets for the rows of the index.
+    def targets(self, kind: SoftTarget) -> NDArray[np.float32]:
+        """Return training targets for the rows of the index, see `FaceDataset.targets`.
 
         Args:
-            kind: `majority` is 1 for the official majority label; `probability` the official distribution
-                over at most three leading emotions (mode `crossentropy` trains on it, mode `probability`
-                draws from it); `soft` the shares of all votes for emotions.
-
-        Returns:
-            float32 [N, 8] in the order of the card's classes; rows sum to one, or are zero where the
-            official code drops the picture.
+            kind: `probability`: the official distribution over at most three leading emotions (the official
+                mode `crossentropy` trains on it, mode `probability` draws from it); `soft`: the shares of all
+                votes for emotions.
         """
         rows = self._rows
-        targets = np.zeros((len(self.index), _FACES), np.float32)
+        targets = np.zeros((len(self.index), len(Emotion)), np.float32)
         for place, sample_id in enumerate(self.index["sample_id"]):
             votes = rows[sample_id].votes
-            found = votes[:_FACES] / votes[:_FACES].sum() if kind == "soft" else official_target(votes, kind)
+            found = votes[:_FACES] if kind == "soft" else official_target(votes, kind)
             if found is not None:
-                targets[place] = found
+                targets[place, _PLACES] = found / found.sum()
         return targets
 
     def load(self, path: str, frames: Sequence[int]) -> list[Image]:

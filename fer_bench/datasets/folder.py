@@ -64,6 +64,14 @@ CARD = Card(
     quick_protocol="found",
     quirks=(
         Quirk(
+            text=(
+                "Faces are searched for: pictures that are face crops already are better taken as they are, "
+                "with `--faces whole`, which keeps their proportions."
+            ),
+            trust="code",
+            source="fer_bench.data.align",
+        ),
+        Quirk(
             text="Class names are matched by name and alias in any case, with leading sort numbers ignored.",
             trust="code",
             source="fer_bench.emotions.match_emotion",
@@ -82,6 +90,7 @@ class Folder(FaceDataset):
     """Pictures in class folders; the card of an instance has the classes and the split that were found."""
 
     card = CARD
+    crop = "detect"
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)

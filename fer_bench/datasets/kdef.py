@@ -124,6 +124,7 @@ CARD = Card(
         ),
     ),
     unit="subject",
+    variant_parts=("pose",),
     as_target="all",
 )
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from fer_bench.data.card import (
     Card,
-    ExpectedCount,
     NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
+    class_counts,
 )
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import list_folder, pictures_of_class
@@ -37,7 +37,6 @@ _CLASSES = (
     ("surprise", Emotion.SURPRISE, (8113, 1474, 1475)),
 )
 _CODES = tuple(code for code, *_ in _CLASSES)
-_TOTALS: dict[SplitName, int] = {"train": 92968, "val": 17356, "test": 17356}
 
 CARD = Card(
     name="mmafedb",
@@ -58,16 +57,11 @@ CARD = Card(
     ),
     default_protocol="7-official",
     quick_protocol="7-official",
-    counts=(
-        *(
-            ExpectedCount(split=split, code=code, unit="images", n=n, trust="code", source=_PRINTED)
-            for code, _, numbers in _CLASSES
-            for split, n in zip(_PARTS.values(), numbers, strict=True)
-        ),
-        *(
-            ExpectedCount(split=split, code=None, unit="images", n=n, trust="code", source=_PRINTED)
-            for split, n in _TOTALS.items()
-        ),
+    counts=class_counts(
+        _CODES,
+        {split: [numbers[i] for *_, numbers in _CLASSES] for i, split in enumerate(_PARTS.values())},
+        trust="code",
+        source=_PRINTED,
     ),
     quirks=(
         Quirk(

@@ -129,6 +129,7 @@ CARD = Card(
         ),
     ),
     unit="subject",
+    variant_parts=("pose",),
     has_au=True,
     has_reference=True,
     as_target="all",

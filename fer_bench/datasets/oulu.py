@@ -149,6 +149,7 @@ CARD = Card(
         ),
     ),
     unit="subject",
+    variant_parts=("camera", "illumination"),
     has_reference=True,
     as_target="all",
 )

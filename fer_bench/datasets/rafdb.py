@@ -19,6 +19,7 @@ from fer_bench.data.card import (
     Quirk,
     SplitName,
     TreeEntry,
+    class_counts,
 )
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
@@ -88,11 +89,7 @@ CARD = Card(
     default_protocol="7-official",
     quick_protocol="7-official",
     counts=(
-        *(
-            ExpectedCount(split=split, code=str(code), unit="images", n=n, trust="code", source=_LIST)
-            for split, numbers in _COUNTS.items()
-            for code, n in enumerate(numbers, start=1)
-        ),
+        *class_counts([str(code) for code in range(1, 8)], _COUNTS, trust="code", source=_LIST, totals=False),
         ExpectedCount(split="train", code=None, unit="images", n=12271, trust="page", source=_README),
         ExpectedCount(split="test", code=None, unit="images", n=3068, trust="page", source=_README),
     ),

@@ -9,13 +9,13 @@ from typing import Any
 
 from fer_bench.data.card import (
     Card,
-    ExpectedCount,
     NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
+    class_counts,
 )
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import list_folder, pictures_of_class
@@ -84,14 +84,11 @@ CARD = Card(
     ),
     default_protocol="7-official",
     quick_protocol="7-official",
-    counts=(
-        *(
-            ExpectedCount(split=split, code=code, unit="images", n=n, trust="code", source=_COMMENT)
-            for code, _, train, val in _CLASSES
-            for split, n in (("train", train), ("val", val))
-        ),
-        ExpectedCount(split="train", code=None, unit="images", n=891, trust="code", source=_COMMENT),
-        ExpectedCount(split="val", code=None, unit="images", n=431, trust="code", source=_COMMENT),
+    counts=class_counts(
+        _CODES,
+        {"train": [train for *_, train, _ in _CLASSES], "val": [val for *_, val in _CLASSES]},
+        trust="code",
+        source=_COMMENT,
     ),
     quirks=(
         Quirk(

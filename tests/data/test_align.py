@@ -32,6 +32,24 @@ def test_a_whole_picture_is_taken_without_margin():
     assert (square.tolist(), way) == ([0, 0, 60, 40], "whole")
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(40, 60, [0, -10, 60, 50]), (30, 10, [-10, 0, 20, 30])]
+)
+def test_a_fitted_picture_keeps_its_proportions(height, width, expected):
+    square, way = find_face(picture(height, width), None, None, recipe("fit", 0.5))
+    assert (square.tolist(), way) == (expected, "whole")
+    crop, _ = crop_face(picture(32, 16), None, None, recipe("fit"))
+    assert np.array_equal(crop[:, 8:24], picture(32, 16))
+    assert np.array_equal(crop[:, :8], np.repeat(picture(32, 16)[:, :1], 8, axis=1))
+
+
+@pytest.mark.parametrize(("detector", "weak"), [("cascade", {"centre", "detected"}), ("yunet", {"centre"})])
+def test_what_counts_as_weak(detector, weak):
+    searching = CropRecipe(kind="box", size=32, detector=detector)
+    ways = ("whole", "box", "landmarks", "detected", "centre")
+    assert {way for way in ways if searching.is_weak(way)} == weak
+
+
 @pytest.mark.parametrize(("margin", "expected"), [(0.0, [10, 5, 30, 25]), (0.5, [5, 0, 35, 30])])
 def test_a_box_becomes_the_square_of_its_longer_side_around_its_middle(margin, expected):
     square, way = find_face(picture(), (15.0, 5.0, 25.0, 25.0), None, recipe("box", margin))
@@ -115,8 +133,12 @@ def test_a_square_that_dwarfs_its_picture_is_refused_before_it_eats_the_memory()
 
 
 def test_a_recipe_is_one_line_and_refuses_nonsense():
-    assert CropRecipe(kind="box", size=48).text == "box +20% 48px v1"
+    assert CropRecipe(kind="box", size=48).text == "box, else cascade (weak) +20% 48px v1"
     assert CropRecipe(kind="whole", size=48).text == "whole 48px v1"
+    assert CropRecipe(kind="fit", size=48).text == "fit 48px v1"
+    assert (
+        CropRecipe(kind="similarity", size=48, detector="yunet").text == "similarity, else YuNet +20% 48px v1"
+    )
     for wrong in ({"kind": "oval"}, {"size": 8}, {"margin": 2.0}):
         with pytest.raises(ValidationError):
             CropRecipe.model_validate({"kind": "box", "size": 48, **wrong})
@@ -261,7 +283,7 @@ class TestYuNet:
 
     def test_the_recipe_says_which_detector_and_whole_pictures_need_none(self, yunet, monkeypatch, tmp_path):
         class Mine:
-            crop = "detect"
+            crop, margin = "detect", None
 
         assert recipe_for(Mine, 48).text == "detect by YuNet +20% 48px v1"
         Mine.crop = "whole"

@@ -36,7 +36,8 @@ def test_crops_are_those_of_the_pictures_in_the_order_of_the_index(toy, tmp_path
     assert pack.pixels.dtype == np.uint8
     for path, crop in zip(toy.index["path"], pack.pixels, strict=True):
         assert np.array_equal(crop, cv2.imread(str(toy.base / path))[:, :, ::-1])
-    assert (pack.found, pack.weak_share) == ({"whole": 36}, 0.0)
+    assert pack.found == {"whole": 36}
+    assert not pack.weak.any()
     assert pack.recipe == CropRecipe(kind="whole", size=20)
     assert steps == [(i, 36) for i in range(1, 37)]
     with pytest.raises(ValueError, match=r"read-only"):
@@ -143,7 +144,7 @@ def test_a_full_disk_is_one_message_and_leaves_no_broken_pack(toy, tmp_path, mon
 def test_the_disk_space_is_taken_before_pictures_are_decoded(toy, tmp_path, monkeypatch):
     taken = []
     monkeypatch.setattr(module.os, "posix_fallocate", lambda file, start, size: taken.append(size))
-    monkeypatch.setattr(module, "_fill", lambda *_: taken.append("fill") or {})
+    monkeypatch.setattr(module, "_fill", lambda *_: taken.append("fill") or np.zeros(36, np.uint8))
     open_pack(toy, 20, cache=tmp_path)
     assert taken == [128 + 36 * 20 * 20 * 3, "fill"]
 
@@ -187,6 +188,8 @@ def test_a_cache_that_cannot_be_written_is_one_message(toy, tmp_path, monkeypatc
         ("pixels.npy", b""),
         ("pixels.npy", b"\x93NUMPY"),
         ("pixels.npy", None),
+        ("ways.npy", b""),
+        ("ways.npy", None),
     ],
 )
 def test_a_damaged_pack_is_named(toy, tmp_path, file, content):
@@ -258,7 +261,11 @@ def test_boxes_found_nowhere_are_counted_as_weak(toy, tmp_path):
         toy.index.at[row, "box"] = (2.0, 2.0, 12.0, 12.0)
     pack = open_pack(toy, 20, cache=tmp_path)
     assert pack.found == {"box": 9, "centre": 27}
-    assert pack.weak_share == 0.75
+    assert pack.weak_share(np.arange(36)) == 0.75
+    boxed = np.flatnonzero(toy.index["box"].notna())
+    assert pack.weak_share(boxed) == 0.0
+    assert pack.weak_share(np.setdiff1d(np.arange(36), boxed)) == 1.0
+    assert pack.weak_share(boxed[:0]) == 0.0
 
 
 def test_the_cache_stands_where_the_variables_say(monkeypatch, tmp_path):
@@ -280,4 +287,4 @@ def test_a_similarity_pack_turns_faces_by_their_landmarks(toy, tmp_path):
     toy.index.at[5, "box"] = (2.0, 2.0, 12.0, 12.0)
     pack = open_pack(toy, 20, cache=tmp_path)
     assert pack.found == {"box": 1, "centre": 31, "landmarks": 4}
-    assert pack.recipe.text == "similarity +20% 20px v1"
+    assert pack.recipe.text == "similarity, else cascade (weak) +20% 20px v1"

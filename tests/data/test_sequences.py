@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
+from fer_bench.data.sequences import listed, matching, nearest_frames, neutral_and_peak, subfolders
 from fer_bench.errors import DataError
 
 
@@ -59,3 +59,13 @@ def test_subfolders_of_anything_are_listed_without_failing(tmp_path):
 def test_long_lists_are_cut():
     assert listed(["a", "b"]) == "a, b"
     assert listed(list("abcdefg")) == "a, b, c, d, e and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("references", "expected"),
+    [([4], [4, 4, 4, 4]), ([2, 6], [2, 2, 2, 6]), ([1, 3, 9], [1, 3, 3, 9]), ([0, 100], [0, 0, 0, 0])],
+)
+def test_the_nearest_frame_is_the_earlier_one_on_ties(references, expected):
+    assert nearest_frames([1, 3, 4, 8], references) == expected
+    by_hand = [min(references, key=lambda r: (abs(r - f), r)) for f in (1, 3, 4, 8)]
+    assert expected == by_hand

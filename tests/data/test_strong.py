@@ -122,6 +122,10 @@ class TestDataModule:
         batch = self.batches(data)[0]
         assert batch["strong"].shape == batch["image"].shape
         assert batch["strong"].dtype == torch.float32
+        few = build(with_strong=True, with_unlabelled=True, batch_size=2)
+        for b in self.batches(few):
+            assert ("strong" in b) == bool((b["label"] < 0).any())
+        assert {"strong" in b for b in self.batches(few)} == {True, False}
         assert "strong" not in next(iter(data.val_dataloader()))
         assert all("strong" not in b for b in data.labelled_views(torch.device("cpu")))
 
@@ -136,6 +140,7 @@ class TestDataModule:
             return {
                 int(row): view
                 for b in self.batches(data, epoch)
+                if "strong" in b
                 for row, view in zip(b["row"], b["strong"], strict=True)
             }
 

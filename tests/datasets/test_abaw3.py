@@ -82,6 +82,14 @@ def test_the_track_decides_the_frames(root: Path) -> None:
     assert list(ABAW3Units(root).index["sample_id"]) == ["v1/00001", "v1/00002", "v8/00001"]
 
 
+def test_the_reference_is_the_nearest_frame_that_the_expression_track_calls_neutral(root: Path) -> None:
+    index = ABAW3Affect(root).index.set_index("sample_id")
+    assert index.loc[["v1/00001", "v1/00005", "v1/00006"], "reference_id"].tolist() == ["v1/00001"] * 3
+    assert index.loc[["v9/00001"], "reference_id"].isna().all()
+    (root / "cropped_aligned" / "v1" / "00001.jpg").unlink()
+    assert ABAW3Affect(root).index["reference_id"].isna().all(), "a frame without a picture is no reference"
+
+
 @pytest.mark.parametrize("video", ["v1", "v1_right"])
 def test_training_videos_that_another_track_validates_on_are_left_out(root: Path, video: str) -> None:
     add(root, "expr", "Train_Set", "v3", ["3"])

@@ -70,6 +70,21 @@ def test_masks_groups_and_ids(tmp_path: Path) -> None:
     ]
 
 
+def test_the_reference_is_the_nearest_neutral_frame_of_the_same_person(tmp_path: Path) -> None:
+    codes = {"v1": "4054440", "v2_left": "44", "v2_right": "04"}
+    train = tuple(
+        f"{video}/{number:05d}.jpg,-5,-5,{code},{AUS}"
+        for video, text in codes.items()
+        for number, code in enumerate(text, start=1)
+    )
+    index = AffWild2(write_tree(tmp_path, train)).index.set_index("sample_id")
+    nearest = {int(name[-5:]): index.loc[name, "reference_id"] for name in index.index if name[:2] == "v1"}
+    assert nearest == {n: f"v1/{r:05d}" for n, r in zip(range(1, 8), (2, 2, 2, 2, 7, 7, 7), strict=True)}
+    assert index.loc[["v2_left/00001", "v2_left/00002"], "reference_id"].isna().all()
+    assert index.loc["v2_right/00002", "reference_id"] == "v2_right/00001"
+    assert index.loc[["v3/00010", "v3/00011"], "reference_id"].isna().all()
+
+
 @pytest.mark.parametrize("suffix", ["", "_22"])
 @pytest.mark.parametrize("header", [HEADER, None, "image,valence,arousal,expression,AU1,AU2,AU4"])
 def test_names_and_headers_of_the_releases(tmp_path: Path, suffix: str, header: str | None) -> None:

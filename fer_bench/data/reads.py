@@ -1,0 +1,75 @@
+"""What a reader looked at while it built an index, so that a kept index can tell whether it is still true."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat as stat_module
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["itself", "contents"]
+ABSENT = "absent"
+
+_current: ContextVar[dict[str, Kind] | None] = ContextVar("reads", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[dict[str, Kind]]:
+    """Collect what `note_read` is told inside the block: how each path was looked at, by absolute path."""
+    found: dict[str, Kind] = {}
+    token = _current.set(found)
+    try:
+        yield found
+    finally:
+        _current.reset(token)
+
+
+def note_read(path: Path | str, *, contents: bool = False) -> None:
+    """Say that the index depends on a file, on the names in a folder, or on something being absent.
+
+    `numbered_lines`, `list_folder` and `matching` say it of what they read; a reader says it of the rest.
+
+    Args:
+        path: File or folder, which need not exist.
+        contents: Also depend on size and time of every file in this folder.
+    """
+    found = _current.get()
+    if found is not None:
+        place = os.path.abspath(path)
+        if found.get(place) != "contents":
+            found[place] = "contents" if contents else "itself"
+
+
+def stamp(path: str, kind: Kind) -> tuple[str, int]:
+    """Return what changes when a path changes, and when it last did, in nanoseconds since 1970.
+
+    That is size and times of a file, the times of a folder (which change with the names in it), and for
+    `contents` a hash over all its files. The time of the last change of the inode takes part, because copying
+    tools set the time of the content back.
+    """
+    try:
+        status = os.stat(path)
+        if kind == "itself":
+            return _text(status), status.st_ctime_ns
+        digest, newest = hashlib.sha256(), status.st_ctime_ns
+        names = sorted(os.listdir(path))
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            for name in names:
+                one = os.stat(name, dir_fd=folder)
+                newest = max(newest, one.st_ctime_ns)
+                digest.update(f"{name}\0{_text(one)}\n".encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(folder)
+    except OSError:
+        return ABSENT, 0
+    return digest.hexdigest()[:32], newest
+
+
+def _text(status: os.stat_result) -> str:
+    size = "" if stat_module.S_ISDIR(status.st_mode) else str(status.st_size)
+    return f"{size} {status.st_mtime_ns} {status.st_ctime_ns}"
