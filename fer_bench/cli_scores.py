@@ -13,9 +13,9 @@ import typer
 from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fer_bench.data.card import Protocol
     from fer_bench.evaluation.submission import Checked
     from fer_bench.leaderboard.compare import Line
+    from fer_bench.runs.details import Details
     from fer_bench.runs.record import Score
 
 submit_app = typer.Typer(
@@ -202,12 +202,44 @@ def _print_checked(found: Checked) -> None:
         typer.echo(f"  {name:9} {100 * value:5.1f} %{_interval(result, name)}")
     if result.transfer is not None:
         typer.echo(f"  {'transfer':9} {result.transfer:5.2f}")
-    if result.details is not None:
-        d = result.details
-        typer.echo(f"  MCC {d.mcc:.2f}, ECE {100 * d.calibration.ece:.1f} %, NLL {d.calibration.nll:.2f}")
-        typer.echo(f"  worst class: {d.worst_class} (recall {100 * d.worst_recall:.0f} %)")
     if result.small_classes:
         typer.echo(f"  under five rows: {', '.join(result.small_classes)}")
+    if result.details is not None:
+        _print_details(result.details)
+
+
+def _print_details(d: Details) -> None:
+    c = d.calibration
+    typer.echo(f"  MCC {d.mcc:.2f}; worst class: {d.worst_class} (recall {100 * d.worst_recall:.0f} %)")
+    typer.echo(
+        f"  ECE {100 * c.ece:.1f} % (adaptive {100 * c.ece_adaptive:.1f}, class-wise "
+        f"{100 * c.ece_classwise:.1f}), Brier {c.brier:.2f}, NLL {c.nll:.2f}"
+    )
+    typer.echo(f"  {'class':10} {'rows':>6} {'recall':>7} {'precision':>10} {'F1':>6}")
+    for name, one in d.per_class.items():
+        shares = (one.recall, one.precision, one.f1)
+        recall, precision, f1 = ("-" if v is None else f"{100 * v:.1f}" for v in shares)
+        typer.echo(f"  {name:10} {one.n:6} {recall:>7} {precision:>10} {f1:>6}")
+    for attribute, groups in d.groups.items():
+        gap = "" if groups.gap is None else f", gap {100 * groups.gap:.1f} points"
+        typer.echo(f"  {attribute}: {groups.count} groups, {len(groups.classes)} classes compared{gap}")
+        for value, group in groups.groups.items():
+            uar = "not compared" if group.uar is None else f"UAR {100 * group.uar:.1f} %"
+            accuracy = f"accuracy {100 * group.accuracy:.1f} %"
+            typer.echo(f"    {value:12} rows {group.n:5}, classes {group.k}, {accuracy}, {uar}")
+    if d.votes is not None:
+        v = d.votes
+        typer.echo(
+            f"  votes: agreement {100 * v.agreement:.1f} %; one person against the majority of the others: "
+            f"UAR {100 * v.human_uar:.1f} %, accuracy {100 * v.human_accuracy:.1f} % ({v.n} rows)"
+        )
+    for name, dimension in d.va.items():
+        ccc = "-" if dimension.ccc is None else f"{dimension.ccc:.2f}"
+        typer.echo(f"  {name}: CCC {ccc}, RMSE {dimension.rmse:.2f} ({dimension.n} rows)")
+    if d.au_f1 is not None:
+        typer.echo(f"  action units: mean F1 {100 * d.au_f1:.1f} % over {len(d.au)}")
+    if d.abaw is not None:
+        typer.echo(f"  ABAW sum {d.abaw:.2f}")
 
 
 def _interval(result: Score, name: str) -> str:
@@ -227,20 +259,23 @@ def rows(
     protocol: ProtocolName = None,
     fold: Fold = 1,
     quick: Quick = False,
+    affect: Annotated[
+        bool, typer.Option("--affect", help="Also rows with valence, arousal or action units alone.")
+    ] = False,
 ) -> None:
     """List the rows that a submission predicts, and print what its metadata must say."""
-    from fer_bench import datasets
     from fer_bench.data.index import fingerprint
-    from fer_bench.data.protocols import find_protocol
-    from fer_bench.evaluation.submission import template
+    from fer_bench.evaluation.submission import refuse_shared, template, trained_under
     from fer_bench.files import write_text
     from fer_bench.sources import find_roots, open_source
+    from fer_bench.unions import member_names, source_name
 
-    trained_on = source or target
-    trained: Protocol = find_protocol(datasets.get(trained_on).card, protocol, quick=quick)
+    trained_on = source_name(source or target)
+    refuse_shared(trained_on, target)
+    trained = trained_under(trained_on, protocol, quick=quick)
     opened = open_source(target, find_roots(data_root))
-    own = trained if trained_on == target else None
-    table = template(opened, own, fold=fold, quick=quick)
+    own = trained if target in member_names(trained_on) else None
+    table = template(opened, own, fold=fold, quick=quick, with_affect=affect)
     write_text(out, table.to_csv(index=False, lineterminator="\n"))
     facts = {
         "source": trained_on,

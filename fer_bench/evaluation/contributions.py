@@ -13,15 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
 from fer_bench.evaluation.metrics import Floats
-from fer_bench.evaluation.statistics import LEVEL, Answers, Units, find_units
-
-PRIOR_UNITS = 2.0
-"""Weight, in units, of a smoothed binomial in each class's variance: a few lucky units are no certainty."""
-MIN_TAIL = 0.001
-"""Beyond this share of the resamples an end of an interval would rest on a single draw."""
+from fer_bench.evaluation.statistics import Answers, Units, find_units
 
 
 @dataclass(frozen=True)
@@ -42,31 +36,6 @@ class Contributions:
     expected: Floats
     holds: NDArray[np.bool_]
     rows: str
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How uncertain a score is beyond what the bootstrap shows.
-
-    Resampled values of a mean over n units vary too little by a factor (n - 1) / n, and their quantiles are
-    normal where Student's are due. With few units of a class both matter per class.
-
-    Attributes:
-        variance: Sampling variance as the bootstrap sees it.
-        widened: The same, corrected per class.
-        freedom: Degrees of freedom of its estimate.
-    """
-
-    variance: float
-    widened: float
-    freedom: float
-
-    def tail(self, level: float = LEVEL) -> float:
-        """Return the share of resamples to cut off at each end, less than (1 - level) / 2."""
-        if self.variance <= 0:
-            return (1 - level) / 2
-        wide = stdtrit(self.freedom, (1 + level) / 2) * np.sqrt(self.widened / self.variance)
-        return max(float(ndtr(-wide)), MIN_TAIL)
 
 
 def contributions(
@@ -114,44 +83,3 @@ def _rows(answered: Sequence[Answers], share: Floats) -> str:
         shares[digest] = shares.get(digest, 0.0) + float(weight)
     text = ";".join(f"{digest} {weight:.9f}" for digest, weight in sorted(shares.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def spread(given: Contributions, scale: float = 1.0) -> Spread:
-    """Return how uncertain the sum of the contributions is.
-
-    The variance is that of the linearised score over units. Each class's part of it is multiplied by
-    n / (n - 1) with its n units and drawn, with the weight of two units, to that of a smoothed binomial
-    (r n + 1/2) / (n + 1), unless all rows are one class as in accuracy. Degrees of freedom combine over
-    classes after Welch and Satterthwaite and are at most those of all units.
-
-    Args:
-        given: From `contributions`.
-        scale: Factor between this score and the one wanted, such as 1 / (1 - 1/k).
-    """
-    count = len(given.units)
-    deviation = given.parts - given.expected
-    variance = float((deviation.sum(1) ** 2).sum())
-    has = given.holds.sum(0)
-    seen = has > 0
-    n = has[seen].astype(np.float64)
-    ceiling = given.expected[:, seen].sum(0)  # a class's term in the score: its recall over k
-    weight = 1.0 / seen.sum()
-    recall = np.clip(ceiling / weight, 0, 1)
-    smooth = (recall * n + 0.5) / (n + 1)
-    own = (deviation[:, seen] ** 2).sum(0)
-    prior = PRIOR_UNITS if len(has) > 1 else 0.0
-    binomial = smooth * (1 - smooth) / n * weight**2
-    drawn = np.maximum(own, (n * own + prior * binomial) / (n + prior))
-    bigger = drawn * n / np.maximum(n - 1, 0.5)
-    widened = max(variance + float((bigger - own).sum()), variance * count / max(count - 1, 1))
-    below = float((drawn**2 / np.maximum(n - 1, 1)).sum())
-    freedom = float(drawn.sum()) ** 2 / below if below > 0 else count - 1.0
-    return Spread(variance * scale**2, widened * scale**2, max(1.0, min(freedom, count - 1.0)))
-
-
-def mean_spread(parts: Sequence[Spread]) -> Spread:
-    """Return the spread of the mean of independent scores (Welch and Satterthwaite)."""
-    widened = sum(p.widened for p in parts)
-    below = sum(p.widened**2 / p.freedom for p in parts)
-    freedom = widened**2 / below if below > 0 else min(p.freedom for p in parts)
-    return Spread(sum(p.variance for p in parts) / len(parts) ** 2, widened / len(parts) ** 2, freedom)

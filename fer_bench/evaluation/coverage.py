@@ -9,18 +9,27 @@ from pathlib import Path
 import pandas as pd
 
 FILE = Path(__file__).with_name("coverage.csv")
-CHOSEN = "percentile, Student per class"
+CHOSEN = "resamples, or Wilson per class"
 """Name of the interval that is used."""
 ENOUGH_UNITS = 20
 FEW = 5
 
 
+OTHERS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "mean": "means over targets",
+    "difference": "differences of two methods",
+}
+"""Further scores of the table and what they are called."""
+
+
 def sentence(table: pd.DataFrame) -> str:
-    """Say how often the intervals of UAR held the truth in simulation.
+    """Say how often the intervals held the truth in simulation.
 
     Args:
         table: Columns `score`, `units`, `smallest_class` (units that hold the rarest class), `coverage` and
-            `repetitions` of the chosen interval, one row per population and number of units.
+            `repetitions` of the chosen interval, one row per score, population and number of units.
     """
     uar = table[table["score"] == "uar"]
     many, rare = uar["units"] >= ENOUGH_UNITS, uar["smallest_class"] < FEW
@@ -31,7 +40,13 @@ def sentence(table: pd.DataFrame) -> str:
     ]
     said = "; ".join(part for part in parts if part)
     samples = f"{uar['repetitions'].min():,} samples each"
-    return f"In simulation ({samples}) these intervals held the true UAR in {said}."
+    text = f"In simulation ({samples}) these intervals held the true UAR in {said}."
+    others = [
+        _span(table[(table["score"] == score) & (table["units"] >= ENOUGH_UNITS)], f"for {title}")
+        for score, title in OTHERS.items()
+    ]
+    known = ", ".join(part for part in others if part)
+    return f"{text} From {ENOUGH_UNITS} units on it was {known}." if known else text
 
 
 def _span(part: pd.DataFrame, where: str) -> str:

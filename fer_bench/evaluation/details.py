@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.emotions import ACTION_UNITS, Emotion
+from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, Emotion
 from fer_bench.evaluation import affect, metrics
 from fer_bench.evaluation import calibration as cal
 from fer_bench.evaluation.estimates import estimate
-from fer_bench.evaluation.groups import ATTRIBUTES, MOST_LISTED, group_scores
+from fer_bench.evaluation.groups import MOST_LISTED, attributes_of, group_scores
 from fer_bench.evaluation.metrics import Floats
 from fer_bench.evaluation.statistics import Answers
 from fer_bench.evaluation.votes import PREFIX, score_votes
@@ -28,9 +28,6 @@ from fer_bench.runs.details import (
     VoteScore,
 )
 from fer_bench.runs.predictions import Predictions
-
-ABAW_EXPRESSIONS = 8
-"""The ABAW sum is defined on all eight expressions, both dimensions and all twelve action units."""
 
 
 def describe(
@@ -56,7 +53,7 @@ def describe(
     rows, recall = metrics.support(matrix), metrics.recalls(matrix)
     precision, f1 = metrics.precisions(matrix), metrics.f1s(matrix)
     worst = int(np.nanargmin(recall))
-    found = estimate([given], np.ones(1), target)
+    found = estimate([given], target)
     scored = predictions.frame["label"].isin(given.scored_classes).to_numpy()
     log_p = cal.log_probabilities(predictions.logits[scored][:, places])
     lookup = np.full(len(given.classes), -1)
@@ -100,7 +97,7 @@ def describe(
         au=au,
         au_f1=au_f1,
         abaw=abaw,
-        **_joined(index, given, truth, answer, log_p),
+        **_joined(index, target, given, truth, answer, log_p),
     )
 
 
@@ -168,6 +165,7 @@ def _action_units(frame: pd.DataFrame) -> dict[str, UnitScore]:
 
 def _joined(
     index: pd.DataFrame | None,
+    target: str,
     given: Answers,
     truth: NDArray[np.int64],
     answer: NDArray[np.int64],
@@ -176,25 +174,18 @@ def _joined(
     if index is None:
         return {}
     names = given.scored_classes
-    rows = index.set_index("sample_id").reindex(given.samples)
+    rows = index.set_index("sample_id").reindex(given.samples).reset_index(drop=True)
     groups = {}
-    for attribute in ATTRIBUTES:
-        if attribute in rows.columns and rows[attribute].notna().any():
-            result = _groups(rows[attribute].reset_index(drop=True), names, truth, answer)
-            if result is not None:
-                groups[attribute] = result
+    for attribute, values in attributes_of(rows, target).items():
+        result = _groups(values, names, truth, answer)
+        if result is not None:
+            groups[attribute] = result
     votes = None
-    known = {e.value for e in Emotion}
-    voted = {c.removeprefix(PREFIX) for c in rows.columns if c.startswith(PREFIX)} & known
-    if voted:
-        counts = np.stack(
-            [
-                rows[f"{PREFIX}{n}"].fillna(0).to_numpy(np.float64) if n in voted else np.zeros(len(rows))
-                for n in names
-            ],
-            axis=1,
-        )
-        result_of_votes = score_votes(counts, answer, log_p)
+    voted = [e.value for e in Emotion if f"{PREFIX}{e.value}" in rows.columns]
+    if set(names) <= set(voted):
+        counts = rows[[f"{PREFIX}{name}" for name in voted]].fillna(0).to_numpy(np.float64)
+        scored = np.array([voted.index(name) for name in names])
+        result_of_votes = score_votes(counts, scored, answer, log_p)
         if result_of_votes is not None:
             votes = VoteScore(**vars(result_of_votes))
     return {"groups": groups, "votes": votes}
@@ -208,7 +199,10 @@ def _groups(
         return None
     ranked = found.compared
     ends = (ranked[0], ranked[-1]) if len(ranked) > 1 else ()
-    listed = found.groups if len(found.groups) <= MOST_LISTED else tuple(dict.fromkeys(ends))
+    listed = found.groups
+    if len(listed) > MOST_LISTED:
+        by_accuracy = sorted(found.groups, key=lambda g: (g.accuracy, g.value))
+        listed = tuple(dict.fromkeys(ends or (by_accuracy[0], by_accuracy[-1])))
     gap = None
     if ends and ends[0].uar is not None and ends[1].uar is not None:
         gap = ends[1].uar - ends[0].uar

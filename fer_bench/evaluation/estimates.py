@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.contributions import Spread, contributions, mean_spread, spread
+from fer_bench.evaluation.contributions import contributions
+from fer_bench.evaluation.intervals import Spread, mean_spread, score_intervals, score_spreads
 from fer_bench.evaluation.metrics import Floats
 from fer_bench.evaluation.pairs import UnitTerms
 from fer_bench.evaluation.statistics import (
+    LEVEL,
     MIN_UNITS,
     Answers,
     Interval,
@@ -21,6 +22,7 @@ from fer_bench.evaluation.statistics import (
     count_by_unit,
     find_units,
     interval,
+    mean_and_sd,
     seed_of,
 )
 from fer_bench.runs.predictions import Predictions
@@ -52,6 +54,10 @@ def answers(predictions: Predictions, label_set: Sequence[str]) -> Answers:
     )
 
 
+SMALL_CLASS = 5
+"""Scored classes with fewer rows are flagged."""
+
+
 @dataclass(frozen=True)
 class Value:
     """A number with its uncertainty.
@@ -60,12 +66,14 @@ class Value:
         value: The estimate.
         interval: 95 % interval, None with fewer than ten units.
         draws: Resampled values [B], None without interval.
+        resampled: Whether the interval lies between quantiles of the draws, not at Wilson limits.
         spread: How uncertain it is, None where unknown.
     """
 
     value: float
     interval: Interval | None
     draws: Floats | None = field(default=None, compare=False, repr=False)
+    resampled: bool = True
     spread: Spread | None = field(default=None, compare=False, repr=False)
 
 
@@ -80,6 +88,8 @@ class Estimate:
         units: Units with a scored row.
         kept_share: Scored rows divided by labelled rows.
         label_set: Scored classes.
+        small_classes: Those with fewer than five rows.
+        by_seed: Each score per seed, folds averaged.
         terms: What each unit adds to the UAR.
     """
 
@@ -89,7 +99,14 @@ class Estimate:
     units: int
     kept_share: float
     label_set: tuple[str, ...]
+    small_classes: tuple[str, ...] = ()
+    by_seed: Mapping[str, Mapping[int, float]] = field(default_factory=dict, compare=False, repr=False)
     terms: UnitTerms | None = field(default=None, compare=False, repr=False)
+
+    def seed_sd(self, name: str) -> float | None:
+        """Return the standard deviation (ddof 1) of a score over the seeds, None for a single seed."""
+        values = list(self.by_seed.get(name, {}).values())
+        return mean_and_sd(values)[1] if values else None
 
 
 def unrestricted(predictions: Predictions, given: Answers) -> Answers:
@@ -114,34 +131,37 @@ def seed_shares(seeds: Sequence[int]) -> Floats:
     return shares
 
 
-def estimate(answered: Sequence[Answers], share: Floats, target: str) -> Estimate:
+def estimate(answered: Sequence[Answers], target: str, *, seeds: Sequence[int] | None = None) -> Estimate:
     """Average several models on one target, with intervals over its units.
 
     Args:
         answered: Answers of R >= 1 models with the same classes, each with at least one scored row.
-        share: Share of each model in the average, [R].
         target: Dataset name, part of the seed of the resamples.
+        seeds: Seed of each model [R]; models of one seed are its folds and averaged first. Each is a seed of
+            its own by default.
     """
+    seeds = range(len(answered)) if seeds is None else seeds
+    share = seed_shares(seeds)
     units = find_units(answered)
     counts = count_by_unit(answered, units)
     totals = counts.total()
     k = int(metrics.present_classes(totals).max())
-    point = {name: float((metric(totals) * share).sum()) for name, metric in metrics.METRICS.items()}
+    by_model = {name: metric(totals) for name, metric in metrics.METRICS.items()}
+    by_model = {name: values for name, values in by_model.items() if np.isfinite(values).all()}
+    values = {name: Value(float((found * share).sum()), None) for name, found in by_model.items()}
+    of_seed = np.asarray(seeds)
     by_class = contributions(answered, share, units)
-    values = {name: Value(value, None) for name, value in point.items() if math.isfinite(value)}
+    largest = max(answered, key=lambda one: len(one.truth))
+    rows = np.bincount(largest.truth, minlength=len(largest.classes))
     if counts.scored_units >= MIN_UNITS:
-        seed = seed_of(target, units.names)
-        drawn = bootstrap(counts, share, seed)
-        plain = spread(by_class)
-        spreads = {
-            "uar": plain,
-            "macro_f1": plain,
-            "transfer": spread(by_class, 1 / (1 - 1 / k)) if k > 1 else plain,
-            "accuracy": spread(contributions(answered, share, units, by_class=False)),
-        }
+        drawn = bootstrap(counts, share, seed_of(target, units.names))
+        by_rows = contributions(answered, share, units, by_class=False)
+        spreads = score_spreads(by_class, by_rows)
+        point = {name: one.value for name, one in values.items()}
+        ends, wilson = score_intervals(point, drawn, by_class, by_rows)
         values = {
-            name: Value(one.value, interval(drawn[name], spreads[name].tail()), drawn[name], spreads[name])
-            for name, one in values.items()
+            name: Value(value, ends[name], drawn[name], name not in wilson, spreads[name])
+            for name, value in point.items()
         }
     return Estimate(
         values=values,
@@ -150,6 +170,15 @@ def estimate(answered: Sequence[Answers], share: Floats, target: str) -> Estimat
         units=counts.scored_units,
         kept_share=len(answered[0].truth) / answered[0].labelled,
         label_set=answered[0].scored_classes,
+        small_classes=tuple(
+            name
+            for name, count in zip(largest.classes, rows, strict=True)
+            if name in largest.scored_classes and count < SMALL_CLASS
+        ),
+        by_seed={
+            name: {int(seed): float(found[of_seed == seed].mean()) for seed in np.unique(of_seed)}
+            for name, found in by_model.items()
+        },
         terms=UnitTerms(target, by_class.units, by_class.parts.sum(1), by_class.rows, k),
     )
 
@@ -158,7 +187,8 @@ def average(values: Sequence[Value]) -> Value:
     """Average estimates on different targets; resamples are averaged draw by draw.
 
     Estimates on the same target share their resamples, so their dependence is kept; different targets are
-    independent.
+    independent. Where an interval is none of resamples, distances to the ends are combined (Zou and Donner
+    2008), stretched as the resamples of the mean vary more than independent ones would.
     """
     mean = float(np.mean([v.value for v in values]))
     draws = [v.draws for v in values if v.draws is not None]
@@ -166,7 +196,49 @@ def average(values: Sequence[Value]) -> Value:
     if len(draws) < len(values):
         return Value(mean, None)
     together: Floats = np.mean(draws, axis=0)
-    if len(spreads) < len(values):
-        return Value(mean, interval(together), together)
-    joint = mean_spread(spreads)
-    return Value(mean, interval(together, joint.tail()), together, joint)
+    joint = mean_spread(spreads) if len(spreads) == len(values) else None
+    if all(v.resampled for v in values):
+        return Value(mean, interval(together, _tail(joint)), together, True, joint)
+    alone = sum(float(np.nanvar(d)) for d in draws) / len(values) ** 2
+    stretch = max(1.0, float(np.nanvar(together)) / alone) if alone > 0 else 1.0
+    below, above = (np.sqrt(stretch * (d**2).sum()) / len(values) for d in _distances(values))
+    return Value(mean, Interval(mean - float(below), mean + float(above)), together, False, joint)
+
+
+def difference_interval(first: Value, second: Value) -> Interval | None:
+    """Return the interval of a difference of scores on the same units, from their common resamples.
+
+    Where an interval is none of resamples, distances to the ends are combined with the correlation that the
+    resamples show (Zou and Donner 2008).
+
+    Args:
+        first: A score.
+        second: Another method's.
+
+    Returns:
+        None where one has no interval.
+    """
+    if first.draws is None or second.draws is None:
+        return None
+    if first.resampled and second.resampled:
+        tail = min(_tail(v.spread) for v in (first, second))
+        return interval(first.draws - second.draws, tail)
+    below, above = _distances((first, second))
+    known = np.isfinite(first.draws) & np.isfinite(second.draws)
+    varies = all(v.draws is not None and np.ptp(v.draws[known]) > 0 for v in (first, second))
+    alike = float(np.corrcoef(first.draws[known], second.draws[known])[0, 1]) if varies else 0.0
+    down = below[0] ** 2 + above[1] ** 2 - 2 * alike * below[0] * above[1]
+    up = above[0] ** 2 + below[1] ** 2 - 2 * alike * above[0] * below[1]
+    difference = first.value - second.value
+    return Interval(difference - float(np.sqrt(max(down, 0))), difference + float(np.sqrt(max(up, 0))))
+
+
+def _tail(spread: Spread | None) -> float:
+    return (1 - LEVEL) / 2 if spread is None else spread.tail()
+
+
+def _distances(values: Sequence[Value]) -> tuple[Floats, Floats]:
+    """Return how far the ends of the intervals are below and above the values."""
+    ends = [(v.value - v.interval.low, v.interval.high - v.value) for v in values if v.interval is not None]
+    below, above = np.array(ends, np.float64).T
+    return below, above

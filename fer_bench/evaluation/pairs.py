@@ -95,7 +95,7 @@ class Column:
     Attributes:
         ranks: Rank of every compared method, tied ones share it; best first.
         tests: All pairs.
-        left_out: Methods that were scored on other rows than those compared.
+        left_out: Methods that were scored on other rows, crops, folds or seeds than those compared.
     """
 
     ranks: Mapping[str, int]
@@ -146,26 +146,21 @@ def swap_tests(differences: Floats, seed: int) -> list[float]:
     """Return two-sided p-values of sums of differences when the sign of each unit is open.
 
     Exact up to 13 units with a difference (the others change nothing), else (b + 1) / (B + 1) with B random
-    draws of which b are as far from 0 as what was observed. All pairs see the same draws.
+    draws of which b are as far from 0 as what was observed. A pair's result does not depend on which other
+    pairs are tested.
 
     Args:
         differences: Difference of two methods' terms per unit and pair [U, P].
         seed: Of the random draws; turning the differences' sign does not change the result.
     """
     moved = [column[column != 0] for column in differences.T]
-    drawn = [i for i, column in enumerate(moved) if len(column) > EXACT_UNITS]
-    p = [1.0 if i in drawn else _exact(column) for i, column in enumerate(moved)]
-    if drawn:
-        for i, value in zip(drawn, _by_draws(differences[:, drawn], seed), strict=True):
-            p[i] = value
-    return p
+    return [_exact(column) if len(column) <= EXACT_UNITS else _by_draws(column, seed) for column in moved]
 
 
-def _limit(terms: Floats) -> Floats:
+def _limit(terms: Floats) -> float:
     """Return how far from 0 a sum must be to count as being as far as the one observed."""
     rounding = 1e-9 * np.abs(terms).sum(0)  # sums of the same terms in another order are equal
-    limit: Floats = np.abs(terms.sum(0)) - rounding
-    return limit
+    return float(np.abs(terms.sum(0)) - rounding)
 
 
 def _exact(terms: Floats) -> float:
@@ -173,21 +168,18 @@ def _exact(terms: Floats) -> float:
     return float((np.abs((2 * ways - 1) @ terms) >= _limit(terms)).mean())
 
 
-def _by_draws(differences: Floats, seed: int) -> list[float]:
-    # a unit's sign is open anyway; units with the same differences are drawn together: how many of n are
+def _by_draws(terms: Floats, seed: int) -> float:
+    # a unit's sign is open anyway; units with the same difference are drawn together: how many of n are
     # swapped is binomial
-    first = np.take_along_axis(differences, (differences != 0).argmax(1)[:, None], axis=1)
-    kinds, sizes = np.unique(differences * np.sign(first), axis=0, return_counts=True)
-    some = (kinds != 0).any(1)
-    kinds, sizes = kinds[some], sizes[some]
-    limit = _limit(differences)
+    kinds, sizes = np.unique(np.abs(terms), return_counts=True)
+    limit = _limit(terms)
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK_CELLS // len(kinds))
-    beyond = np.zeros(differences.shape[1], np.int64)
+    beyond = 0
     for start in range(0, DRAWS, step):
         swapped = rng.binomial(sizes, 0.5, size=(min(step, DRAWS - start), len(sizes)))
-        beyond += (np.abs((sizes - 2.0 * swapped) @ kinds) >= limit).sum(0)
-    return [(int(b) + 1) / (DRAWS + 1) for b in beyond]
+        beyond += int((np.abs((sizes - 2.0 * swapped) @ kinds) >= limit).sum())
+    return (beyond + 1) / (DRAWS + 1)
 
 
 def holm(p: Sequence[float]) -> list[float]:

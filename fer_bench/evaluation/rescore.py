@@ -16,11 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
 from fer_bench.emotions import Emotion
 from fer_bench.errors import FerBenchError, StoreError
-from fer_bench.evaluation.stored import read_scored
+from fer_bench.evaluation.stored import read_scored, stored_index
 from fer_bench.evaluation.transfer import members, score_on
 from fer_bench.files import file_hash, write_json
 from fer_bench.runs.record import Record
@@ -146,40 +144,24 @@ def _update(store: Store, folder: RunDir, record: Record) -> bool:
     scores = []
     for old in record.scores:
         predictions = read_scored(store, record, old.target, old.selection)
-        scores.append(
-            score_on(
-                predictions,
-                tuple(Emotion(name) for name in old.label_set),
-                target=old.target,
-                in_domain=old.target == record.dataset or old.target in members(record.dataset),
-                index=stored_index(store.root, predictions.meta.fingerprint),
-            ).model_copy(update={"selection": old.selection})
+        new = score_on(
+            predictions,
+            tuple(Emotion(name) for name in old.label_set),
+            target=old.target,
+            in_domain=old.target == record.dataset or old.target in members(record.dataset),
+            index=stored_index(store.root, predictions.meta.fingerprint),
         )
+        if (new.n, new.k) != (old.n, old.k):
+            raise StoreError(
+                f"{new.n} rows of {new.k} classes can be scored where the record has {old.n} of {old.k}",
+                file=folder.predictions_file(old.target, old.selection),
+                value=new.n,
+            )
+        scores.append(new.model_copy(update={"selection": old.selection}))
     if tuple(scores) == record.scores:
         return False
     folder.write_record(record.model_copy(update={"scores": tuple(scores)}))
     return True
-
-
-def stored_index(root: Path, fingerprint: str) -> pd.DataFrame | None:
-    """Return what the store keeps about a target's rows, None where it keeps nothing.
-
-    Raises:
-        StoreError: The file is damaged.
-    """
-    path = root / "indexes" / f"{fingerprint}.parquet"
-    return _read_index(path, path.stat().st_mtime_ns) if path.exists() else None
-
-
-@lru_cache(maxsize=16)
-def _read_index(path: Path, written: int) -> pd.DataFrame:
-    try:
-        index = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"not a readable parquet file: {error}", file=path) from None
-    if "sample_id" not in index.columns or index["sample_id"].duplicated().any():
-        raise StoreError("the stored index lacks sample ids or repeats one", file=path)
-    return index
 
 
 def digest_of(store: Store, run: str) -> str:

@@ -1,8 +1,11 @@
-"""Stored predictions, checked against the record that speaks of them."""
+"""Stored predictions, checked against the record and the kept index that speak of them."""
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +27,8 @@ def read_scored(store: Store, record: Record, target: str, selection: Selection)
         selection: Which checkpoint.
 
     Raises:
-        StoreError: They are absent, damaged or of another run, checkpoint or version of the data.
+        StoreError: They are absent, damaged or of another run, checkpoint or version of the data, or their
+            rows differ from those that were scored or from the kept index.
     """
     predictions = store.predictions(record, target, selection)
     meta = predictions.meta
@@ -40,10 +44,103 @@ def read_scored(store: Store, record: Record, target: str, selection: Selection)
         if found != wanted:
             raise StoreError(f"predictions of another {name}", file=file, value=found)
     data = record.targets.get(target)
-    if data is not None and data.fingerprint != meta.fingerprint:
-        raise StoreError("predictions on another version of the data", file=file, value=meta.fingerprint)
+    if data is None:
+        raise StoreError("the record does not say what data these predictions were made on", file=file)
+    for name in ("fingerprint", "pixels", "recipe", "card_version"):
+        if name == "card_version" and selection != record.headline:
+            continue  # a new card asks for the headline's predictions anew, not for those of `last`
+        found, wanted = getattr(meta, name), getattr(data, name)
+        if found != wanted:
+            raise StoreError(
+                f"predictions on another version of the data: the record's {name} is {wanted}",
+                file=file,
+                value=found,
+            )
     check_types(predictions.frame, file)
+    score = record.score(target, selection)
+    if score is not None and score.rows and score.rows != rows_hash(predictions.frame):
+        raise StoreError(
+            "rows, units or labels are not those that the record's score was computed from",
+            file=file,
+            value=f"{len(predictions.frame)} rows",
+        )
+    index = stored_index(store.root, meta.fingerprint)
+    if index is not None:
+        check_against(predictions.frame, index, file)
     return predictions
+
+
+def rows_hash(frame: pd.DataFrame) -> str:
+    """Return a hash of the rows and truths of predictions, whatever their order and the answers.
+
+    Args:
+        frame: Columns of `Predictions.frame`.
+    """
+    order = np.argsort(frame["sample_id"].to_numpy(str), kind="stable")
+    digest = hashlib.sha256()
+    for name in ("sample_id", "unit", "label"):
+        digest.update("\x1f".join(frame[name].fillna("").to_numpy(object)[order]).encode())
+        digest.update(b"\x1e")
+    for name in sorted(c for c in frame.columns if c.endswith("_true")):
+        values = np.nan_to_num(frame[name].to_numpy(np.float64)[order], nan=9.0)  # all NaN are one
+        digest.update(name.encode() + values.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def stored_index(root: Path, fingerprint: str) -> pd.DataFrame | None:
+    """Return what the store keeps about a target's rows, None where it keeps nothing.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    path = root / "indexes" / f"{fingerprint}.parquet"
+    return _read_index(path, path.stat().st_mtime_ns) if path.exists() else None
+
+
+@lru_cache(maxsize=16)
+def _read_index(path: Path, written: int) -> pd.DataFrame:
+    try:
+        index = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"not a readable parquet file: {error}", file=path) from None
+    if "sample_id" not in index.columns or index["sample_id"].duplicated().any():
+        raise StoreError("the stored index lacks sample ids or repeats one", file=path)
+    return index.set_index("sample_id", drop=False)
+
+
+def check_against(frame: pd.DataFrame, index: pd.DataFrame, file: Path) -> None:
+    """Check that predictions speak of rows of a kept index, with its labels and units.
+
+    Args:
+        frame: Columns of `Predictions.frame`.
+        index: From `stored_index`.
+        file: For messages.
+
+    Raises:
+        StoreError: A row is none of the index, or its label or unit differs; with the row.
+    """
+    ids = frame["sample_id"]
+    place = index.index.get_indexer(pd.Index(ids))
+    _refuse(frame, "sample_id", place < 0, "is no row of the kept index", file)
+    if "label" in index.columns:
+        known = index["label"].to_numpy(object)[place]
+        _refuse(frame, "label", _differ(frame["label"].to_numpy(object), known), "is not the index's", file)
+    given = frame["unit"].to_numpy(object)
+    named = [name for name in ("subject", "group") if name in index.columns]
+    differs = [_differ(given, index[name].to_numpy(object)[place]) for name in named]
+    if differs and all(one.any() for one in differs):  # the card says which of the two it is
+        fewest = min(differs, key=lambda one: int(one.sum()))
+        _refuse(frame, "unit", fewest, "is neither the index's subject nor its group", file)
+
+
+def _differ(
+    one: np.ndarray[tuple[int], np.dtype[np.object_]], other: np.ndarray[tuple[int], np.dtype[np.object_]]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    absent, missing = pd.isna(one), pd.isna(other)
+    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.where(
+        absent | missing, absent != missing, one != other
+    ).astype(bool)
+    return found
 
 
 def check_types(frame: pd.DataFrame, file: Path) -> None:
@@ -60,34 +157,31 @@ def check_types(frame: pd.DataFrame, file: Path) -> None:
         values = frame[name]
         if values.notna().any() and not pd.api.types.is_string_dtype(values.dropna()):
             raise StoreError(f"{name} is not text", file=file, value=str(values.dtype))
-    for name in ("valence", "arousal"):
-        if _has_pair(frame, name, file):
-            _refuse(frame, name, ~_finite(frame, name, file), "is not finite", file)
-            true = _numbers(frame, f"{name}_true", file)
-            _refuse(frame, f"{name}_true", np.abs(np.nan_to_num(true)) > 1, "is outside [-1, 1]", file)
-    for number in ACTION_UNITS:
-        name = f"au_{number}"
-        if _has_pair(frame, name, file):
-            _refuse(frame, name, ~_finite(frame, name, file), "is not finite", file)
-            true = _numbers(frame, f"{name}_true", file)
-            _refuse(frame, f"{name}_true", ~np.isin(true, (-1, 0, 1)), "is not -1, 0 or 1", file)
+    for names in (("valence", "arousal"), tuple(f"au_{number}" for number in ACTION_UNITS)):
+        wanted = [column for name in names for column in (name, f"{name}_true")]
+        found = [column for column in wanted if column in frame.columns]
+        if not found:
+            continue
+        if len(found) < len(wanted):
+            absent = next(column for column in wanted if column not in frame.columns)
+            raise StoreError(f"predictions lack a column beside {found[0]}", file=file, value=absent)
+        truth = np.float32 if names[0] == "valence" else np.int8
+        for name in names:
+            given = _typed(frame, name, np.float32, file)
+            _refuse(frame, name, ~np.isfinite(given), "is not finite", file)
+            true = _typed(frame, f"{name}_true", truth, file)
+            if truth is np.float32:
+                outside = ~(np.isnan(true) | (np.abs(true) <= 1))
+                _refuse(frame, f"{name}_true", outside, "is outside [-1, 1]", file)
+            else:
+                _refuse(frame, f"{name}_true", ~np.isin(true, (-1, 0, 1)), "is not -1, 0 or 1", file)
 
 
-def _has_pair(frame: pd.DataFrame, name: str, file: Path) -> bool:
-    has, has_true = name in frame.columns, f"{name}_true" in frame.columns
-    if has != has_true:
-        raise StoreError("predictions lack a column", file=file, value=f"{name}_true" if has else name)
-    return has
-
-
-def _numbers(frame: pd.DataFrame, name: str, file: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    if not pd.api.types.is_numeric_dtype(frame[name]):
-        raise StoreError(f"{name} is not a number", file=file, value=str(frame[name].dtype))
-    return frame[name].to_numpy(np.float64)
-
-
-def _finite(frame: pd.DataFrame, name: str, file: Path) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.isfinite(_numbers(frame, name, file))
+def _typed(frame: pd.DataFrame, name: str, kind: type, file: Path) -> np.ndarray[tuple[int], np.dtype[Any]]:
+    if frame[name].dtype != kind:
+        raise StoreError(f"{name} is not {np.dtype(kind).name}", file=file, value=str(frame[name].dtype))
+    values: np.ndarray[tuple[int], np.dtype[Any]] = frame[name].to_numpy()
+    return values
 
 
 def _refuse(
@@ -95,4 +189,10 @@ def _refuse(
 ) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise StoreError(f"{name} {why}", file=file, line=row + 1, value=frame[name].iloc[row].item())
+        value = frame[name].iloc[row]
+        raise StoreError(
+            f"{name} {why}",
+            file=file,
+            line=row + 1,
+            value=value.item() if isinstance(value, np.generic) else value,
+        )

@@ -14,13 +14,16 @@ from fer_bench.data.card import Protocol
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.index import fingerprint, stack_au
 from fer_bench.data.protocols import assign_roles, find_protocol, folds_of, in_label_set, target_rows
+from fer_bench.data.union import member_protocol, union_card
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.evaluation.stored import check_types
 from fer_bench.evaluation.transfer import score_predictions
 from fer_bench.runs.predictions import Predictions, PredictionsMeta, read_predictions
 from fer_bench.runs.record import Score
+from fer_bench.runs.store import kept_attributes
 from fer_bench.sources import DataRoots, Source, open_source
+from fer_bench.unions import member_names, share_pixels
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,14 @@ def check_submission(
     predictions = read_predictions(file)
     check_types(predictions.frame, file)
     meta = predictions.meta
-    for name in (meta.source, meta.target):
-        if name not in datasets.names():
-            raise UsageError(f"{file}: unknown dataset", value=name, hint=nearest(name, datasets.names()))
-    in_domain = meta.source == meta.target
-    trained = find_protocol(datasets.get(meta.source).card, protocol, quick=quick)
+    trained = trained_under(meta.source, protocol, quick=quick)
+    if meta.target not in datasets.names():
+        raise UsageError(
+            f"{file}: unknown dataset", value=meta.target, hint=nearest(meta.target, datasets.names())
+        )
+    parts = member_names(meta.source)
+    in_domain = meta.target in parts
+    refuse_shared(meta.source, meta.target, file)
     wanted_classes = tuple(e.value for e in trained.label_set)
     if meta.classes != wanted_classes:
         same = sorted(meta.classes) == sorted(wanted_classes)
@@ -78,29 +84,80 @@ def check_submission(
             hint=f"wanted: {', '.join(wanted_classes)}; another protocol: --protocol",
         )
     source = open_source(meta.target, roots)
-    tested, rows = rows_of(source.dataset, trained if in_domain else None, fold=fold, quick=quick)
+    card = source.dataset.card
+    if meta.card_version != card.version:
+        raise DataError(
+            f"made under another version of the card of {card.name}: it is {card.version} here",
+            file=file,
+            value=meta.card_version,
+            hint=f"fer-bench submit rows --target {card.name} prints today's facts",
+        )
+    affect = "valence" in predictions.frame or f"au_{ACTION_UNITS[0]}" in predictions.frame
+    tested, rows = rows_of(
+        source.dataset, trained if in_domain else None, fold=fold, quick=quick, with_affect=affect
+    )
     _check_rows(predictions, source.dataset, rows, file, f"{meta.target}/{tested}")
     score = score_predictions(
         predictions,
         source_label_set=trained.label_set,
         target=meta.target,
-        target_emotions=source.dataset.card.emotions,
+        target_emotions=card.emotions,
         in_domain=in_domain,
-        index=source.dataset.index,
+        index=kept_attributes(source.dataset.index),
     )
     return Checked(meta, trained.name, fold, source.kind, score)
 
 
+def trained_under(source: str, protocol: str | None, *, quick: bool = False) -> Protocol:
+    """Return the protocol of a dataset, or of a union `a+b`, that a model was trained under.
+
+    Args:
+        source: What was trained on.
+        protocol: Its name; the default of the source otherwise.
+        quick: Take the protocol of the `quick` profile where none is named.
+
+    Raises:
+        UsageError: Unknown dataset or protocol, or a union that cannot be.
+    """
+    cards = [datasets.get(name).card for name in member_names(source)]
+    return find_protocol(cards[0] if len(cards) == 1 else union_card(cards), protocol, quick=quick)
+
+
+def refuse_shared(source: str, target: str, file: Path | None = None) -> None:
+    """Refuse a target that holds pictures of what was trained on.
+
+    Raises:
+        UsageError: It does.
+    """
+    parts = member_names(source)
+    same = [] if target in parts else [name for name in parts if share_pixels(name, target)]
+    if same:
+        where = f"{file}: " if file else ""
+        raise UsageError(
+            f"{where}{target} holds pictures of {same[0]}, so a model of one is never scored on the other",
+            value=f"{source} -> {target}",
+            hint="another target",
+        )
+
+
 def rows_of(
-    dataset: FaceDataset, trained: Protocol | None, *, fold: int = 1, quick: bool = False
+    dataset: FaceDataset,
+    trained: Protocol | None,
+    *,
+    fold: int = 1,
+    quick: bool = False,
+    with_affect: bool = False,
 ) -> tuple[str, NDArray[np.int64]]:
     """Return the protocol and the index positions that a model is tested on.
 
     Args:
         dataset: The target.
-        trained: Protocol of the target that the model was trained under, None for models of other datasets.
+        trained: Protocol that the model was trained under, of the target or of a union with it; None for
+            models of other datasets.
         fold: Fold that is tested, in-domain.
         quick: Whether models of other datasets are tested under the protocol of the `quick` profile.
+        with_affect: Whether test rows that have only valence, arousal or action units belong to it,
+            in-domain.
 
     Raises:
         UsageError: No such fold.
@@ -112,11 +169,20 @@ def rows_of(
     if fold not in folds_of(trained):
         known = f"1 to {len(folds_of(trained))}"
         raise UsageError(f"{card.name}/{trained.name} has no such fold", value=fold, hint=known)
-    test = (assign_roles(index, card, trained, fold) == "test") & in_label_set(index, trained)
-    return trained.name, np.flatnonzero(test).astype(np.int64)
+    own = trained if trained in card.protocols else member_protocol(card, trained)
+    test = assign_roles(index, card, own, fold if len(folds_of(own)) > 1 else 1) == "test"
+    rows = test if with_affect else test & in_label_set(index, own)
+    return own.name, np.flatnonzero(rows).astype(np.int64)
 
 
-def template(source: Source, trained: Protocol | None, *, fold: int = 1, quick: bool = False) -> pd.DataFrame:
+def template(
+    source: Source,
+    trained: Protocol | None,
+    *,
+    fold: int = 1,
+    quick: bool = False,
+    with_affect: bool = False,
+) -> pd.DataFrame:
     """Return what to predict: sample ids, files, frames and boxes, with the labels and units to copy.
 
     Args:
@@ -124,13 +190,19 @@ def template(source: Source, trained: Protocol | None, *, fold: int = 1, quick: 
         trained: As in `rows_of`.
         fold: As in `rows_of`.
         quick: As in `rows_of`.
+        with_affect: As in `rows_of`; adds the truths of valence, arousal and action units to copy.
     """
-    _, rows = rows_of(source.dataset, trained, fold=fold, quick=quick)
+    _, rows = rows_of(source.dataset, trained, fold=fold, quick=quick, with_affect=with_affect)
     index = source.dataset.index.iloc[rows]
     boxes = ["" if box is None else " ".join(f"{v:g}" for v in box) for box in index["box"]]
     columns = {name: index[name].tolist() for name in ("sample_id", "path", "frame")}
     more = {"box": boxes, "unit": units_of(source.dataset, index), "label": index["label"].tolist()}
-    return pd.DataFrame(columns | more)
+    table = pd.DataFrame(columns | more)
+    if with_affect:
+        truths = _truths(index)
+        for name in (str(c) for c in truths if str(c).endswith("_true")):
+            table[name] = truths[name].to_numpy()
+    return table
 
 
 def _truths(index: pd.DataFrame) -> pd.DataFrame:
@@ -177,7 +249,7 @@ def _check_rows(
             f"{int(foreign.sum())} rows are none of {where}", file=file, line=row + 1, value=given[row]
         )
     own = _truths(index.assign(unit=units_of(dataset, index))).set_index("sample_id").loc[given]
-    for column in ("label", "unit", *(name for name in own if name.endswith("_true") and name in frame)):
+    for column in ("label", "unit", *(str(c) for c in own if str(c).endswith("_true") and c in frame)):
         there, here = frame[column], own[column].reset_index(drop=True)
         differs = ((there != here) & ~(there.isna() & here.isna())).fillna(True).to_numpy(bool)
         if differs.any():

@@ -18,12 +18,11 @@ from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.errors import DataError
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.details import describe
-from fer_bench.evaluation.estimates import Value, answers, average, unrestricted
+from fer_bench.evaluation.estimates import SMALL_CLASS, Value, answers, average, unrestricted
+from fer_bench.evaluation.stored import rows_hash
 from fer_bench.runs.predictions import Predictions
 from fer_bench.runs.record import Score
 
-SMALL_CLASS = 5
-"""Scored classes with fewer rows are flagged."""
 MIN_IN_DOMAIN = 0.1
 """Retention is given only where the in-domain score is surely above this: a ratio to nothing says nothing."""
 
@@ -112,6 +111,7 @@ def score_on(
         transfer=transfer_score(uar, k),
         unrestricted_uar=float(metrics.uar(metrics.count_pairs(free.truth, free.answer, k_all))),
         small_classes=tuple(e.value for e in label_set if rows.get(e.value, 0) < SMALL_CLASS),
+        rows=rows_hash(predictions.frame),
         details=describe(predictions, best, target=target, in_domain=in_domain, index=index),
     )
 
@@ -124,12 +124,12 @@ def never_cross(names: Iterable[str]) -> frozenset[frozenset[str]]:
     """
     from fer_bench import datasets
 
-    known = set(datasets.names())
+    asked = set(names)
     return frozenset(
         frozenset((name, other))
-        for name in names
-        if name in known
+        for name in datasets.names()  # a card names its copies, but not every copy names it
         for other in datasets.get(name).card.shares_pixels_with
+        if name in asked or other in asked
     )
 
 

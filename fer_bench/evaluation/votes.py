@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.evaluation import metrics
 from fer_bench.evaluation.metrics import Floats
 
 PREFIX = "votes_"
@@ -19,10 +18,10 @@ class VoteResult:
     """Scores against votes.
 
     Attributes:
-        n: Rows with at least two votes for scored classes.
-        votes: Mean number of votes per row.
+        n: Rows with at least two votes, one of them for a scored class.
+        votes: Mean number of votes per row, for any class.
         agreement: Probability that a random vote names the model's answer.
-        cross_entropy: Mean of -sum over classes of vote share times ln p, in nats.
+        cross_entropy: Mean of -sum over the scored classes of their share of votes times ln p, in nats.
         human_accuracy: Expected accuracy of one held-out vote against the majority of the rest.
         human_uar: Its expected unweighted average recall.
     """
@@ -59,28 +58,44 @@ def human_confusion(votes: Floats) -> Floats:
     return table
 
 
-def score_votes(votes: Floats, answer: NDArray[np.int64], log_p: Floats) -> VoteResult | None:
+def score_votes(
+    votes: Floats, scored: NDArray[np.int64], answer: NDArray[np.int64], log_p: Floats
+) -> VoteResult | None:
     """Score answers against votes.
 
+    Votes for classes that are not scored count: they agree with no answer, and as a held-out vote they are
+    wrong. Rows whose remaining majority is no scored class are not among those that a person is scored on.
+
     Args:
-        votes: Votes per row and scored class [N, K].
-        answer: Positions of the answered classes among them [N].
-        log_p: Log-probabilities [N, K].
+        votes: Votes per row and class that was voted for [N, V].
+        scored: Position among them of each scored class [K].
+        answer: Positions of the answered classes among the scored ones [N].
+        log_p: Log-probabilities of the scored classes [N, K].
 
     Returns:
         None when no row has two votes.
     """
-    enough = votes.sum(1) >= 2
+    total = votes.sum(1)
+    own = votes[:, scored]
+    enough = (total >= 2) & (own.sum(1) > 0)
     if not enough.any():
         return None
-    votes, answer, log_p = votes[enough], answer[enough], log_p[enough]
-    share = votes / votes.sum(1, keepdims=True)
-    human = human_confusion(votes)
+    votes, total, own, answer, log_p = (
+        votes[enough],
+        total[enough],
+        own[enough],
+        answer[enough],
+        log_p[enough],
+    )
+    share = own / own.sum(1, keepdims=True)
+    human = human_confusion(votes)[scored]
+    rows, right = human.sum(1), human[np.arange(len(scored)), scored]
+    seen = rows > 0
     return VoteResult(
         n=len(votes),
-        votes=float(votes.sum(1).mean()),
-        agreement=float(share[np.arange(len(share)), answer].mean()),
+        votes=float(total.mean()),
+        agreement=float((own[np.arange(len(own)), answer] / total).mean()),
         cross_entropy=float(-(share * np.where(share > 0, log_p, 0.0)).sum(1).mean()),
-        human_accuracy=float(metrics.accuracy(human)),
-        human_uar=float(metrics.uar(human)),
+        human_accuracy=float(right.sum() / rows.sum()) if seen.any() else 0.0,
+        human_uar=float((right[seen] / rows[seen]).mean()) if seen.any() else 0.0,
     )

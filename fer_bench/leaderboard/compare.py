@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from fer_bench.errors import StoreError, UsageError, nearest
-from fer_bench.evaluation.estimates import Estimate, Value, answers, estimate
+from fer_bench.evaluation.estimates import Estimate, Value, answers, difference_interval, estimate
 from fer_bench.evaluation.pairs import Comparable, compare, transfer_of, uar_of
-from fer_bench.evaluation.statistics import LEVEL, Interval, interval
+from fer_bench.evaluation.statistics import Interval
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import members
+from fer_bench.leaderboard.cells import in_domain_sum
 from fer_bench.leaderboard.tables import Section, build_board
 from fer_bench.runs.record import Record, read_record
 from fer_bench.runs.store import Store
@@ -110,7 +109,7 @@ def compare_methods(store: Store, first: str, second: str, named: Sequence[str])
         second: Method.
         named: Target list of the generalisation score.
     """
-    board = build_board(store, methods=(first, second), named_targets=named)
+    board = build_board(store, methods=(first, second), named_targets=named, only=(first, second))
     return [line for section in board.sections for line in _of_section(section, first, second)]
 
 
@@ -122,7 +121,11 @@ def _of_section(section: Section, first: str, second: str) -> list[Line]:
         if one is None or other is None:
             continue
         if one.in_domain is not None and other.in_domain is not None:
-            lines.append(_uar_line(data, source, source, one.in_domain.estimate, other.in_domain.estimate))
+            values = [c.in_domain.estimate.values["uar"] for c in (one, other) if c.in_domain]
+            whole = in_domain_sum(one), in_domain_sum(other)
+            assert whole[0] is not None
+            assert whole[1] is not None
+            lines.append(_line(data, source, source, "UAR", values[0], values[1], whole[0], whole[1]))
         if one.comparable is not None and other.comparable is not None:
             means = [c.generalisation.mean for c in (one, other)]
             values = [mean for mean in means if mean is not None]
@@ -163,7 +166,7 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
             given = answers(read_scored(store, record, target, record.headline), shared)
             if not len(given.truth):
                 raise StoreError("no row of the shared classes", file=store.root, value=target)
-            estimates.append(estimate([given], np.ones(1), target))
+            estimates.append(estimate([given], target))
         line = _uar_line("", sources, target, *estimates)
         if target not in {*members(one[1].dataset), *members(other[1].dataset)} and estimates[0].k > 1:
             line = _transfer_line(sources, target, *estimates)
@@ -210,15 +213,6 @@ def _line(
         units=len(one.units),
     )
     if one.rows != other.rows:
-        return replace(line, note="tested on other rows or folds")
+        return replace(line, note="tested on other rows, crops, folds or seeds")
     (test,) = compare({"first": one, "second": other}).tests
-    return replace(line, interval=_of_difference(first, second), p=test.p)
-
-
-def _of_difference(first: Value, second: Value) -> Interval | None:
-    """Return the interval of a difference from resamples of the same units."""
-    if first.draws is None or second.draws is None:
-        return None
-    plain = (1 - LEVEL) / 2
-    tail = min(v.spread.tail() if v.spread is not None else plain for v in (first, second))
-    return interval(first.draws - second.draws, tail)
+    return replace(line, interval=difference_interval(first, second), p=test.p)

@@ -10,7 +10,8 @@ from matplotlib import style
 
 from fer_bench.evaluation.estimates import Value
 from fer_bench.files import write_atomic
-from fer_bench.leaderboard.tables import Cell, Section
+from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.tables import Section
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
 _STYLE: dict[Any, Any] = {

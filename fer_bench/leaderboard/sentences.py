@@ -57,7 +57,9 @@ def _left_out(column: Column, text: str) -> str:
     if not column.left_out:
         return text
     verb = "was" if len(column.left_out) == 1 else "were"
-    return f"{text}; {_and(column.left_out)} {verb} tested on other rows or folds and not compared"
+    return (
+        f"{text}; {_and(column.left_out)} {verb} tested on other rows, crops, folds or seeds and not compared"
+    )
 
 
 def _worse(test: PairTest, show: Callable[[float], str]) -> str:

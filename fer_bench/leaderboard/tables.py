@@ -8,130 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from fer_bench.errors import StoreError
-from fer_bench.evaluation import metrics
-from fer_bench.evaluation.estimates import (
-    Estimate,
-    Value,
-    answers,
-    average,
-    estimate,
-    seed_shares,
-)
-from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of, transfer_of, uar_of
-from fer_bench.evaluation.statistics import Answers, mean_and_sd
-from fer_bench.evaluation.stored import read_scored
-from fer_bench.evaluation.transfer import (
-    SMALL_CLASS,
-    Generalisation,
-    counted_targets,
-    generalisation,
-    members,
-    never_cross,
-    retention,
-)
+from fer_bench.evaluation.estimates import Value, average
+from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of
+from fer_bench.evaluation.statistics import mean_and_sd
+from fer_bench.evaluation.transfer import members, never_cross, retention
 from fer_bench.files import canonical
-from fer_bench.runs.predictions import Predictions
-from fer_bench.runs.record import Record, Score, Selection
+from fer_bench.leaderboard.cells import (
+    Cell,
+    Problem,
+    below,
+    build_cell,
+    crop_way,
+    in_domain_sum,
+    variants,
+    what,
+)
+from fer_bench.runs.record import Record
 from fer_bench.runs.store import Store
 
 OPEN = ("planned", "running")
 """Statuses of runs that have not ended."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something in the store that cannot be used.
-
-    Attributes:
-        file: Its path below the store.
-        message: What is wrong.
-    """
-
-    file: str
-    message: str
-
-
-@dataclass(frozen=True)
-class InDomain:
-    """A cell's score on the test rows of its own dataset.
-
-    Attributes:
-        estimate: Folds pooled (each row is predicted once), seeds averaged.
-        fold_mean: Mean UAR over the folds, each averaged over its seeds; None for a single fold.
-        fold_sd: Standard deviation (ddof 1) over the folds.
-        seed_sd: Standard deviation (ddof 1) of the pooled UAR over the seeds; None for a single seed.
-        small_classes: Scored classes with fewer than five rows in the pool.
-    """
-
-    estimate: Estimate
-    fold_mean: float | None
-    fold_sd: float | None
-    seed_sd: float | None
-    small_classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """All folds and seeds of one method on one source under one protocol.
-
-    Attributes:
-        method: Registry name of the method.
-        label: The method's name, with the settings that set it apart from the section's usual ones.
-        usual: Whether these are the usual settings; others are shown and not ranked.
-        dataset: Source dataset.
-        protocol: Protocol within it.
-        headline: Whether this is the source's main protocol in the section.
-        records: Finished runs.
-        selection: Which checkpoint is shown.
-        in_domain: Score on the source, None when its predictions cannot be used.
-        cross: Estimate per target.
-        inside: Estimate per member of a union; these are no other datasets.
-        generalisation: Mean transfer over the named targets.
-        comparable: The same as a sum over units, None unless every target was scored.
-        retention: Share of the in-domain score that survives.
-    """
-
-    method: str
-    label: str
-    usual: bool
-    dataset: str
-    protocol: str
-    headline: bool
-    records: tuple[Record, ...]
-    selection: Selection
-    in_domain: InDomain | None
-    cross: Mapping[str, Estimate]
-    inside: Mapping[str, Estimate]
-    generalisation: Generalisation
-    comparable: Comparable | None
-    retention: float | None
-
-    @property
-    def source(self) -> str:
-        """Return the dataset, with the protocol unless it is the headline one."""
-        return self.dataset if self.headline else f"{self.dataset}/{self.protocol}"
-
-    @property
-    def folds(self) -> tuple[int, ...]:
-        """Return the folds that are finished."""
-        return tuple(sorted({r.fold for r in self.records}))
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Return the seeds that are finished."""
-        return tuple(sorted({r.seed for r in self.records}))
-
-    @property
-    def adapted(self) -> str | None:
-        """Return how the method is adapted to the dataset, or None."""
-        return next((r.adapted for r in self.records if r.adapted), None)
 
 
 @dataclass(frozen=True)
@@ -142,13 +41,15 @@ class Overall:
         label: The method.
         mean: Mean over `sources`, None when there is none.
         retention: Ratio of the means.
-        sources: Sources complete, with the same folds, for every method compared.
+        seed_sd: Standard deviation (ddof 1) over the seeds, None where sources have other seeds or one.
+        sources: Single datasets complete, with the same folds and seeds, for every method compared.
         comparable: The mean as a sum over units.
     """
 
     label: str
     mean: Value | None
     retention: float | None
+    seed_sd: float | None
     sources: tuple[str, ...]
     comparable: Comparable | None
 
@@ -217,6 +118,13 @@ class Section:
     environment: Mapping[str, tuple[str, ...]]
 
     @property
+    def several_versions(self) -> list[str]:
+        """Return the targets scored on several versions or crops; another size is no other crop."""
+        ways = {(v.target, v.fingerprint, crop_way(v.recipe)) for v in self.versions}
+        counts = Counter(target for target, _, _ in ways)
+        return sorted(target for target, count in counts.items() if count > 1)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Return the methods' labels in board order."""
         return tuple(dict.fromkeys(cell.label for cell in self.cells))
@@ -247,16 +155,25 @@ class Board:
     named_targets: tuple[str, ...]
 
 
-def build_board(store: Store, *, methods: Sequence[str], named_targets: Sequence[str]) -> Board:
+def build_board(
+    store: Store,
+    *,
+    methods: Sequence[str],
+    named_targets: Sequence[str],
+    only: Sequence[str] | None = None,
+) -> Board:
     """Read a store into the tables of the board.
 
     Args:
         store: The run store.
         methods: Methods that should have been run.
         named_targets: Target list of the generalisation score, and the datasets that should have been run.
+        only: Methods to look at; all by default. What is left out changes nothing.
     """
     records, errors = store.scan()
-    problems = [Problem(_below(store, error), _what(error)) for error in errors]
+    if only is not None:
+        records = [r for r in records if r.method in only]
+    problems = [Problem(below(store, error), what(error)) for error in errors]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_section_key(record), []).append(record)
@@ -271,17 +188,6 @@ def build_board(store: Store, *, methods: Sequence[str], named_targets: Sequence
 
 def _section_key(record: Record) -> tuple[str, ...]:
     return record.data_kind, record.profile, canonical(record.generator)
-
-
-def _below(store: Store, error: StoreError) -> str:
-    path = Path(str(error.file))
-    return path.relative_to(store.root).as_posix() if path.is_relative_to(store.root) else path.name
-
-
-def _what(error: StoreError) -> str:
-    line = "" if error.line is None else f"row {error.line}: "
-    value = "" if error.value is None else f" (found {error.value!r})"
-    return f"{line}{error.message}{value}"
 
 
 def _board_order(names: Iterable[str], first: Sequence[str]) -> tuple[str, ...]:
@@ -300,8 +206,8 @@ def _build_section(
     problems: list[Problem] = []
     headline = _headline_protocols(done)
     cells = []
-    for label, usual, group in _variants(done):
-        cell, found = _build_cell(store, label, usual, group, headline, named, excluded)
+    for label, usual, group in variants(done):
+        cell, found = build_cell(store, label, usual, group, headline, named, excluded)
         cells.append(cell)
         problems += found
     order = {name: i for i, name in enumerate(_board_order((c.dataset for c in cells), named))}
@@ -335,13 +241,8 @@ def _build_section(
 
 
 def _own_column(cells: Sequence[Cell], source: str) -> Column:
-    entries = {}
-    for cell in cells:
-        if cell.usual and cell.source == source and cell.in_domain is not None:
-            found = cell.in_domain.estimate
-            if found.terms is not None:
-                entries[cell.label] = uar_of(found.terms, found.values["uar"].value)
-    return compare(entries)
+    sums = {c.label: in_domain_sum(c) for c in cells if c.usual and c.source == source}
+    return compare({label: one for label, one in sums.items() if one is not None})
 
 
 def _general_column(cells: Sequence[Cell], source: str) -> Column:
@@ -356,230 +257,20 @@ def _headline_protocols(records: Sequence[Record]) -> dict[str, str]:
     return dict(ranked)
 
 
-def _variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]:
-    """Group finished runs into cells and name them.
-
-    Runs belong together when what their keys were made from differs in fold and seed only: models of other
-    settings, code or data are never pooled. Where one method has several such groups on a source, the plain
-    name goes to the code that finished a run last, and within it to the group whose facts are the commonest
-    among the method's runs; the others name what they change.
-
-    Returns:
-        Label, whether it is the usual group, and the runs, per cell.
-    """
-    sources: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
-    for r in records:
-        groups = sources.setdefault((r.method, r.dataset, r.protocol), {})
-        groups.setdefault(canonical(_identity(r)), []).append(r)
-    facts = Counter((r.method, fact) for r in records for fact in _flat(_identity(r)).items())
-    newest: dict[tuple[object, ...], float] = {}
-    for r in records:
-        newest[_code(r)] = max(newest.get(_code(r), 0.0), r.timing.get("finished_at", 0.0))
-    cells: list[tuple[str, bool, list[Record]]] = []
-    for (method, _, _), groups in sorted(sources.items()):
-        flat = {text: _flat(_identity(group[0])) for text, group in groups.items()}
-        common = {text: sum(facts[method, fact] for fact in own.items()) for text, own in flat.items()}
-        age = {text: newest[_code(group[0])] for text, group in groups.items()}
-        usual = max(sorted(groups), key=lambda text: (age[text], common[text]))
-        for text, group in groups.items():
-            changed = _changes(flat[usual], flat[text])
-            cells.append((f"{method} [{changed}]" if changed else method, text == usual, group))
-    return cells
-
-
-def _changes(usual: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """Return what another group of runs changes, as `name=value, ...`."""
-    names = [n for n in sorted({*usual, *other}) if usual.get(n) != other.get(n)]
-    return ", ".join(f"{n}={other.get(n, 'unset')}" for n in names)
-
-
-def _code(record: Record) -> tuple[object, ...]:
-    """Return which method and code made a run."""
-    fields = record.key_fields
-    return record.method, fields.get("method_code"), fields.get("training_code")
-
-
-def _identity(record: Record) -> dict[str, Any]:
-    return {name: value for name, value in record.key_fields.items() if name not in ("fold", "seed")}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, str) else canonical(value)
-    return flat
-
-
-def _build_cell(
-    store: Store,
-    label: str,
-    usual: bool,
-    records: Sequence[Record],
-    headline: Mapping[str, str],
-    named: tuple[str, ...],
-    excluded: frozenset[frozenset[str]],
-) -> tuple[Cell, list[Problem]]:
-    problems: list[Problem] = []
-    first = records[0]
-    selection: Selection = "val" if any(s.selection == "val" for r in records for s in r.scores) else "last"
-    own: list[tuple[Record, Predictions]] = []
-    cross: dict[str, list[tuple[Record, Answers]]] = {}
-    parts = members(first.dataset)
-    for record in records:
-        for score in record.scores:
-            if score.selection != selection:
-                continue
-            try:
-                predictions = _read(store, record, score)
-            except StoreError as error:
-                problems.append(Problem(_below(store, error), _what(error)))
-                continue
-            if score.target == record.dataset:
-                own.append((record, predictions))
-            elif score.target in parts or not any(frozenset((m, score.target)) in excluded for m in parts):
-                cross.setdefault(score.target, []).append((record, answers(predictions, score.label_set)))
-    estimates = {
-        target: estimate([a for _, a in pairs], seed_shares([r.seed for r, _ in pairs]), target)
-        for target, pairs in sorted(cross.items())
-        if len(pairs) == len(records)  # a mean over some folds only is another number
-    }
-    try:
-        in_domain = _in_domain(own, first.dataset, first.classes) if len(own) == len(records) else None
-    except StoreError as error:
-        in_domain = None
-        problems.append(Problem(f"{first.method}/{first.dataset}", _what(error)))
-    inside = {target: estimates.pop(target) for target in parts if target in estimates}
-    wanted = counted_targets(first.dataset, named, excluded)
-    transfers = {t: e.values["transfer"] for t, e in estimates.items() if "transfer" in e.values}
-    scored = [t for t in wanted if t in transfers]
-    base = (
-        _in_domain_on_pairs(own, first.dataset, [estimates[t].label_set for t in scored])
-        if in_domain
-        else None
-    )
-    general = generalisation(transfers, wanted, base)
-    cell = Cell(
-        method=first.method,
-        label=label,
-        usual=usual,
-        dataset=first.dataset,
-        protocol=first.protocol,
-        headline=headline[first.dataset] == first.protocol,
-        records=tuple(records),
-        selection=selection,
-        in_domain=in_domain,
-        cross=estimates,
-        inside=inside,
-        generalisation=general,
-        comparable=_comparable(general, [estimates[t] for t in scored], records),
-        retention=retention([general]),
-    )
-    return cell, problems
-
-
-def _comparable(
-    general: Generalisation, estimates: Sequence[Estimate], records: Sequence[Record]
-) -> Comparable | None:
-    """Return a complete generalisation as a sum over units; only methods on the same folds share its rows."""
-    if not general.complete or general.mean is None:
-        return None
-    parts = [transfer_of(e.terms, e.values["transfer"].value) for e in estimates if e.terms is not None]
-    folds = " ".join(map(str, sorted({r.fold for r in records})))
-    whole = mean_of(parts, general.mean.value)
-    return replace(whole, rows=f"folds {folds} {whole.rows}")
-
-
-def _read(store: Store, record: Record, score: Score) -> Predictions:
-    """Read the predictions of a score and make sure that they still give it.
-
-    Raises:
-        StoreError: They are absent, damaged, of another run or data, or do not give the record's score.
-    """
-    predictions = read_scored(store, record, score.target, score.selection)
-    given = answers(predictions, score.label_set)
-    matrix = metrics.count_pairs(given.truth, given.answer, len(given.classes))
-    if len(given.truth) != score.n or not np.isclose(metrics.uar(matrix), score.uar, rtol=0, atol=1e-6):
-        file = store.run_dir(record.method, record.dataset, record.key)
-        raise StoreError(
-            "the predictions do not give the record's score",
-            file=file.predictions_file(score.target, score.selection),
-            value=score.uar,
-        )
-    return predictions
-
-
-def _pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -> dict[int, Answers]:
-    """Return the answers of each seed with its folds pooled.
-
-    Raises:
-        StoreError: Two folds of a seed test the same row.
-    """
-    pooled: dict[int, Answers] = {}
-    for seed in sorted({r.seed for r, _ in own}):
-        parts = [p for r, p in own if r.seed == seed]
-        ids = np.concatenate([p.frame["sample_id"].to_numpy(object) for p in parts])
-        if len(np.unique(ids)) < len(ids):
-            raise StoreError("two folds test the same row, so they cannot be pooled")
-        given = [answers(p, label_set) for p in parts]
-        pooled[seed] = replace(
-            given[0],
-            truth=np.concatenate([g.truth for g in given]),
-            answer=np.concatenate([g.answer for g in given]),
-            units=np.concatenate([g.units for g in given]),
-            samples=np.concatenate([g.samples for g in given]),
-            all_units=np.unique(np.concatenate([g.all_units for g in given])),
-            labelled=sum(g.labelled for g in given),
-        )
-    return pooled
-
-
-def _uar(given: Answers) -> float:
-    return float(metrics.uar(metrics.count_pairs(given.truth, given.answer, len(given.classes))))
-
-
-def _in_domain(own: Sequence[tuple[Record, Predictions]], dataset: str, label_set: Sequence[str]) -> InDomain:
-    pooled = _pool(own, label_set)
-    given = list(pooled.values())
-    whole = estimate(given, np.full(len(given), 1 / len(given)), dataset)
-    folds = sorted({r.fold for r, _ in own})
-    by_fold = [np.mean([_uar(answers(p, label_set)) for r, p in own if r.fold == fold]) for fold in folds]
-    fold_mean, fold_sd = mean_and_sd([float(v) for v in by_fold]) if len(folds) > 1 else (None, None)
-    largest = max(given, key=lambda g: len(g.truth))
-    rows = np.bincount(largest.truth, minlength=len(largest.classes))
-    return InDomain(
-        estimate=whole,
-        fold_mean=fold_mean,
-        fold_sd=fold_sd,
-        seed_sd=mean_and_sd([_uar(g) for g in given])[1],
-        small_classes=tuple(n for n, count in zip(largest.classes, rows, strict=True) if count < SMALL_CLASS),
-    )
-
-
-def _in_domain_on_pairs(
-    own: Sequence[tuple[Record, Predictions]], dataset: str, label_sets: Sequence[Sequence[str]]
-) -> Value | None:
-    """Return the mean over label sets of the in-domain chance-corrected UAR, from the same stored logits."""
-    if not label_sets:
-        return None
-    by_set = {tuple(s): list(_pool(own, s).values()) for s in dict.fromkeys(map(tuple, label_sets))}
-    given = [one for label_set in label_sets for one in by_set[tuple(label_set)]]
-    if not all(len(one.truth) for one in given):
-        return None
-    return estimate(given, np.full(len(given), 1 / len(given)), dataset).values.get("transfer")
-
-
 def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
-    """Return the generalisation of each method with its usual settings, best first, none last."""
-    ranked = [c for c in cells if c.usual and c.headline]
+    """Return the generalisation of each method with its usual settings, best first, none last.
+
+    Unions are other sources than their members and would count these twice, so they take no part.
+    """
+    ranked = [c for c in cells if c.usual and c.headline and not c.is_union]
     labels = tuple(dict.fromkeys(c.label for c in ranked))
-    compared = {c.label for c in ranked if c.generalisation.complete}
+    compared = _of_same_seeds([c for c in ranked if c.generalisation.complete])
     common = []
     for source in dict.fromkeys(c.source for c in ranked):
-        of_source = [c for c in ranked if c.source == source and c.generalisation.complete]
-        if {c.label for c in of_source} == compared and len({c.folds for c in of_source}) == 1:
+        complete = [c for c in ranked if c.label in compared and c.generalisation.complete]
+        of_source = [c for c in complete if c.source == source]
+        alike = {c.comparable.rows for c in of_source if c.comparable}
+        if {c.label for c in of_source} == compared and len(alike) == 1:
             common.append(source)
     result = []
     for label in labels:
@@ -593,11 +284,31 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
                 label=label,
                 mean=mean,
                 retention=retention(parts) if means else None,
+                seed_sd=_seed_sd(mine) if means else None,
                 sources=tuple(common) if means else (),
                 comparable=mean_of(sums, mean.value) if mean else None,
             )
         )
     return tuple(sorted(result, key=lambda o: (o.mean is None, -(o.mean.value if o.mean else 0.0), o.label)))
+
+
+def _of_same_seeds(cells: Sequence[Cell]) -> set[str]:
+    """Return the methods that have the same seeds as most: a mean over more seeds varies less."""
+    seeds: dict[str, set[tuple[int, ...]]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.label, set()).add(cell.seeds)
+    groups: dict[tuple[tuple[int, ...], ...], set[str]] = {}
+    for label, found in seeds.items():
+        groups.setdefault(tuple(sorted(found)), set()).add(label)
+    return groups[max(sorted(groups), key=lambda g: (len(groups[g]), len(g[0])))] if groups else set()
+
+
+def _seed_sd(cells: Sequence[Cell]) -> float | None:
+    """Return the standard deviation over seeds of the mean over sources that have the same seeds."""
+    if len({tuple(c.by_seed) for c in cells}) != 1:
+        return None
+    seeds = cells[0].by_seed
+    return mean_and_sd([sum(c.by_seed[s] for c in cells) / len(cells) for s in seeds])[1]
 
 
 def _versions(records: Sequence[Record]) -> tuple[TargetVersion, ...]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.contributions import Contributions, contributions, mean_spread, spread
+from fer_bench.evaluation.contributions import Contributions, contributions
+from fer_bench.evaluation.intervals import mean_spread, spread
 from fer_bench.evaluation.statistics import Answers
 
 

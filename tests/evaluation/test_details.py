@@ -144,15 +144,16 @@ def test_groups_and_votes_come_from_the_stored_index(make):
             "gender": [*(["male", "female"] * 45), "male"],
             "subject": [f"p{i // 3:02d}" for i in range(91)],
             "variant": "",
-            "votes_neutral": 8,
-            "votes_happiness": 2,
+            **{f"votes_{name}": 0 for name in SEVEN},
         }
     )
+    index["votes_neutral"], index["votes_happiness"] = 8, 2
     found = details(predictions, index=index)
     assert set(found.groups) == {"gender", "subject"}
     assert {g: v.n for g, v in found.groups["gender"].groups.items()} == {"female": 45, "male": 45}
     assert found.groups["gender"].gap == 0
     assert (found.groups["subject"].count, found.groups["subject"].compared) == (31 - 1, 0)
-    assert found.groups["subject"].groups == {}
+    assert len(found.groups["subject"].groups) == 2  # lowest and highest
+    assert found.groups["subject"].gap is None
     assert (found.votes.n, found.votes.votes) == (90, 10)
     assert found.votes.human_accuracy == pytest.approx(0.8)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
-from fer_bench.evaluation.groups import MIN_ROWS, group_scores
+from fer_bench.evaluation.groups import MIN_CLASS_ROWS, MIN_ROWS, attributes_of, group_scores
 
 
 def score(values, truth, answer, k=3):
@@ -49,3 +49,34 @@ def test_groups_without_a_common_class_have_no_gap():
     assert found.classes == ()
     assert found.compared == ()
     assert [g.accuracy for g in found.groups] == [1, 1]
+
+
+def test_classes_with_few_rows_in_a_group_are_no_basis_of_a_gap():
+    rows = {"a": (20, 20, 20), "b": (20, 20, MIN_CLASS_ROWS - 1), "c": (20, 1, 1)}
+    values = [g for g, counts in rows.items() for n in counts for _ in range(n)]
+    truth = [c for counts in rows.values() for c, n in enumerate(counts) for _ in range(n)]
+    found = score(values, truth, truth)
+    assert found.classes == (0, 1)  # the third class has too few rows in b, c leaves one class only
+    assert [g.value for g in found.compared] == ["a", "b"]
+    assert next(g for g in found.groups if g.value == "c").uar is None
+
+
+def test_rows_of_several_seeds_are_counted_once():
+    values, truth = ["a"] * 8 + ["b"] * 8, [0, 1] * 8
+    assert score(values, truth, truth).compared == ()
+    twice = score(values * 2, truth * 2, truth * 2)
+    assert [g.n for g in twice.groups] == [16, 16]
+    once = group_scores(pd.Series(values * 2), np.array(truth * 2), np.array(truth * 2), 3, repeats=2)
+    assert [g.n for g in once.groups] == [8, 8]
+    assert once.compared == ()
+
+
+def test_pose_camera_and_illumination_are_groups_of_their_own():
+    rows = pd.DataFrame({"variant": ["VL/Strong", "NIR/Dark"], "gender": [None, None]})
+    found = attributes_of(rows, "oulu")
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "camera": ["VL", "NIR"],
+        "illumination": ["Strong", "Dark"],
+    }
+    assert set(attributes_of(rows.assign(variant="HL"), "kdef")) == {"pose"}
+    assert set(attributes_of(rows, "fer2013")) == {"variant"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,9 @@ def store(tmp_path, make):
             selection={"val": Chosen(epoch=0, val_uar=0.1, checkpoint="c")},
             scores=(score,),
             targets={
-                "rafdb": TargetData(fingerprint="f", pixels="p", recipe="r", card_version=1, protocol="x")
+                "rafdb": TargetData(
+                    fingerprint="f", pixels="p", recipe="box 64", card_version=1, protocol="x"
+                )
             },
         )
         run.write_record(record)
@@ -160,3 +163,47 @@ def test_several_processes_give_what_one_gives(store, monkeypatch):
         spoil(store, number, uar=0.5)
     rescore(store, jobs=1)
     assert several == [run(store, n).record_file.read_bytes() for n in range(3)]
+
+
+def rewrite(store, change):
+    file = run(store, 0).predictions_file("rafdb", "val")
+    predictions = read_predictions(file)
+    write_predictions(file, type(predictions)(change(predictions.frame), predictions.meta))
+
+
+def relabelled(frame):
+    return frame.assign(label=["anger" if i == 7 else label for i, label in enumerate(frame["label"])])
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    "change", [lambda f: f.iloc[:-3], relabelled, lambda f: f.assign(unit=["u", *f["unit"][1:]])]
+)
+def test_cut_rows_and_changed_labels_or_units_are_refused(store, change, known):
+    for number in (1, 2):
+        shutil.rmtree(run(store, number).path)
+    if not known:  # a record of an older version, which has no hash: the index tells
+        spoil(store, 0, rows="")
+        frame = read_predictions(run(store, 0).predictions_file("rafdb", "val")).frame
+        index = frame[["sample_id", "label"]].assign(subject=None, group=frame["unit"])
+        (store.root / "indexes").mkdir()
+        index.to_parquet(store.root / "indexes" / "f.parquet")
+    before = run(store, 0).record_file.read_bytes()
+    rewrite(store, change)
+    (problem,) = [o.problem for o in rescore(store).outcomes if o.state == "failed"]
+    assert "rafdb@val.parquet" in problem
+    assert run(store, 0).record_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"recipe": "whole 64"}, {"pixels": "q"}, {"card_version": 2}])
+def test_predictions_on_other_pictures_are_refused(store, change):
+    file = run(store, 0).predictions_file("rafdb", "val")
+    predictions = read_predictions(file)
+    write_predictions(file, type(predictions)(predictions.frame, predictions.meta.model_copy(update=change)))
+    (problem,) = [o.problem for o in rescore(store).outcomes if o.state == "failed"]
+    assert f"another version of the data: the record's {next(iter(change))} is" in problem
+
+
+def test_rows_in_another_order_are_the_same_rows(store):
+    rewrite(store, lambda frame: frame.iloc[::-1])
+    assert rescore(store).count("scored") == 3

@@ -197,3 +197,74 @@ def test_what_is_no_parquet_is_refused(data, tmp_path, content):
     pd.DataFrame({"a": [1]}).to_parquet(file)
     with pytest.raises(FerBenchError, match="lacks the metadata"):
         check_submission(file, find_roots(str(data)))
+
+
+def test_pictures_that_two_datasets_share_are_refused(check, data, tmp_path):
+    with pytest.raises(FerBenchError, match="ferplus holds pictures of fer2013"):
+        check(meta={"source": "fer2013", "target": "ferplus"})
+    with pytest.raises(FerBenchError, match="mmafedb holds pictures of expw"):
+        call("submit", "rows", "--source", "expw+oulu", "--target", "mmafedb", "--out", tmp_path / "rows.csv")
+
+
+def test_another_version_of_the_card_is_refused(check):
+    with pytest.raises(FerBenchError, match=r"another version of the card of rafdb: it is \d+ here"):
+        check(meta={"card_version": 99})
+
+
+def test_a_model_of_a_union_is_tested_on_a_members_own_rows(check, guide, data, tmp_path):
+    facts = call(
+        *("submit", "rows", "--source", "rafdb+expw", "--target", "rafdb"),
+        *("--data-root", data, "--out", tmp_path / "rows.csv"),
+    )
+    told = json.loads(facts)
+    assert told["source"] == "expw+rafdb"
+    assert set(pd.read_csv(tmp_path / "rows.csv")["sample_id"]) == set(pd.read_parquet(guide)["sample_id"])
+    columns = ["sample_id", "unit", "label", *(f"logit_{c}" for c in told["classes"])]
+    found = check(lambda f: f[columns], meta={"source": told["source"], "classes": told["classes"]})
+    assert found.protocol == "7-union"
+    assert found.score.kept_share == 1
+
+
+def test_groups_are_printed_with_classes(guide, data):
+    text = call("submit", "check", guide, "--data-root", data)
+    assert re.search(r"happiness +\d+ +\d+\.\d", text)
+    assert "class-wise" in text
+    assert "gender: " in text
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    layouts.write("affwild2", root, size="tiny", jobs=1)
+    return root
+
+
+def test_rows_with_affect_alone_are_asked_for_and_scored(videos, tmp_path):
+    out = tmp_path / "rows.csv"
+    asked = ("submit", "rows", "--target", "affwild2", "--data-root", videos, "--out", out)
+    call(*asked)
+    plain = pd.read_csv(out)
+    facts = json.loads(call(*asked, "--affect"))
+    rows = pd.read_csv(out, dtype={"sample_id": "str", "unit": "str", "label": "str"})
+    assert set(plain["sample_id"]) < set(rows["sample_id"])
+    assert rows["label"].isna().any()
+    frame = rows[["sample_id", "unit", "label"]].copy()
+    for name in facts["classes"]:
+        frame[f"logit_{name}"] = np.float32(0)
+    for name in [column for column in rows if column.endswith("_true")]:
+        kind = "float32" if name in ("valence_true", "arousal_true") else "int8"
+        frame[name] = rows[name].astype(kind)
+        frame[name.removesuffix("_true")] = np.float32(0.5)
+    meta = {"schema_version": 1, "method": "m", "key": "k", "selection": "val", "checkpoint": "c"}
+    meta |= {"pixels": "own", "recipe": "own", **facts}
+    file = tmp_path / "x.parquet"
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({b"fer_bench": json.dumps(meta).encode()}), file)
+    found = check_submission(file, find_roots(str(videos)))
+    assert found.score.n == len(plain)
+    assert found.score.details.va["valence"].n == rows["valence_true"].notna().sum()
+    labelled = frame[frame["sample_id"].isin(plain["sample_id"])]
+    table = pa.Table.from_pandas(labelled, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({b"fer_bench": json.dumps(meta).encode()}), file)
+    with pytest.raises(FerBenchError, match="are missing, the first is"):
+        check_submission(file, find_roots(str(videos)))

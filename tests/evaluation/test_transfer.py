@@ -102,7 +102,7 @@ def test_models_are_averaged_and_never_pooled(make):
         for name in ("happiness", "sadness")
     }
     right = answers(make(SEVEN, labels, one_hot(SEVEN, labels)), ["happiness", "sadness"])
-    found = estimate([always["happiness"], right], np.array([0.5, 0.5]), "rafdb")
+    found = estimate([always["happiness"], right], "rafdb")
     assert found.values["uar"].value == 0.75
     assert found.values["accuracy"].value == (0.25 + 1) / 2
     assert (found.n, found.k, found.units) == (40, 2, 40)
@@ -115,10 +115,10 @@ def test_under_ten_units_there_is_no_interval(make, units, expected):
     given = answers(
         make(SEVEN, labels, rng.normal(size=(60, 7)), [f"u{i % units}" for i in range(60)]), SEVEN
     )
-    found = estimate([given], np.ones(1), "rafdb")
+    found = estimate([given], "rafdb")
     assert found.units == units
     assert (found.values["uar"].interval is not None) is expected
-    again = estimate([given], np.ones(1), "rafdb")
+    again = estimate([given], "rafdb")
     assert found == again
 
 

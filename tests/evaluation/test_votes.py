@@ -20,7 +20,7 @@ def test_ties_among_the_rest_count_in_parts():
 def test_the_ceiling_agrees_with_drawing_votes():
     rng = np.random.default_rng(0)
     votes = rng.multinomial(10, [0.6, 0.3, 0.1], size=40).astype(float)
-    found = score_votes(votes, np.zeros(40, int), np.log(np.full((40, 3), 1 / 3)))
+    found = score_votes(votes, np.arange(3), np.zeros(40, int), np.log(np.full((40, 3), 1 / 3)))
     hits = 0.0
     for row in votes.astype(int):
         ballots = np.repeat(np.arange(3), row)
@@ -37,7 +37,19 @@ def test_the_ceiling_agrees_with_drawing_votes():
 def test_full_agreement_is_a_ceiling_of_one_and_lone_votes_are_left_out():
     votes = np.array([[5.0, 0.0], [0.0, 5.0], [1.0, 0.0]])
     log_p = np.log(np.array([[1.0, 1e-300], [1e-300, 1.0], [0.5, 0.5]]))
-    found = score_votes(votes, np.array([0, 1, 1]), log_p)
+    found = score_votes(votes, np.arange(2), np.array([0, 1, 1]), log_p)
     assert (found.n, found.human_accuracy, found.human_uar, found.agreement) == (2, 1, 1, 1)
     assert found.cross_entropy == pytest.approx(0)
-    assert score_votes(np.array([[1.0, 0.0]]), np.array([0]), np.log(np.full((1, 2), 0.5))) is None
+    assert (
+        score_votes(np.array([[1.0, 0.0]]), np.arange(2), np.array([0]), np.log(np.full((1, 2), 0.5))) is None
+    )
+
+
+def test_votes_for_other_classes_are_wrong_and_not_forgotten():
+    votes = np.array([[6.0, 0.0, 4.0]])  # the third class is not scored
+    found = score_votes(votes, np.arange(2), np.array([0]), np.log(np.full((1, 2), 0.5)))
+    # a held-out vote: 6 of 10 name the majority of the rest, 4 of 10 name the class outside
+    assert (found.human_accuracy, found.human_uar, found.agreement) == pytest.approx((0.6, 0.6, 0.6))
+    assert found.votes == 10
+    most_outside = score_votes(np.array([[1.0, 0.0, 9.0]]), np.arange(2), np.array([0]), np.zeros((1, 2)))
+    assert most_outside.human_accuracy == 0  # nobody's majority is a scored class

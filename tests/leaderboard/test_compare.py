@@ -112,3 +112,13 @@ def test_the_commands_print_text_and_json(store, full):
     assert "not a readable parquet" in json.loads(failed.stdout)["problems"][0]
     with pytest.raises(FerBenchError, match="no such run store"):
         call("score", "--runs-dir", store.root / "absent")
+
+
+def test_a_third_method_changes_nothing(store, add):
+    for method, skill in (("gcn", 1.2), ("cafe", 1.3)):
+        for dataset in ("rafdb", "oulu"):
+            add(method, dataset, skill=skill)
+    alone = compare(store, "gcn", "cafe")
+    add("resemotenet", "rafdb", skill=2.0, targets=("expw",))
+    add("resemotenet", "oulu", skill=2.0, fold=2, seed=5)
+    assert compare(store, "gcn", "cafe") == alone

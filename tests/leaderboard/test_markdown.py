@@ -9,7 +9,8 @@ import pytest
 from fer_bench.evaluation import coverage
 from fer_bench.evaluation.estimates import Value
 from fer_bench.evaluation.statistics import Interval
-from fer_bench.leaderboard.markdown import decimal, escape, percent, table, write_leaderboard
+from fer_bench.leaderboard.markdown import write_leaderboard
+from fer_bench.leaderboard.markup import decimal, escape, percent, table
 from fer_bench.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -41,6 +42,7 @@ def test_the_same_store_gives_the_same_bytes_wherever_it_lies(store, full, tmp_p
         "README.md",
         "results.csv",
         "cells.csv",
+        "generalisation.csv",
         "pairs.csv",
         "figures/synthetic-quick-in-domain.png",
         "figures/synthetic-quick-transfer.png",
@@ -93,7 +95,7 @@ def test_an_incomplete_mean_says_so_and_is_not_ranked(store, add, tmp_path):
 
 def test_an_empty_store_tells_how_to_fill_it(store, tmp_path):
     text = page(store, tmp_path)
-    assert "fer-bench run --method gcn --dataset oulu" in text
+    assert re.search(r"fer-bench run --method \w+ --dataset oulu", text)
     assert "make bench" in text
 
 
@@ -133,7 +135,7 @@ def test_two_generators_do_not_share_figures(store, add, tmp_path):
     add(targets=())
     add(targets=(), seed=1, generator={"version": 2})
     written = write_leaderboard(store, tmp_path)
-    assert len({p.name for p in written}) == 6
+    assert len({p.name for p in written}) == 7
 
 
 def test_numbers_and_escapes():
@@ -187,3 +189,36 @@ def test_a_union_shows_its_members_in_italics(store, add, tmp_path):
     text = page(store, tmp_path)
     assert re.search(r"\| \*\*mmi\+oulu\*\* \| [^|]+ \| \*0\.\d\d\* \| \*0\.\d\d\* \|", text)
     tables_are_regular(text)
+
+
+def test_notes_of_records_stand_beside_the_numbers_and_below(store, full, add, tmp_path):
+    for dataset in ("oulu", "rafdb"):
+        add("cafe", dataset, skill=1.5, warnings=("backbone saw this generator's labels",))
+    add("gcn", "mmi", skill=1.2, seed=1, warnings=("mmi: two clips are missing",))
+    text = page(store, tmp_path)
+    assert "| **cafe** <sup>a</sup> |" in text
+    assert "- <sup>a</sup> backbone saw this generator's labels (cafe)" in text
+    assert "- <sup>b</sup> mmi: two clips are missing (gcn on mmi)" in text
+    assert re.search(r"\*\*gcn\*\* \|.* <sup>b</sup><br>", text)
+    assert "Seeds differ (" in text
+
+
+def test_pairs_say_rows_classes_and_kept_share(store, full, tmp_path):
+    text = page(store, tmp_path)
+    assert re.search(r"\| \*\*oulu\*\* \| .*\d+ rows, 6 classes, 100 % kept", text)
+    assert "Only UAR is tested and ranked." in text
+    assert "Calibration has no intervals and is not tested; the lowest ECE has, of 7 datasets, " in text
+    assert "class-wise ECE" in text
+    with (tmp_path / "generalisation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["source"] for row in rows[:2]] == ["overall", "overall"]
+    assert len(rows) == 2 + 14
+
+
+def test_spread_over_seeds_is_printed_for_transfer(store, add, tmp_path):
+    for seed in (0, 1, 2):
+        add("gcn", "rafdb", seed=seed)
+    text = page(store, tmp_path)
+    assert re.search(r"seed sd 0\.\d\d", text)
+    with (tmp_path / "cells.csv").open(newline="") as file:
+        assert all(float(row["transfer_seed_sd"]) > 0 for row in csv.DictReader(file))

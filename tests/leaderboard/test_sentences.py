@@ -38,7 +38,7 @@ def test_too_few_units_to_show_anything_are_called_so(units, few):
 def test_one_method_and_methods_on_other_rows():
     assert conclusion(Column({"a": 1}, (), ()), "persons").startswith("only one method")
     text = conclusion(Column({"a": 1}, (), ("b", "c")), "persons")
-    assert "b and c were tested on other rows or folds and not compared" in text
+    assert "b and c were tested on other rows, crops, folds or seeds and not compared" in text
 
 
 def test_pairs_above_guessing_are_counted():

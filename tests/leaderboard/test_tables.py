@@ -8,8 +8,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from fer_bench.evaluation.estimates import answers
 from fer_bench.leaderboard import tables
+from fer_bench.leaderboard.notes import notes_of
 from fer_bench.leaderboard.tables import build_board
-from fer_bench.runs.predictions import read_predictions
+from fer_bench.runs.predictions import read_predictions, write_predictions
 
 NAMED = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
 
@@ -42,7 +43,7 @@ def test_lab_folds_are_pooled_in_domain_with_mean_and_sd_beside(store, add):
     assert (cell.in_domain.fold_mean, cell.in_domain.fold_sd) == pytest.approx(
         (np.mean(by_fold), np.std(by_fold, ddof=1))
     )
-    assert cell.in_domain.seed_sd is None
+    assert cell.in_domain.estimate.seed_sd("uar") is None
     assert cell.folds == (1, 2, 3, 4)
 
 
@@ -51,20 +52,70 @@ def test_seeds_are_averaged_not_pooled(store, add):
     cell = only_section(store).cell("gcn", "rafdb")
     by_seed = [uar_of(store, r, "rafdb") for r in records]
     assert cell.in_domain.estimate.values["uar"].value == pytest.approx(np.mean(by_seed))
-    assert cell.in_domain.seed_sd == pytest.approx(np.std(by_seed, ddof=1))
+    assert cell.in_domain.estimate.seed_sd("uar") == pytest.approx(np.std(by_seed, ddof=1))
     assert cell.in_domain.estimate.n == 400
 
 
 def test_transfer_is_the_mean_over_fold_models_then_seeds(store, add):
-    records = [add(fold=fold, seed=seed) for fold, seed in ((1, 0), (2, 0), (1, 1))]
+    records = [add(fold=fold, seed=seed) for seed in (0, 1) for fold in (1, 2)]
     cell = only_section(store).cell("gcn", "oulu")
     scores = [r.score("rafdb").transfer for r in records]
-    expected = np.mean([np.mean(scores[:2]), scores[2]])
-    assert cell.cross["rafdb"].values["transfer"].value == pytest.approx(expected)
-    assert cell.cross["rafdb"].n == records[0].score("rafdb").n
+    by_seed = [np.mean(scores[:2]), np.mean(scores[2:])]
+    found = cell.cross["rafdb"]
+    assert found.values["transfer"].value == pytest.approx(np.mean(by_seed))
+    assert found.seed_sd("transfer") == pytest.approx(np.std(by_seed, ddof=1))
+    assert found.n == records[0].score("rafdb").n
     transfers = [cell.cross[t].values["transfer"].value for t in NAMED if t != "oulu"]
     assert cell.generalisation.mean.value == pytest.approx(np.mean(transfers))
     assert cell.generalisation.complete
+    means = [np.mean([cell.cross[t].by_seed["transfer"][s] for t in cell.cross]) for s in (0, 1)]
+    assert cell.seed_sd == pytest.approx(np.std(means, ddof=1))
+
+
+def test_a_seed_that_lacks_folds_is_left_out_and_said(store, add):
+    for fold, seed in ((1, 0), (2, 0), (1, 1)):
+        add(fold=fold, seed=seed, targets=("rafdb",))
+    cell = only_section(store).cell("gcn", "oulu")
+    assert (cell.seeds, cell.partial) == ((0,), {1: (1,)})
+    assert cell.cross["rafdb"].seed_sd("transfer") is None
+    assert any("seed 1 has finished fold 1 of 4 only" in text for text in notes_of(cell))
+
+
+def test_methods_with_other_seeds_are_not_compared(store, add):
+    for method, seeds in (("gcn", (0, 1)), ("cafe", (0, 1)), ("resemotenet", (0,))):
+        for seed in seeds:
+            add(method, "rafdb", seed=seed)
+    section = only_section(store)
+    assert section.own_columns["rafdb"].left_out == ("resemotenet",)
+    assert section.general_columns["rafdb"].left_out == ("resemotenet",)
+    assert {o.label for o in section.overall if o.mean} == {"gcn", "cafe"}
+
+
+def test_unions_are_not_in_the_overall_score(store, add):
+    for method in ("gcn", "cafe"):
+        for source in ("rafdb", "mmi+oulu"):
+            add(method, source)
+    section = only_section(store)
+    assert section.cell("gcn", "mmi+oulu").generalisation.complete
+    assert {o.sources for o in section.overall} == {("rafdb",)}
+
+
+def test_other_crops_are_not_compared_and_another_size_is_no_other_crop(store, add):
+    for method, recipe in (
+        ("gcn", "box 64px v1"),
+        ("cafe", "box 224px v1"),
+        ("resemotenet", "whole 64px v1"),
+    ):
+        record = add(method, "rafdb", targets=())
+        data = record.targets["rafdb"].model_copy(update={"recipe": recipe})
+        run = store.run_dir(method, "rafdb", record.key)
+        run.write_record(record.model_copy(update={"targets": {"rafdb": data}}))
+        file = run.predictions_file("rafdb", "val")
+        found = read_predictions(file)
+        write_predictions(file, type(found)(found.frame, found.meta.model_copy(update={"recipe": recipe})))
+    section = only_section(store)
+    assert section.own_columns["rafdb"].left_out == ("resemotenet",)
+    assert section.several_versions == ["rafdb"]
 
 
 def test_retention_recomputes_the_in_domain_score_on_each_pairs_classes(store, add):
@@ -239,6 +290,16 @@ def test_methods_on_other_folds_and_variants_are_not_ranked(store, add):
     assert section.own_columns["oulu"].left_out == ("resemotenet",)
     assert set(section.own_columns["oulu"].ranks) == {"cafe", "gcn"}
     assert section.general_columns["oulu"].left_out == ("resemotenet",)
+
+
+def test_runs_with_other_crops_are_cells_of_their_own(store, add):
+    add("gcn", "oulu", fold=1)
+    add("gcn", "oulu", fold=2, changes={"crops": {"all": "similarity"}, "pixels": "other"})
+    section = only_section(store)
+    assert {(c.label, c.folds, c.usual) for c in section.cells} == {
+        ("gcn", (1,), True),
+        ("gcn [crops.all=similarity]", (2,), False),
+    }
 
 
 def test_members_of_a_union_are_no_other_datasets(store, add, monkeypatch):

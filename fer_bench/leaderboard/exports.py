@@ -1,0 +1,170 @@
+"""The numbers of the board as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from fer_bench.evaluation.estimates import Value
+from fer_bench.leaderboard.tables import Board
+from fer_bench.runs.details import Details
+from fer_bench.runs.record import Record, Score
+
+_DETAILS = ("units", "mcc", "worst_class", "worst_recall", "va_ccc", "au_f1", "abaw")
+_CALIBRATION = ("ece", "ece_adaptive", "ece_classwise", "brier", "nll")
+
+
+def results_csv(records: Iterable[Record]) -> str:
+    """Return one line per run, target and selection, as the records say."""
+    lines = []
+    for r in records:
+        for s in r.scores:
+            chosen = r.selection.get(s.selection)
+            lines.append(
+                {
+                    "data_kind": r.data_kind,
+                    "profile": r.profile,
+                    "method": r.method,
+                    "dataset": r.dataset,
+                    "protocol": r.protocol,
+                    "fold": r.fold,
+                    "folds": r.folds,
+                    "seed": r.seed,
+                    "key": r.key,
+                    "status": r.status,
+                    "adapted": r.adapted or "",
+                    "epoch": "" if chosen is None else chosen.epoch,
+                    "val_uar": "" if chosen is None or chosen.val_uar is None else chosen.val_uar,
+                    **{name: _plain(value) for name, value in s if name != "details"},
+                    **_of_details(s.details),
+                }
+            )
+    columns = [
+        "data_kind",
+        "profile",
+        "method",
+        "dataset",
+        "protocol",
+        "fold",
+        "folds",
+        "seed",
+        "key",
+        "status",
+    ]
+    columns += ["adapted", "epoch", "val_uar", *(name for name in Score.model_fields if name != "details")]
+    return _csv([*columns, *_DETAILS, *_CALIBRATION], lines)
+
+
+def _of_details(details: Details | None) -> dict[str, object]:
+    if details is None:
+        return {}
+    single = {name: _plain(getattr(details, name)) for name in _DETAILS}
+    return single | {name: getattr(details.calibration, name) for name in _CALIBRATION}
+
+
+def pairs_csv(board: Board) -> str:
+    """Return one line per test of two methods."""
+    lines = []
+    for section in board.sections:
+        kinds = [("uar", source, column) for source, column in section.own_columns.items()]
+        kinds += [("generalisation", source, column) for source, column in section.general_columns.items()]
+        kinds.append(("generalisation", "overall", section.overall_column))
+        for score, source, column in kinds:
+            for test in column.tests:
+                lines.append(
+                    {
+                        "data_kind": section.data_kind,
+                        "profile": section.profile,
+                        "score": score,
+                        "source": source,
+                        **vars(test),
+                        "first_rank": column.ranks[test.first],
+                        "second_rank": column.ranks[test.second],
+                    }
+                )
+    columns = ["data_kind", "profile", "score", "source", "first", "second", "difference", "p", "adjusted"]
+    return _csv([*columns, "units", "first_rank", "second_rank"], lines)
+
+
+def cells_csv(board: Board) -> str:
+    """Return one line per method, source and target with intervals: what the tables show."""
+    metrics = ("uar", "accuracy", "macro_f1", "transfer")
+    columns = ["data_kind", "profile", "method", "dataset", "protocol", "folds", "seeds", "selection"]
+    columns += ["target", "label_set", "n", "units", "k", "kept_share"]
+    columns += ["small_classes", "crop", "fold_mean", "fold_sd"]
+    columns += [f"{m}{end}" for m in metrics for end in ("", "_low", "_high", "_seed_sd")]
+    lines = []
+    for section in board.sections:
+        for cell in section.cells:
+            own = {cell.dataset: cell.in_domain.estimate} if cell.in_domain else {}
+            for target, found in (own | dict(cell.cross)).items():
+                line: dict[str, object] = {
+                    "data_kind": section.data_kind,
+                    "profile": section.profile,
+                    "method": cell.label,
+                    "dataset": cell.dataset,
+                    "protocol": cell.protocol,
+                    "folds": _plain(tuple(map(str, cell.folds))),
+                    "seeds": _plain(tuple(map(str, cell.seeds))),
+                    "selection": cell.selection,
+                    "target": target,
+                    "label_set": _plain(found.label_set),
+                    "n": found.n,
+                    "units": found.units,
+                    "k": found.k,
+                    "kept_share": found.kept_share,
+                    "small_classes": _plain(found.small_classes),
+                    "crop": cell.records[0].targets[target].recipe,
+                }
+                if cell.in_domain and target == cell.dataset:
+                    line |= {
+                        "fold_mean": _plain(cell.in_domain.fold_mean),
+                        "fold_sd": _plain(cell.in_domain.fold_sd),
+                    }
+                for name, value in found.values.items():
+                    line |= {name: value.value, f"{name}_seed_sd": _plain(found.seed_sd(name))}
+                    if value.interval is not None:
+                        line |= {f"{name}_low": value.interval.low, f"{name}_high": value.interval.high}
+                lines.append(line)
+    return _csv(columns, lines)
+
+
+def generalisation_csv(board: Board) -> str:
+    """Return one line per method and source with its mean transfer score, and one `overall` per method."""
+    lines: list[dict[str, object]] = []
+    for section in board.sections:
+        place: dict[str, object] = {"data_kind": section.data_kind, "profile": section.profile}
+        for mine in section.overall:
+            if mine.mean is not None:
+                line = place | {"method": mine.label, "source": "overall", "over": _plain(mine.sources)}
+                line |= {"ranked": mine.label in section.overall_column.ranks}
+                lines.append(line | _of_mean(mine.mean, mine.seed_sd, mine.retention))
+        for cell in section.cells:
+            general = cell.generalisation
+            if general.mean is not None:
+                line = place | {"method": cell.label, "source": cell.source}
+                line |= {"scored": general.scored, "wanted": general.wanted}
+                line |= {"ranked": cell.label in section.general_columns[cell.source].ranks}
+                lines.append(line | _of_mean(general.mean, cell.seed_sd, cell.retention))
+    columns = ["data_kind", "profile", "method", "source", "over", "scored", "wanted", "ranked"]
+    return _csv([*columns, "transfer", "transfer_low", "transfer_high", "seed_sd", "retention"], lines)
+
+
+def _of_mean(mean: Value, seed_sd: float | None, kept: float | None) -> dict[str, object]:
+    found: dict[str, object] = {"transfer": mean.value, "seed_sd": _plain(seed_sd), "retention": _plain(kept)}
+    if mean.interval is not None:
+        found |= {"transfer_low": mean.interval.low, "transfer_high": mean.interval.high}
+    return found
+
+
+def _plain(value: object) -> object:
+    return " ".join(value) if isinstance(value, tuple) else "" if value is None else value
+
+
+def _csv(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

@@ -1,0 +1,73 @@
+"""Pieces of markdown: escaped text, tables, and numbers with their intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from fer_bench.evaluation.estimates import Value
+
+Rows = Sequence[Sequence[str]]
+_LONGEST = 300
+
+
+def escape(text: object) -> str:
+    """Return text that shows as itself in a markdown table: one line, no HTML, at most 300 characters."""
+    line = " ".join(str(text).split())
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST - 1]}…"
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
+
+
+def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None) -> str:
+    """Return a markdown table.
+
+    Args:
+        header: Column titles, markdown.
+        rows: Cells.
+        raw: Columns that are markdown already, all by default; the others are escaped.
+    """
+    ready = set(range(len(header))) if raw is None else set(raw)
+    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    for row in rows:
+        lines.append(f"| {' | '.join(c if i in ready else escape(c) for i, c in enumerate(row))} |")
+    return "\n".join(lines)
+
+
+def percent(value: Value | None) -> str:
+    """Return `61.2 [57.0, 65.1]` in percent, without brackets where there is no interval."""
+    return _number(value, lambda v: f"{100 * v:.1f}")
+
+
+def decimal(value: Value | None) -> str:
+    """Return `0.41 [0.36, 0.45]`."""
+    return _number(value, lambda v: f"{v:.2f}")
+
+
+def _number(value: Value | None, show: Callable[[float], str]) -> str:
+    if value is None:
+        return "-"
+    if value.interval is None:
+        return show(value.value)
+    return f"{show(value.value)} [{show(value.interval.low)}, {show(value.interval.high)}]"
+
+
+def stacked(
+    text: str, *, bold: bool = False, mark: str = "", rank: int | None = None, more: Sequence[str] = ()
+) -> str:
+    """Put an interval, a rank and more in small type on a line of their own.
+
+    Args:
+        text: A number, with or without interval.
+        bold: Whether the number is bold.
+        mark: Follows the number.
+        rank: Printed after the interval.
+        more: Printed after the rank.
+    """
+    point, bracket, rest = text.partition(" [")
+    point = f"**{point}**{mark}" if bold else f"{point}{mark}"
+    small = [f"[{rest}"] if bracket else []
+    small += [] if rank is None else [f"rank {rank}"]
+    small += list(more)
+    return f"{point}<br><sub>{', '.join(small)}</sub>" if small else point

@@ -1,0 +1,79 @@
+"""Notes on numbers: what records warn of, as letters beside the numbers and lines below the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from string import ascii_lowercase
+
+from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.markup import escape
+from fer_bench.leaderboard.tables import Section
+
+
+class Notes:
+    """The notes of a section.
+
+    A note that all cells of a method carry stands beside the method's name, others beside their cells.
+
+    Args:
+        section: The section.
+    """
+
+    def __init__(self, section: Section) -> None:
+        self.section = section
+        carriers: dict[str, list[Cell]] = {}
+        for cell in section.cells:
+            for text in notes_of(cell):
+                carriers.setdefault(text, []).append(cell)
+        self.carriers = dict(sorted(carriers.items()))
+        self.letters = {text: _letter(i) for i, text in enumerate(self.carriers)}
+
+    def _everywhere(self, text: str, label: str) -> bool:
+        mine = [c for c in self.section.cells if c.label == label]
+        return len(mine) > 1 and all(text in notes_of(c) for c in mine)
+
+    def of_method(self, label: str) -> str:
+        """Return the marks beside a method's name."""
+        return self._marks(t for t in self.carriers if self._everywhere(t, label))
+
+    def of_cell(self, cell: Cell) -> str:
+        """Return the marks beside a cell's number."""
+        return self._marks(t for t in notes_of(cell) if not self._everywhere(t, cell.label))
+
+    def _marks(self, texts: Iterable[str]) -> str:
+        letters = sorted(self.letters[text] for text in texts)
+        return f" <sup>{','.join(letters)}</sup>" if letters else ""
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """Return letter, text and carriers of every note, escaped."""
+        found = []
+        for text, cells in self.carriers.items():
+            by_method: dict[str, list[str]] = {}
+            for cell in cells:
+                by_method.setdefault(cell.label, []).append(cell.source)
+            who = (
+                label if self._everywhere(text, label) else f"{label} on {', '.join(sources)}"
+                for label, sources in by_method.items()
+            )
+            found.append((self.letters[text], escape(text), escape("; ".join(who))))
+        return found
+
+
+def notes_of(cell: Cell) -> tuple[str, ...]:
+    """Return what a reader of a cell's numbers should know."""
+    found = list(cell.warnings)
+    total = max(r.folds for r in cell.records)
+    found += [
+        f"seed {seed} has finished {'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))} of "
+        f"{total} only and is left out of the means"
+        for seed, folds in cell.partial.items()
+    ]
+    found += [
+        f"runs were tested on several versions or crops of {name}, so it is left out" for name in cell.mixed
+    ]
+    return tuple(found)
+
+
+def _letter(number: int) -> str:
+    first, second = divmod(number, len(ascii_lowercase))
+    return (ascii_lowercase[first - 1] if first else "") + ascii_lowercase[second]
