@@ -1,68 +1,44 @@
-"""gcn as a LightningModule: its settings, losses and optimiser."""
+"""gcn as a LightningModule: its profiles, the training step and the optimiser."""
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+import math
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import Field, field_validator
-from torch import Tensor
-from torch.nn import functional as F
-from torch.optim.lr_scheduler import OneCycleLR
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
 from fer_bench.emotions import Emotion
+from fer_bench.errors import UsageError
 from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
-from fer_bench.methods.gcn.network import SIZE, Distance, Flows, GCNNetwork, Pool
+from fer_bench.methods.gcn import losses
+from fer_bench.methods.gcn.layers import Discriminator
+from fer_bench.methods.gcn.network import SIZE, Flows, GCNNetwork, Generated
+from fer_bench.methods.gcn.settings import GCNSettings
 
 
-class GCNSettings(MethodSettings):
-    """Settings of gcn. Only the sizes behind `width` are the paper's; the rest is unknown in the source.
+class Targets(NamedTuple):
+    """What a training batch says, as the losses want it.
 
     Attributes:
-        width: Factor on the channels 32-64-96 of the paper's Fig. 3.
-        kernel: Side of the convolution kernels, odd.
-        hidden: Units of the hidden fully connected layer.
-        pool: Kind of pooling in the encoders.
-        batch_norm: Whether there is a batch norm before every ReLU of encoders and decoders.
-        distance: Element-wise distance of the two features.
-        generation: Weight of the generation loss.
-        reconstruction: Weight of the reconstruction loss.
-        contrastive: Weight of the contrastive loss.
-        margin: Distance beyond which an expressive face is far enough from its reference. Features are
-            unit-length and not negative, so distances lie between 0 and sqrt(2).
-        lr: Highest learning rate of the one-cycle schedule.
-        weight_decay: Decoupled weight decay.
+        image: [B, 1, 64, 64].
+        reference: What the generator should draw [B, 1, 64, 64].
+        has_reference: bool [B], rows for which that is known.
+        label: int64 [B].
+        is_neutral: bool [B].
+        target: [B, C], distributions over the classes, or None.
     """
 
-    width: float = Field(default=1.0, gt=0, le=4)
-    kernel: int = Field(default=3, ge=1, le=9)
-    hidden: int = Field(default=512, ge=1)
-    pool: Pool = "max"
-    batch_norm: bool = True
-    distance: Distance = "absolute"
-    generation: float = Field(default=1.0, ge=0)
-    reconstruction: float = Field(default=1.0, ge=0)
-    contrastive: float = Field(default=0.1, ge=0)
-    margin: float = Field(default=1.0, gt=0, lt=2)
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-
-    @field_validator("kernel")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("kernel must be odd, so that the size of the image is kept")
-        return value
-
-
-class Losses(NamedTuple):
-    """The four losses of the paper's Fig. 1, unweighted scalars."""
-
-    cls: Tensor
-    gen: Tensor
-    con: Tensor
-    rec: Tensor
+    image: Tensor
+    reference: Tensor
+    has_reference: Tensor
+    label: Tensor
+    is_neutral: Tensor
+    target: Tensor | None = None
 
 
 class GCN(Method):
@@ -77,12 +53,13 @@ class GCN(Method):
     name = "gcn"
     settings_type = GCNSettings
     needs_reference = True
+    learns_targets = True
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=14, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=20, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
-            method={"width": 0.25, "hidden": 128, "lr": 5e-3},
+            method={"width": 0.25, "hidden": 128, "lr": 5e-3, "distance": "signed"},
         ),
         "paper": ProfileSettings(
             train=TrainSettings(
@@ -101,10 +78,17 @@ class GCN(Method):
             kernel=settings.kernel,
             hidden=settings.hidden,
             pool=settings.pool,
+            unpool=settings.unpool,
             batch_norm=settings.batch_norm,
             distance=settings.distance,
+            generator=settings.generator,
+            shared=settings.shares,
+            reconstructs=settings.reconstructs,
         ).to(memory_format=torch.channels_last)
+        adversary = Discriminator(self.network.stages) if settings.generator == "gan" else None
+        self.discriminator = adversary.to(memory_format=torch.channels_last) if adversary else None
         self.neutral = task.classes.index(Emotion.NEUTRAL) if Emotion.NEUTRAL in task.classes else None
+        self.first_epochs = settings.first_epochs(train.max_epochs)
 
     @classmethod
     def input_spec(cls, settings: MethodSettings) -> InputSpec:
@@ -112,138 +96,199 @@ class GCN(Method):
         return InputSpec(size=SIZE, grey=True, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
     @classmethod
-    def adaptation(cls, task: Task) -> str | None:
+    def resolve_train(cls, settings: MethodSettings, train: TrainSettings) -> TrainSettings:
+        """Refuse two steps in a single epoch.
+
+        Raises:
+            UsageError: The schedule has two steps and the training one epoch.
+        """
+        assert isinstance(settings, GCNSettings)
+        if settings.generates and settings.schedule == "two-step" and train.max_epochs < 2:
+            raise UsageError(
+                "two steps need two epochs at least",
+                value=f"train.max_epochs={train.max_epochs}",
+                hint="--set method.schedule=end-to-end",
+            )
+        return train
+
+    @classmethod
+    def adaptation(cls, task: Task, settings: MethodSettings) -> str | None:
         """Return how the generator learns where no row has a neutral frame of the same person."""
-        if task.has_reference:
+        assert isinstance(settings, GCNSettings)
+        if not settings.generates:
             return None
+        if task.has_reference and not settings.hide_pairs:
+            if not task.reference_by_label:
+                return None
+            return "the reference is the nearest frame of the same person and video that is labelled neutral"
+        why = "hidden" if task.has_reference else "no"
         if Emotion.NEUTRAL in task.classes:
             return (
-                "no neutral frames of the same person: the generator learns from rows labelled neutral, "
+                f"{why} neutral frames of the same person: the generator learns from rows labelled neutral, "
                 "each its own reference"
             )
         return (
-            "neither neutral frames of the same person nor rows labelled neutral: the generator learns only "
+            f"{why} neutral frames of the same person and no neutral rows: the generator learns only "
             "through the contrastive and classification losses"
         )
 
     def forward(self, image: Tensor) -> Prediction:
         """Predict from normalised images [B, 3, 64, 64]; the extra `reference` is the generated face."""
         logits, reference = self.network(image[:, :1])
-        return Prediction(logits, extras={"reference": reference})
+        return Prediction(logits, extras={} if reference is None else {"reference": reference})
+
+    @property
+    def step(self) -> Literal["generator", "rest", "all"]:
+        """What the current epoch trains."""
+        if not self.first_epochs:
+            return "all"
+        return "generator" if self.current_epoch < self.first_epochs else "rest"
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return cls + generation * gen + contrastive * con + reconstruction * rec."""
-        settings = self.settings
+        """Return the weighted sum of the losses of the current step."""
         parts = self.losses(batch)
-        total = (
-            parts.cls
-            + settings.generation * parts.gen
-            + settings.contrastive * parts.con
-            + settings.reconstruction * parts.rec
-        )
-        self.log_losses(len(batch["label"]), **parts._asdict(), total=total)
-        return total
+        settings = self.settings
+        weights = {
+            "generation": settings.generation,
+            "contrastive": settings.contrastive,
+            "reconstruction": settings.reconstruction,
+            "divergence": settings.divergence,
+            "adversarial": settings.adversarial,
+        }
+        # The classifier and the discriminator have parameters of their own, so a weight would mean nothing.
+        total = torch.stack([weights.get(name, 1.0) * value for name, value in parts.items()]).sum()
+        self.log_losses(len(batch["label"]), **parts, total=total)
+        # Processes wait for a gradient of every parameter, also of those that this step leaves alone.
+        return total + sum(p.sum() for p in self.resting()) * 0.0
 
-    def losses(self, batch: Batch) -> Losses:
-        """Return the four losses of a training batch."""
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of a training batch in the current step, unweighted scalars by name."""
+        given = self._targets(batch)
+        if not self.settings.generates:
+            logits = self.network.flows(given.image).logits
+            return {"classification": classification_loss(logits, given.label, given.target)}
+        if self.step == "generator":
+            return self._generator_losses(given, self.network.generate(given.image))
+        if self.step == "rest":
+            with torch.no_grad():  # its losses are constants here, and logged as what they are
+                generated = self.network.generate(given.image)
+                fixed = self._generator_losses(given, generated)
+            return {**self._flow_losses(given, self.network.compare(given.image, generated)), **fixed}
+        generated = self.network.generate(given.image)
+        flows = self.network.compare(given.image, generated)
+        return {**self._flow_losses(given, flows), **self._generator_losses(given, generated)}
+
+    def _targets(self, batch: Batch) -> Targets:
         image, label = batch["image"][:, :1], batch["label"]
         is_neutral = label == self.neutral if self.neutral is not None else torch.zeros_like(label).bool()
-        target, has_target = reference_target(
-            image, batch["reference"][:, :1], batch["has_reference"], is_neutral
-        )
-        flows: Flows = self.network.flows(image)
-        codes = torch.cat([flows.query_code, flows.reference_code])
-        drawn_query, drawn_reference = self.network.reconstruct(codes).chunk(2)
-        return Losses(
-            cls=classification_loss(flows.logits, label),
-            gen=generation_loss(flows.reference, target, has_target),
-            con=contrastive_loss(
-                flows.query_feature, flows.reference_feature, label >= 0, is_neutral, self.settings.margin
-            ),
-            rec=reconstruction_loss(drawn_query, image, drawn_reference, target, has_target),
-        )
+        has = batch["has_reference"]
+        if self.settings.hide_pairs:
+            has = torch.zeros_like(has)
+        reference, known = losses.reference_target(image, batch["reference"][:, :1], has, is_neutral)
+        return Targets(image, reference, known, label, is_neutral, batch.get("target"))
+
+    def _generator_losses(self, given: Targets, generated: Generated) -> dict[str, Tensor]:
+        """Return L_Gen and what a VAE or GAN adds to it."""
+        face, kind = generated.face, self.settings.pixel_loss
+        parts = {"generation": losses.generation_loss(face, given.reference, given.has_reference, kind)}
+        if generated.latent is not None:
+            parts["divergence"] = losses.divergence_loss(generated.latent, SIZE * SIZE)
+        if self.discriminator is not None:
+            # The generator must not train its judge: to it, the judge's weights are constants.
+            fixed = {name: value.detach() for name, value in self.discriminator.named_parameters()}
+            judged = functional_call(self.discriminator, fixed, (given.image, face))
+            real = self.discriminator(given.image, given.reference)
+            drawn = self.discriminator(given.image, face.detach())
+            parts["adversarial"] = losses.adversarial_loss(judged)
+            parts["discriminator"] = losses.discriminator_loss(real, drawn, given.has_reference)
+        return parts
+
+    def _flow_losses(self, given: Targets, flows: Flows) -> dict[str, Tensor]:
+        """Return L_Cls and, where the variant has them, L_Contr and L_Recon."""
+        assert flows.generated is not None
+        assert flows.reference is not None
+        parts = {"classification": classification_loss(flows.logits, given.label, given.target)}
+        if self.settings.contrasts:
+            parts["contrastive"] = losses.contrastive_loss(
+                flows.query.feature,
+                flows.reference.feature,
+                given.label >= 0,
+                given.is_neutral,
+                self.settings.margin,
+            )
+        if self.settings.reconstructs:
+            drawn_query, drawn_reference = self.network.reconstruct(flows.query, flows.reference)
+            parts["reconstruction"] = losses.reconstruction_loss(
+                drawn_query,
+                given.image,
+                drawn_reference,
+                given.reference,
+                given.has_reference,
+                self.settings.pixel_loss,
+            )
+        return parts
+
+    def _groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Return the parameters of the first step, and all others."""
+        parts = [*self.network.generator_parts(), *([self.discriminator] if self.discriminator else [])]
+        first = [p for part in parts for p in part.parameters()]
+        known = {id(p) for p in first}
+        return first, [p for p in self.parameters() if id(p) not in known]
+
+    def resting(self) -> list[nn.Parameter]:
+        """Return the parameters that the current step leaves alone."""
+        if self.step == "all":
+            return []
+        first, rest = self._groups()
+        return rest if self.step == "generator" else first
+
+    def on_train_epoch_start(self) -> None:
+        """Keep the batch statistics of a generator that is fixed."""
+        for part in self.network.generator_parts():
+            part.train(self.step != "rest")
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Take the zero gradients of resting parameters away: no weight decay, no momentum."""
+        for parameter in self.resting():
+            parameter.grad = None
 
     def configure_optimizers(self) -> OptimizerConfig:
-        """Return AdamW on a one-cycle schedule over the whole training."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.settings.lr, weight_decay=self.settings.weight_decay
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, max_lr=self.settings.lr, total_steps=steps)
+        """Return AdamW on a one-cycle schedule over the whole training, or one over each of two steps."""
+        settings, steps = self.settings, int(self.trainer.estimated_stepping_batches)
+        schedule: LRScheduler
+        if not self.first_epochs:
+            optimizer = torch.optim.AdamW(
+                self.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+            )
+            schedule = OneCycleLR(optimizer, max_lr=settings.lr, total_steps=steps)
+        else:
+            first, rest = self._groups()
+            groups = [{"params": first}, {"params": rest}]
+            optimizer = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+            turn = steps * self.first_epochs // self.train_settings.max_epochs
+            schedule = LambdaLR(
+                optimizer,
+                [lambda step: one_cycle(step, turn), lambda step: one_cycle(step - turn, steps - turn)],
+            )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def reference_target(
-    image: Tensor, reference: Tensor, has_reference: Tensor, is_neutral: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return what the generator should draw, and for which rows that is known.
+def one_cycle(step: int, steps: int) -> float:
+    """Return the share of the highest learning rate at a step, 0 before and after the cycle.
+
+    As torch's OneCycleLR has it: up from 1/25 over the first 30 %, then down to 1/250,000, along cosines.
 
     Args:
-        image: [B, 1, H, W].
-        reference: Neutral face of the same person [B, 1, H, W].
-        has_reference: bool [B], whether `reference` is real.
-        is_neutral: bool [B]; such a row without a real reference is its own.
-
-    Returns:
-        Targets [B, 1, H, W] and bool [B].
+        step: From 0.
+        steps: Length of the cycle, at least 1.
     """
-    target = torch.where(has_reference[:, None, None, None], reference, image)
-    return target, has_reference | is_neutral
+    if not 0 <= step < steps:
+        return 0.0
+    top = 0.3 * steps - 1
+    if step <= top:
+        return _cosine(1 / 25, 1.0, step / top if top > 0 else 1.0)
+    return _cosine(1.0, 1 / 250_000, (step - top) / (steps - 1 - top))
 
 
-def generation_loss(generated: Tensor, target: Tensor, has_target: Tensor) -> Tensor:
-    """Return the mean squared error of generated references over rows whose reference is known (L_Gen).
-
-    Args:
-        generated: [B, 1, H, W].
-        target: [B, 1, H, W].
-        has_target: bool [B].
-    """
-    return masked_mean(row_mse(generated, target), has_target)
-
-
-def reconstruction_loss(
-    drawn_query: Tensor, image: Tensor, drawn_reference: Tensor, target: Tensor, has_target: Tensor
-) -> Tensor:
-    """Return the mean squared errors of both flows through Decoder2, added up (L_Recon).
-
-    Args:
-        drawn_query: Decoder2 of the input's code [B, 1, H, W].
-        image: The input [B, 1, H, W].
-        drawn_reference: Decoder2 of the generated reference's code [B, 1, H, W].
-        target: The true reference [B, 1, H, W].
-        has_target: bool [B], rows that count in the second term.
-    """
-    return row_mse(drawn_query, image).mean() + masked_mean(row_mse(drawn_reference, target), has_target)
-
-
-def contrastive_loss(
-    query: Tensor, reference: Tensor, is_labelled: Tensor, is_neutral: Tensor, margin: float
-) -> Tensor:
-    """Return the margin loss on the distance d of a face to its generated reference (L_Contr).
-
-    A neutral face should be at its reference, d^2; an expressive one at least `margin` away,
-    max(0, margin - d)^2; the mean is over labelled rows.
-
-    Args:
-        query: Unit-length features of the input, float32 [B, D].
-        reference: Unit-length features of the generated reference, float32 [B, D].
-        is_labelled: bool [B].
-        is_neutral: bool [B].
-        margin: In (0, 2).
-    """
-    with torch.autocast(query.device.type, enabled=False):
-        squared = (query - reference).square().sum(dim=1)
-        # The root has no finite slope at 0, where a face equals its reference.
-        apart = F.relu(margin - squared.clamp(min=1e-12).sqrt()).square()
-        return masked_mean(torch.where(is_neutral, squared, apart), is_labelled)
-
-
-def row_mse(drawn: Tensor, target: Tensor) -> Tensor:
-    """Return the mean squared error of each image, float32 [B]."""
-    return (drawn.float() - target.float()).square().flatten(1).mean(dim=1)
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of the values [B] whose mask is set; 0, still with a gradient of 0, when none is."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))

@@ -1,0 +1,372 @@
+"""Write what the stored runs of gcn say into its README: tables, and two figures in docs/figures.
+
+    fer-bench sweep benchmarks/gcn_evidence.yaml --runs-dir runs-evidence
+    fer-bench sweep benchmarks/gcn_adapted.yaml --runs-dir runs-evidence
+    fer-bench sweep benchmarks/gcn_variants.yaml --runs-dir runs-evidence
+    python benchmarks/gcn_defaults.py --runs-dir runs-development
+    python benchmarks/evidence_gcn.py --runs-dir runs-evidence --development runs-development
+
+Nothing is trained here, and the same stores give the same bytes. A table is left as it is while its runs are
+absent. With `--sweep FILE` the table of variants of that sweep is printed instead, beside real data with the
+paper's claims.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcn_figures import draw_errors, draw_references, generation_error
+
+from fer_bench import datasets
+from fer_bench.config import SweepConfig
+from fer_bench.data.protocols import find_protocol
+from fer_bench.errors import StoreError
+from fer_bench.evaluation.estimates import Estimate, Value, answers, difference_interval, estimate
+from fer_bench.evaluation.pairs import compare, uar_of
+from fer_bench.evaluation.statistics import mean_and_sd
+from fer_bench.evaluation.stored import read_scored
+from fer_bench.files import write_text
+from fer_bench.methods.claims import claims_of
+from fer_bench.runs.plan import Workspace, resolve_settings
+from fer_bench.runs.record import Record
+from fer_bench.runs.store import Store
+from fer_bench.runs.sweep import read_sweep
+from fer_bench.sources import find_roots
+
+FOLDER = Path(__file__).parent
+README = FOLDER.parent / "fer_bench" / "methods" / "gcn" / "README.md"
+FIGURES = FOLDER.parent / "docs" / "figures"
+PLAIN = "plain encoder"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The finished runs of one variant on one dataset.
+
+    Attributes:
+        dataset: Trained and tested on.
+        name: Of the variant in its sweep file.
+        records: By fold and seed.
+    """
+
+    dataset: str
+    name: str
+    records: Mapping[tuple[int, int], Record]
+
+    @property
+    def first(self) -> Record:
+        """The run of the first fold and seed."""
+        return self.records[min(self.records)]
+
+    def seeds(self) -> int:
+        """Return how many repetitions there are."""
+        return len({seed for _, seed in self.records})
+
+    def only(self, other: Arm) -> Arm:
+        """Return the runs that have a partner of the same fold and seed in another arm."""
+        kept = {key: record for key, record in self.records.items() if key in other.records}
+        return Arm(self.dataset, self.name, kept)
+
+    def estimate(self, store: Store) -> Estimate:
+        """Return the test scores, averaged over folds and then over seeds."""
+        given = []
+        for record in self.records.values():
+            score = record.score(self.dataset, record.headline)
+            assert score is not None
+            predictions = read_scored(store, record, self.dataset, record.headline)
+            given.append(answers(predictions, score.label_set))
+        return estimate(given, self.dataset, seeds=[seed for _, seed in self.records])
+
+
+Arms = dict[str, dict[str, Arm]]
+"""By dataset and variant."""
+
+
+def read_arms(store: Store, sweep: SweepConfig) -> Arms:
+    """Return the finished runs of a sweep file by what they were set to, whatever code trained them.
+
+    Of several runs with the same settings, fold and seed the last one finished counts.
+
+    Raises:
+        StoreError: A damaged record, or synthetic and real data in one store.
+    """
+    found: Arms = {}
+    records = [
+        r for r in store.records() if (r.method, r.profile, r.status) == ("gcn", sweep.profile, "done")
+    ]
+    if len({r.data_kind for r in records}) > 1:
+        raise StoreError("the store mixes synthetic and real data", file=store.root)
+    for dataset in sweep.datasets:
+        card = datasets.get(dataset).card
+        protocol = find_protocol(card, sweep.protocols.get(dataset), quick=sweep.profile == "quick").name
+        for name, change in sweep.variants.items():
+            settings, train = resolve_settings("gcn", sweep.profile, (*sweep.set, *change))
+            wanted = (dataset, protocol, settings.model_dump(mode="json"), train.model_dump(mode="json"))
+            mine = sorted(
+                (
+                    r
+                    for r in records
+                    if (r.dataset, r.protocol, r.settings["method"], r.settings["train"]) == wanted
+                    and r.seed in sweep.seeds
+                ),
+                key=lambda r: float(r.timing["finished_at"]),
+            )
+            if mine:
+                by_run = {(r.fold, r.seed): r for r in mine}
+                found.setdefault(dataset, {})[name] = Arm(dataset, name, dict(sorted(by_run.items())))
+    return found
+
+
+def difference(store: Store, first: Arm, second: Arm) -> str:
+    """Return how much better the first is, in points of UAR, with its interval and the exchange test.
+
+    Over the folds and seeds that both have; resamples of test units are paired.
+    """
+    first, second = first.only(second), second.only(first)
+    if not first.records:
+        return "-"
+    one, other = first.estimate(store), second.estimate(store)
+    a, b = one.values["uar"], other.values["uar"]
+    text = f"{100 * (a.value - b.value):+.1f}"
+    found = difference_interval(a, b)
+    if found is None:
+        return text
+    assert one.terms is not None
+    assert other.terms is not None
+    sums = {"first": uar_of(one.terms, a.value), "second": uar_of(other.terms, b.value)}
+    (test,) = compare(sums).tests
+    return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {test.p:.2g}"
+
+
+def _value(value: Value) -> str:
+    text = f"{100 * value.value:.1f}"
+    if value.interval is None:
+        return text
+    return f"{text} [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
+
+
+def _points(sd: float | None) -> str:
+    return "-" if sd is None else f"{100 * sd:.1f}"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    rule = "|".join(["---", *["--:"] * (len(header) - 1)])
+    return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _banner(arms: Arms) -> str:
+    first = next(iter(next(iter(arms.values())).values())).first
+    if first.data_kind == "synthetic":
+        return (
+            f"**SYNTHETIC DATA** (drawn faces; this says nothing about real ones), profile {first.profile}."
+        )
+    return f"Real data, profile {first.profile}."
+
+
+def evidence_table(store: Store, arms: Arms) -> str:
+    """Return gcn beside the encoder alone, per dataset."""
+    rows = []
+    for dataset, by_name in arms.items():
+        for name, arm in by_name.items():
+            found = arm.estimate(store)
+            rows.append(
+                (
+                    dataset,
+                    name,
+                    str(arm.seeds()),
+                    _value(found.values["uar"]),
+                    _points(found.seed_sd("uar")),
+                    f"{100 * found.values['accuracy'].value:.1f}",
+                    _size(arm.first),
+                    "" if name == PLAIN or PLAIN not in by_name else difference(store, arm, by_name[PLAIN]),
+                )
+            )
+    header = ("dataset", "", "seeds", "UAR", "sd", "accuracy", "parameters, multiply-adds", "gcn - plain")
+    return "\n".join([_banner(arms), "", *_table(header, rows)])
+
+
+def _size(record: Record) -> str:
+    parameters, work = record.parameters, record.multiply_adds
+    return f"{parameters or 0:,}, {(work or 0) / 1e6:.1f} M"
+
+
+def adapted_table(store: Store, arms: Arms) -> str:
+    """Return what hiding the pairs does, per dataset."""
+    rows = []
+    for dataset, by_name in arms.items():
+        for name, arm in by_name.items():
+            found = arm.estimate(store)
+            marked = "yes" if arm.first.adapted else "no"
+            others = [other for other in (PLAIN, "adapted") if other != name and name != PLAIN]
+            against = {o: difference(store, arm, by_name[o]) for o in others if o in by_name}
+            rows.append(
+                (
+                    dataset,
+                    name,
+                    marked,
+                    str(arm.seeds()),
+                    _value(found.values["uar"]),
+                    _points(found.seed_sd("uar")),
+                    against.get(PLAIN, ""),
+                    against.get("adapted", ""),
+                )
+            )
+    header = ("dataset", "", "marked adapted", "seeds", "UAR", "sd", "less plain encoder", "less adapted")
+    return "\n".join([_banner(arms), "", *_table(header, rows)])
+
+
+def variants_table(store: Store, arms: Arms, sweep: SweepConfig) -> str:
+    """Return the paper's table: variants down, datasets across, UAR and accuracy in each cell."""
+    claimed = _claims(arms)
+    columns = [(dataset, claim) for dataset in arms for claim in ((False, True) if claimed else (False,))]
+    rows = []
+    for name in sweep.variants:
+        cells = []
+        for dataset, claim in columns:
+            arm = arms[dataset].get(name)
+            if claim:
+                cells.append(claimed.get((dataset, name.partition(" ")[0]), "-"))
+            elif arm is None:
+                cells.append("-")
+            else:
+                scores = arm.estimate(store).values
+                cells.append(f"{100 * scores['uar'].value:.1f} ({100 * scores['accuracy'].value:.1f})")
+        rows.append((name, *cells))
+    header = ("variant", *(f"{dataset}: paper" if claim else dataset for dataset, claim in columns))
+    return "\n".join([_banner(arms), "", *_table(header, rows)])
+
+
+def _claims(arms: Arms) -> dict[tuple[str, str], str]:
+    """Return the paper's numbers by dataset and variant; none beside synthetic data or other profiles."""
+    first = next(iter(next(iter(arms.values())).values())).first
+    found = claims_of("gcn")
+    if found is None or (first.data_kind, first.profile) != ("real", "paper"):
+        return {}
+    same = [c for c in found.claims if c.source == (c.target,)]
+    return {(c.target, c.variant or PLAIN.partition(" ")[0]): c.value for c in same}
+
+
+def defaults_table(arms: Arms) -> str:
+    """Return validation UAR of every alternative and its difference from the default, over seeds.
+
+    Raises:
+        StoreError: The runs are not of the development population.
+    """
+    rows = []
+    for dataset, by_name in arms.items():
+        for name, arm in by_name.items():
+            if (arm.first.generator or {}).get("population") != "development":
+                raise StoreError(
+                    "defaults are chosen on the development population",
+                    value=str(arm.first.generator),
+                    hint="python benchmarks/gcn_defaults.py --runs-dir runs-development",
+                )
+            mean, sd = mean_and_sd(list(_validation(arm).values()))
+            against, spread = "", "-"
+            if "default" in by_name and name != "default":
+                base, mine = _validation(by_name["default"]), _validation(arm)
+                moved = [mine[key] - base[key] for key in mine if key in base]
+                if moved:
+                    centre, sd_moved = mean_and_sd(moved)
+                    against, spread = f"{100 * centre:+.1f}", _points(sd_moved)
+            rows.append((name, dataset, str(arm.seeds()), f"{100 * mean:.1f}", _points(sd), against, spread))
+    header = ("alternative", "dataset", "seeds", "validation UAR", "sd", "less default", "sd of that")
+    banner = f"{_banner(arms)} Development population, validation rows only."
+    return "\n".join([banner, "", *_table(header, rows)])
+
+
+def _validation(arm: Arm) -> dict[tuple[int, int], float]:
+    found = {key: record.selection["val"].val_uar for key, record in arm.records.items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def write_section(file: Path, name: str, text: str) -> None:
+    """Put a text between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a page.
+
+    Raises:
+        StoreError: The page lacks the markers.
+    """
+    page = file.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    if start not in page or end not in page:
+        raise StoreError("the page has no such section", file=file, value=start.strip())
+    before, after = page.partition(start)[0], page.partition(end)[2]
+    write_text(file, f"{before}{start}\n{text}\n\n{end}{after}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write what the stores have runs for, and say what is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
+    parser.add_argument("--development", type=Path, default=Path("runs-development"))
+    parser.add_argument("--sweep", type=Path, default=None, help="print the variants of this sweep alone")
+    parser.add_argument("--data-root", default=None)
+    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--figures", type=Path, default=FIGURES)
+    given = parser.parse_args(arguments)
+    store, development = Store(given.runs_dir), Store(given.development)
+    if given.sweep is not None:
+        sweep = read_sweep(given.sweep)
+        arms = read_arms(store, sweep)
+        if not arms:
+            raise StoreError(
+                "no finished run of this sweep",
+                file=store.root,
+                hint=f"fer-bench sweep {given.sweep} --runs-dir {given.runs_dir}",
+            )
+        print(variants_table(store, arms, sweep))
+        return
+    sweeps = {name: read_sweep(FOLDER / f"{name}.yaml") for name in SECTIONS}
+    found = {
+        name: read_arms(development if name == "gcn_defaults" else store, sweep)
+        for name, sweep in sweeps.items()
+    }
+    for name, arms in found.items():
+        if not arms:
+            print(f"missing: no finished run of benchmarks/{name}.yaml")
+            continue
+        write_section(given.readme, name, SECTIONS[name](store, arms, sweeps[name]))
+        print(f"wrote {name} to {given.readme}")
+    workspace = Workspace(find_roots(given.data_root))
+    variants, evidence = found["gcn_variants"], found["gcn_evidence"]
+    if variants:
+        points = {
+            (dataset, name): (
+                generation_error(store, workspace, arm.first),
+                arm.estimate(store).values["uar"],
+            )
+            for dataset, by_name in variants.items()
+            for name, arm in by_name.items()
+        }
+        plain = {
+            dataset: by_name[PLAIN].estimate(store).values["uar"].value
+            for dataset, by_name in evidence.items()
+            if PLAIN in by_name
+        }
+        kind = next(iter(next(iter(variants.values())).values())).first.data_kind
+        draw_errors(points, plain, kind, given.figures / "gcn-generation-error.png")
+        shown = {
+            name.partition(" ")[2]: arm.first
+            for name, arm in variants.get("oulu", {}).items()
+            if name.startswith("S1R1 ")
+        }
+        if shown:
+            draw_references(store, workspace, shown, given.figures / "gcn-references.png")
+        print(f"wrote the figures to {given.figures}")
+
+
+SECTIONS: dict[str, Callable[[Store, Arms, SweepConfig], str]] = {
+    "gcn_evidence": lambda store, arms, _: evidence_table(store, arms),
+    "gcn_variants": variants_table,
+    "gcn_adapted": lambda store, arms, _: adapted_table(store, arms),
+    "gcn_defaults": lambda _, arms, __: defaults_table(arms),
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Building blocks of gcn: encoder, decoder, the VAE's latent code and the GAN's discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Pool = Literal["max", "average"]
+Unpool = Literal["nearest", "positions"]
+
+
+class Encoder(nn.Module):
+    """Stages of convolution, pooling by two, batch norm and ReLU.
+
+    Args:
+        stages: Channels of the stages.
+        kernel: Side of the convolution kernels, odd.
+        pool: Kind of pooling.
+        batch_norm: Whether there is a batch norm before every ReLU.
+        positions: Whether to return where each maximum was, for a decoder that unpools there.
+    """
+
+    def __init__(
+        self, stages: Sequence[int], kernel: int, pool: Pool, batch_norm: bool, *, positions: bool = False
+    ) -> None:
+        super().__init__()
+        self.pool: nn.Module = nn.AvgPool2d(2) if pool == "average" else nn.MaxPool2d(2)
+        self.positions = positions
+        self.convolutions = nn.ModuleList()
+        self.activations = nn.ModuleList()
+        for before, after in zip((1, *stages[:-1]), stages, strict=True):
+            self.convolutions.append(_convolution(before, after, kernel, batch_norm))
+            self.activations.append(_activation(after, batch_norm))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the code [B, c, H/8, W/8] of images [B, 1, H, W], and the positions of each stage."""
+        code, positions = image, []
+        for convolution, activation in zip(self.convolutions, self.activations, strict=True):
+            code = convolution(code)
+            # Pooling first costs a quarter of the normalisation, and max pooling commutes with ReLU.
+            if self.positions:
+                code, at = F.max_pool2d(code, 2, return_indices=True)
+                positions.append(at)
+            else:
+                code = self.pool(code)
+            code = activation(code)
+        return code, positions
+
+
+class Decoder(nn.Module):
+    """The mirror of `Encoder`: unpooling by two and convolution; the last one draws the image and is linear.
+
+    Args:
+        stages: Channels of the encoder's stages.
+        kernel: Side of the convolution kernels, odd.
+        batch_norm: Whether there is a batch norm before every ReLU.
+    """
+
+    def __init__(self, stages: Sequence[int], kernel: int, batch_norm: bool) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList()
+        self.activations = nn.ModuleList()
+        for before, after in zip(reversed(stages), (*reversed(stages[:-1]), 1), strict=True):
+            last = after == 1
+            self.convolutions.append(_convolution(before, after, kernel, batch_norm and not last))
+            self.activations.append(nn.Identity() if last else _activation(after, batch_norm))
+
+    def forward(self, code: Tensor, positions: Sequence[Tensor] = ()) -> Tensor:
+        """Return images [B, 1, H, W].
+
+        Args:
+            code: [B, c, H/8, W/8].
+            positions: Where the encoder's maxima were, first stage first; values go there and the rest is
+                zero. Without them each value is repeated.
+        """
+        for depth, (convolution, activation) in enumerate(
+            zip(self.convolutions, self.activations, strict=True)
+        ):
+            if positions:
+                code = F.max_unpool2d(code, positions[-1 - depth], [2, 2])
+            else:
+                code = F.interpolate(code, scale_factor=2.0, mode="nearest")
+            code = activation(convolution(code))
+        return code
+
+
+class Gaussian(NamedTuple):
+    """A diagonal normal distribution per image.
+
+    Attributes:
+        mean: float32 [B, c, h, w].
+        log_variance: float32 [B, c, h, w].
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+
+class Latent(nn.Module):
+    """The stochastic code of a variational auto-encoder (Kingma and Welling, arXiv:1312.6114).
+
+    Two convolutions of size one give the mean and the log-variance of every value of the code. Training
+    draws from the distribution; evaluation takes the mean.
+
+    Args:
+        channels: Channels of the code.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mean = nn.Conv2d(channels, channels, 1)
+        self.log_variance = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, code: Tensor) -> tuple[Tensor, Gaussian]:
+        """Return the code that is decoded [B, c, h, w], and its distribution."""
+        # Beyond these bounds exp over- or underflows in half precision.
+        spread = self.log_variance(code).float().clamp(-10.0, 10.0)
+        latent = Gaussian(self.mean(code).float(), spread)
+        if not self.training:
+            return latent.mean, latent
+        drawn = latent.mean + torch.exp(0.5 * spread) * torch.randn_like(latent.mean)
+        return drawn, latent
+
+
+class Discriminator(nn.Module):
+    """Tell, patch by patch, whether a face is the real reference of the person in another picture.
+
+    It sees both pictures at once, so that a neutral face of somebody else is wrong as well. There is no batch
+    norm: real and generated faces come in different batches.
+
+    Args:
+        stages: Channels of the stages, each halving the picture.
+    """
+
+    def __init__(self, stages: Sequence[int]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in zip((2, *stages[:-1]), stages, strict=True):
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(stages[-1], 1, 3, padding=1))
+
+    def forward(self, image: Tensor, reference: Tensor) -> Tensor:
+        """Return logits [B, 1, H/8, W/8], positive for real, of pairs of images [B, 1, H, W]."""
+        logits: Tensor = self.layers(torch.cat([image, reference.to(image.dtype)], dim=1))
+        return logits
+
+
+def _convolution(before: int, after: int, kernel: int, batch_norm: bool) -> nn.Conv2d:
+    return nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=not batch_norm)
+
+
+def _activation(channels: int, batch_norm: bool) -> nn.Module:
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU()) if batch_norm else nn.ReLU()

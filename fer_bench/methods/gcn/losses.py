@@ -1,0 +1,135 @@
+"""The losses of gcn, as functions of tensors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fer_bench.methods.gcn.layers import Gaussian
+
+PixelLoss = Literal["squared", "absolute"]
+
+
+def reference_target(
+    image: Tensor, reference: Tensor, has_reference: Tensor, is_neutral: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what the generator should draw, and for which rows that is known.
+
+    Args:
+        image: [B, 1, H, W].
+        reference: Neutral face of the same person [B, 1, H, W].
+        has_reference: bool [B], whether `reference` is real.
+        is_neutral: bool [B]; such a row without a real reference is its own.
+
+    Returns:
+        Targets [B, 1, H, W] and bool [B].
+    """
+    target = torch.where(has_reference[:, None, None, None], reference, image)
+    return target, has_reference | is_neutral
+
+
+def generation_loss(
+    generated: Tensor, target: Tensor, has_target: Tensor, kind: PixelLoss = "squared"
+) -> Tensor:
+    """Return the mean error of generated references over rows whose reference is known (L_Gen).
+
+    Args:
+        generated: [B, 1, H, W].
+        target: [B, 1, H, W].
+        has_target: bool [B].
+        kind: Squared or absolute errors of pixels.
+    """
+    return masked_mean(row_error(generated, target, kind), has_target)
+
+
+def reconstruction_loss(
+    drawn_query: Tensor,
+    image: Tensor,
+    drawn_reference: Tensor,
+    target: Tensor,
+    has_target: Tensor,
+    kind: PixelLoss = "squared",
+) -> Tensor:
+    """Return the mean errors of both flows through Decoder2, added up (L_Recon).
+
+    Args:
+        drawn_query: Decoder2 of the input's code [B, 1, H, W].
+        image: The input [B, 1, H, W].
+        drawn_reference: Decoder2 of the generated reference's code [B, 1, H, W].
+        target: The true reference [B, 1, H, W].
+        has_target: bool [B], rows that count in the second term.
+        kind: Squared or absolute errors of pixels.
+    """
+    of_query = row_error(drawn_query, image, kind).mean()
+    return of_query + masked_mean(row_error(drawn_reference, target, kind), has_target)
+
+
+def contrastive_loss(
+    query: Tensor, reference: Tensor, is_labelled: Tensor, is_neutral: Tensor, margin: float
+) -> Tensor:
+    """Return the margin loss on the distance d of a face to its generated reference (L_Contr).
+
+    A neutral face should be at its reference, d^2; an expressive one at least `margin` away,
+    max(0, margin - d)^2; the mean is over labelled rows.
+
+    Args:
+        query: Unit-length features of the input, float32 [B, D].
+        reference: Unit-length features of the generated reference, float32 [B, D].
+        is_labelled: bool [B].
+        is_neutral: bool [B].
+        margin: In (0, 2).
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        squared = (query - reference).square().sum(dim=1)
+        # The root has no finite slope at 0, where a face equals its reference.
+        apart = F.relu(margin - squared.clamp(min=1e-12).sqrt()).square()
+        return masked_mean(torch.where(is_neutral, squared, apart), is_labelled)
+
+
+def divergence_loss(latent: Gaussian, pixels: int) -> Tensor:
+    """Return the mean divergence KL(N(mean, variance), N(0, 1)) of codes, in nats per pixel of the picture.
+
+    Per pixel, because the generation loss is a mean over pixels too: with weight w the two are the bound of
+    Kingma and Welling for pixels with a variance of w / 2.
+
+    Args:
+        latent: Distributions of the codes.
+        pixels: Pixels of a picture.
+    """
+    mean, spread = latent.mean.float(), latent.log_variance.float()
+    summed = 0.5 * (mean.square() + spread.exp() - 1 - spread).flatten(1).sum(dim=1)
+    return summed.mean() / pixels
+
+
+def adversarial_loss(logits: Tensor) -> Tensor:
+    """Return how surely generated references [B, 1, h, w] are recognised: mean softplus(-logit).
+
+    The generator's non-saturating loss of Goodfellow et al., arXiv:1406.2661.
+    """
+    return F.softplus(-logits.float()).mean()
+
+
+def discriminator_loss(real: Tensor, generated: Tensor, has_target: Tensor) -> Tensor:
+    """Return the discriminator's cross-entropy, mean of real and generated references.
+
+    Args:
+        real: Logits of real references [B, 1, h, w].
+        generated: Logits of generated references [B, 1, h, w].
+        has_target: bool [B], rows whose reference is real.
+    """
+    of_real = masked_mean(F.softplus(-real.float()).flatten(1).mean(dim=1), has_target)
+    return 0.5 * (of_real + F.softplus(generated.float()).mean())
+
+
+def row_error(drawn: Tensor, target: Tensor, kind: PixelLoss) -> Tensor:
+    """Return the mean squared or absolute error of each image, float32 [B]."""
+    error = drawn.float() - target.float()
+    return (error.square() if kind == "squared" else error.abs()).flatten(1).mean(dim=1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of the values [B] whose mask is set; 0, still with a gradient of 0, when none is."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)

@@ -1,0 +1,110 @@
+"""The settings of gcn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from fer_bench.config import MethodSettings
+from fer_bench.methods.gcn.layers import Pool, Unpool
+from fer_bench.methods.gcn.losses import PixelLoss
+from fer_bench.methods.gcn.network import Distance, GeneratorName
+
+Variant = Literal["S0R0", "S1R0", "S0R1", "S1R1"]
+Similarity = Literal["contrastive", "sharing"]
+Schedule = Literal["end-to-end", "two-step"]
+
+
+class GCNSettings(MethodSettings):
+    """Settings of gcn. Only the sizes behind `width` are the paper's; the rest is unknown in the source.
+
+    Attributes:
+        variant: The paper's four variants. R is the reconstruction loss; what S is, `similarity` says.
+        similarity: What S0 takes away: the `contrastive` loss, or the `sharing` of Encoder2 by both flows.
+        generator: `ae` (auto-encoder), `vae` (with a stochastic code), `gan` (auto-encoder against a
+            discriminator), or `none`: the encoder and classifier alone, trained by cross-entropy.
+        schedule: `end-to-end` trains everything at once; `two-step` first the generator alone, then the rest
+            with the generator fixed.
+        step_one: Share of the epochs that the first of two steps takes.
+        width: Factor on the channels 32-64-96 of the paper's Fig. 3.
+        kernel: Side of the convolution kernels, odd.
+        hidden: Units of the hidden fully connected layer.
+        pool: Kind of pooling in the encoders.
+        unpool: `nearest` repeats each value; `positions` puts it where the encoder's maximum was.
+        batch_norm: Whether there is a batch norm before every ReLU of encoders and decoders.
+        distance: Element-wise distance of the two features; `signed` keeps the sign of the difference.
+        pixel_loss: Squared or absolute errors in generation and reconstruction.
+        generation: Weight of the generation loss.
+        reconstruction: Weight of the reconstruction loss.
+        contrastive: Weight of the contrastive loss.
+        margin: Distance beyond which an expressive face is far enough from its reference. Features are
+            unit-length and not negative, so distances lie between 0 and sqrt(2).
+        divergence: Weight of the VAE's divergence.
+        adversarial: Weight of the GAN generator's adversarial loss.
+        hide_pairs: Train as if no row had a neutral frame of its person, to measure what that costs.
+        lr: Highest learning rate of the one-cycle schedule.
+        weight_decay: Decoupled weight decay.
+    """
+
+    variant: Variant = "S1R1"
+    similarity: Similarity = "contrastive"
+    generator: GeneratorName = "ae"
+    schedule: Schedule = "end-to-end"
+    step_one: float = Field(default=0.5, gt=0, lt=1)
+    width: float = Field(default=1.0, gt=0, le=4)
+    kernel: int = Field(default=3, ge=1, le=9)
+    hidden: int = Field(default=512, ge=1)
+    pool: Pool = "max"
+    unpool: Unpool = "nearest"
+    batch_norm: bool = True
+    distance: Distance = "absolute"
+    pixel_loss: PixelLoss = "squared"
+    generation: float = Field(default=30.0, ge=0)
+    reconstruction: float = Field(default=1.0, ge=0)
+    contrastive: float = Field(default=0.1, ge=0)
+    margin: float = Field(default=1.0, gt=0, lt=2)
+    divergence: float = Field(default=0.01, ge=0)
+    adversarial: float = Field(default=0.01, ge=0)
+    hide_pairs: bool = False
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("kernel must be odd, so that the size of the image is kept")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> GCNSettings:
+        if self.unpool == "positions" and self.pool != "max":
+            raise ValueError("unpool=positions needs pool=max: averages have no position")
+        return self
+
+    @property
+    def generates(self) -> bool:
+        """Whether there is a generator."""
+        return self.generator != "none"
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether there is a reconstruction loss."""
+        return self.generates and self.variant.endswith("R1")
+
+    @property
+    def shares(self) -> bool:
+        """Whether both flows have the same Encoder2."""
+        return self.similarity == "contrastive" or self.variant.startswith("S1")
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether there is a contrastive loss."""
+        return self.generates and (self.similarity == "sharing" or self.variant.startswith("S1"))
+
+    def first_epochs(self, max_epochs: int) -> int:
+        """Return how many epochs train the generator alone."""
+        if not self.generates or self.schedule == "end-to-end":
+            return 0
+        return min(max(1, round(self.step_one * max_epochs)), max_epochs - 1)
