@@ -3,7 +3,7 @@
 Everything is derived from (seed, dataset, population, numbers), so that a person or a photo is the same
 whatever else was drawn before it and in whichever process. The *benchmark* population is the one that is
 reported; the *development* population has other people (and other cameras), for choosing settings without
-touching the former.
+touching the former; the *pretraining* population, for image-text encoders, shares nobody with either.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fer_bench.emotions import ACTION_UNITS, Emotion, LabelSet
 from fer_bench.synthetic.face import FACE_AUS, Colour, Identity
 
-PopulationName = Literal["benchmark", "development"]
+PopulationName = Literal["benchmark", "development", "pretraining"]
 Array = NDArray[np.float64]
 
 _ROW = {number: row for row, number in enumerate(FACE_AUS)}
@@ -361,7 +361,7 @@ class Population:
 
     Args:
         dataset: Dataset name; each has its own people.
-        name: `benchmark` or `development`.
+        name: `benchmark`, `development` or `pretraining`.
         seed: Seed of everything.
     """
 
@@ -371,7 +371,7 @@ class Population:
 
     def rng(self, topic: str, *numbers: int) -> np.random.Generator:
         """Return the generator of a topic (`person`, `photo`, ...) and its numbers."""
-        kind = ("benchmark", "development").index(self.name)
+        kind = ("benchmark", "development", "pretraining").index(self.name)
         key = (zlib.crc32(self.dataset.encode()), kind, zlib.crc32(topic.encode()), *numbers)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 

@@ -1,0 +1,259 @@
+"""Write what the stored runs of `benchmarks/ablation_cafe.yaml` say about cafe into its README, and a figure.
+
+    fer-bench sweep benchmarks/ablation_cafe.yaml --runs-dir runs-evidence
+    python benchmarks/evidence_cafe.py --runs-dir runs-evidence
+
+Nothing is trained here, and the same store gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evidence_gcn import write_section
+from numpy.typing import NDArray
+
+from fer_bench.config import SweepConfig
+from fer_bench.errors import StoreError
+from fer_bench.evaluation.estimates import Value, answers, average, difference_interval, estimate
+from fer_bench.evaluation.statistics import mean_and_sd
+from fer_bench.evaluation.stored import read_scored
+from fer_bench.evaluation.transfer import counted_targets, never_cross
+from fer_bench.files import write_atomic
+from fer_bench.runs.plan import Workspace, resolve_settings
+from fer_bench.runs.record import Record
+from fer_bench.runs.store import Store
+from fer_bench.runs.sweep import read_sweep
+from fer_bench.sources import find_roots
+
+FOLDER = Path(__file__).parent
+SWEEP = FOLDER / "ablation_cafe.yaml"
+README = FOLDER.parent / "fer_bench" / "methods" / "cafe" / "README.md"
+FIGURE = FOLDER.parent / "docs" / "figures" / "cafe-channels.png"
+SECTION = "cafe_evidence"
+STEPS: tuple[tuple[str, str], ...] = (
+    ("frozen feature alone", "mask"),
+    ("residual network alone", "mask"),
+    ("mask", "mask and separation"),
+    ("mask and separation", "mask, separation and diversity"),
+    ("neutral tower, whole method", "mask, separation and diversity"),
+)
+"""What is compared: less of the method first. The paper says that the first four are gains."""
+DRAWN = ("mask", "mask and separation", "mask, separation and diversity")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The repetitions of one variant.
+
+    Attributes:
+        records: One per seed.
+        in_domain: Mean UAR on the source's test rows.
+        targets: Mean transfer per target.
+        mean: Mean of these.
+        sd: Spread of that mean over seeds, None for a single one.
+    """
+
+    records: tuple[Record, ...]
+    in_domain: Value
+    targets: Mapping[str, Value]
+    mean: Value
+    sd: float | None
+
+
+Arms = dict[str, Arm]
+
+
+def read_arms(store: Store, sweep: SweepConfig) -> Arms:
+    """Return the finished runs of a sweep by variant; of several with one seed the last finished counts.
+
+    Raises:
+        StoreError: The store has none of them, mixes synthetic and real data, or the runs lack targets.
+    """
+    records = [r for r in store.records() if (r.method, r.status) == ("cafe", "done")]
+    if len({r.data_kind for r in records}) > 1:
+        raise StoreError("the store mixes synthetic and real data", file=store.root)
+    found: Arms = {}
+    for name, change in sweep.variants.items():
+        settings, train = resolve_settings("cafe", sweep.profile, (*sweep.set, *change))
+        wanted = (settings.model_dump(mode="json"), train.model_dump(mode="json"), sweep.datasets[0])
+        mine = [r for r in records if (r.settings["method"], r.settings["train"], r.dataset) == wanted]
+        mine.sort(key=lambda r: float(r.timing["finished_at"]))
+        if by_seed := {r.seed: r for r in mine if r.seed in sweep.seeds}:
+            found[name] = _arm(store, tuple(by_seed[seed] for seed in sorted(by_seed)))
+    if not found:
+        hint = "fer-bench sweep benchmarks/ablation_cafe.yaml --runs-dir DIR"
+        raise StoreError("the store has no finished run of this sweep", file=store.root, hint=hint)
+    if len({(tuple(arm.targets), len(arm.records)) for arm in found.values()}) > 1:
+        raise StoreError("the runs differ in targets or seeds: finish the sweep first", file=store.root)
+    return found
+
+
+def _arm(store: Store, records: tuple[Record, ...]) -> Arm:
+    source = records[0].dataset
+    named = sorted({s.target for s in records[0].scores})
+    targets = counted_targets(source, named, never_cross(named))
+    if not targets:
+        raise StoreError("a run was tested on no other dataset", file=store.root, value=records[0].key)
+
+    def on(target: str) -> Any:
+        scores = [score for r in records if (score := r.score(target, r.headline)) is not None]
+        if len(scores) < len(records):
+            raise StoreError(f"a run has no score on {target}: finish the sweep first", file=store.root)
+        given = [
+            answers(read_scored(store, r, target, r.headline), s.label_set)
+            for r, s in zip(records, scores, strict=True)
+        ]
+        return estimate(given, target, seeds=[r.seed for r in records])
+
+    found = {target: on(target) for target in targets}
+    transfers = {target: one.values["transfer"] for target, one in found.items()}
+    by_seed = [np.mean([one.by_seed["transfer"][r.seed] for one in found.values()]) for r in records]
+    return Arm(
+        records,
+        on(source).values["uar"],
+        transfers,
+        average(list(transfers.values())),
+        mean_and_sd([float(value) for value in by_seed])[1],
+    )
+
+
+def text(arms: Arms) -> str:
+    """Return the section of the README: what each variant reaches, and what each step brings."""
+    first = next(iter(arms.values()))
+    record, targets = first.records[0], list(first.targets)
+    drawn = record.data_kind == "synthetic"
+    banner = "**SYNTHETIC DATA.** Drawn faces; this says nothing about real ones." if drawn else "Real data."
+    seeds = len(first.records)
+    header = ("variant", f"{record.dataset} UAR", *targets, "mean transfer", "sd")
+    lines = [
+        f"{banner} Profile {record.profile}, trained on {record.dataset}, {seeds} seed(s).",
+        "In-domain UAR in %, then the transfer score x 100 on each target and its mean; brackets are 95 %",
+        "intervals over test units of the mean over seeds, sd is over seeds.",
+        "",
+        *_row(header),
+        f"|---{'|--:' * (len(header) - 1)}|",
+    ]
+    for name, arm in arms.items():
+        cells = [f"{100 * value.value:.1f}" for value in arm.targets.values()]
+        sd = "-" if arm.sd is None else f"{100 * arm.sd:.1f}"
+        lines += _row((name, _value(arm.in_domain), *cells, _value(arm.mean), sd))
+    lines += [
+        "",
+        "What a step changes in the mean transfer x 100 (paired resamples), and whether it agrees with",
+    ]
+    lines += ["the paper, for which each of the first four is a gain:", ""]
+    lines += [*_row(("step", "change", "the paper's order")), "|---|--:|---|"]
+    for number, (less, more) in enumerate(STEPS):
+        if less in arms and more in arms:
+            change, verdict = _step(arms[less].mean, arms[more].mean)
+            lines += _row((f"{less} → {more}", change, verdict if number < 4 else "not in the paper"))
+    lines += ["", f"![Which channels each class uses](../../../docs/figures/{FIGURE.name})"]
+    return "\n".join(lines)
+
+
+def _row(cells: tuple[str, ...]) -> list[str]:
+    return [f"| {' | '.join(cells)} |"]
+
+
+def _step(less: Value, more: Value) -> tuple[str, str]:
+    change, found = 100 * (more.value - less.value), difference_interval(more, less)
+    if found is None:
+        return f"{change:+.1f}", "too few units to say"
+    verdict = "agrees" if found.low > 0 else "the opposite" if found.high < 0 else "not separable"
+    return f"{change:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]", verdict
+
+
+def _value(value: Value) -> str:
+    shown = f"{100 * value.value:.1f}"
+    if value.interval is None:
+        return shown
+    return f"{shown} [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
+
+
+def contributions(store: Store, record: Record, workspace: Workspace) -> NDArray[np.float64]:
+    """Return what each channel adds to the logit of a row's own class, mean over its test rows [C, D]."""
+    import torch
+
+    from fer_bench.data.datamodule import evaluation_batches
+    from fer_bench.runs.train import load_weights
+
+    run = store.run_dir(record.method, record.dataset, record.key)
+    method: Any = load_weights(run.checkpoints / f"{record.headline}.pt")
+    dataset, spec = workspace.source(record.dataset).dataset, method.input_spec(method.settings)
+    data = dataset.datamodule(spec=spec, protocol=record.protocol, fold=record.fold)
+    rows, pack = data.rows("test"), workspace.pack(record.dataset, spec.size)
+    sums = torch.zeros(len(record.classes), method.network.width, dtype=torch.float64)
+    count = torch.zeros(len(record.classes), 1, dtype=torch.float64)
+    with torch.inference_mode():
+        for batch in evaluation_batches(pack, dataset, record.classes, rows, spec, torch.device("cpu")):
+            feature, label = method.network(batch["image"]).feature, batch["label"]
+            sums.index_add_(0, label, (feature * method.network.head.weight[label]).double())
+            count.index_add_(0, label, torch.ones(len(label), 1, dtype=torch.float64))
+    found: NDArray[np.float64] = (sums / count.clamp(min=1)).numpy()
+    return found
+
+
+def draw(found: Mapping[str, NDArray[np.float64]], record: Record, path: Path) -> None:
+    """Draw contributions of channels per class, one panel per variant, groups of channels between lines."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from fer_bench.methods.cafe.losses import group_size
+
+    figure = Figure(figsize=(9, 0.6 + 1.9 * len(found)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: Any = figure.subplots(len(found), 1, squeeze=False, sharex=True)
+    for axis, (name, values) in zip(axes[:, 0], found.items(), strict=True):
+        classes, channels = values.shape
+        size = group_size(channels, classes)
+        reach = float(np.quantile(np.abs(values), 0.995)) or 1.0
+        shown = axis.imshow(
+            values, aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest"
+        )
+        for group in range(1, classes + 1):
+            axis.axvline(group * size - 0.5, color="black", lw=0.5)
+        own = np.mean([np.maximum(values[c, c * size : (c + 1) * size], 0).sum() for c in range(classes)])
+        share = own / max(float(np.maximum(values, 0).sum(axis=1).mean()), 1e-12)
+        axis.set_yticks(range(classes), record.classes, fontsize=7)
+        axis.set_title(f"{name}: {share:.0%} of what speaks for a class is in its own group", fontsize=8)
+        figure.colorbar(shown, ax=axis, fraction=0.02)
+    figure.supxlabel(
+        "channel (lines: groups of the auxiliary losses, in the order of the classes)", fontsize=8
+    )
+    kind = "SYNTHETIC DATA" if record.data_kind == "synthetic" else "real data"
+    title = f"cafe on {record.dataset}: what channels add to the logit of the true class ({kind})"
+    figure.suptitle(title, fontsize=9)
+    write_atomic(
+        path, lambda place: figure.savefig(place, format="png", dpi=120, metadata={"Software": None})
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the section and the figure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
+    parser.add_argument("--sweep", type=Path, default=SWEEP)
+    parser.add_argument("--data-root", default=None)
+    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--figure", type=Path, default=FIGURE)
+    given = parser.parse_args(arguments)
+    store = Store(given.runs_dir)
+    arms = read_arms(store, read_sweep(given.sweep))
+    workspace = Workspace(find_roots(given.data_root))
+    shown = {n: contributions(store, arms[n].records[0], workspace) for n in DRAWN if n in arms}
+    if shown:
+        draw(shown, next(iter(arms.values())).records[0], given.figure)
+    write_section(given.readme, SECTION, text(arms))
+    print(f"wrote {given.readme} and {given.figure}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""cafe as a LightningModule: its settings, losses, cached features and optimiser."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR
+
+from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
+from fer_bench.data import features
+from fer_bench.data.datamodule import FaceDataModule
+from fer_bench.data.union_module import UnionDataModule
+from fer_bench.errors import UsageError
+from fer_bench.files import short_hash
+from fer_bench.methods.backbones import Backbone, build_backbone, load_backbone, open_pretrained, state_hash
+from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
+from fer_bench.methods.cafe import losses, towers
+from fer_bench.methods.cafe.network import CAFENetwork, MaskKind, Outputs
+from fer_bench.methods.cafe.tiny import TINY
+
+if TYPE_CHECKING:
+    from fer_bench.data.pack import Pack
+
+DECAY = 0.9
+"""Factor on the learning rate after every epoch (authors' code)."""
+
+
+class CAFESettings(MethodSettings):
+    """Settings of cafe.
+
+    Attributes:
+        tower: The frozen image tower: a CLIP tower of timm (the authors': ViT-B/32 with OpenAI's weights), or
+            `clip-tiny` or `clip-tiny-neutral`, which come with the package and were trained on drawn faces.
+        clip_weights: The tower's weights: a file, a folder, or a name timm can fetch; None for those that the
+            tower's name means.
+        clip_trained_on: What they were trained on, where their name does not say it.
+        backbone: Network of the mask: `resnet18` (the authors'), or `narrow` for small images on a CPU.
+        mask_weights: Its pretrained weights, a file or a name timm knows; None initialises at random.
+        mask_trained_on: What these were trained on, where their name does not say it.
+        size: Height and width of the input in pixels, which the tower must take (authors' code: 224).
+        normalisation: What the tower sees: `imagenet`, like the mask network (authors' code), or `clip`, what
+            it was trained with.
+        mask: How the tower's channels are chosen, see `CAFENetwork`.
+        separation: Weight of the separation loss (authors' code: 1.5).
+        diversity: Weight of the diversity loss (authors' code: 5).
+        diversity_mean: Normalisation of the diversity loss, see `losses.diversity_loss`.
+        dropped: Share of each group's channels that the separation loss drops.
+        inference: Whether the `head` (authors' code) or the maxima of the `groups` classify.
+        feature_cache: Take the tower's features from a cache where augmentation allows.
+        recipe: `paper`: Adam, the rate times 0.9 after every epoch. `one-cycle`: Adam on a one-cycle
+            schedule, for trainings of a few epochs; not from the source.
+        lr: Learning rate; the highest one of `one-cycle`.
+        weight_decay: Weight decay of Adam.
+    """
+
+    tower: str = towers.DEFAULT
+    clip_weights: str | None = None
+    clip_trained_on: str | None = None
+    backbone: Backbone = "resnet18"
+    mask_weights: str | None = None
+    mask_trained_on: str | None = None
+    size: int = Field(default=224, ge=32, le=1024)
+    normalisation: Literal["imagenet", "clip"] = "imagenet"
+    mask: MaskKind = "sigmoid"
+    separation: float = Field(default=1.5, ge=0)
+    diversity: float = Field(default=5.0, ge=0)
+    diversity_mean: losses.Normalisation = "code"
+    dropped: float = Field(default=losses.DROPPED, ge=0, lt=1)
+    inference: Literal["head", "groups"] = "head"
+    feature_cache: bool = True
+    recipe: Literal["paper", "one-cycle"] = "paper"
+    lr: float = Field(default=2e-4, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+
+
+class CAFE(Method):
+    """Choose channels of a frozen CLIP feature by a learned mask (Zhang et al., arXiv:2408.10614).
+
+    Args:
+        task: Classes and what the training rows offer.
+        settings: A `CAFESettings`.
+        train: Epochs, batch size and augmentation.
+
+    Raises:
+        UsageError: More classes than channels, or no such tower.
+    """
+
+    name = "cafe"
+    settings_type = CAFESettings
+    learns_targets = True
+    weight_settings = ("clip_weights", "clip_trained_on", "mask_weights", "mask_trained_on")
+    profiles: ClassVar[dict[str, ProfileSettings]] = {
+        "quick": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=12, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5)
+            ),
+            method={"tower": TINY[0], "backbone": "narrow", "size": 64, "recipe": "one-cycle", "lr": 6e-3},
+        ),
+        "paper": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=60,
+                batch_size=32,
+                augmentation=Augmentation(flip=0.5, erase=0.5, noise=0.5, noise_std=math.sqrt(30)),
+            ),
+        ),
+    }
+
+    settings: CAFESettings
+
+    def __init__(self, task: Task, settings: CAFESettings, train: TrainSettings) -> None:
+        super().__init__(task, settings, train)
+        wanted = towers.tower_spec(settings.tower) if settings.normalisation == "clip" else None
+        self.network = CAFENetwork(
+            len(task.classes),
+            tower=settings.tower,
+            backbone=settings.backbone,
+            mask=settings.mask,
+            given=self.input_spec(settings),
+            wanted=wanted,
+        ).to(memory_format=torch.channels_last)
+        if self.network.width < len(task.classes):
+            raise UsageError("cafe needs at least one channel per class", value=self.network.width)
+        self._features: features.FrozenFeatures | None = None
+        self._training_is_cached = False
+
+    @classmethod
+    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+        """Return colour images of the wanted size with ImageNet's mean and deviation."""
+        assert isinstance(settings, CAFESettings)
+        return InputSpec(size=settings.size)
+
+    @classmethod
+    def weights(cls, settings: MethodSettings) -> dict[str, str]:
+        """Return the hashes of the weights of the tower and of the mask network, after trying them on."""
+        assert isinstance(settings, CAFESettings)
+        found = {}
+        if settings.mask != "alone":
+            wanted = towers.tower_spec(settings.tower).size
+            if settings.tower not in TINY and settings.size != wanted:
+                raise UsageError(
+                    f"{settings.tower} takes pictures of {wanted} pixels",
+                    value=settings.size,
+                    hint=f"--set method.size={wanted}",
+                )
+            found["tower"] = _fitting_tower(settings.tower, settings.clip_weights)
+        if settings.mask != "none" and settings.mask_weights is not None:
+            found["mask"] = _fitting_backbone(settings.backbone, settings.mask_weights)
+        return found
+
+    @classmethod
+    def caveats(cls, settings: MethodSettings) -> tuple[str, ...]:
+        """Return what tower and mask network start from."""
+        assert isinstance(settings, CAFESettings)
+        told = []
+        if settings.mask != "alone":
+            told.append(_about_tower(settings))
+        if settings.mask == "none":
+            return tuple(told)
+        if settings.mask_weights is None:
+            told.append("the mask network starts from random weights; the authors' saw MS-Celeb-1M faces")
+        else:
+            known = settings.mask_trained_on or open_pretrained(settings.mask_weights).trained_on
+            data = known or "unknown data (say it: --set method.mask_trained_on=...)"
+            told.append(f"the mask network starts from {settings.mask_weights}, trained on {data}")
+        return tuple(told)
+
+    def load_pretrained(self) -> None:
+        """Load the weights of the tower and of the mask network."""
+        settings = self.settings
+        if self.network.tower is not None:
+            given = towers.open_tower(settings.tower, settings.clip_weights)
+            towers.load_tower(self.network.tower.encoder, given, settings.clip_weights or settings.tower)
+        if self.network.backbone is not None and (name := settings.mask_weights):
+            load_backbone(self.network.backbone, open_pretrained(name), name)
+
+    def forward(self, image: Tensor) -> Prediction:
+        """Predict from normalised images [B, 3, H, W]; the extra `mask` is what chose the channels [B, D]."""
+        return self._predict(self.network(image))
+
+    def predict_batch(self, batch: Batch) -> Prediction:
+        """Predict from a batch, with the tower's features from the cache where they are known."""
+        known = self._features
+        frozen = known.look_up(batch["row"]) if known is not None else None
+        return self._predict(self.network(batch["image"], frozen))
+
+    def _predict(self, found: Outputs) -> Prediction:
+        logits = found.logits
+        if self.settings.inference == "groups":
+            logits = losses.group_maxima(found.feature, len(self.task.classes))
+        return Prediction(logits, extras={} if found.mask is None else {"mask": found.mask})
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return cls + separation * sep + diversity * div."""
+        parts = self.losses(batch)
+        weights = {"cls": 1.0, "sep": self.settings.separation, "div": self.settings.diversity}
+        total = torch.stack([weights[name] * loss for name, loss in parts.items()]).sum()
+        self.log_losses(len(batch["label"]), **parts, total=total)
+        return total
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of a training batch by name, those with a weight of 0 left out."""
+        settings, label, classes = self.settings, batch["label"], len(self.task.classes)
+        found: Outputs = self.network(batch["image"], self._known_in_training(batch))
+        target = batch.get("target")
+        parts = {"cls": classification_loss(found.logits, label, target)}
+        with torch.autocast(label.device.type, enabled=False):
+            if settings.separation:
+                kept = losses.draw_kept(self.network.width, classes, label.device, settings.dropped)
+                parts["sep"] = losses.separation_loss(found.feature, label, classes, kept, target)
+            if settings.diversity:
+                parts["div"] = losses.diversity_loss(found.feature, classes, settings.diversity_mean)
+        return parts
+
+    def _known_in_training(self, batch: Batch) -> Tensor | None:
+        if self._features is None or not self._training_is_cached:
+            return None
+        seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
+        mirrored = features.mirrored_rows(
+            batch["row"], self.train_settings.augmentation, seed=seed, epoch=self.current_epoch
+        )
+        return self._features.look_up(batch["row"], mirrored)
+
+    def on_train_start(self) -> None:
+        """Take the tower's features from the cache: of validation rows, and where possible of training rows.
+
+        Training rows cannot under augmentation beyond mirroring. Unions draw a row several times per epoch,
+        each time in a view of its own, and their pictures are spread over several packs: they are left out.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, FaceDataModule) or isinstance(data, UnionDataModule):
+            return
+        self._training_is_cached = features.enumerable(data.augmentation)
+        rows = [data.rows("val")] + ([data.rows("train")] if self._training_is_cached else [])
+        self._open(data.pack, np.concatenate(rows), mirrored=self._training_is_cached)
+
+    def on_train_end(self) -> None:
+        """Let the features go: they are of the training pack."""
+        self._features = None
+
+    def use_pack(self, pack: Pack, rows: NDArray[np.int64]) -> None:
+        """Take the tower's features of rows that are about to be predicted from the cache."""
+        self._open(pack, rows, mirrored=False)
+
+    def _open(self, pack: Pack, rows: NDArray[np.int64], *, mirrored: bool) -> None:
+        self._features = None
+        tower = self.network.tower
+        if tower is None or not self.settings.feature_cache:
+            return
+        told = [self.settings.tower, self.settings.normalisation, state_hash(_on_cpu(tower.encoder))]
+        self._features = features.open_features(
+            pack,
+            rows,
+            tower,
+            self.input_spec(self.settings),
+            encoder_hash=short_hash(told),
+            mirrored=mirrored,
+        )
+
+    def configure_optimizers(self) -> OptimizerConfig:
+        """Return Adam on what learns, with the schedule of the recipe."""
+        settings = self.settings
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(learning, lr=settings.lr, weight_decay=settings.weight_decay)
+        if settings.recipe == "paper":
+            return {"optimizer": adam, "lr_scheduler": ExponentialLR(adam, DECAY)}
+        cycle = OneCycleLR(adam, settings.lr, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+@cache
+def _fitting_tower(name: str, weights: str | None) -> str:
+    """Return the hash of a tower's weights that fit it; they are tried on, so that no run starts in vain."""
+    given = towers.open_tower(name, weights)
+    towers.load_tower(towers.build_tower(name)[0], given, weights or name)
+    return given.sha256
+
+
+@cache
+def _fitting_backbone(kind: Backbone, weights: str) -> str:
+    given = open_pretrained(weights)
+    load_backbone(build_backbone(kind)[0], given, weights)
+    return given.sha256
+
+
+def _about_tower(settings: CAFESettings) -> str:
+    name, weights = settings.tower, settings.clip_weights
+    if weights is None and name == TINY[0]:
+        return (
+            "backbone saw this generator's labels: the frozen tower clip-tiny was trained on drawn faces (of "
+            "other people and cameras) with captions that name the expression"
+        )
+    if weights is None and name == TINY[1]:
+        return (
+            "the frozen tower clip-tiny-neutral was trained on drawn faces (of other people and cameras) and "
+            "captions without expression words"
+        )
+    known = settings.clip_trained_on or towers.trained_on(name, weights)
+    known = known or "unknown data (say it: --set method.clip_trained_on=...)"
+    return f"the frozen tower {name} has weights of {weights or name}, trained on {known}"
+
+
+def _on_cpu(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu() for name, value in module.state_dict().items()}

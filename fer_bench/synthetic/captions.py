@@ -1,0 +1,187 @@
+"""Plain-English captions of drawn faces, for training image-text models.
+
+A caption says what the generator knows: who is in the picture, how it was taken and, unless that is left out,
+what the face does and feels. Nothing tells left from right, so that a mirrored picture keeps its caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_bench.emotions import Emotion
+from fer_bench.synthetic.camera import Scene
+from fer_bench.synthetic.face import FACE_AUS
+from fer_bench.synthetic.population import Expression, Person, valence_arousal
+
+ADJECTIVES: dict[Emotion, tuple[str, ...]] = {
+    Emotion.NEUTRAL: ("neutral", "expressionless", "impassive"),
+    Emotion.HAPPINESS: ("happy", "smiling", "joyful"),
+    Emotion.SADNESS: ("sad", "sorrowful", "unhappy"),
+    Emotion.SURPRISE: ("surprised", "astonished", "amazed"),
+    Emotion.FEAR: ("fearful", "scared", "frightened"),
+    Emotion.DISGUST: ("disgusted", "revolted", "repelled"),
+    Emotion.ANGER: ("angry", "furious", "annoyed"),
+    Emotion.CONTEMPT: ("contemptuous", "scornful", "disdainful"),
+    Emotion.OTHER: ("puzzled", "preoccupied", "thoughtful"),
+}
+"""What a caption calls a face of each emotion."""
+
+MOVEMENTS: dict[int, str] = {
+    1: "raised inner brows",
+    2: "raised outer brows",
+    4: "lowered brows",
+    5: "widened eyes",
+    6: "lifted cheeks",
+    7: "tightened eyelids",
+    9: "a wrinkled nose",
+    10: "a lifted upper lip",
+    12: "upturned mouth corners",
+    14: "dimpled mouth corners",
+    15: "downturned mouth corners",
+    17: "a pushed-up chin",
+    20: "stretched lips",
+    23: "narrowed lips",
+    24: "pressed lips",
+    25: "parted lips",
+    26: "a dropped jaw",
+}
+"""How a caption names each action unit the face can show."""
+
+FEELINGS: tuple[tuple[str, str], tuple[str, str]] = (("unpleasant", "pleasant"), ("calm", "excited"))
+"""Words for low and high valence, and for low and high arousal."""
+
+_STRONG = ("slight ", "", "strong ")
+_BEARDS = ("", "stubble", "a moustache", "a full beard", "a goatee")
+_GLASSES = ("", "round glasses", "thick glasses")
+_HAIR = (
+    "no hair", "short hair", "combed hair", "a fringe", "long hair", "long hair", "curly hair", "thin hair",
+)  # fmt: skip
+_RACES = {"caucasian": "white", "african": "black", "asian": "asian"}
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The two captions of one picture.
+
+    Attributes:
+        full: With the expression: its name, movements of the face, valence and arousal.
+        neutral: The same picture without a word about what the face does or feels.
+    """
+
+    full: str
+    neutral: str
+
+
+def describe(person: Person, expression: Expression, scene: Scene, rng: np.random.Generator) -> Captions:
+    """Return the captions of a picture; the same arguments and state of chance give the same text.
+
+    Args:
+        person: Who is in it.
+        expression: What the face does.
+        scene: How it was taken.
+        rng: Chance: which synonyms are taken and what is left unsaid.
+    """
+    who, details = _who(person, rng), _details(person, scene, rng)
+    kind = _kind(scene, rng)
+    adjective = _one(ADJECTIVES[expression.emotion], rng)
+    movements = _movements(expression, rng)
+    feeling = _feeling(expression, rng)
+    full = f"{kind} of {_article(adjective)} {who}"
+    return Captions(
+        full=", ".join([full, *movements, *feeling, *details]),
+        neutral=", ".join([f"{kind} of {_article(who)}", *details]),
+    )
+
+
+def prompts(emotion: Emotion) -> tuple[str, ...]:
+    """Return captions that name an emotion and nothing else, for zero-shot classification."""
+    return tuple(
+        f"a photo of {_article(adjective)} {noun}"
+        for adjective in ADJECTIVES[emotion]
+        for noun in ("woman", "man", "young woman", "young man", "girl", "boy")
+    )
+
+
+def expression_words() -> frozenset[str]:
+    """Return every word that only a caption with the expression may hold."""
+    phrases = [word for words in ADJECTIVES.values() for word in words]
+    phrases += [*MOVEMENTS.values(), *(word for pair in FEELINGS for word in pair), *_STRONG, "mood"]
+    return frozenset(word for phrase in phrases for word in phrase.split()) - {"a"}
+
+
+def _kind(scene: Scene, rng: np.random.Generator) -> str:
+    quality = []
+    if scene.grey:
+        quality.append("black-and-white")
+    if scene.coarse < 0.65 or scene.blur > 0.9:
+        quality.append("blurry")
+    if scene.noise > 4.5:
+        quality.append("grainy")
+    if scene.gamma > 1.25 or scene.light.strength < 0.8:
+        quality.append("dark")
+    elif scene.gamma < 0.8 or scene.light.strength > 1.2:
+        quality.append("bright")
+    return _article(" ".join([*quality, _one(("photo", "picture", "portrait"), rng)]))
+
+
+def _who(person: Person, rng: np.random.Generator) -> str:
+    woman = person.gender == "female"
+    if person.years < 13:
+        words = ["girl" if woman else "boy"]
+    elif person.years < 20:
+        words = ["teenage", "girl" if woman else "boy"]
+    else:
+        age = "young" if person.years < 35 else "middle-aged" if person.years < 55 else "elderly"
+        words = [age, "woman" if woman else "man"]
+    if rng.random() < 0.5:
+        words.insert(-1, _RACES[person.race])
+    return " ".join(words)
+
+
+def _details(person: Person, scene: Scene, rng: np.random.Generator) -> list[str]:
+    who = person.identity
+    worn = [_GLASSES[who.glasses], _BEARDS[who.beard], _HAIR[who.hair_style]]
+    said = [f"with {thing}" for thing in worn if thing and rng.random() < 0.7]
+    if abs(scene.pose.yaw) > 10:
+        said.append("head turned to one side")
+    if abs(scene.pose.pitch) > 8:
+        said.append("head bent down" if scene.pose.pitch > 0 else "head held high")
+    if abs(scene.pose.roll) > 7:
+        said.append("head tilted")
+    right, down, _ = scene.light.direction
+    if scene.light.ambient < 0.55 and max(abs(right), -down) > 0.35:
+        said.append("lit from one side" if abs(right) > -down else "lit from above")
+    if scene.occlusion is not None:
+        said.append("partly covered")
+    return said
+
+
+def _movements(expression: Expression, rng: np.random.Generator) -> list[str]:
+    level = expression.au.max(axis=1)
+    seen = [row for row in np.argsort(-level, kind="stable") if level[row] >= 0.2]
+    said = []
+    for row in seen:
+        if rng.random() < 0.75:
+            grade = _STRONG[int(np.searchsorted((0.45, 0.8), level[row]))]
+            phrase = MOVEMENTS[FACE_AUS[row]]
+            said.append(f"a {grade}{phrase[2:]}" if phrase.startswith("a ") else f"{grade}{phrase}")
+    return said
+
+
+def _feeling(expression: Expression, rng: np.random.Generator) -> list[str]:
+    said = []
+    for value, (low, high) in zip(valence_arousal(expression.au), FEELINGS, strict=True):
+        if abs(value) > 0.3 and rng.random() < 0.5:
+            said.append(f"in {_article(high if value > 0 else low)} mood")
+    return said
+
+
+def _one(words: Sequence[str], rng: np.random.Generator) -> str:
+    return words[int(rng.integers(len(words)))]
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
