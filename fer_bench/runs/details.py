@@ -98,8 +98,8 @@ class GroupScore(Frozen):
         n: Scored rows.
         k: Scored classes with a row.
         accuracy: Share answered right.
-        uar: Mean recall over the classes that all compared groups have; null for a group that is not
-            compared.
+        uar: Mean recall over the classes of which all compared groups have at least five rows; null for a
+            group that is not compared.
     """
 
     n: int
@@ -113,8 +113,8 @@ class Groups(Frozen):
 
     Attributes:
         count: Number of groups.
-        compared: Those with at least ten rows.
-        classes: Classes that all compared groups have.
+        compared: Those with at least ten rows that share two classes or more.
+        classes: Classes of which all compared groups have at least five rows.
         missing: Scored rows without a value.
         lowest: Compared group with the lowest UAR.
         highest: The one with the highest.
@@ -136,10 +136,10 @@ class VoteScore(Frozen):
     """Scores against the votes of several people.
 
     Attributes:
-        n: Rows with at least two votes for scored classes.
-        votes: Mean votes per row.
+        n: Rows with at least two votes, one of them for a scored class.
+        votes: Mean votes per row, for any class.
         agreement: Probability that a random vote names the model's answer.
-        cross_entropy: Cross-entropy of the votes and the model in nats.
+        cross_entropy: Cross-entropy of the votes for scored classes and the model in nats.
         human_accuracy: Expected accuracy of one held-out vote against the majority of the rest.
         human_uar: Its expected UAR.
     """

@@ -1,25 +1,43 @@
-"""From a checkpoint to predictions: every row once, on one device."""
+"""From a checkpoint to predictions: every row once, on one device or several."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fer_bench.data.card import Card
-from fer_bench.data.datamodule import evaluation_batches
+from fer_bench.data.datamodule import EVAL_BATCH, evaluation_batches
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.index import stack_au
 from fer_bench.data.pack import Pack
 from fer_bench.methods.base import Method
+from fer_bench.runs.group import Group, Place, Predict
 from fer_bench.runs.predictions import predictions_frame
+
+Share = dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]]
 
 
 def predict(
-    method: Method, dataset: FaceDataset, pack: Pack, rows: NDArray[np.int64], *, device: str
+    method: Method,
+    dataset: FaceDataset,
+    pack: Pack,
+    rows: NDArray[np.int64],
+    *,
+    device: str,
+    group: Group | None = None,
+    tick: Callable[[], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> pd.DataFrame:
     """Return predictions in the columns of `fer_bench.runs.predictions`, one row per wanted index row.
+
+    With several processes each predicts every so-manieth batch. Batches are the same as in one process, so
+    that the numbers are too, and no row is padded or repeated.
 
     Args:
         method: A trained method.
@@ -27,19 +45,23 @@ def predict(
         pack: Its crops at the size of the method's input.
         rows: Index positions.
         device: `cpu` or `cuda`.
+        group: The run's processes, when there are several; this one leads.
+        tick: Called after every batch of this process.
+        checkpoint: Where the others find the method's weights.
     """
-    spec = method.input_spec(method.settings)
-    place = torch.device(device)
-    method = method.to(place).eval()
-    logits, va, au = [], [], []
-    with torch.inference_mode():
-        for batch in evaluation_batches(pack, dataset, method.task.classes, rows, spec, place):
-            prediction = method(batch["image"])
-            logits.append(prediction.logits.float().cpu())
-            if prediction.va is not None:
-                va.append(prediction.va.float().cpu())
-            if prediction.au is not None:
-                au.append(prediction.au.float().cpu())
+    if group is None:
+        shares = [predict_share(method, dataset, pack, rows, device=device, tick=tick)]
+    else:
+        assert checkpoint is not None
+        group.tell(Predict(checkpoint, dataset.card.name, rows))
+        mine = predict_share(method, dataset, pack, rows, device=device, place=group.place, tick=tick)
+        shares = group.gather(mine) or []
+    batches = {number: batch for share in shares for number, batch in share.items()}
+    parts = [batches[number] for number in sorted(batches)]
+    logits, va, au = (
+        None if parts[0][at] is None else np.concatenate([part[at] for part in parts]) for at in range(3)
+    )
+    assert logits is not None
     index = dataset.index.iloc[rows]
     labels = index["label"].astype(object).where(index["label"].notna(), None)
     return predictions_frame(
@@ -47,12 +69,61 @@ def predict(
         units=units_of(index, dataset.card),
         labels=labels.tolist(),
         classes=method.task.classes,
-        logits=torch.cat(logits).numpy(),
-        va=torch.cat(va).numpy() if va else None,
+        logits=logits,
+        va=va,
         va_true=index[["valence", "arousal"]].to_numpy(np.float64),
-        au=torch.cat(au).numpy() if au else None,
+        au=au,
         au_true=stack_au(index),
     )
+
+
+def predict_share(
+    method: Method,
+    dataset: FaceDataset,
+    pack: Pack,
+    rows: NDArray[np.int64],
+    *,
+    device: str,
+    place: Place | None = None,
+    tick: Callable[[], None] | None = None,
+) -> Share:
+    """Return logits, valence-arousal and action-unit logits of this process's batches, by batch number.
+
+    Args:
+        method: A trained method.
+        dataset: The target.
+        pack: Its crops at the size of the method's input.
+        rows: Index positions, of all processes together.
+        device: `cpu` or `cuda`.
+        place: Which process this is; None predicts everything.
+        tick: Called after every batch.
+    """
+    rank, world = (0, 1) if place is None else (place.rank, place.world)
+    where = torch.device(device, place.local_rank) if place and device == "cuda" else torch.device(device)
+    method = method.to(where).eval()
+    spec, classes = method.input_spec(method.settings), method.task.classes
+    mine = range(rank, -(-len(rows) // EVAL_BATCH), world)
+    # Only the very last batch may be short, so that these rows fall into the same batches again.
+    wanted = np.concatenate([rows[:0], *(rows[n * EVAL_BATCH : (n + 1) * EVAL_BATCH] for n in mine)])
+    method.use_pack(pack, wanted)
+    share: Share = {}
+    with torch.inference_mode():
+        batches = evaluation_batches(pack, dataset, classes, wanted, spec, where)
+        for number, batch in zip(mine, batches, strict=True):
+            prediction = method.predict_batch(batch)
+            share[number] = (
+                _array(prediction.logits),
+                None if prediction.va is None else _array(prediction.va),
+                None if prediction.au is None else _array(prediction.au),
+            )
+            if tick is not None:
+                tick()
+    return share
+
+
+def _array(values: Tensor) -> NDArray[np.float32]:
+    numbers: NDArray[np.float32] = values.float().cpu().numpy()
+    return numbers
 
 
 def units_of(index: pd.DataFrame, card: Card) -> list[str]:

@@ -5,64 +5,46 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import signal
-import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import yaml
 
 from fer_bench import methods
-from fer_bench.config import build
+from fer_bench.config import RunOptions, build
 from fer_bench.data.protocols import find_protocol, folds_of, target_rows
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DivergedError, FerBenchError, StoreError
 from fer_bench.files import write_json, write_text
 from fer_bench.runs import environment
+from fer_bench.runs.attend import (
+    Event,
+    HangWatch,
+    Interrupted,
+    Progress,
+    Watch,
+    heartbeat,
+    log_tail,
+    log_to,
+    stop_signals,
+)
+from fer_bench.runs.group import Group, gathered
+from fer_bench.runs.loggers import Loggers
 from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.predictions import Predictions, PredictionsMeta, read_predictions, write_predictions
 from fer_bench.runs.record import Chosen, Failure, Record, Score, Selection, Status, TargetData
-from fer_bench.runs.store import STALE_AFTER, RunDir, Store, kept_attributes
+from fer_bench.runs.store import RunDir, Store, kept_attributes
 from fer_bench.sources import Source
-from fer_bench.unions import member_names
+from fer_bench.unions import member_names, seen_note
 
 TRACEBACK_LINES = 30
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a watcher of a run wants to know.
-
-    Attributes:
-        key: The run.
-        phase: `train`, `evaluate` or `end`.
-        done: Steps done in this phase.
-        total: Steps in all.
-        metrics: Figures of the step.
-        status: How the run ended, in the phase `end`.
-        message: Why, when it did not end well.
-    """
-
-    key: str
-    phase: str
-    done: int = 0
-    total: int = 0
-    metrics: Mapping[str, float] | None = None
-    status: Status | None = None
-    message: str = ""
-
-
-Watch = Callable[[Event], None]
-
-
-class Interrupted(BaseException):
-    """Somebody asked the run to stop; its last whole epoch is on disk."""
+WEAKLY = "found weakly, by the cascade or not at all"
+BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the learning rate is not scaled"
+NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")
+"""What libraries say that have no exception of their own for it."""
 
 
 class Busy(FerBenchError):  # noqa: N818 - it is a state, no fault
@@ -83,7 +65,13 @@ def is_complete(planned: PlannedRun, store: Store, workspace: Workspace) -> bool
     return not _stale_targets(planned, record, run, workspace)
 
 
-def execute(planned: PlannedRun, store: Store, workspace: Workspace, watch: Watch | None = None) -> Record:
+def execute(
+    planned: PlannedRun,
+    store: Store,
+    workspace: Workspace,
+    watch: Watch | None = None,
+    options: RunOptions | None = None,
+) -> Record:
     """Bring a run to its end, doing only what is missing, and return its record.
 
     A finished run is never trained again: only targets without current predictions are evaluated. A run
@@ -94,6 +82,7 @@ def execute(planned: PlannedRun, store: Store, workspace: Workspace, watch: Watc
         store: Where it is kept.
         workspace: Datasets and packs.
         watch: Called on every event.
+        options: Loggers and the hang watch. A run that hangs ends this process, with exit code 124.
 
     Raises:
         Busy: Another live process holds the run.
@@ -104,11 +93,43 @@ def execute(planned: PlannedRun, store: Store, workspace: Workspace, watch: Watc
     lock = run.lock()
     if not lock.acquire():
         raise Busy(f"another process is working on {planned.name}", file=run.path)
-    tell = watch or (lambda event: None)
+    run.remove_leftovers()
+    options = options or RunOptions()
+    progress = Progress(run.progress_file)
+    dog: HangWatch | None = None
+    announce = workspace.announce
+
+    def pat(*how_far: object) -> None:
+        if dog is not None:
+            dog.pat()
+
+    def tell(event: Event) -> None:
+        pat()
+        progress(event)
+        if watch is not None:
+            watch(event)
+
+    def hung(message: str) -> None:
+        with contextlib.suppress(StoreError):
+            if (record := run.read_record()) is not None and record.status != "done":
+                failure = Failure(kind="Timeout", message=message, log=log_tail(run.log_file, since=message))
+                run.write_record(record.model_copy(update={"status": "failed", "error": failure}))
+        progress.close()
+        lock.release()
+        if watch is not None:
+            watch(Event(planned.key, "end", status="failed", message=message))
+
     try:
-        with _heartbeat(lock.beat), _log_to(run), _stop_signals():
-            return _Execution(planned, store, workspace, run, tell).go()
+        with heartbeat(lock.beat), log_to(run), stop_signals():
+            if options.timeout is not None:
+                dog = HangWatch(options.timeout, run.log_file, hung)
+                workspace.announce = pat
+            return _Execution(planned, store, workspace, run, tell, options, pat).go()
     finally:
+        workspace.announce = announce
+        if dog is not None:
+            dog.close()
+        progress.close()
         lock.release()
 
 
@@ -116,7 +137,14 @@ class _Execution:
     """The state of one call of `execute`."""
 
     def __init__(
-        self, planned: PlannedRun, store: Store, workspace: Workspace, run: RunDir, watch: Watch
+        self,
+        planned: PlannedRun,
+        store: Store,
+        workspace: Workspace,
+        run: RunDir,
+        watch: Watch,
+        options: RunOptions,
+        tick: Callable[[], None],
     ) -> None:
         self.planned, self.config, self.store = planned, planned.config, store
         self.workspace, self.run, self.watch = workspace, run, watch
@@ -124,6 +152,8 @@ class _Execution:
         self.card = self.source.dataset.card
         self.protocol = find_protocol(self.card, planned.config.protocol)
         self.timing: dict[str, float] = {}
+        self.options, self.tick = options, tick
+        self.group: Group | None = None
 
     def go(self) -> Record:
         """Run and turn every way to end into a record."""
@@ -139,9 +169,15 @@ class _Execution:
             record = self._fresh_record(damage)
         try:
             if record.status != "done":
-                record = self._evaluate(self._train(record), stale=None)
+                with (
+                    gathered(self.planned, self.workspace, self.run.checkpoints) as self.group,
+                    Loggers(self.planned, self.run, self.options) as loggers,
+                ):
+                    record = self._evaluate(self._train(record, loggers), stale=None)
+                    loggers.scores(record)
             elif stale := _stale_targets(self.planned, record, self.run, self.workspace):
-                record = self._evaluate(record, stale=stale)
+                with gathered(self.planned, self.workspace, self.run.checkpoints) as self.group:
+                    record = self._evaluate(record, stale=stale)
             elif (missing := _still_missing(self.planned, record)) != record.missing:
                 record = record.model_copy(update={"missing": missing})
                 self.run.write_record(record)
@@ -178,7 +214,12 @@ class _Execution:
                 "method": config.method_settings,
                 "train": config.train.model_dump(mode="json"),
                 "precision": config.precision,
+                "tf32": config.tf32,
+                "compile": config.compile,
                 "device": config.device,
+                "devices": config.devices,
+                "nodes": config.nodes,
+                "batch_rule": BATCH_RULE,
             },
             key_fields=self.planned.key_fields,
             environment=surroundings,
@@ -193,33 +234,24 @@ class _Execution:
         notes = dataset.notes if self.source.kind == "real" else dataset.left_out
         yield from (f"{self.card.name}: {note}" for note in notes)
         yield from methods.get(self.config.method).caveats(self._settings())
+        if self.config.precision == "bf16-true":
+            yield "the weights themselves were trained in bfloat16, which loses small steps of the optimiser"
+        if self.config.world_size > 1:
+            yield f"batch statistics are of each of the {self.config.world_size} processes' own rows"
 
-    def _train(self, record: Record) -> Record:
+    def _train(self, record: Record, loggers: Loggers) -> Record:
         from fer_bench.methods.base import count_parameters, multiply_adds
-        from fer_bench.runs.train import build_method, fit, weights_hash
+        from fer_bench.runs.train import build_data, build_method, fit
 
         config = self.config
         kind = methods.get(config.method)
         settings = self._settings()
-        self.workspace.pack(config.dataset, kind.input_spec(settings).size)
-        data = self.source.dataset.datamodule(
-            spec=kind.input_spec(settings),
-            protocol=config.protocol,
-            fold=config.fold,
-            seed=config.seed,
-            batch_size=config.train.batch_size,
-            epoch_rows=config.train.epoch_rows,
-            augmentation=config.train.augmentation,
-            with_reference=kind.needs_reference,
-            with_unlabelled=kind.uses_unlabelled and config.train.unlabelled,
-            with_strong=kind.needs_strong,
-            label_fraction=config.train.label_fraction,
-        )
+        data = build_data(config, self.workspace)
         task = data.task
         method = build_method(config, task)
         record = record.model_copy(
             update={
-                "adapted": kind.adaptation(task),
+                "adapted": kind.adaptation(task, settings),
                 "parameters": count_parameters(method),
                 "multiply_adds": multiply_adds(method),
                 "rows": {
@@ -230,15 +262,30 @@ class _Execution:
         )
         self.run.write_record(record)
 
-        def on_epoch(done: int, total: int, metrics: Mapping[str, float]) -> None:
-            self.watch(Event(self.planned.key, "train", done, total, metrics))
+        key = self.planned.key
 
-        outcome = fit(method, data, config, self.run.checkpoints, on_epoch=on_epoch)
+        def on_epoch(done: int, total: int, metrics: Mapping[str, float]) -> None:
+            loggers.epoch(done - 1, metrics)
+            self.watch(Event(key, "train", done, total, metrics, memory=self._peak()))
+
+        def on_step(done: int, total: int, rate: float | None) -> None:
+            self.watch(Event(key, "step", done, total, rate=rate, memory=self._peak()))
+
+        outcome = fit(
+            method, data, config, self.run.checkpoints, on_epoch=on_epoch, on_step=on_step, group=self.group
+        )
         chosen: dict[str, Chosen] = {}
         if outcome.best_epoch is not None:
-            best = weights_hash(self.run.checkpoints / "val.pt")
+            best = outcome.hashes["val"]
             chosen["val"] = Chosen(epoch=outcome.best_epoch, val_uar=outcome.best_uar, checkpoint=best)
-        final = weights_hash(self.run.checkpoints / "last.pt")
+        if outcome.abaw_epoch is not None:
+            chosen["val_abaw"] = Chosen(
+                epoch=outcome.abaw_epoch,
+                val_uar=outcome.abaw_uar,
+                val_abaw=outcome.best_abaw,
+                checkpoint=outcome.hashes["val_abaw"],
+            )
+        final = outcome.hashes["last"]
         chosen["last"] = Chosen(epoch=outcome.last_epoch, val_uar=outcome.last_uar, checkpoint=final)
         self.timing["train"] = round(outcome.seconds, 3)
         return record.model_copy(update={"selection": chosen})
@@ -252,8 +299,9 @@ class _Execution:
         loaded: dict[str, Any] = {}
         own = member_names(self.config.dataset)
         jobs: list[tuple[str, Selection]] = [(member, headline) for member in own]
-        if headline != "last" and stale is None:
-            jobs += [(member, "last") for member in own]
+        others: list[Selection] = ["last", "val_abaw"] if headline != "last" else []
+        others = [name for name in others if name in record.selection and stale is None]
+        jobs += [(member, name) for name in others for member in own]
         if headline == "val" and stale is None:
             jobs.append(("val", "val"))
         jobs += [(target, headline) for target in self.config.targets]
@@ -263,7 +311,9 @@ class _Execution:
             if stale is not None and target not in stale:
                 continue
             if selection not in loaded:
-                loaded[selection] = load_weights(self.run.checkpoints / f"{selection}.pt")
+                loaded[selection] = load_weights(
+                    self.run.checkpoints / f"{selection}.pt", expected=record.selection[selection].checkpoint
+                )
             score, described = self._test(loaded[selection], record, target, selection)
             data[target] = described
             if score is not None:
@@ -277,6 +327,7 @@ class _Execution:
                 "status": "done",
                 "scores": tuple(scores[name] for name in sorted(scores)),
                 "targets": dict(sorted(data.items())),
+                "warnings": _with_data_warnings(record, data),
                 "missing": _still_missing(self.planned, record, data),
                 "timing": {**record.timing, **self.timing},
                 "error": None,
@@ -284,7 +335,7 @@ class _Execution:
         )
         self.run.write_record(record)
         if not self.config.keep_checkpoints:  # only now: a run killed earlier resumes from them
-            for name in ("last.ckpt", "last.pt") if headline == "val" else ("last.ckpt",):
+            for name in ("last.ckpt", *(f"{other}.pt" for other in others)):
                 (self.run.checkpoints / name).unlink(missing_ok=True)
         return record
 
@@ -300,14 +351,23 @@ class _Execution:
         spec = method.input_spec(method.settings)
         pack = self.workspace.pack(name, spec.size)
         rows, protocol = self._rows(source, target, in_domain, with_affect=method.predicts_affect)
-        frame = predict(method, source.dataset, pack, rows, device=self.config.device)
+        frame = predict(
+            method,
+            source.dataset,
+            pack,
+            rows,
+            device=self.config.device,
+            group=self.group,
+            tick=self.tick,
+            checkpoint=self.run.checkpoints / f"{selection}.pt",
+        )
         described = TargetData(
             fingerprint=pack.fingerprint,
             pixels=pack.pixel_hash,
             recipe=pack.recipe.text,
             card_version=source.dataset.card.version,
             protocol=protocol,
-            faces_weak=round(pack.weak_share, 4),
+            faces_weak=round(pack.weak_share(rows), 4),
         )
         meta = PredictionsMeta(
             key=self.planned.key,
@@ -362,6 +422,14 @@ class _Execution:
         protocol = find_protocol(dataset.card, None, quick=self.config.profile == "quick")
         return np.flatnonzero(target_rows(dataset.index, dataset.card, protocol)), protocol.name
 
+    def _peak(self) -> int | None:
+        """Return the most GPU memory that this process has had, in bytes; None on a CPU."""
+        if self.config.device != "cuda":
+            return None
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+
     def _settings(self) -> Any:
         return build(methods.get(self.config.method).settings_type, self.config.method_settings, "settings")
 
@@ -385,12 +453,27 @@ class _Execution:
                 update={"missing": dict(sorted({**record.missing, **unscored}.items()))}
             )
         with contextlib.suppress(StoreError):
-            self.run.write_record(failed)
+            # Where locks do not hold, another process may have finished the run meanwhile.
+            stored = self.run.read_record() if record.status != "done" else None
+            if stored is None or stored.status != "done":
+                self.run.write_record(failed)
         self.watch(Event(self.planned.key, "end", status=status, message=message))
         self._failed = failed
 
     def _reread(self) -> Record:
         return self._failed
+
+
+def _with_data_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple[str, ...]:
+    """Return a record's warnings with what is to be known of its targets: weakly found faces, seen pictures."""
+    seen = [note for name in sorted(data) if (note := seen_note(name, record.dataset)) is not None]
+    weak = [
+        f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"
+        for name, d in sorted(data.items())
+        if d.faces_weak
+    ]
+    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
+    return (*known, *seen, *weak)
 
 
 def _stale_targets(planned: PlannedRun, record: Record, run: RunDir, workspace: Workspace) -> set[str]:
@@ -439,74 +522,16 @@ def _status_of(error: BaseException) -> tuple[Status, str]:
     name = type(error).__name__
     if isinstance(error, DivergedError):
         return "diverged", name
-    if isinstance(error, Interrupted | KeyboardInterrupt):
+    if isinstance(error, Interrupted | KeyboardInterrupt | SystemExit):  # schedulers exit to requeue a job
         return "interrupted", name
-    if name == "OutOfMemoryError" or isinstance(error, MemoryError):
+    text = str(error)
+    if (
+        name == "OutOfMemoryError"
+        or isinstance(error, MemoryError)
+        or any(sign in text for sign in NO_MEMORY)
+    ):
         return "oom", name
     return "failed", name
-
-
-@contextlib.contextmanager
-def _heartbeat(beat: Callable[[], None]) -> Iterator[None]:
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.wait(STALE_AFTER / 6):
-            with contextlib.suppress(OSError):
-                beat()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-@contextlib.contextmanager
-def _log_to(run: RunDir) -> Iterator[None]:
-    """Send log records and warnings of this run to its `log.txt`, and Lightning's chatter nowhere else."""
-    run.path.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [
-        logging.getLogger(name)
-        for name in ("fer_bench", "lightning.pytorch", "lightning.fabric", "py.warnings")
-    ]
-    before = [(log.handlers[:], log.propagate, log.level) for log in loggers]
-    for log in loggers:
-        log.handlers, log.propagate = [handler], False
-        log.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            yield
-    finally:
-        logging.captureWarnings(False)
-        for log, (handlers, propagate, level) in zip(loggers, before, strict=True):
-            log.handlers, log.propagate = handlers, propagate
-            log.setLevel(level)
-        handler.close()
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Interrupted` while a run is on, where we are the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def discard(run: RunDir) -> None:

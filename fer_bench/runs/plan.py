@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fer_bench import methods
 from fer_bench.config import (
@@ -22,12 +22,13 @@ from fer_bench.config import (
     build,
 )
 from fer_bench.data.align import recipe_for
+from fer_bench.data.crops import CropChoice
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.data.union import UnionDataset, member_protocol
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.errors import DataError, UsageError, nearest
-from fer_bench.files import short_hash
+from fer_bench.files import canonical, short_hash
 from fer_bench.sources import DataKind, DataRoots, Source, available, open_source
 from fer_bench.unions import drop_seen, member_names, open_union, source_name
 
@@ -41,12 +42,14 @@ TRAINING_CODE = (
     "data/batch.py",
     "data/datamodule.py",
     "data/detectors.py",
+    "data/features.py",
     "data/fraction.py",
     "data/pack.py",
     "data/protocols.py",
     "data/strong.py",
     "data/transforms.py",
     "methods/backbones.py",
+    "runs/callbacks.py",
     "runs/train.py",
 )
 """Files whose code decides the weights or the rows of every method, besides the method's own folder."""
@@ -54,6 +57,7 @@ UNION_CODE = ("data/union.py", "data/union_module.py")
 """Files whose code decides the rows of unions."""
 
 Announce = Callable[[str, int, int], None]
+T = TypeVar("T")
 
 
 class Workspace:
@@ -64,6 +68,7 @@ class Workspace:
         size: Size of the synthetic stand-in.
         population: Who the synthetic stand-in shows: `benchmark`, or `development` for choosing defaults.
         leave_out: Sample ids or paths to leave out, per dataset.
+        crops: How faces are cut out, where that is not each dataset's own way.
         announce: Called with a label, steps done and steps in all while data are prepared.
     """
 
@@ -74,17 +79,31 @@ class Workspace:
         size: str = "quick",
         population: str = "benchmark",
         leave_out: dict[str, list[str]] | None = None,
+        crops: CropChoice = CropChoice(),
         announce: Announce | None = None,
     ) -> None:
         self.roots, self.size, self.population = roots, size, population
-        self.announce = announce
+        self.crops, self.announce = crops, announce
         self._leave_out = leave_out or {}
         self._sources: dict[str, Source] = {}
         self._packs: dict[tuple[str, int], Pack] = {}
+        self._memory: dict[tuple[Any, ...], Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without open files; they are opened again there."""
-        return {**self.__dict__, "announce": None, "_sources": {}, "_packs": {}}
+        return {**self.__dict__, "announce": None, "_sources": {}, "_packs": {}, "_memory": {}}
+
+    def once(self, name: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what `make` returns, called once per name: the runs of a sweep have much in common.
+
+        Args:
+            name: Everything the answer depends on.
+            make: Computes it; its answer must not be changed afterwards.
+        """
+        if name not in self._memory:
+            self._memory[name] = make()
+        found: T = self._memory[name]
+        return found
 
     def source(self, name: str) -> Source:
         """Return a dataset or a union of several, opened on first use."""
@@ -100,6 +119,7 @@ class Workspace:
             )
             if name in self._leave_out:
                 source.dataset.leave_out(self._leave_out[name])
+            self.crops.apply(source.dataset)
             self._sources[name] = source
         return self._sources[name]
 
@@ -163,14 +183,29 @@ def default_profile(kind: DataKind) -> ProfileName:
 
 
 def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
-    """Return the precision a run uses: `auto` is bf16 on GPUs that have it, else 32."""
-    if wanted != "auto":
-        return wanted
-    if device == "cuda":
-        import torch
+    """Return the precision a run uses: `auto` is bf16 on GPUs that have it, else 32.
 
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32"
-    return "32"
+    Raises:
+        UsageError: The device cannot compute in it.
+    """
+    if device != "cuda":
+        if wanted == "16-mixed":
+            raise UsageError(
+                "float16 needs a GPU", value="--precision 16-mixed", hint="--precision bf16-mixed, or 32"
+            )
+        return "32" if wanted == "auto" else wanted
+    if wanted in ("32", "16-mixed"):
+        return wanted
+    import torch
+
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "auto":
+        return "bf16-mixed" if has_bf16 else "32"
+    if not has_bf16:
+        raise UsageError(
+            "this GPU has no bfloat16", value=f"--precision {wanted}", hint="--precision 16-mixed, or 32"
+        )
+    return wanted
 
 
 def resolve_device(wanted: Device) -> str:
@@ -252,17 +287,31 @@ def plan_run(
     targets: Sequence[str] | str = "all",
     device: str = "cpu",
     precision: Precision = "auto",
+    tf32: bool = False,
+    compile: bool = False,
+    devices: int = 1,
+    nodes: int = 1,
     keep_checkpoints: bool = False,
 ) -> PlannedRun:
     """Resolve one run and compute its key; packs the source's pictures when that has not been done.
 
     Raises:
-        UsageError: A name, setting or fold that does not exist.
+        UsageError: A name, setting or fold that does not exist, or fewer than two rows per process and step.
         DataError: The data are absent or damaged.
     """
-    settings, train = resolve_settings(method, profile, overrides, max_epochs)
+    settings, train = workspace.once(
+        ("settings", method, profile, tuple(overrides), max_epochs),
+        lambda: resolve_settings(method, profile, overrides, max_epochs),
+    )
+    if train.batch_size < 2 * devices * nodes:
+        raise UsageError(
+            f"{devices * nodes} processes need at least {2 * devices * nodes} rows per step",
+            value=train.batch_size,
+            hint=f"--set train.batch_size={2 * devices * nodes}, or fewer devices",
+        )
     dataset = source_name(dataset)
-    known, missing = workspace.targets(targets, dataset)
+    wanted = targets if isinstance(targets, str) else tuple(targets)
+    known, missing = workspace.once(("targets", wanted, dataset), lambda: workspace.targets(wanted, dataset))
     config = RunConfig(
         method=method,
         dataset=dataset,
@@ -274,51 +323,113 @@ def plan_run(
         train=train,
         targets=tuple(known),
         precision=resolve_precision(precision, device),
+        tf32=tf32,
+        compile=compile,
         device="cuda" if device == "cuda" else "cpu",
+        devices=devices,
+        nodes=nodes,
         keep_checkpoints=keep_checkpoints,
     )
-    reader = workspace.source(dataset).dataset
-    reader.roles(find_protocol(reader.card, protocol), fold)  # refuses data that the protocol cannot use
-    spec = methods.get(method).input_spec(settings)
-    fields = _key_fields(config, workspace.source(dataset), workspace.pack(dataset, spec.size))
-    fields |= _union_fields(config, workspace, spec.size)
+    return plan_config(workspace, config, missing)
+
+
+def plan_config(workspace: Workspace, config: RunConfig, missing: dict[str, str]) -> PlannedRun:
+    """Return a run with resolved settings as one that is ready to start.
+
+    Args:
+        workspace: Datasets and packs.
+        config: The settings.
+        missing: Targets that were asked for and are absent, with the reason.
+
+    Raises:
+        UsageError: A name, setting or fold that does not exist.
+        DataError: The data are absent or damaged.
+    """
+    fields = _key_fields(config, workspace)
     return PlannedRun(config, short_hash(fields), fields, missing)
 
 
-def _key_fields(config: RunConfig, source: Source, pack: Pack) -> dict[str, Any]:
-    card = source.dataset.card
-    protocol = find_protocol(card, config.protocol)
-    kind = methods.get(config.method)
-    settings = build(kind.settings_type, config.method_settings, "settings")
+def _key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
+    name, protocol, kind = config.dataset, config.protocol, methods.get(config.method)
+    as_text = canonical(config.method_settings)
+
+    def refuse_unusable() -> bool:
+        reader = workspace.source(name).dataset
+        reader.roles(find_protocol(reader.card, protocol), config.fold)
+        return True
+
+    def of_targets() -> dict[str, Any]:
+        if config.train.targets == "label":
+            return {}
+        _refuse_targets(config)
+        found = workspace.source(name).dataset.targets(config.train.targets)
+        return {"targets": hashlib.sha256(found.tobytes()).hexdigest()}
+
+    def of_method() -> tuple[int, dict[str, Any]]:
+        settings = build(kind.settings_type, config.method_settings, "settings")
+        chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
+        return kind.input_spec(settings).size, {
+            "method_settings": chosen,
+            "method_code": method_code_hash(config.method),
+            "training_code": code_hash(tuple(package_folder() / file for file in TRAINING_CODE)),
+            "weights": kind.weights(settings),
+        }
+
+    workspace.once(("roles", name, protocol, config.fold), refuse_unusable)
+    target_fields = workspace.once(("soft", name, config.method, config.train.targets), of_targets)
+    size, method_fields = workspace.once(("method", config.method, as_text), of_method)
+    data_fields = workspace.once(
+        ("data", name, protocol, size), lambda: _data_fields(workspace, name, protocol, size)
+    )
     return {
         "version": KEY_VERSION,
         "method": config.method,
-        "method_settings": {
-            name: value for name, value in config.method_settings.items() if name not in kind.weight_settings
-        },
-        "method_code": method_code_hash(config.method),
-        "training_code": code_hash(tuple(package_folder() / name for name in TRAINING_CODE)),
-        "card": card.deciding_fields(),
-        "fingerprint": pack.fingerprint,
-        "pixels": pack.pixel_hash,
-        "protocol": protocol.model_dump(mode="json", exclude={"note", "aliases"}),
+        **method_fields,
+        **data_fields,
+        **target_fields,
         "fold": config.fold,
-        "crop": pack.recipe.model_dump(mode="json"),
         "seed": config.seed,
         "profile": config.profile,
         "train": config.train.model_dump(mode="json"),
-        "weights": kind.weights(settings),
         "precision": config.precision,
-        "world_size": 1,
+        "tf32": config.tf32,
+        "compile": config.compile,
+        "world_size": config.world_size,
+        **({"crops": workspace.crops.key} if workspace.crops.key else {}),
     }
 
 
-def _union_fields(config: RunConfig, workspace: Workspace, size: int) -> dict[str, Any]:
+def _refuse_targets(config: RunConfig) -> None:
+    """Raise a UsageError where a method would ignore the targets that were asked for."""
+    if not methods.get(config.method).learns_targets:
+        able = [name for name in methods.BUILT_IN if methods.get(name).learns_targets]
+        raise UsageError(
+            f"{config.method} learns one label per face, not the votes of several people",
+            value=f"train.targets={config.train.targets}",
+            hint=f"--set train.targets=label, or a method that does: {', '.join(able)}",
+        )
+
+
+def _data_fields(workspace: Workspace, dataset: str, protocol: str, size: int) -> dict[str, Any]:
+    """Return the part of the key that is decided by data and protocol."""
+    card = workspace.source(dataset).dataset.card
+    pack = workspace.pack(dataset, size)
+    return {
+        "card": card.deciding_fields(),
+        "fingerprint": pack.fingerprint,
+        "pixels": pack.pixel_hash,
+        "protocol": find_protocol(card, protocol).model_dump(mode="json", exclude={"note", "aliases"}),
+        "crop": pack.recipe.model_dump(mode="json"),
+        **_union_fields(workspace, dataset, protocol, size),
+    }
+
+
+def _union_fields(workspace: Workspace, name: str, protocol_name: str, size: int) -> dict[str, Any]:
     """Return what the key of a union holds besides: what decides each member's rows and pictures."""
-    dataset = workspace.source(config.dataset).dataset
+    dataset = workspace.source(name).dataset
     if not isinstance(dataset, UnionDataset):
         return {}
-    protocol = find_protocol(dataset.card, config.protocol)
+    protocol = find_protocol(dataset.card, protocol_name)
     members: dict[str, Any] = {}
     for member in dataset.members:
         card, pack = member.card, workspace.pack(member.card.name, size)

@@ -15,6 +15,7 @@ from fer_bench.data.card import Frozen
 from fer_bench.emotions import ACTION_UNITS, Emotion
 from fer_bench.errors import StoreError
 from fer_bench.files import write_atomic
+from fer_bench.runs.record import Selection
 
 SCHEMA_VERSION: Literal[1] = 1
 _METADATA_KEY = b"fer_bench"
@@ -43,7 +44,7 @@ class PredictionsMeta(Frozen):
     method: str
     source: str
     target: str
-    selection: Literal["val", "last"]
+    selection: Selection
     checkpoint: str
     card_version: int
     fingerprint: str

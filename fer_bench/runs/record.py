@@ -14,7 +14,9 @@ from fer_bench.runs.details import Details
 
 SCHEMA_VERSION = 1
 Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
-Selection = Literal["val", "last"]
+Selection = Literal["val", "last", "val_abaw"]
+"""Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
+are tested on their own dataset only."""
 
 
 class Score(Frozen):
@@ -33,6 +35,7 @@ class Score(Frozen):
         transfer: Chance-corrected UAR, (uar - 1/k) / (1 - 1/k); null for a single class.
         unrestricted_uar: UAR when the model may answer any of its classes.
         small_classes: Scored classes with fewer than five rows.
+        rows: Hash of the rows and truths behind the score; empty in records of older versions.
         details: Everything else; null in records of older versions.
     """
 
@@ -48,6 +51,7 @@ class Score(Frozen):
     transfer: float | None
     unrestricted_uar: float
     small_classes: tuple[str, ...] = ()
+    rows: str = ""
     details: Details | None = None
 
 
@@ -57,11 +61,13 @@ class Chosen(Frozen):
     Attributes:
         epoch: Epoch from 0.
         val_uar: Validation UAR of that epoch, null without validation.
+        val_abaw: ABAW sum of its validation rows, null where it is not defined.
         checkpoint: SHA-256 of the stored weights.
     """
 
     epoch: int
     val_uar: float | None
+    val_abaw: float | None = None
     checkpoint: str
 
 
@@ -74,7 +80,7 @@ class TargetData(Frozen):
         recipe: Crop recipe, as text.
         card_version: Version of its card.
         protocol: Protocol whose rows were used.
-        faces_weak: Share of faces found by a weak fallback of the recipe, in [0, 1].
+        faces_weak: Share of the scored faces found by a weak fallback of the recipe, in [0, 1].
     """
 
     fingerprint: str
@@ -92,11 +98,13 @@ class Failure(Frozen):
         kind: Name of the error.
         message: Its message.
         traceback: The last lines of the traceback.
+        log: The last lines of the log, of runs that could not say themselves why they ended.
     """
 
     kind: str
     message: str
     traceback: str = ""
+    log: str = ""
 
 
 class Record(Frozen):

@@ -58,6 +58,21 @@ class RunDir:
         """Where checkpoints stand."""
         return self.path / "checkpoints"
 
+    @property
+    def log_file(self) -> Path:
+        """Where the log stands."""
+        return self.path / "log.txt"
+
+    @property
+    def progress_file(self) -> Path:
+        """Where the run says how far it is, while it is on."""
+        return self.path / "progress.json"
+
+    def remove_leftovers(self) -> None:
+        """Delete what attempts that were killed left half written; call it under the lock."""
+        for file in self.path.rglob(".*.tmp"):
+            file.unlink(missing_ok=True)
+
     def predictions_file(self, target: str, selection: str) -> Path:
         """Return where predictions on a target stand."""
         return self.path / "predictions" / f"{target}@{selection}.parquet"
@@ -103,7 +118,7 @@ class Lock:
     def is_stale(self) -> bool:
         """Return whether the owner is gone."""
         try:
-            content, age = self.path.read_text(), time.time() - self.path.stat().st_mtime
+            content, age = self.path.read_text(), self._age()
         except FileNotFoundError:
             return True
         host, _, pid = content.strip().partition(" ")
@@ -112,6 +127,22 @@ class Lock:
         if host == socket.gethostname():
             return not _alive(int(pid))
         return age > STALE_AFTER
+
+    def _age(self) -> float:
+        """Return the seconds since the last heartbeat, by the clock of the file system.
+
+        On a network that is the server's clock, which may be minutes away from ours.
+        """
+        touched = self.path.stat().st_mtime
+        probe = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        try:
+            probe.write_bytes(b"")
+            return probe.stat().st_mtime - touched
+        except OSError:
+            return time.time() - touched
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
 
     def _take_over(self) -> bool:
         """Put our name into a lock whose owner is gone; contenders pass a second lock, one at a time."""

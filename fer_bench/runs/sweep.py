@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from fer_bench import methods
 from fer_bench.config import Precision, SweepConfig, build
-from fer_bench.datasets import MAIN_SEVEN, names
-from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.datasets import MAIN_SEVEN
+from fer_bench.errors import DataError
 from fer_bench.runs.plan import PlannedRun, Workspace, folds_to_run, plan_run
-from fer_bench.unions import available_sources, source_name
+from fer_bench.runs.sweepfile import parse_grid, read_sweep
+from fer_bench.unions import available_sources
+
+__all__ = ["UNUSABLE", "expand", "prepare_targets", "read_sweep"]
 
 UNUSABLE = "cannot be used"
 """How the reason begins where data are there but damaged."""
 
 
-def read_sweep(path: Path) -> SweepConfig:
-    """Read and validate a sweep file.
-
-    Raises:
-        UsageError: The file is absent, no YAML mapping, or has an unknown or invalid field.
-    """
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            "there is no such sweep file", file=path, hint="examples: benchmarks/*.yaml"
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"the sweep file cannot be read: {error}", file=path) from None
-    if not isinstance(content, dict):
-        raise UsageError("a sweep file is a YAML mapping", file=path, value=content)
-    sweep = build(SweepConfig, {"name": path.stem, **content}, str(path))
-    for given, known, what in (
-        (sweep.methods, methods.names(), "method"),
-        (sweep.targets, names(), "target"),
-    ):
-        if not isinstance(given, str):
-            for name in given:
-                if name not in known:
-                    raise UsageError(f"unknown {what}", file=path, value=name, hint=nearest(name, known))
-    try:
-        sources = sweep.datasets if isinstance(sweep.datasets, str) else _named(sweep.datasets)
-        protocols = {source_name(name): protocol for name, protocol in sweep.protocols.items()}
-    except UsageError as error:
-        raise UsageError(error.message, file=path, value=error.value, hint=error.hint) from None
-    return sweep.model_copy(update={"datasets": sources, "protocols": protocols})
-
-
-def _named(sources: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(source_name, sources)))
-
-
 def expand(
-    sweep: SweepConfig, workspace: Workspace, *, device: str = "cpu", precision: Precision = "auto"
+    sweep: SweepConfig,
+    workspace: Workspace,
+    *,
+    device: str = "cpu",
+    precision: Precision | None = None,
+    keep_checkpoints: bool = False,
 ) -> tuple[list[PlannedRun], dict[str, str]]:
     """Return the runs of a sweep in the order they shall run, and why sources are absent.
 
@@ -68,7 +35,8 @@ def expand(
         sweep: What to run.
         workspace: Datasets and packs; sources are packed to compute keys.
         device: `cpu` or `cuda`.
-        precision: Wanted precision.
+        precision: Wanted precision, instead of the sweep's.
+        keep_checkpoints: As of `RunConfig`.
 
     Raises:
         UsageError: A name, protocol, fold or setting that does not exist.
@@ -86,14 +54,22 @@ def expand(
             if dataset in missing:
                 continue
             try:
-                runs += _runs_of(sweep, workspace, dataset, seed, device, precision)
+                runs += _runs_of(
+                    sweep, workspace, dataset, seed, device, precision or sweep.precision, keep_checkpoints
+                )
             except DataError as error:  # one damaged dataset does not keep the others from running
                 missing[dataset] = f"{UNUSABLE}: {error}"
     return list({run.key: run for run in runs}.values()), missing
 
 
 def _runs_of(
-    sweep: SweepConfig, workspace: Workspace, dataset: str, seed: int, device: str, precision: Precision
+    sweep: SweepConfig,
+    workspace: Workspace,
+    dataset: str,
+    seed: int,
+    device: str,
+    precision: Precision,
+    keep_checkpoints: bool,
 ) -> list[PlannedRun]:
     """Return the runs of one source and seed."""
     source, protocol, asked = workspace.source(dataset), sweep.protocols.get(dataset), sweep.folds
@@ -110,12 +86,18 @@ def _runs_of(
             fold=fold,
             seed=seed,
             profile=sweep.profile,
-            overrides=(*sweep.set, *change),
+            overrides=(*sweep.set, *change, *combination),
             targets=sweep.targets,
             device=device,
             precision=precision,
+            tf32=sweep.tf32,
+            compile=sweep.compile,
+            devices=sweep.devices,
+            nodes=sweep.nodes,
+            keep_checkpoints=keep_checkpoints,
         )
-        for method in (methods.names() if sweep.methods == "all" else sweep.methods)
+        for method, grid in map(parse_grid, methods.names() if sweep.methods == "all" else sweep.methods)
+        for combination in grid
         for change in sweep.variants.values() or [()]
         for name, numbers in folds
         for fold in numbers

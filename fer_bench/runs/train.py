@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import pickle
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor
 
 from fer_bench import methods
 from fer_bench.config import RunConfig, TrainSettings, build
@@ -22,6 +25,9 @@ from fer_bench.data.datamodule import FaceDataModule
 from fer_bench.errors import DivergedError, StoreError
 from fer_bench.files import write_atomic, write_text
 from fer_bench.methods.base import Method
+from fer_bench.runs.callbacks import BatchType, EqualRows, OnStep, Pulse, Surroundings, WholeFiles
+from fer_bench.runs.group import Fit, Group
+from fer_bench.runs.plan import Workspace
 
 OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 LAST = "last.ckpt"
@@ -36,6 +42,11 @@ class Outcome:
         best_uar: Its validation UAR.
         last_epoch: The last epoch trained.
         last_uar: Its validation UAR, None without validation.
+        abaw_epoch: Epoch with the best ABAW sum on validation rows, the earlier on ties; None where method
+            or the rows lack one of the three tasks.
+        abaw_uar: Its validation UAR.
+        best_abaw: Its ABAW sum.
+        hashes: SHA-256 of the weights that each selection kept, see `state_hash`.
         seconds: Time spent in training, over all attempts.
     """
 
@@ -43,6 +54,10 @@ class Outcome:
     best_uar: float | None = None
     last_epoch: int = -1
     last_uar: float | None = None
+    abaw_epoch: int | None = None
+    abaw_uar: float | None = None
+    best_abaw: float | None = None
+    hashes: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -64,7 +79,7 @@ class Selection(Checkpoint):
     the state itself, so the files of one epoch cannot disagree.
 
     Args:
-        folder: Where `val.pt`, `last.pt` and `last.ckpt` go.
+        folder: Where `val.pt`, `val_abaw.pt`, `last.pt` and `last.ckpt` go.
         validates: Whether the protocol has validation rows.
         train: For early stopping.
         on_epoch: Called with epochs done, epochs in all and the epoch's metrics.
@@ -109,6 +124,10 @@ class Selection(Checkpoint):
         better = uar is not None and (outcome.best_uar is None or uar > outcome.best_uar)
         if better:
             outcome.best_epoch, outcome.best_uar = epoch, uar
+        abaw = metrics.get("val/abaw") if self.validates else None
+        better_abaw = abaw is not None and (outcome.best_abaw is None or abaw > outcome.best_abaw)
+        if better_abaw:
+            outcome.abaw_epoch, outcome.abaw_uar, outcome.best_abaw = epoch, uar, abaw
         outcome.seconds += time.perf_counter() - self._started
         self.history.append({"epoch": float(epoch), **metrics})
         if self._out_of_patience(epoch):
@@ -116,11 +135,17 @@ class Selection(Checkpoint):
         if trainer.is_global_zero:
             assert isinstance(pl_module, Method)
             if better:
-                save_weights(pl_module, self.folder / "val.pt")
+                self._keep(pl_module, "val")
+            if better_abaw:
+                self._keep(pl_module, "val_abaw")
             self._write_history()
-        trainer.save_checkpoint(self.folder / LAST)  # Lightning writes a temporary file and renames it
+        trainer.save_checkpoint(self.folder / LAST)
         if self.on_epoch is not None:
             self.on_epoch(epoch + 1, self.train_settings.max_epochs, metrics)
+
+    def _keep(self, method: Method, name: str) -> None:
+        save_weights(method, self.folder / f"{name}.pt")
+        self.outcome.hashes[name] = state_hash(method.state_dict())
 
     def _write_history(self) -> None:
         columns = ["epoch", *sorted({name for row in self.history for name in row} - {"epoch"})]
@@ -141,8 +166,39 @@ def build_method(config: RunConfig, task: Task) -> Method:
     return method
 
 
+def build_data(config: RunConfig, workspace: Workspace) -> FaceDataModule:
+    """Return the training, validation and test batches of a run; packs its pictures on first use."""
+    kind = methods.get(config.method)
+    settings = build(kind.settings_type, config.method_settings, f"settings of {config.method}")
+    spec = kind.input_spec(settings)
+    workspace.pack(config.dataset, spec.size)
+    return workspace.source(config.dataset).dataset.datamodule(
+        spec=spec,
+        protocol=config.protocol,
+        fold=config.fold,
+        seed=config.seed,
+        batch_size=config.train.batch_size,
+        epoch_rows=config.train.epoch_rows,
+        augmentation=config.train.augmentation,
+        with_reference=kind.needs_reference,
+        with_unlabelled=kind.uses_unlabelled and config.train.unlabelled,
+        with_strong=kind.needs_strong,
+        with_affect=kind.predicts_affect,
+        label_fraction=config.train.label_fraction,
+        targets=config.train.targets,
+    )
+
+
 def fit(
-    method: Method, data: FaceDataModule, config: RunConfig, folder: Path, *, on_epoch: OnEpoch | None = None
+    method: Method,
+    data: FaceDataModule,
+    config: RunConfig,
+    folder: Path,
+    *,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+    group: Group | None = None,
+    resume: bool | None = None,
 ) -> Outcome:
     """Train a method, resuming at the last whole epoch when there is one.
 
@@ -152,22 +208,46 @@ def fit(
         config: Device, precision, epochs and seed.
         folder: Where checkpoints go; the history goes beside it.
         on_epoch: Called after each epoch.
+        on_step: Called within epochs, see `Pulse`.
+        group: The run's processes, when there are several.
+        resume: Whether to resume; None looks whether there is a checkpoint.
 
     Returns:
-        Which epochs were selected; `folder` then holds `last.pt`, and `val.pt` where there is validation.
+        Which epochs were selected; `folder` then holds `last.pt`, `val.pt` where there is validation, and
+        `val_abaw.pt` where the ABAW sum is defined.
 
     Raises:
         DivergedError: The loss became NaN or infinite.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / LAST
+    resume = checkpoint.exists() if resume is None else resume
+    if group is not None and group.place.rank == 0:
+        group.tell(Fit(resume))
+    if config.device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
+    if config.compile:
+        method.get_submodule("network").compile()
     validates = len(data.rows("val")) > 0
     selection = Selection(folder, validates=validates, train=config.train, on_epoch=on_epoch)
+    callbacks: list[Callback] = [EpochSeeds(config.seed), selection]
+    plugins: list[Any] = [WholeFiles()]
+    if on_step is not None:
+        callbacks.append(Pulse(on_step))
+    if config.precision == "bf16-true":
+        callbacks.append(BatchType())
+    if group is not None:
+        callbacks.append(EqualRows())
+        plugins.append(Surroundings(group.place))
     trainer = Trainer(
         accelerator="gpu" if config.device == "cuda" else "cpu",
-        devices=1,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="auto" if group is None else DDPStrategy(process_group_backend=group.backend),
         precision="32-true" if config.precision == "32" else config.precision,
         max_epochs=config.train.max_epochs,
-        callbacks=[EpochSeeds(config.seed), selection],
+        callbacks=callbacks,
+        plugins=plugins,
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,
@@ -177,13 +257,12 @@ def fit(
         use_distributed_sampler=False,
         default_root_dir=str(folder),
     )
-    resume = folder / LAST
-    trainer.fit(
-        method, datamodule=data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True
-    )
+    trainer.fit(method, datamodule=data, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     if selection.outcome.last_epoch < 0:
         raise DivergedError("training ended before its first epoch was complete")
-    save_weights(method, folder / "last.pt")
+    if trainer.is_global_zero:
+        selection.outcome.hashes["last"] = state_hash(method.state_dict())
+        save_weights(method, folder / "last.pt")
     return selection.outcome
 
 
@@ -202,11 +281,15 @@ def save_weights(method: Method, path: Path) -> None:
     write_atomic(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
 
 
-def load_weights(path: Path) -> Method:
+def load_weights(path: Path, *, expected: str | None = None) -> Method:
     """Rebuild a method from its saved weights, in evaluation mode on the CPU.
 
+    Args:
+        path: The file.
+        expected: What `state_hash` of its weights must be, None for anything.
+
     Raises:
-        StoreError: The file is absent or not one of ours.
+        StoreError: The file is absent, not one of ours, or holds other weights than expected.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -216,11 +299,19 @@ def load_weights(path: Path) -> Method:
         train = build(TrainSettings, content["train"], str(path))
         method = kind(task, settings, train)
         method.load_state_dict(content["state"])
+        found = expected and state_hash(content["state"])
     except FileNotFoundError:
         raise StoreError("the checkpoint is absent", file=path) from None
     except (KeyError, TypeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise StoreError(f"not a readable checkpoint: {reason}", file=path) from None
+    if found != expected:
+        raise StoreError(
+            "the checkpoint holds other weights than this run trained",
+            file=path,
+            value=found,
+            hint="another process worked on this run at the same time; the same command again repairs it",
+        )
     return method.eval()
 
 
@@ -232,15 +323,11 @@ def _tuples(task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def weights_hash(path: Path) -> str:
-    """Return the SHA-256 of the weights alone: of names, shapes and values, not of the file."""
-    import hashlib
-
-    content = torch.load(path, map_location="cpu", weights_only=True)
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of weights: of names, shapes and values, not of a file."""
     digest = hashlib.sha256()
-    for name, value in sorted(content["state"].items()):
+    for name, tensor in sorted(state.items()):
+        value = tensor.detach().cpu().contiguous()
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(
-            value.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
-        )
+        digest.update(value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
     return digest.hexdigest()

@@ -39,3 +39,13 @@ def plan(workspace):
         return plan_run(workspace, **{**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Register the method `plain` of these tests."""
+    from fer_bench import methods
+
+    entry = methods.Entry("plain_method:Plain", "for tests", "")
+    monkeypatch.setattr(methods, "registry", lambda: {**methods.BUILT_IN, "plain": entry})
+    return "plain"

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from fer_bench.runs.execute import Event, Interrupted, execute
-from fer_bench.runs.launchers import local
+from fer_bench.runs.attend import Event, Interrupted
+from fer_bench.runs.execute import execute
+from fer_bench.runs.launchers import local, worker
 from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.store import Store
 
@@ -38,15 +39,15 @@ def test_processes_give_the_same_bytes_as_this_one(plans, workspace, tmp_path):
 
 
 def test_a_killed_run_is_a_row_and_the_rest_goes_on(plans, workspace, tmp_path, monkeypatch):
-    def killed_once(run, store, workspace, watch):
+    def killed_once(run, store, workspace, watch, options):
         def deadly(event):
             watch(event)
             if run.key == plans[0].key and event.phase == "train":
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return execute(run, store, workspace, deadly)
+        return execute(run, store, workspace, deadly, options)
 
-    monkeypatch.setattr(local, "execute", killed_once)
+    monkeypatch.setattr(worker, "execute", killed_once)
     store, events = Store(tmp_path), []
     LocalLauncher(jobs=1).run(plans, store, workspace, events.append)
     assert statuses(store, plans) == ["failed", "done", "done"]

@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 
+from fer_bench.data.crops import read_crops
 from fer_bench.errors import DataError, UsageError
 from fer_bench.runs.plan import (
     Workspace,
@@ -39,6 +40,27 @@ class TestKey:
 
     def test_ignores_targets_and_checkpoint_keeping(self, plan):
         assert plan().key == plan(targets="none").key == plan(keep_checkpoints=True).key
+
+    def test_holds_the_crops_that_are_wished_for(self, plan, tiny_root):
+        keys = {plan().key}
+        for texts in (["detect"], ["oulu=detect"], ["oulu=detect+0.4"], ["rafdb=detect"]):
+            wished = Workspace(find_roots(str(tiny_root)), crops=read_crops(texts, None, ("oulu", "rafdb")))
+            c = plan().config
+            again = plan_in(
+                wished,
+                method=c.method,
+                dataset="oulu",
+                protocol=c.protocol,
+                fold=1,
+                seed=0,
+                profile="quick",
+                overrides=("method.width=0.03", "train.batch_size=16"),
+                max_epochs=3,
+                targets="none",
+            )
+            assert again.key_fields["crops"] == wished.crops.key
+            keys.add(again.key)
+        assert len(keys) == 5
 
     def test_ignores_where_the_data_stand(self, plan, tiny_root, tmp_path):
         shutil.copytree(tiny_root / "oulu", tmp_path / "elsewhere" / "oulu")

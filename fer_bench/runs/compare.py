@@ -1,0 +1,144 @@
+"""Two runs beside each other: in which fields they differ, and whether a repetition predicts the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fer_bench.config import RunConfig, build
+from fer_bench.errors import StoreError, UsageError
+from fer_bench.runs.execute import execute
+from fer_bench.runs.plan import Workspace, plan_config
+from fer_bench.runs.predictions import read_predictions
+from fer_bench.runs.record import read_record
+from fer_bench.runs.store import RunDir, Store
+from fer_bench.sources import DataRoots
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """How a repetition compares with the run it repeats.
+
+    Attributes:
+        key: Key of the repetition.
+        changed: Fields of the run key that are not as they were then.
+        differences: Largest absolute difference of a number per prediction file; infinite where rows differ
+            or a file is absent.
+        failure: Why the repetition did not end well, or None.
+    """
+
+    key: str
+    changed: tuple[str, ...]
+    differences: dict[str, float]
+    failure: str | None
+
+    @property
+    def identical(self) -> bool:
+        """Whether every prediction is bit for bit the same."""
+        return self.failure is None and bool(self.differences) and not any(self.differences.values())
+
+    def document(self) -> dict[str, Any]:
+        """Return this as what JSON can hold."""
+        shown = {name: value if np.isfinite(value) else None for name, value in self.differences.items()}
+        return {
+            "key": self.key,
+            "identical": self.identical,
+            "changed": list(self.changed),
+            "differences": shown,
+            "failure": self.failure,
+        }
+
+
+def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition:
+    """Repeat a run from its record, in another store, and compare the predictions.
+
+    Args:
+        store: Where the run is kept.
+        run: The run.
+        out: Where the repetition goes.
+        roots: Where data stand.
+
+    Raises:
+        UsageError: The two stores are the same, or the data are of another kind than the run's.
+        StoreError: The run's record or settings cannot be read.
+        DataError: The data are absent or damaged.
+    """
+    import torch
+
+    if out.absolute() == store.root.absolute():
+        raise UsageError("the repetition would replace the run", value=str(out), hint="another --out")
+    record = read_record(run.record_file)
+    file = run.path / "config.yaml"
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StoreError(f"the run's settings cannot be read: {error}", file=file) from None
+    config = build(RunConfig, content, str(file))
+    drawn = record.generator or {}
+    workspace = Workspace(
+        roots, size=drawn.get("size", "quick"), population=drawn.get("population", "benchmark")
+    )
+    kind = workspace.source(config.dataset).kind
+    if kind != record.data_kind:
+        raise UsageError(
+            f"the run is on {record.data_kind} data and these are {kind}",
+            file=run.path,
+            hint="--data-root DIR, as the run had it",
+        )
+    planned = plan_config(workspace, config, {})
+    if config.device == "cpu":
+        torch.set_num_threads(1)  # as launchers do: more threads add numbers in another order
+    repeated = execute(planned, Store(out), workspace)
+    changed = tuple(differences(record.key_fields, planned.key_fields))
+    if repeated.status != "done":
+        why = repeated.error.message if repeated.error is not None else repeated.status
+        return Repetition(planned.key, changed, {}, why)
+    again = Store(out).run_dir(config.method, config.dataset, planned.key)
+    found = {
+        path.name: _difference(path, again.path / "predictions" / path.name)
+        for path in sorted((run.path / "predictions").glob("*.parquet"))
+    }
+    return Repetition(planned.key, changed, found, None)
+
+
+def _difference(one: Path, other: Path) -> float:
+    """Return the largest absolute difference of two prediction files."""
+    try:
+        first, second = read_predictions(one).frame, read_predictions(other).frame
+    except StoreError:
+        return float("inf")
+    if list(first.columns) != list(second.columns) or len(first) != len(second):
+        return float("inf")
+    numbers = first.select_dtypes("number").columns
+    texts = first.columns.difference(numbers)
+    if not first[texts].equals(second[texts]):
+        return float("inf")
+    a, b = first[numbers].to_numpy(np.float64), second[numbers].to_numpy(np.float64)
+    if (np.isnan(a) != np.isnan(b)).any():
+        return float("inf")
+    return float(np.nanmax(np.abs(a - b), initial=0.0))
+
+
+def differences(one: Any, other: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return every field in which two JSON documents differ, by its dotted name, absent ones as None.
+
+    Args:
+        one: A document.
+        other: Another.
+        name: What stands before the names.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in dict.fromkeys((*one, *other)):
+            found |= differences(one.get(key), other.get(key), f"{name}.{key}" if name else str(key))
+        return found
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        found = {}
+        for at, (a, b) in enumerate(zip(one, other, strict=True)):
+            found |= differences(a, b, f"{name}[{at}]")
+        return found
+    return {} if one == other else {name: (one, other)}

@@ -1,0 +1,177 @@
+"""Sweep files: read, checked with the line of whatever is wrong, and grids such as `gcn[lr=1e-3,1e-4]`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from fer_bench import methods
+from fer_bench.config import SweepConfig
+from fer_bench.datasets import names
+from fer_bench.errors import FerBenchError, UsageError, nearest
+from fer_bench.unions import source_name
+
+Change = tuple[str, ...]
+"""Overrides that are applied together, such as `("method.lr=1e-3",)`."""
+
+
+def read_sweep(path: Path, changes: Mapping[str, Any] | None = None) -> SweepConfig:
+    """Read and validate a sweep file.
+
+    Args:
+        path: The file.
+        changes: Fields given on the command line, instead of those of the file.
+
+    Raises:
+        UsageError: The file is absent, no YAML mapping, or has an unknown or invalid field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        content: Any = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise UsageError(
+            "there is no such sweep file", file=path, hint="examples: benchmarks/*.yaml"
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise UsageError(f"the sweep file cannot be read: {error.problem}", file=path, line=line) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"the sweep file cannot be read: {error}", file=path) from None
+    if not isinstance(content, dict):
+        raise UsageError("a sweep file is a YAML mapping", file=path, value=content)
+    return check_sweep({"name": path.stem, **content, **(changes or {})}, path, tree)
+
+
+def check_sweep(
+    content: Mapping[str, Any], file: Path | None = None, tree: yaml.Node | None = None
+) -> SweepConfig:
+    """Validate the content of a sweep: fields, names, grids and unions.
+
+    Args:
+        content: The fields.
+        file: Where they stand, None for the command line.
+        tree: The same as YAML nodes, which know their lines.
+
+    Raises:
+        UsageError: Naming file, line and value.
+    """
+    try:
+        sweep = SweepConfig.model_validate(dict(content))
+    except ValidationError as error:
+        # A union of types reports every type it tried; what went deepest is what was meant.
+        first = max(error.errors(), key=lambda e: len(e["loc"]))
+        where = tuple(part for part in first["loc"] if not str(part).startswith(("tuple[", "literal[")))
+        name = ".".join(map(str, where))
+        hint = nearest(name, SweepConfig.model_fields) if first["type"] == "extra_forbidden" else None
+        raise UsageError(
+            f"{name}: {first['msg'].lower()}",
+            file=file,
+            line=_line_of(tree, where),
+            value=first["input"],
+            hint=hint,
+        ) from None
+
+    def checked(field: str, position: int | str, action: Any) -> Any:
+        try:
+            return action()
+        except FerBenchError as error:
+            line = _line_of(tree, (field, position))
+            raise UsageError(
+                error.message, file=file, line=line, value=error.value, hint=error.hint
+            ) from None
+
+    if not isinstance(sweep.methods, str):
+        for at, text in enumerate(sweep.methods):
+            checked("methods", at, lambda text=text: parse_grid(text))
+    if not isinstance(sweep.targets, str):
+        for at, target in enumerate(sweep.targets):
+            checked("targets", at, lambda target=target: _known_target(target))
+    sources: Any = sweep.datasets
+    if not isinstance(sweep.datasets, str):
+        sources = tuple(
+            dict.fromkeys(
+                checked("datasets", at, lambda source=source: source_name(source))
+                for at, source in enumerate(sweep.datasets)
+            )
+        )
+    protocols = {
+        checked("protocols", source, lambda source=source: source_name(source)): protocol
+        for source, protocol in sweep.protocols.items()
+    }
+    return sweep.model_copy(update={"datasets": sources, "protocols": protocols})
+
+
+def parse_grid(text: str) -> tuple[str, list[Change]]:
+    """Return the method of `gcn[lr=1e-3,1e-4,train.batch_size=32]` and every combination of its settings.
+
+    A name without a section is one of the method's own settings. Combinations come with the last name
+    varying fastest; a method without brackets has one, which changes nothing.
+
+    Raises:
+        UsageError: An unknown method, or brackets that are no grid.
+    """
+    method, bracket, rest = text.partition("[")
+    method = method.strip()
+    if method not in methods.names():
+        raise UsageError("unknown method", value=method, hint=nearest(method, methods.names()))
+    if not bracket:
+        return method, [()]
+    example = f"example: {method}[lr=1e-3,1e-4]"
+    if not rest.rstrip().endswith("]"):
+        raise UsageError("a grid ends with ]", value=text, hint=example)
+    axes: list[tuple[str, list[str]]] = []
+    for part in _split(rest.rstrip()[:-1]):
+        name, equals, value = part.partition("=")
+        if equals:
+            name = name.strip()
+            axes.append((name if "." in name else f"method.{name}", [value.strip()]))
+        elif axes:
+            axes[-1][1].append(part.strip())
+        else:
+            raise UsageError("a grid is written name=value,value", value=text, hint=example)
+    if not all(name and all(values) for name, values in axes) or not axes:
+        raise UsageError("a grid is written name=value,value", value=text, hint=example)
+    combinations = itertools.product(*([f"{name}={value}" for value in values] for name, values in axes))
+    return method, list(combinations)
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas outside of brackets."""
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign in "[{(") - (sign in "]})")
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
+
+
+def _known_target(name: str) -> None:
+    if name not in names():
+        raise UsageError("unknown target", value=name, hint=nearest(name, names()))
+
+
+def _line_of(tree: yaml.Node | None, path: tuple[Any, ...]) -> int | None:
+    """Return the line of a place in a YAML document, or of the nearest one above it."""
+    if tree is None:
+        return None
+    node, line = tree, None
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                return line
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

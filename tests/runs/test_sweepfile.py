@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from fer_bench.errors import UsageError
+from fer_bench.runs.sweepfile import parse_grid, read_sweep
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def test_a_grid_is_every_combination():
+    assert parse_grid("gcn") == ("gcn", [()])
+    assert parse_grid("gcn[lr=1e-3,1e-4,train.batch_size=16,32]") == (
+        "gcn",
+        [
+            ("method.lr=1e-3", "train.batch_size=16"),
+            ("method.lr=1e-3", "train.batch_size=32"),
+            ("method.lr=1e-4", "train.batch_size=16"),
+            ("method.lr=1e-4", "train.batch_size=32"),
+        ],
+    )
+    pairs = parse_grid("gcn[train.augmentation.erase_area=[0.1,0.2],[0.2,0.3]]")[1]
+    assert [change[0].partition("=")[2] for change in pairs] == ["[0.1,0.2]", "[0.2,0.3]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("gnc[lr=1]", "did you mean gcn"),
+        ("gcn[lr=1", "ends with"),
+        ("gcn[]", "name=value"),
+        ("gcn[1e-3]", "name=value"),
+        ("gcn[lr=]", "name=value"),
+    ],
+)
+def test_what_is_no_grid_is_named(text, word):
+    with pytest.raises(UsageError, match=word):
+        parse_grid(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("profile: quick\nmethods:\n  - gcn\n  - gnc[lr=1]\n", 4, "did you mean gcn"),
+        ("profile: quick\n\nmethod: [gcn]\n", 3, "did you mean methods"),
+        ("datasets: [oulu]\nseeds: [0, -1]\n", 2, "greater than or equal to 0"),
+        ("datasets:\n- oulu\n- rafbd\n", 3, "did you mean rafdb"),
+        ("targets: [rafdb,\n  ckpulus]\n", 2, "did you mean ckplus"),
+        ("profile: quick\nprofile: huge\n", 1, "input should be"),
+        ("devices: 0\n", 1, "greater than or equal to 1"),
+        ("a: [\n", 2, "cannot be read"),
+    ],
+)
+def test_file_line_and_value_are_named(tmp_path, text, line, word):
+    file = tmp_path / "s.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=word) as caught:
+        read_sweep(file)
+    assert (caught.value.file, caught.value.line) == (file, line)
+
+
+def test_the_command_line_goes_before_the_file(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("methods: [gcn]\nseeds: [0, 1]\n")
+    sweep = read_sweep(file, {"methods": ["resemotenet[lr=1e-3,1e-4]"], "datasets": ["oulu+ckplus"]})
+    assert (sweep.name, sweep.seeds) == ("s", (0, 1))
+    assert sweep.methods == ("resemotenet[lr=1e-3,1e-4]",)
+    assert sweep.datasets == ("ckplus+oulu",)
+
+
+@pytest.mark.parametrize("name", ["quick", "paper", "cross-dataset", "ablations", "leave-one-out"])
+def test_the_examples_are_valid_and_say_what_they_are(name):
+    file = BENCHMARKS / f"{name}.yaml"
+    assert read_sweep(file).name == name
+    assert file.read_text().startswith("# ")
