@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS ?= runs
+EVIDENCE ?= runs-evidence
+DEVELOPMENT ?= runs-development
 INSTALLED := $(VENV)/.installed
 
-.PHONY: bench test test-slow lint format leaderboard lock clean install
+.PHONY: bench test test-slow evidence lint format leaderboard lock clean install
 
 bench: $(INSTALLED)  ## Run all methods on all seven datasets (synthetic stand-in) and write the leaderboard.
 	$(BIN)/fer-bench sweep benchmarks/quick.yaml --runs-dir $(RUNS)
@@ -17,6 +19,15 @@ test: $(INSTALLED)  ## Run the tests.
 
 test-slow: $(INSTALLED)  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours on two cores) and write them.
+	for sweep in label_fraction gcn_evidence gcn_adapted gcn_variants ablation_cafe; do \
+	  $(BIN)/fer-bench sweep benchmarks/$$sweep.yaml --runs-dir $(EVIDENCE) || exit 1; done
+	$(BIN)/python benchmarks/gcn_defaults.py --runs-dir $(DEVELOPMENT)
+	$(BIN)/python benchmarks/choose_quick.py --runs-dir $(DEVELOPMENT)
+	$(BIN)/python benchmarks/evidence_ssmfar.py --runs-dir $(EVIDENCE)
+	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE) --development $(DEVELOPMENT)
+	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)
 
 lint: $(INSTALLED)  ## Check style and types.
 	$(BIN)/ruff check .

@@ -97,9 +97,8 @@ def _arm(store: Store, dataset: str, records: list[Record]) -> Arm:
     given = [
         answers(store.predictions(r, dataset), s.label_set) for r, s in zip(records, scores, strict=True)
     ]
-    share = np.full(len(given), 1 / len(given))
     sd = mean_and_sd([s.uar for s in scores])[1]
-    uar = estimate(given, share, dataset).values["uar"]
+    uar = estimate(given, dataset).values["uar"]
     folders = [store.run_dir(r.method, r.dataset, r.key).path for r in records]
     return Arm(tuple(records), uar, sd, tuple(pd.read_csv(folder / "metrics.csv") for folder in folders))
 

@@ -11,8 +11,34 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli_common import AsJson, DataRoot, Jobs, announce_roots, check_name, find_roots_of, say
+from fer_bench.cli_common import (
+    AsJson,
+    CropOption,
+    DataRoot,
+    FacesOption,
+    Jobs,
+    announce_roots,
+    check_name,
+    find_roots_of,
+    say,
+)
 from fer_bench.cli_data import check_app, data_app
+from fer_bench.cli_pretrain import register_pretrain
+from fer_bench.cli_runs import (
+    Compile,
+    Devices,
+    LauncherOption,
+    LauncherSet,
+    Nodes,
+    RunsPerGpu,
+    Tensorboard,
+    Tf32,
+    Timeout,
+    Wandb,
+    print_plan,
+    register_runs,
+    run_options,
+)
 from fer_bench.cli_scores import register
 from fer_bench.errors import FerBenchError, UsageError
 from fer_bench.importing import EPILOG, import_
@@ -20,6 +46,8 @@ from fer_bench.importing import EPILOG, import_
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fer_bench.data.crops import CropChoice
+    from fer_bench.runs.launchers import Launcher
     from fer_bench.runs.plan import PlannedRun, Workspace
     from fer_bench.runs.record import Record
     from fer_bench.sources import DataRoots
@@ -47,8 +75,8 @@ DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train and test.")
 ]
 PrecisionOption = Annotated[
-    Literal["auto", "32", "bf16-mixed", "16-mixed"],
-    typer.Option("--precision", help="auto is bf16-mixed on GPUs that have it, else 32."),
+    Literal["auto", "32", "bf16-mixed", "16-mixed", "bf16-true"] | None,
+    typer.Option("--precision", help="Default auto: bf16-mixed on GPUs that have it, else 32."),
 ]
 Exclude = Annotated[
     Path | None,
@@ -102,9 +130,21 @@ def run(
         typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.lr=1e-3."),
     ] = None,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    precision: PrecisionOption = None,
     exclude: Exclude = None,
+    crop: CropOption = None,
+    faces: FacesOption = None,
     jobs: Jobs = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    tf32: Tf32 = None,
+    compile: Compile = None,
+    launcher: LauncherOption = "local",
+    launcher_set: LauncherSet = None,
+    runs_per_gpu: RunsPerGpu = 1,
+    timeout: Timeout = None,
+    wandb: Wandb = "off",
+    tensorboard: Tensorboard = False,
     force: Annotated[
         bool, typer.Option("--force", help="Delete what is stored of this run and start anew.")
     ] = False,
@@ -119,6 +159,7 @@ def run(
     resumes. With --json one record is printed, or {"runs": [...]} when there are several folds.
     """
     from fer_bench import datasets, methods
+    from fer_bench.data.crops import read_crops
     from fer_bench.unions import source_name
 
     check_name(method, methods.names(), "method", "fer-bench list methods")
@@ -133,8 +174,10 @@ def run(
     from fer_bench.runs.plan import default_profile, folds_to_run, plan_run, resolve_device, resolve_settings
 
     resolve_settings(method, profile or "quick", settings or (), max_epochs)  # refuse typing errors at once
+    work = _launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, None)
     place = resolve_device(device)
-    with _workspace(roots, exclude, quiet=as_json) as workspace:
+    crops = read_crops(crop or (), faces, datasets.names())
+    with _workspace(roots, exclude, crops, quiet=as_json) as workspace:
         chosen = profile or default_profile(workspace.source(name).kind)
         protocol_name, folds = folds_to_run(workspace.source(name), protocol, chosen, fold)
         planned = [
@@ -150,14 +193,18 @@ def run(
                 max_epochs=max_epochs,
                 targets=wanted,
                 device=place,
-                precision=precision,
+                precision=precision or "auto",
+                tf32=bool(tf32),
+                compile=bool(compile),
+                devices=devices or 1,
+                nodes=nodes or 1,
                 keep_checkpoints=keep_checkpoints,
             )
             for number in folds
         ]
         if workspace.source(name).kind == "synthetic" and not roots.is_synthetic:
             say("SYNTHETIC DATA: the data root holds drawn faces, no photographs", quiet=as_json)
-        records, all_well = _work_off(planned, workspace, runs_dir, jobs=jobs, force=force, quiet=as_json)
+        records, all_well = _work_off(planned, workspace, runs_dir, work, force=force, quiet=as_json)
     if as_json:
         documents = [record.model_dump(mode="json") for record in records]
         typer.echo(
@@ -176,44 +223,104 @@ def run(
     "fer-bench sweep benchmarks/paper.yaml --data-root ~/datasets --dry-run"
 )
 def sweep(
-    file: Annotated[Path, typer.Argument(help="Sweep file, see benchmarks/.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Sweep file, see benchmarks/; none when the options say it all.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="Instead of the file's: a method or a grid, gcn[lr=1e-3,1e-4]."),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", "-d", help="Instead of the file's: a source.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Instead of the file's.")
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option("--targets", help="Instead of the file's: all, none, or names with commas.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, after those of the file."),
+    ] = None,
     data_root: DataRoot = None,
     runs_dir: RunsDir = Path("runs"),
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    precision: PrecisionOption = None,
     exclude: Exclude = None,
+    crop: CropOption = None,
+    faces: FacesOption = None,
     jobs: Jobs = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    tf32: Tf32 = None,
+    compile: Compile = None,
+    launcher: LauncherOption = "local",
+    launcher_set: LauncherSet = None,
+    runs_per_gpu: RunsPerGpu = 1,
+    timeout: Timeout = None,
+    wandb: Wandb = "off",
+    tensorboard: Tensorboard = False,
+    keep_checkpoints: Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Keep optimiser states and last checkpoints.")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run and what is done.")
+        bool,
+        typer.Option("--dry-run", help="Print what would run, what is done and about how long it takes."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Work off a sweep file: methods x datasets x folds x seeds. What is finished is never repeated."""
-    from fer_bench.runs.sweep import UNUSABLE, expand, read_sweep
+    """Work off a sweep: methods x datasets x folds x seeds. What is finished is never repeated.
 
-    config = read_sweep(file)
+    Exit codes: 0 all runs are done, 1 a run is not, 2 wrong usage or data.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.crops import read_crops
+    from fer_bench.runs.sweep import UNUSABLE, expand, read_sweep
+    from fer_bench.runs.sweepfile import check_sweep
+
+    given = {
+        "methods": method,
+        "datasets": dataset,
+        "seeds": seed,
+        "targets": None if targets is None else _targets(targets),
+        "devices": devices,
+        "nodes": nodes,
+        "tf32": tf32,
+        "compile": compile,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    if file is None and not (method and dataset):
+        raise UsageError(
+            "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
+        )
+    config = check_sweep(changes) if file is None else read_sweep(file, changes)
+    config = config.model_copy(update={"set": (*config.set, *(settings or ()))})
+    work = _launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, config.name)
     _, roots = find_roots_of("", data_root)
     announce_roots(roots, quiet=as_json)
 
-    from fer_bench.runs.execute import is_complete
+    from fer_bench.runs.match import match, summaries
     from fer_bench.runs.plan import resolve_device
     from fer_bench.runs.store import Store
 
-    with _workspace(roots, exclude, quiet=as_json) as workspace:
-        planned, missing = expand(config, workspace, device=resolve_device(device), precision=precision)
+    crops = read_crops((*config.crop, *(crop or ())), faces or config.faces, datasets.names())
+    with _workspace(roots, exclude, crops, quiet=as_json) as workspace:
+        planned, missing = expand(
+            config,
+            workspace,
+            device=resolve_device(device),
+            precision=precision,
+            keep_checkpoints=keep_checkpoints,
+        )
         for name, reason in missing.items():
             say(f"missing: {name}: {reason}", quiet=as_json)
         if dry_run:
             store = Store(runs_dir)
-            rows = [{"key": p.key, "run": p.name, "done": is_complete(p, store, workspace)} for p in planned]
-            if as_json:
-                typer.echo(json.dumps({"runs": rows, "missing": missing}, indent=2))
-            else:
-                for row in rows:
-                    typer.echo(f"{'done' if row['done'] else 'to do':6} {row['key']}  {row['run']}")
+            print_plan(match(planned, summaries(store), store, workspace), missing, as_json=as_json)
             return
         records, all_well = _work_off(
-            planned, workspace, runs_dir, jobs=jobs, force=False, quiet=as_json, skip_damaged=True
+            planned, workspace, runs_dir, work, force=False, quiet=as_json, skip_damaged=True
         )
     if as_json:
         typer.echo(
@@ -250,13 +357,14 @@ def leaderboard(
     name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list profiles"
 )
 def list_(
-    what: Annotated[Literal["methods", "datasets", "profiles"], typer.Argument(help="What to list.")],
+    what: Annotated[str, typer.Argument(help="methods, datasets or profiles.")],
     as_json: AsJson = False,
 ) -> None:
     """List the methods, datasets or profiles."""
     from fer_bench import datasets, methods
     from fer_bench.config import PROFILES
 
+    check_name(what, ("methods", "datasets", "profiles"), "list", "fer-bench list --help")
     if what == "methods":
         rows = [(name, entry.title, entry.source) for name, entry in methods.registry().items()]
     elif what == "datasets":
@@ -278,34 +386,47 @@ def list_(
 
 @app.command(epilog="Examples: fer-bench doctor; FER_BENCH_DATA=~/datasets fer-bench doctor")
 def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
-    """Show versions, devices, the data roots that were found and what is missing."""
+    """Show versions, devices, the data roots that were found and what is missing.
+
+    Exit code 2 when a data root is given that cannot be used; what can be said is said all the same.
+    """
     from fer_bench import datasets
     from fer_bench.data.pack import cache_root
     from fer_bench.files import usable_cores
     from fer_bench.runs import environment
     from fer_bench.sources import available, open_source
 
-    _, roots = find_roots_of("", data_root)
-    found, missing = available(datasets.names(), roots)
-    kinds = {"synthetic"} if roots.is_synthetic else {open_source(name, roots).kind for name in found}
+    found: list[str] = []
+    missing: dict[str, str] = {}
+    kinds: set[str] = set()
+    problem: FerBenchError | None = None
+    origin = ""
+    try:
+        _, roots = find_roots_of("", data_root)
+        origin = roots.origin
+        found, missing = available(datasets.names(), roots)
+        kinds = {"synthetic"} if roots.is_synthetic else {open_source(name, roots).kind for name in found}
+    except FerBenchError as error:
+        problem = error
     facts: dict[str, Any] = {
         **environment.describe(),
         "cores": usable_cores(),
         "cache": str(cache_root()),
-        "data": roots.origin,
+        "data": origin if problem is None else f"cannot be used: {problem.file or ''}: {problem.message}",
         "data_kind": " and ".join(sorted(kinds)) or "none",
         "found": found,
         "missing": missing,
     }
     if as_json:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-        return
-    for name, value in facts.items():
+    for name, value in facts.items() if not as_json else ():
         if name == "missing":
             for dataset, reason in value.items():
                 typer.echo(f"{'missing':24} {dataset}: {reason}")
         else:
             typer.echo(f"{name:24} {', '.join(value) if isinstance(value, list) else value}")
+    if problem is not None:
+        raise typer.Exit(2)
 
 
 def main() -> None:
@@ -339,14 +460,16 @@ def _targets(text: str) -> list[str] | str:
 
 
 @contextmanager
-def _workspace(roots: DataRoots, exclude: Path | None, *, quiet: bool) -> Iterator[Workspace]:
+def _workspace(
+    roots: DataRoots, exclude: Path | None, crops: CropChoice, *, quiet: bool
+) -> Iterator[Workspace]:
     """Yield a workspace whose preparation is shown while it lasts."""
     from fer_bench.runs.plan import Workspace
     from fer_bench.terminal import Preparation
 
     display = Preparation(quiet=quiet)
     try:
-        yield Workspace(roots, leave_out=_read_exclude(exclude), announce=display)
+        yield Workspace(roots, leave_out=_read_exclude(exclude), crops=crops, announce=display)
     finally:
         display.close()
 
@@ -366,7 +489,13 @@ def _read_exclude(path: Path | None) -> dict[str, list[str]]:
     for number, line in numbered_lines(path):
         name, colon, what = line.partition(":")
         if not colon or not what.strip():
-            raise DataError("expected `dataset: sample or path`", file=path, line=number, value=line)
+            raise DataError(
+                "expected `dataset: sample or path`",
+                file=path,
+                line=number,
+                value=line,
+                hint="fer-bench data verify --write-exclude FILE writes such a list",
+            )
         if name.strip() not in datasets.names():
             hint = nearest(name.strip(), datasets.names())
             raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
@@ -374,19 +503,34 @@ def _read_exclude(path: Path | None) -> dict[str, list[str]]:
     return found
 
 
+def _launcher(
+    name: str,
+    settings: Sequence[str] | None,
+    jobs: int | None,
+    runs_per_gpu: int,
+    timeout: float | None,
+    wandb: Literal["off", "offline", "online"],
+    tensorboard: bool,
+    group: str | None,
+) -> Launcher:
+    from fer_bench.runs.launchers import make_launcher
+
+    options = run_options(timeout, wandb, tensorboard, group)
+    return make_launcher(name, jobs=jobs, runs_per_gpu=runs_per_gpu, options=options, settings=settings or ())
+
+
 def _work_off(
     planned: list[PlannedRun],
     workspace: Workspace,
     runs_dir: Path,
+    launcher: Launcher,
     *,
-    jobs: int | None,
     force: bool,
     quiet: bool,
     skip_damaged: bool = False,
 ) -> tuple[list[Record], bool]:
     """Bring runs to their end; return their records in the order planned, and whether all went well."""
     from fer_bench.runs.execute import discard, is_complete
-    from fer_bench.runs.launchers.local import LocalLauncher
     from fer_bench.runs.store import Store
     from fer_bench.runs.sweep import prepare_targets
     from fer_bench.terminal import SweepDisplay
@@ -405,7 +549,7 @@ def _work_off(
     if len(to_do) < len(planned):
         say(f"{len(planned) - len(to_do)} of {len(planned)} run(s) are finished already", quiet=quiet)
     with SweepDisplay(to_do, quiet=quiet) as display:
-        LocalLauncher(jobs).run(to_do, store, workspace, display)
+        launcher.run(to_do, store, workspace, display)
     records = []
     for plan in planned:
         record = dirs[plan.key].read_record()
@@ -443,7 +587,9 @@ def _exit_by(records: Sequence[Record], all_well: bool) -> None:
 
 
 # Registered last, so that help lists the commands of daily use first.
+register_runs(app)
 register(app)
+register_pretrain(app)
 app.command("import", epilog=EPILOG)(import_)
 
 

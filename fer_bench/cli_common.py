@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +28,24 @@ AsJson = Annotated[
 ]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; default one per core or GPU.")
+]
+
+
+CropOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--crop",
+        metavar="[DATASET=]KIND",
+        help="Cut faces out in another way than the dataset's own: whole, fit, box, landmarks, similarity or "
+        "detect, with a margin where wanted (box+0.3); of all datasets that have what it needs, or of one.",
+    ),
+]
+FacesOption = Annotated[
+    Literal["whole", "detect"] | None,
+    typer.Option(
+        "--faces",
+        help="Pictures without boxes and landmarks: whole takes them as ready-cropped, detect searches.",
+    ),
 ]
 
 

@@ -16,8 +16,8 @@ from fer_bench.data.card import Frozen
 from fer_bench.errors import UsageError, nearest
 
 M = TypeVar("M", bound=Frozen)
-ResolvedPrecision = Literal["32", "bf16-mixed", "16-mixed"]
-Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+ResolvedPrecision = Literal["32", "bf16-mixed", "16-mixed", "bf16-true"]
+Precision = Literal["auto", "32", "bf16-mixed", "16-mixed", "bf16-true"]
 Device = Literal["auto", "cpu", "cuda"]
 ProfileName = Literal["quick", "paper"]
 PROFILES: dict[ProfileName, str] = {
@@ -85,6 +85,8 @@ class TrainSettings(Frozen):
             method's recipe, which most often never stops.
         label_fraction: Share of the training rows whose expression label is shown; see `data.fraction`.
         unlabelled: Whether methods that can learn from training rows without an expression label get them.
+        targets: What the classifier learns: one `label`, or where a dataset has the votes of several people a
+            distribution made of them, see `FaceDataset.targets`.
         augmentation: Random changes of training images.
     """
 
@@ -94,6 +96,7 @@ class TrainSettings(Frozen):
     early_stop: int | None = Field(default=None, ge=1)
     label_fraction: float = Field(default=1.0, gt=0, le=1)
     unlabelled: bool = True
+    targets: Literal["label", "probability", "soft"] = "label"
     augmentation: Augmentation = Augmentation()
 
 
@@ -126,8 +129,12 @@ class RunConfig(Frozen):
         method_settings: The method's resolved settings.
         train: Resolved training settings.
         targets: Names of the datasets on which the selected checkpoint is tested besides its own.
-        precision: Resolved precision (`32`, `bf16-mixed` or `16-mixed`).
+        precision: Resolved precision (`32`, `bf16-mixed`, `16-mixed` or `bf16-true`).
+        tf32: Whether float32 products on a GPU may round their inputs to TF32 (10 bits of mantissa).
+        compile: Whether the network goes through `torch.compile`.
         device: Where it runs.
+        devices: Processes per machine, one per GPU or core, that share every training step.
+        nodes: Machines.
         keep_checkpoints: Keep optimiser state and the last checkpoint of a finished run.
     """
 
@@ -141,8 +148,33 @@ class RunConfig(Frozen):
     train: TrainSettings
     targets: tuple[str, ...] = ()
     precision: ResolvedPrecision = "32"
+    tf32: bool = False
+    compile: bool = False
     device: Literal["cpu", "cuda"] = "cpu"
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
     keep_checkpoints: bool = False
+
+    @property
+    def world_size(self) -> int:
+        """Return how many processes share a training step."""
+        return self.devices * self.nodes
+
+
+class RunOptions(Frozen):
+    """What surrounds a run and changes none of its numbers; no part of its settings or its key.
+
+    Attributes:
+        timeout: Seconds without any progress (a step, a batch) after which a run counts as hung.
+        wandb: Whether Weights & Biases gets the metrics, and whether over the network.
+        tensorboard: Whether TensorBoard files are written into the run's folder.
+        group: Name of the sweep, which groups runs in Weights & Biases.
+    """
+
+    timeout: float | None = Field(default=None, gt=0)
+    wandb: Literal["off", "offline", "online"] = "off"
+    tensorboard: bool = False
+    group: str | None = None
 
 
 class SweepConfig(Frozen):
@@ -151,7 +183,7 @@ class SweepConfig(Frozen):
     Attributes:
         name: Name of the sweep.
         profile: Profile of every run.
-        methods: Method names, or `all`.
+        methods: Method names, each with a grid where wanted (`gcn[lr=1e-3,1e-4]`), or `all`.
         datasets: Source datasets, or `all` for the seven of the leaderboard.
         protocols: Protocol per dataset where it is not the profile's.
         folds: `default` (the profile's), `all`, or fold numbers.
@@ -159,6 +191,13 @@ class SweepConfig(Frozen):
         targets: `all`, `none`, or dataset names.
         set: Overrides as on the command line.
         variants: Further overrides by name; everything is run once with each. None runs everything once.
+        crop: Crops other than the datasets' own, as on the command line (`rafdb=similarity`, `box+0.3`).
+        faces: What is done with pictures without boxes and landmarks, as on the command line.
+        precision: Wanted precision.
+        tf32: As of `RunConfig`.
+        compile: As of `RunConfig`.
+        devices: As of `RunConfig`.
+        nodes: As of `RunConfig`.
     """
 
     name: str = "sweep"
@@ -171,6 +210,13 @@ class SweepConfig(Frozen):
     targets: tuple[str, ...] | Literal["all", "none"] = "all"
     set: tuple[str, ...] = ()
     variants: dict[str, tuple[str, ...]] = {}
+    crop: tuple[str, ...] = ()
+    faces: Literal["whole", "detect"] | None = None
+    precision: Precision = "auto"
+    tf32: bool = False
+    compile: bool = False
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:

@@ -30,6 +30,9 @@ LabelSet = tuple[Emotion, ...]
 ACTION_UNITS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
 """The FACS action units of the Aff-Wild2 list, in the order of every `au` array."""
 
+ABAW_EXPRESSIONS = 8
+"""Classes of the ABAW challenge; its sum is defined on all of them, both dimensions and all twelve units."""
+
 BASIC_SIX: LabelSet = (
     Emotion.HAPPINESS,
     Emotion.SADNESS,

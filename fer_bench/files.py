@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -41,11 +42,22 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+        _flush_names(path.parent)
     except OSError as error:
         raise StoreError(f"cannot write: {error.strerror or error}", file=path) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _flush_names(folder: Path) -> None:
+    """Bring a renaming to disk: after a power cut what was written later is never there without it."""
+    with contextlib.suppress(OSError):  # some systems and network file systems cannot
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

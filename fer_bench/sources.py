@@ -25,6 +25,7 @@ ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
 MARKER = "synthetic.json"
 GENERATOR_FIELDS = ("generator_version", "size", "population", "seed")
 DataKind = Literal["real", "synthetic"]
+_YAML_EXAMPLE = "example: `rafdb: ~/data/RAF-DB`"
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,13 @@ def _read_yaml(path: Path) -> dict[str, Path]:
     try:
         tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"not valid YAML: {error}", file=path) from None
+        raise DataError(f"not valid YAML: {error}", file=path, hint=_YAML_EXAMPLE) from None
     except OSError as error:
-        raise DataError(f"the file cannot be read: {error.strerror}", file=path) from None
-    if not isinstance(tree, yaml.MappingNode) or not tree.value:
         raise DataError(
-            "expected lines of the form `dataset: folder`", file=path, hint="example: `rafdb: ~/data/RAF-DB`"
-        )
+            f"the file cannot be read: {error.strerror}", file=path, hint="--data-root names another"
+        ) from None
+    if not isinstance(tree, yaml.MappingNode) or not tree.value:
+        raise DataError("expected lines of the form `dataset: folder`", file=path, hint=_YAML_EXAMPLE)
     found: dict[str, Path] = {}
     for key, value in tree.value:
         name, line = str(key.value), key.start_mark.line + 1
@@ -122,9 +123,17 @@ def _read_yaml(path: Path) -> dict[str, Path]:
             hint = nearest(name, datasets.names())
             raise DataError("unknown dataset", file=path, line=line, value=name, hint=hint)
         if name in found:
-            raise DataError("this dataset is listed twice", file=path, line=line, value=name)
+            raise DataError(
+                "this dataset is listed twice", file=path, line=line, value=name, hint="keep one of the lines"
+            )
         if value.tag != "tag:yaml.org,2002:str" or not value.value:
-            raise DataError(f"the folder of {name} is no text", file=path, line=line, value=str(value.value))
+            raise DataError(
+                f"the folder of {name} is no text",
+                file=path,
+                line=line,
+                value=str(value.value),
+                hint=_YAML_EXAMPLE,
+            )
         found[name] = (path.parent / Path(value.value).expanduser()).absolute()
     return found
 

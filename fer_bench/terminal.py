@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fer_bench.runs.execute import Event
+from fer_bench.runs.attend import Event
 from fer_bench.runs.plan import PlannedRun
 
 TRAIN_SHARE = 0.8
@@ -94,6 +94,7 @@ class SweepDisplay:
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
     _part: dict[str, float] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
+    _speed: dict[str, str] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
     _zero: float = field(default_factory=time.monotonic)
     _bar: Any = None
@@ -129,7 +130,14 @@ class SweepDisplay:
         if event.phase == "end":
             self._end(event)
             return
+        if event.phase == "wait":
+            if not self.quiet:
+                self._print(f"waiting: {event.message}")
+            return
         self._started.setdefault(event.key, time.monotonic())
+        if event.phase == "step":
+            self._speed[event.key] = _speed(event)
+            return
         share = event.done / max(1, event.total)
         part = TRAIN_SHARE * share if event.phase == "train" else TRAIN_SHARE + (1 - TRAIN_SHARE) * share
         self._part[event.key] = max(part, self._part.get(event.key, 0.0))
@@ -137,7 +145,11 @@ class SweepDisplay:
             if event.key not in self._tasks:
                 name = next(r.name for r in self.runs if r.key == event.key)
                 self._tasks[event.key] = self._bar.add_task(f"  {name}", total=1.0, note="")
-            self._bar.update(self._tasks[event.key], completed=self._part[event.key], note=_note(event))
+            self._bar.update(
+                self._tasks[event.key],
+                completed=self._part[event.key],
+                note=_note(event) + self._speed.get(event.key, ""),
+            )
         self._refresh()
 
     def eta(self) -> float | None:
@@ -171,6 +183,9 @@ class SweepDisplay:
         left = "" if rest is None or len(self._ended) == len(self.runs) else f"  (about {seconds(rest)} left)"
         number = f"{len(self._ended)}/{len(self.runs)}"
         text = f"[{number:>7}] {event.status:8} {run.name}  {seconds(took)}{reason}{left}"
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
@@ -180,7 +195,8 @@ class SweepDisplay:
         if self._bar is None:
             return
         rest = self.eta()
-        note = f"{len(self._ended)}/{len(self.runs)} done, " + (
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        note = f"{len(self._ended) - len(self.failures)}/{len(self.runs)} done{failed}, " + (
             "estimating" if rest is None else f"{seconds(rest)} left"
         )
         self._bar.update(self._all, completed=sum(self._part.values()), note=note)
@@ -192,6 +208,11 @@ def _note(event: Event) -> str:
         return f"testing on target {event.done}/{event.total}"
     uar = (event.metrics or {}).get("val/uar")
     return f"epoch {event.done}/{event.total}" + ("" if uar is None else f"  val UAR {100 * uar:.1f} %")
+
+
+def _speed(event: Event) -> str:
+    rate = "" if event.rate is None else f"  {event.rate:.0f} images/s"
+    return rate if event.memory is None else f"{rate}  {event.memory / 2**30:.1f} GiB"
 
 
 def _console() -> Any:

@@ -26,7 +26,7 @@ def member_names(source: str) -> tuple[str, ...]:
             hint = nearest(name, datasets.names()) if name else "a union is written ckplus+mmi+oulu"
             raise UsageError("unknown dataset", value=name or source, hint=hint)
         if names.count(name) > 1:
-            raise UsageError(f"{name} comes twice in a union", value=source)
+            raise UsageError(f"{name} comes twice in a union", value=source, hint="name each dataset once")
     for one, other in combinations(names, 2):
         if share_pixels(one, other):
             raise UsageError(
@@ -68,6 +68,7 @@ def open_union(members: Sequence[Source]) -> Source:
                 f"{first.dataset.card.name} is {_origin(first)} and {other.dataset.card.name} is "
                 f"{_origin(other)}, which are never mixed",
                 file=other.dataset.base,
+                hint="give all members from one data root: --data-root DIR",
             )
     return Source(UnionDataset([member.dataset for member in members]), first.kind, first.generator)
 
@@ -105,7 +106,7 @@ def available_sources(names: Iterable[str], roots: DataRoots) -> tuple[list[str]
 def drop_seen(targets: Iterable[str], source: str) -> tuple[list[str], dict[str, str]]:
     """Return the targets whose pictures a union does not hold, and why the others are none.
 
-    A single dataset keeps all targets: boards leave such pairs out.
+    A single dataset keeps all targets: boards leave such pairs out, and `seen_note` says so.
 
     Args:
         targets: Dataset names.
@@ -121,3 +122,19 @@ def drop_seen(targets: Iterable[str], source: str) -> tuple[list[str], dict[str,
         else:
             kept.append(target)
     return kept, dropped
+
+
+def seen_note(target: str, source: str) -> str | None:
+    """Return why a score on a target does not count as unseen after training on a source, None when it does.
+
+    Args:
+        target: Dataset tested on.
+        source: Dataset or union trained on.
+    """
+    shared = [name for name in member_names(source) if name != target and share_pixels(name, target)]
+    if not shared:
+        return None
+    return (
+        f"{target} holds pictures of {' and '.join(shared)}, which was trained on: its score is stored and "
+        f"never counted as cross-dataset (fer-bench data describe {target})"
+    )

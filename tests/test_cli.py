@@ -86,6 +86,20 @@ class TestLists:
         assert "mmi" in facts["missing"]
         assert facts["torch"]
 
+    def test_doctor_reports_a_root_that_cannot_be_used_and_goes_on(self, run_cli, monkeypatch):
+        monkeypatch.setenv("FER_BENCH_DATA", "/nowhere")
+        code, out, _ = run_cli("doctor", "--json")
+        facts = json.loads(out)
+        assert code == 2
+        assert "FER_BENCH_DATA does not exist" in facts["data"]
+        assert facts["torch"]
+        assert "cannot be used: /nowhere" in run_cli("doctor")[1]
+
+    def test_a_list_with_a_slip_is_suggested(self, run_cli):
+        code, _, err = run_cli("list", "metods")
+        assert code == 2
+        assert "did you mean methods?" in err
+
     def test_describe_and_stats(self, run_cli, tiny_root):
         assert "Folder tree" in run_cli("data", "describe", "oulu")[1]
         table = json.loads(run_cli("data", "stats", "-d", "rafdb", "--data-root", tiny_root, "--json")[1])

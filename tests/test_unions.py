@@ -7,7 +7,7 @@ from fer_bench import datasets
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.errors import UsageError
 from fer_bench.sources import find_roots
-from fer_bench.unions import available_sources, drop_seen, member_names, source_name
+from fer_bench.unions import available_sources, drop_seen, member_names, seen_note, source_name
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -39,6 +39,13 @@ class TestNames:
         assert set(dropped) == {"ferplus", "mmafedb"}
         assert "pictures of fer2013" in dropped["ferplus"]
         assert drop_seen(["ferplus"], "fer2013") == (["ferplus"], {})  # boards mark single pairs themselves
+
+
+def test_a_score_on_pictures_that_were_trained_on_says_why_it_does_not_count():
+    assert "mmafedb holds pictures of fer2013" in str(seen_note("mmafedb", "fer2013"))
+    assert "never counted as cross-dataset" in str(seen_note("expw", "mmafedb+oulu"))
+    assert seen_note("rafdb", "fer2013") is None
+    assert seen_note("fer2013", "fer2013") is None, "in-domain"
 
 
 def test_a_union_is_there_only_with_all_its_members(tiny_root):

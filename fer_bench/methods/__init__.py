@@ -30,6 +30,11 @@ class Entry:
 
 
 BUILT_IN: dict[str, Entry] = {
+    "cafe": Entry(
+        "fer_bench.methods.cafe.method:CAFE",
+        "a trained mask chooses channels of a frozen CLIP feature",
+        "Zhang et al., ECCV 2024, arXiv:2408.10614",
+    ),
     "gcn": Entry(
         "fer_bench.methods.gcn.method:GCN",
         "generative-contrastive network: compares a face with a generated reference of the same person",
@@ -62,15 +67,24 @@ def names() -> tuple[str, ...]:
     return tuple(registry())
 
 
+def entry(name: str) -> Entry:
+    """Return the registry line of that name.
+
+    Raises:
+        UsageError: No such method; near names are suggested.
+    """
+    found = registry().get(name)
+    if found is None:
+        raise UsageError("unknown method", value=name, hint=nearest(name, names()))
+    return found
+
+
 def get(name: str) -> type[Method]:
     """Return the method class of that name.
 
     Raises:
         UsageError: No such method; near names are suggested.
     """
-    entry = registry().get(name)
-    if entry is None:
-        raise UsageError("unknown method", value=name, hint=nearest(name, names()))
-    module, _, attribute = entry.target.partition(":")
+    module, _, attribute = entry(name).target.partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
     return found

@@ -188,10 +188,11 @@ def _from_timm(name: str) -> Pretrained:
     state = model.state_dict()
     tags = name.split(":")[-1].replace(".", "_").split("_")
     trained_on = " and ".join(TRAINED_ON[tag] for tag in tags if tag in TRAINED_ON) or None
-    return Pretrained(state, _hash(state), trained_on)
+    return Pretrained(state, state_hash(state), trained_on)
 
 
-def _hash(state: dict[str, Tensor]) -> str:
+def state_hash(state: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of names, shapes, kinds and values of tensors."""
     digest = hashlib.sha256()
     for key, value in sorted(state.items()):
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())

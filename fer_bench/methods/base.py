@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from lightning import LightningModule
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -15,7 +17,12 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSettings
 from fer_bench.data.batch import Batch, Task
+from fer_bench.emotions import ABAW_EXPRESSIONS
 from fer_bench.errors import DivergedError
+from fer_bench.methods.affect_score import AffectScore
+
+if TYPE_CHECKING:
+    from fer_bench.data.pack import Pack
 
 __all__ = [
     "Batch",
@@ -68,6 +75,8 @@ class Method(LightningModule, ABC):
     """Whether it learns from training rows without an expression label."""
     predicts_affect: ClassVar[bool] = False
     """Whether it predicts valence and arousal or action units where the training rows have them."""
+    learns_targets: ClassVar[bool] = False
+    """Whether its classification loss takes the batch's `target` where there is one."""
     weight_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that only name pretrained weights; the run key has the hashes of `weights` instead."""
 
@@ -77,6 +86,8 @@ class Method(LightningModule, ABC):
         self.settings = settings
         self.train_settings = train
         self.confusions = nn.ModuleList([self._fresh_confusion()])
+        whole = self.predicts_affect and task.has_va and task.has_au
+        self.affect = AffectScore() if whole and len(task.classes) == ABAW_EXPRESSIONS else None
 
     @classmethod
     @abstractmethod
@@ -110,7 +121,7 @@ class Method(LightningModule, ABC):
         """
 
     @classmethod
-    def adaptation(cls, task: Task) -> str | None:
+    def adaptation(cls, task: Task, settings: MethodSettings) -> str | None:
         """Return how the method is adapted to data that lack something it was designed for, or None."""
         return None
 
@@ -118,14 +129,25 @@ class Method(LightningModule, ABC):
     def forward(self, image: Tensor) -> Prediction:
         """Predict from normalised images [B, 3, H, W]."""
 
+    def use_pack(self, pack: Pack, rows: NDArray[np.int64]) -> None:
+        """Prepare for `predict_batch` on rows of a pack, for example by opening cached features."""
+
+    def predict_batch(self, batch: Batch) -> Prediction:
+        """Predict from a batch of validation, or of rows that `use_pack` announced, as `forward` would."""
+        prediction: Prediction = self(batch["image"])
+        return prediction
+
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, after `log_losses` of its parts."""
 
     def log_losses(self, batch_size: int, **losses: Tensor) -> None:
-        """Log the parts of the loss as epoch means under `train/<name>`, without waiting for the device."""
+        """Log the parts of the loss as epoch means over all processes, under `train/<name>`.
+
+        Nothing here waits for the device.
+        """
         named = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=batch_size)
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
 
     def _fresh_confusion(self) -> MulticlassConfusionMatrix:
         return MulticlassConfusionMatrix(len(self.task.classes), ignore_index=-1)
@@ -143,16 +165,21 @@ class Method(LightningModule, ABC):
                 self.confusions.append(self._fresh_confusion().to(self.device))
             for number in range(len(self.confusions)):
                 self._confusion(number).reset()
+            if self.affect is not None:
+                self.affect.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Count the confusions of a batch."""
-        logits = self(batch["image"]).logits
-        self._confusion(dataloader_idx).update(logits.argmax(dim=1), batch["label"])
+        """Count what a batch adds to the scores of the epoch."""
+        found = self.predict_batch(batch)
+        self._confusion(dataloader_idx).update(found.logits.argmax(dim=1), batch["label"])
+        if self.affect is not None and found.va is not None and found.au is not None:
+            self.affect.update(found.va, found.au, batch["va"], batch["au"])
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/uar` and `val/accuracy`, and tell plateau schedulers.
 
-        UAR is over the classes present; with several validation loaders it is the mean of theirs.
+        UAR is over the classes present; with several validation loaders it is the mean of theirs. A method
+        with the three outputs of the ABAW challenge also logs `val/abaw`, the sum by which that ranks.
         """
         counters = [self._confusion(number) for number in range(len(self.confusions))]
         each = torch.stack([counter.compute().double() for counter in counters])
@@ -161,6 +188,8 @@ class Method(LightningModule, ABC):
             "val/uar": torch.stack([uar_of_confusion(one) for one in each]).mean(),
             "val/accuracy": counts.diagonal().sum() / counts.sum().clamp(min=1),
         }
+        if self.affect is not None:
+            scores["val/abaw"] = f1_of_confusion(counts) + self.affect.compute()
         self.log_dict(scores)
         for config in self.trainer.lr_scheduler_configs:
             watched = config.monitor in scores and self.trainer.training
@@ -207,15 +236,38 @@ def uar_of_confusion(counts: Tensor) -> Tensor:
     return (counts.diagonal()[present] / support[present]).mean()
 
 
-def classification_loss(logits: Tensor, label: Tensor) -> Tensor:
+def f1_of_confusion(counts: Tensor) -> Tensor:
+    """Return the unweighted mean F1 over classes with at least one true row.
+
+    Args:
+        counts: [C, C], true class by predicted class.
+
+    Returns:
+        Scalar in [0, 1]; 0 where no row is labelled.
+    """
+    support = counts.sum(dim=1)
+    present = support > 0
+    if not bool(present.any()):
+        return counts.new_zeros(())
+    return (2 * counts.diagonal() / (support + counts.sum(dim=0)).clamp(min=1))[present].mean()
+
+
+def classification_loss(logits: Tensor, label: Tensor, target: Tensor | None = None) -> Tensor:
     """Return the mean cross-entropy over labelled rows; 0 without any.
 
     Args:
         logits: [B, C].
         label: int64 [B], -1 = missing.
+        target: float [B, C], distributions that stand in for the label where they are not zero: such a row
+            costs -sum_c target_c log p_c (the cross-entropy loss of FERPlus, arXiv:1608.01041).
     """
-    summed = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="sum")
-    return summed / (label >= 0).sum().clamp(min=1)
+    rows = (label >= 0).sum().clamp(min=1)
+    if target is None:
+        return F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="sum") / rows
+    given = (target > 0).any(dim=1)
+    hard = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="none")
+    soft = -(target * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
+    return torch.where(given & (label >= 0), soft, hard).sum() / rows
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -125,9 +125,9 @@ def test_names_timm_knows_are_fetched_hashed_and_say_what_they_saw(monkeypatch, 
     open_pretrained.cache_clear()
     assert asked == [("resnet18.a1_in1k", {"pretrained": True, "num_classes": 0})]
     assert weights.trained_on == "ImageNet-1k"
-    assert weights.sha256 == backbones._hash(state)
+    assert weights.sha256 == backbones.state_hash(state)
     state["bn1.bias"] = state["bn1.bias"] + 1
-    assert weights.sha256 != backbones._hash(state)
+    assert weights.sha256 != backbones.state_hash(state)
 
 
 def test_a_failing_download_says_what_to_do(monkeypatch):

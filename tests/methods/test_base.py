@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -20,11 +21,19 @@ from fer_bench.config import InputSpec, MethodSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
 from fer_bench.errors import DivergedError
 from fer_bench.methods import BUILT_IN, get
-from fer_bench.methods.base import Method, Prediction, count_parameters, multiply_adds, uar_of_confusion
+from fer_bench.methods.base import (
+    Method,
+    Prediction,
+    classification_loss,
+    count_parameters,
+    multiply_adds,
+    uar_of_confusion,
+)
 
 CLASSES = ("neutral", "happiness", "surprise")
 TASK = Task(CLASSES, (4, 4, 4), has_reference=True)
 TINY = {
+    "cafe": {"tower": "clip-tiny", "backbone": "narrow", "size": 32},
     "gcn": {"width": 0.1, "hidden": 16},
     "resemotenet": {"width": 0.05, "recipe": "one-cycle"},
     "ssmfar": {"backbone": "narrow", "size": 32},
@@ -86,6 +95,16 @@ def test_uar_is_scikit_learns_balanced_accuracy(absent):
         true[true == label] = 3
     counts = torch.zeros(4, 4).index_put((true, predicted), torch.tensor(1.0), accumulate=True)
     assert uar_of_confusion(counts).item() == pytest.approx(balanced_accuracy_score(true, predicted))
+
+
+def test_a_target_stands_in_for_the_label_by_hand():
+    logits = torch.tensor([[1.0, 3.0]] * 4).log()  # p = 1/4, 3/4
+    label = torch.tensor([0, 0, 1, -1])
+    target = torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.2, 0.8], [0.5, 0.5]])
+    quarter, most = -math.log(1 / 4), -math.log(3 / 4)
+    expected = ((quarter + most) / 2 + quarter + 0.2 * quarter + 0.8 * most) / 3
+    assert classification_loss(logits, label, target).item() == pytest.approx(expected)
+    assert classification_loss(logits, torch.full((4,), -1), target).item() == 0
 
 
 def test_uar_without_labelled_rows_is_zero():
@@ -182,10 +201,31 @@ def test_bf16_autocast_stays_finite(name):
         loss = method.training_step(make_batch(method, 6), 0)
     loss.backward()
     assert loss.dtype == torch.float32
-    gradients = [p.grad for p in method.parameters()]
+    gradients = [p.grad for p in method.parameters() if p.requires_grad]
     assert all(g is not None and g.isfinite().all() for g in gradients)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         assert method.eval()(make_batch(method, 2)["image"]).logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if get(name).learns_targets])
+def test_every_classification_loss_takes_the_targets(name):
+    method = tiny(name).eval()
+    batch = make_batch(method, 6)
+
+    linear = [m for m in method.modules() if isinstance(m, nn.Linear)]
+    (head,) = [m for m in linear if m.out_features == len(CLASSES)]
+
+    def slope(**more):
+        torch.manual_seed(0)
+        (gradient,) = torch.autograd.grad(method.training_step({**batch, **more}, 0), head.weight)
+        return gradient
+
+    by_label, sure = slope(), nn.functional.one_hot(batch["label"], len(CLASSES)).float()
+    torch.testing.assert_close(slope(target=sure), by_label)
+    some = torch.where(torch.arange(6)[:, None] < 3, sure, 0.0)
+    torch.testing.assert_close(slope(target=some), by_label)
+    other = sure[:1].expand(6, -1)
+    assert (slope(target=other) - by_label).norm() > 0.1 * by_label.norm()
 
 
 @METHODS
@@ -236,7 +276,7 @@ def test_resuming_at_an_epoch_changes_no_bit(name, tmp_path):
 def test_parameters_get_gradients_and_need_no_trainer_for_prediction(name):
     method = tiny(name)
     method.training_step(make_batch(method, 6), 0).backward()
-    assert all(p.grad is not None for p in method.parameters())
+    assert all(p.grad is not None for p in method.parameters() if p.requires_grad)
 
 
 class Step(nn.Module):

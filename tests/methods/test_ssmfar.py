@@ -343,8 +343,8 @@ def test_one_cycle_recipe():
 
 
 def test_adaptation_says_what_is_missing():
-    assert SSMFAR.adaptation(full_task()) is None
-    said = SSMFAR.adaptation(Task(THREE, (1, 1, 1)))
+    assert SSMFAR.adaptation(full_task(), SSMFARSettings()) is None
+    said = SSMFAR.adaptation(Task(THREE, (1, 1, 1)), SSMFARSettings())
     assert said.count(";") == 2
     assert "supervised part alone" in said
 

@@ -65,3 +65,18 @@ def test_frames_without_an_expression_are_tested_on_the_other_tasks(run, workspa
     known = np.isfinite(dataset.index["valence"][official]).sum()
     assert details.va["valence"].n == known > 0
     assert details.abaw == pytest.approx(details.va_ccc + record.score("affwild2").macro_f1 + details.au_f1)
+
+
+def test_the_epoch_that_the_abaw_sum_chooses_is_tested_too(run):
+    store, record = run
+    folder = store.run_dir("ssmfar", "affwild2", record.key).path
+    history = pd.read_csv(folder / "metrics.csv")
+    chosen = record.selection["val_abaw"]
+    assert chosen.epoch == int(history["val/abaw"].idxmax())
+    assert chosen.val_abaw == pytest.approx(history["val/abaw"].max())
+    assert chosen.val_uar == pytest.approx(history["val/uar"][chosen.epoch])
+    assert {s.selection for s in record.scores} == {"val", "last", "val_abaw"}
+    assert len(store.predictions(record, "affwild2", "val_abaw").frame) == len(
+        store.predictions(record, "affwild2").frame
+    )
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["val.pt"]

@@ -55,6 +55,7 @@ class ResEmoteNet(Method):
 
     name = "resemotenet"
     settings_type = ResEmoteNetSettings
+    learns_targets = True
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
@@ -97,9 +98,9 @@ class ResEmoteNet(Method):
         return Prediction(self.network(image).float())
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean cross-entropy over labelled rows."""
+        """Return the mean cross-entropy over labelled rows, with the batch's targets where it has them."""
         label = batch["label"]
-        total = classification_loss(self(batch["image"]).logits, label)
+        total = classification_loss(self(batch["image"]).logits, label, batch.get("target"))
         self.log_losses(len(label), cls=total, total=total)
         return total
 

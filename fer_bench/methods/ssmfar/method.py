@@ -63,7 +63,7 @@ class SSMFAR(Method):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=12, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=20, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
             method={"backbone": "narrow", "size": 64, "dropout": 0.0, "recipe": "one-cycle", "lr": 3e-3},
         ),
@@ -115,7 +115,7 @@ class SSMFAR(Method):
         return (f"the backbone starts from {settings.weights}, trained on {told}",)
 
     @classmethod
-    def adaptation(cls, task: Task) -> str | None:
+    def adaptation(cls, task: Task, settings: MethodSettings) -> str | None:
         """Return what the training rows lack of the three tasks and of rows without expression label."""
         lacking = [
             text
@@ -150,7 +150,8 @@ class SSMFAR(Method):
         """Return the losses of a training batch by name, and the share of believed pseudo-labels.
 
         `expr` is made of `labelled` and, where the batch has a strong view, of `unlabelled` and
-        `consistency`. `va` and `au` are there where the network has these heads.
+        `consistency`, which are 0 in other batches of such data. `va` and `au` are there where the network
+        has these heads.
         """
         label = batch["label"]
         weak: Outputs = self.network(batch["image"])
@@ -170,6 +171,8 @@ class SSMFAR(Method):
                 "consistency": consistency,
                 "believed": believed.sum() / missing.sum().clamp(min=1),
             }
+        elif self.task.unlabelled:  # logged all the same: processes average the same names
+            parts |= dict.fromkeys(("unlabelled", "consistency", "believed"), torch.zeros_like(supervised))
         if weak.va is not None:
             parts["va"] = losses.affect_loss(weak.va, batch["va"])
         if weak.au is not None:

@@ -1,0 +1,58 @@
+"""The ABAW sum over validation batches against the scores computed from stored predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+
+from fer_bench.evaluation.affect import binary_f1, concordance, mean_of
+from fer_bench.methods.affect_score import AffectScore
+from fer_bench.methods.base import f1_of_confusion
+
+
+def rows(seed: int, count: int = 90):
+    rng = np.random.default_rng(seed)
+    va = rng.uniform(-1, 1, (count, 2)).astype(np.float32)
+    truth = np.clip(0.5 * va + rng.normal(0, 0.3, va.shape), -1, 1).astype(np.float32)
+    truth[rng.random(count) < 0.3] = np.nan
+    truth[rng.random(count) < 0.1, 0] = np.nan
+    logits = rng.normal(0, 1, (count, 12)).astype(np.float32)
+    units = rng.integers(-1, 2, (count, 12))
+    return va, logits, truth, units
+
+
+def expected(va, logits, truth, units):
+    known = np.isfinite(truth).all(axis=1)
+    ccc = [concordance(va[known, i].astype(float), truth[known, i].astype(float)) for i in range(2)]
+    f1 = [binary_f1(logits[units[:, i] >= 0, i] > 0, units[units[:, i] >= 0, i] == 1) for i in range(12)]
+    return mean_of(ccc) + mean_of(f1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_batches_add_up_to_the_stored_scores(seed):
+    data = rows(seed)
+    metric = AffectScore()
+    for part in np.array_split(np.arange(90), 7):
+        metric.update(*(torch.from_numpy(values[part]) for values in data))
+    assert float(metric.compute()) == pytest.approx(expected(*data), abs=1e-6)
+
+
+def test_what_is_undefined_counts_as_nothing():
+    va, logits, truth, units = (torch.from_numpy(values) for values in rows(0))
+    metric = AffectScore()
+    metric.update(va, logits, torch.full_like(truth, torch.nan), torch.full_like(units, -1))
+    assert float(metric.compute()) == 0
+    metric.reset()
+    metric.update(torch.zeros_like(va), -logits.abs(), torch.zeros_like(truth), torch.zeros_like(units))
+    assert float(metric.compute()) == 0
+
+
+def test_f1_is_scikit_learns_over_present_classes():
+    rng = np.random.default_rng(1)
+    true, answer = rng.integers(0, 4, 60), rng.integers(0, 5, 60)
+    counts = np.zeros((5, 5))
+    np.add.at(counts, (true, answer), 1)
+    wanted = f1_score(true, answer, labels=np.unique(true), average="macro")
+    assert float(f1_of_confusion(torch.from_numpy(counts))) == pytest.approx(wanted)
