@@ -4,7 +4,8 @@ Writes class folders of small drawn noise (MMAFEDB layout), once a quarter of th
 of their own: reading and decoding every picture with as many threads; the check; a check that is killed
 (SIGKILL) half-way and one that goes on. Times are ratios within one run. Memory does not depend on what the
 pictures hold and grows with their number by an index row and a print each; that of the published size is
-extrapolated from the two sizes measured.
+extrapolated from the two sizes measured. Below 65,536 pictures that says too much, because the texts of an
+index are packed by so many rows.
 
     python benchmarks/speed/verify_scale.py --pictures 40000 --dir /dev/shm
 """

@@ -37,7 +37,7 @@ def beyond(section: Section) -> str:
             _worst_class(details),
             escape(_gap(cell)),
             _ceiling(details),
-            _mean("{:.2f}", [d.abaw for d in details]),
+            _abaw(cell, details),
         )
         for source, cell, details in found
     ]
@@ -52,6 +52,14 @@ def beyond(section: Section) -> str:
         )
     text = table((*header, "people: UAR / accuracy, %", "ABAW sum"), rows)
     return f"{text}\n\n{escape(said)}"
+
+
+def _abaw(cell: Cell, found: Sequence[Details]) -> str:
+    """Return the ABAW sum, and in brackets that of the epoch chosen by it on validation rows."""
+    chosen = [r.score(r.dataset, "val_abaw") for r in cell.records]
+    sums = [s.details.abaw for s in chosen if s is not None and s.details is not None]
+    text = _mean("{:.2f}", [d.abaw for d in found])
+    return f"{text} ({_mean('{:.2f}', sums)})" if sums else text
 
 
 def _gap(cell: Cell) -> str:

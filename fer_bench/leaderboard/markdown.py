@@ -19,6 +19,7 @@ from fer_bench.evaluation.transfer import MIN_IN_DOMAIN, members
 from fer_bench.files import canonical, short_hash, write_text
 from fer_bench.leaderboard.beyond import beyond, calibration, overlaps
 from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.claims import claimed
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv
 from fer_bench.leaderboard.markup import decimal, escape, percent, stacked, table
 from fer_bench.leaderboard.notes import Notes
@@ -173,6 +174,7 @@ def _section(section: Section, slug: str, figures: Mapping[str, str], named: Seq
         "in_domain_full_said": overlaps(section),
         "beyond": beyond(section),
         "calibration": calibration(section),
+        "claimed": claimed(section),
         "adapted": [(label, ", ".join(sources), text) for (label, text), sources in adapted.items()],
         "generalisation": _generalisation(section, notes),
         "generalisation_said": _said_of_means(section),

@@ -72,6 +72,20 @@ def test_real_data_carries_no_synthetic_banner(store, add, tmp_path):
     assert "SYNTHETIC" not in page(store, tmp_path)
 
 
+def test_claims_stand_beside_real_runs_under_the_papers_recipe_alone(store, add, tmp_path):
+    add("resemotenet", "rafdb", targets=("affectnet7",))
+    add("resemotenet", "rafdb", targets=(), data_kind="real")
+    assert "claims" not in page(store, tmp_path)
+    add("resemotenet", "rafdb", targets=(), data_kind="real", profile="paper")
+    add("ssmfar", "rafdb", targets=(), data_kind="real", profile="paper")
+    text = page(store, tmp_path)
+    tables_are_regular(text)
+    lines = [line for line in text.splitlines() if "94.76" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("| resemotenet | rafdb | rafdb | accuracy |")
+    assert "7 remarks in its file" in lines[0]
+
+
 def test_csv_has_one_row_per_run_and_target(store, add, tmp_path):
     record = add(targets=("rafdb", "expw"))
     write_leaderboard(store, tmp_path)
