@@ -117,7 +117,7 @@ def _page(plans: dict[tuple[str, str, str], PlannedRun], store: Store) -> str:
         "",
         "**SYNTHETIC DATA**, development population (people and cameras the benchmark never shows). Best",
         "validation UAR in %, fold 1 of 4 or the carved validation part, one seed. Test rows took no part.",
-        "Written by `python benchmarks/choose_quick.py`. What a line does not name is as in the quick profile,",
+        "Written by `python benchmarks/choose_quick.py`. What a line does not name is as in quick,",
         "epochs too. More alternatives of gcn were tried on the same population, see its README.",
         "",
     ]

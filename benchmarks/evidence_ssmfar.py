@@ -21,6 +21,7 @@ from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Value, answers, estimate
 from fer_bench.evaluation.statistics import interval, mean_and_sd
 from fer_bench.files import write_atomic, write_text
+from fer_bench.methods.ssmfar.losses import FLOOR
 from fer_bench.runs.record import Record
 from fer_bench.runs.store import Store
 
@@ -132,6 +133,7 @@ def page(arms: Arms) -> str:
         "reached the threshold of its class in the last epoch: at 0 the unlabelled rows act through the",
         "consistency of the two views alone.",
         "",
+        *_untested(arms),
     ]
     header = ("labels", "labelled rows", "seeds", "without", "sd", "steps", "with", "sd", "steps", "believed")
     for dataset in dict.fromkeys(key[0] for key in arms):
@@ -147,6 +149,24 @@ def page(arms: Arms) -> str:
         lines.append("")
     lines += ["## Thresholds", "", f"![Thresholds per class over epochs]({FIGURE})", ""]
     return "\n".join(lines)
+
+
+def _untested(arms: Arms) -> list[str]:
+    """Say which parts of the method these runs never used."""
+    used = [h for (_, _, unlabelled), arm in arms.items() if unlabelled for h in arm.histories]
+    believed = max((h["train/believed"].max() for h in used if "train/believed" in h), default=0.0)
+    thresholds = [h.filter(like=THRESHOLD).to_numpy().max() for h in used if any(h.filter(like=THRESHOLD))]
+    if believed > 0:
+        return []
+    text = "**No pseudo-label was believed in any of these runs"
+    if thresholds and max(thresholds) < FLOOR + 1e-6:
+        text += f" and no threshold left its floor of {FLOOR:g}"
+    return [
+        f"{text}.**",
+        "In so few epochs the network is never sure enough. What unlabelled rows do here, they do through",
+        "the consistency loss and the other heads: pseudo-labels and adaptive thresholds are not tested.",
+        "",
+    ]
 
 
 def _line(fraction: float, used: Arm | None, left_out: Arm | None) -> str:

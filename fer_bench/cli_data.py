@@ -25,7 +25,7 @@ data_app = typer.Typer(
     epilog="Example: fer-bench data describe oulu",
 )
 cache_app = typer.Typer(
-    help="List and remove what was derived from data: packed crops, indexes and states of checks.",
+    help="List, check and remove what was derived from data: packed crops, indexes and states of checks.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="Example: fer-bench data cache prune --stale",
@@ -293,6 +293,33 @@ def list_cache(as_json: AsJson = False) -> None:
     for entry in found:
         typer.echo(_entry_line(entry))
     typer.echo(f"{len(found)} in {cache_root()}, {_bytes(sum(e.size for e in found))}")
+
+
+@cache_app.command(name="check", epilog="Example: fer-bench data cache check --dataset oulu")
+def check_cache(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only of this dataset.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hash all packs in full and name those whose pixels are not those that were packed.
+
+    Exit code 2 when one is damaged. Opening a pack hashes it only where size or time of its file has changed.
+    """
+    from fer_bench.data.cache import check, entries
+
+    checked: list[Entry] = []
+    for entry in check([e for e in entries() if dataset is None or e.dataset == dataset]):
+        checked.append(entry)
+        if not as_json:
+            verdict = f"DAMAGED {entry.path}: {entry.reason}" if entry.state == "damaged" else "ok"
+            typer.echo(f"{entry.dataset:12} {_bytes(entry.size):>9}  {entry.recipe}  {verdict}")
+    damaged = [entry for entry in checked if entry.state == "damaged"]
+    if as_json:
+        typer.echo(json.dumps({"checked": [_plain_entry(e) for e in checked]}, indent=2))
+    else:
+        advice = "; delete their folders, they are built again when needed" if damaged else ""
+        typer.echo(f"{len(checked)} checked, {len(damaged)} damaged{advice}")
+    if damaged:
+        raise typer.Exit(2)
 
 
 @cache_app.command(

@@ -80,6 +80,17 @@ def test_rerun_tells_a_difference(run_cli, tiny_root, stored, tmp_path, monkeypa
     assert not json.loads(out)["identical"]
 
 
+def test_rerun_crops_faces_as_the_run_did(run_cli, tiny_root):
+    code, out, _ = run_cli(
+        *("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *COMMON, "--max-epochs", 1),
+        *("--set", "method.width=0.03", "--crop", "oulu=detect+0.4", "--json"),
+    )
+    key = json.loads(out)["key"]
+    code, out, _ = run_cli("rerun", key, "--data-root", tiny_root, "--json")
+    again = json.loads(out)
+    assert (code, again["identical"], again["changed"], again["key"]) == (0, True, [], key)
+
+
 def test_a_grid_on_the_command_line_and_its_plan(run_cli, tiny_root, tmp_path):
     command = (
         *("sweep", "-m", "resemotenet[lr=1e-3,1e-4]", "-d", "oulu", "--seed", 0, "--seed", 1),

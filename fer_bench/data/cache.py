@@ -1,4 +1,4 @@
-"""What stands in the cache, and taking away what nobody needs."""
+"""What stands in the cache, whether it is still what was put there, and taking away what nobody needs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import contextlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 from fer_bench import datasets
 from fer_bench.data import index_cache
-from fer_bench.data.pack import cache_root, try_to_own
+from fer_bench.data.pack import CHECKED, cache_root, check_pack, try_to_own
 from fer_bench.errors import FerBenchError, StoreError
 
 State = Literal["current", "stale", "unfinished", "damaged"]
@@ -118,13 +119,36 @@ def prune(chosen: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     return removed, kept
 
 
+def check(chosen: list[Entry]) -> Iterator[Entry]:
+    """Hash the pixels of packs in full.
+
+    Args:
+        chosen: What to check; what is no finished pack is left out.
+
+    Yields:
+        Every pack that is still there, `damaged` with the reason where its pixels are not those packed.
+    """
+    for entry in chosen:
+        if entry.kind != "pack" or entry.state == "unfinished":
+            continue
+        try:
+            check_pack(entry.path)
+        except StoreError as error:
+            if not entry.path.is_dir():  # pruned meanwhile
+                continue
+            entry = _with_state(entry, "damaged", error.message.removeprefix("the pack is damaged: "))
+        yield entry
+
+
 def _read_pack(folder: Path, now: float) -> tuple[Entry, str]:
     """Return a pack and the base folder of its pictures, empty when nothing tells."""
     size, written = 0, 0.0
     for file in _children(folder):
         with contextlib.suppress(OSError):
             status = file.stat()
-            size, written = size + status.st_size, max(written, status.st_mtime)
+            size += status.st_size
+            if file.name != CHECKED:  # being checked is no use
+                written = max(written, status.st_mtime)
     name = folder.name.lstrip(".").rsplit("-", 2)[0]
     if folder.name.startswith("."):
         alive = now - max(written, folder.stat().st_mtime) < GRACE

@@ -45,6 +45,7 @@ class ExpectedCount(Frozen):
         n: The number.
         trust: How well the number is known (never `memory`).
         source: Where it was read.
+        layout: The official layout it is of, as the reader's `layout` names it; empty for all.
     """
 
     split: SplitName
@@ -53,6 +54,7 @@ class ExpectedCount(Frozen):
     n: int
     trust: Trust
     source: str
+    layout: str = ""
 
 
 class TreeEntry(Frozen):
@@ -297,6 +299,7 @@ def class_counts(
     source: str,
     unit: CountUnit = "images",
     totals: bool = True,
+    layout: str = "",
 ) -> tuple[ExpectedCount, ...]:
     """Return the counts of every class and split that one source gives.
 
@@ -307,12 +310,17 @@ def class_counts(
         source: Where they were read.
         unit: What is counted.
         totals: Also add each split's sum; without where it holds rows of no class, or another source says it.
+        layout: The official layout they are of; empty for all.
     """
     found: list[ExpectedCount] = []
     for split, each in numbers.items():
         pairs: list[tuple[str | None, int]] = list(zip(codes, each, strict=True))
         for code, n in [*pairs, (None, sum(each))] if totals else pairs:
-            found.append(ExpectedCount(split=split, code=code, unit=unit, n=n, trust=trust, source=source))
+            found.append(
+                ExpectedCount(
+                    split=split, code=code, unit=unit, n=n, trust=trust, source=source, layout=layout
+                )
+            )
     return tuple(found)
 
 

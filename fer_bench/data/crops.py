@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 from pydantic import model_validator
@@ -123,6 +123,18 @@ def read_crops(texts: Sequence[str], faces: Faces | None, known: Iterable[str]) 
             raise UsageError(f"more than one crop for {dataset}", value=text, hint="keep one of them")
         wishes.append(CropWish(dataset=dataset, kind=kind, margin=margin))
     return CropChoice(wishes=tuple(wishes), faces=faces)
+
+
+def crops_of_key(held: Mapping[str, str]) -> CropChoice:
+    """Return the choice of which a run key holds this, see `CropChoice.key`.
+
+    Raises:
+        UsageError: This is nothing that a run key holds.
+    """
+    texts = [f"{name}={recipe}" for name, recipe in held.items() if name not in (EVERY, "faces")]
+    texts += [held[EVERY]] if EVERY in held else []
+    faces = next((choice for choice in get_args(Faces) if choice == held.get("faces")), None)
+    return read_crops(texts, faces, held)
 
 
 def _problem(dataset: FaceDataset, kind: CropKind) -> str | None:

@@ -51,6 +51,8 @@ class FaceDataset(ABC):
     """How faces are cut out, see `fer_bench.data.align.CropRecipe`; an instance may have its own."""
     margin: float | None = None
     """Margin of the crops as a share of their side, None for the recipe's own."""
+    layout: str = ""
+    """Which of the official layouts is read, where their published counts differ; see `ExpectedCount`."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)

@@ -37,7 +37,8 @@ def as_text(card: Card) -> str:
         for n in card.counts:
             what = "all" if n.code is None else f"class {n.code}"
             split = "" if n.split == "none" else f" {n.split}"
-            lines.append(f"  {n.n:>8} {n.unit}{split}, {what} [{n.trust}: {n.source}]")
+            layout = f" of {n.layout}" if n.layout else ""
+            lines.append(f"  {n.n:>8} {n.unit}{split}, {what}{layout} [{n.trust}: {n.source}]")
     if card.fold_sizes:
         lines.append(f"  sequences per fold: {', '.join(map(str, card.fold_sizes))}")
     if card.quirks:
@@ -109,10 +110,13 @@ def as_markdown(card: Card) -> str:
                 "all" if n.code is None else _code(n.code),
                 n.trust,
                 _plain(n.source),
+                _plain(n.layout) or "all",
             )
             for n in card.counts
         ]
-        lines += _table(("number", "split", "class", "trust", "source"), rows) if rows else []
+        header = ("number", "split", "class", "trust", "source", "layout")
+        shown = len(header) if any(n.layout for n in card.counts) else len(header) - 1
+        lines += _table(header[:shown], [row[:shown] for row in rows]) if rows else []
         if card.fold_sizes:
             lines += [f"Sequences per fold: {', '.join(map(str, card.fold_sizes))}.", ""]
     if card.quirks:

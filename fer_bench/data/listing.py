@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.reads import note_read
 from fer_bench.errors import DataError
 
@@ -105,7 +106,7 @@ def refuse_leaving(name: str, *, file: Path, line: int) -> None:
 
 
 def refuse_missing(missing: Sequence[tuple[int, str]], *, file: Path, folder: Path, dataset: str) -> None:
-    """Refuse a list whose pictures are not all there.
+    """Refuse a list whose pictures are not all there; a check counts them and goes on.
 
     Args:
         missing: Line and name of every listed picture that is absent.
@@ -114,17 +115,22 @@ def refuse_missing(missing: Sequence[tuple[int, str]], *, file: Path, folder: Pa
         dataset: Name of the dataset, for the hint.
 
     Raises:
-        DataError: At least one is missing; the first is named and all are counted.
+        DataError: At least one is missing, and no check collects the problems; the first is named and all
+            are counted.
     """
     if not missing:
         return
     line, name = missing[0]
     count = "1 listed picture is" if len(missing) == 1 else f"{len(missing)} listed pictures are"
-    raise DataError(
-        f"{count} missing from {folder}, first {name!r}",
-        file=file,
-        line=line,
-        hint=f"unpack the pictures again; for the expected tree: fer-bench data describe {dataset}",
+    raise_or_collect(
+        DataError(
+            f"{count} missing from {folder}, first {name!r}",
+            file=file,
+            line=line,
+            hint=f"unpack the pictures again; for the expected tree: fer-bench data describe {dataset}",
+        ),
+        rows=len(missing),
+        missing=frozenset(folder / absent for _, absent in missing),
     )
 
 

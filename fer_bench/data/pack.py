@@ -23,7 +23,7 @@ from fer_bench.data.align import CropRecipe, Found, crop_face, recipe_for
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.index import fingerprint
 from fer_bench.errors import DataError, FerBenchError, StoreError
-from fer_bench.files import file_hash, short_hash, usable_cores
+from fer_bench.files import file_hash, short_hash, usable_cores, write_json
 
 try:
     import fcntl
@@ -35,6 +35,9 @@ ROWS_AT_ONCE = 1 << 16
 FRAMES_AT_ONCE = 4096
 PACK_VERSION = 2
 """Raised when the files of a pack change."""
+CHECKED = "checked.json"
+"""File that holds what the pixel file looked like when its hash was last right. It is no part of `pack.json`:
+that is equal for equal packs, and cannot be replaced while processes hold their locks on it."""
 WAYS: tuple[Found, ...] = get_args(Found)
 Progress = Callable[[int, int], None]
 
@@ -88,7 +91,8 @@ def open_pack(
 
     Raises:
         DataError: Pictures that cannot be decoded or cut, all of them named or counted.
-        StoreError: The cache cannot be written (full disk); nothing is left behind.
+        StoreError: The cache cannot be written (full disk); nothing is left behind. Or the pack that is there
+            is damaged: its pixels are hashed where the size or time of their file is not what it was.
     """
     recipe = recipe_for(dataset, size)
     index = dataset.index
@@ -106,28 +110,93 @@ def open_pack(
     return _open(folder, print_of_index, recipe, len(index))
 
 
-def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> Pack:
+def check_pack(folder: Path) -> None:
+    """Hash the pixels of a pack in full, whatever size and time of their file say.
+
+    Args:
+        folder: The folder of the pack.
+
+    Raises:
+        StoreError: It is damaged; whoever opens it from now on is told so.
+    """
     try:
-        facts = json.loads((folder / "pack.json").read_text())
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-        pixel_hash, ways = facts["pixel_hash"], np.load(folder / "ways.npy")
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"the pack is damaged: {error}", file=folder, hint="delete this folder and try again"
-        ) from None
-    if (
-        pixels.shape != (rows, recipe.size, recipe.size, 3)
-        or pixels.dtype != np.uint8
-        or ways.shape != (rows,)
-        or ways.max() >= len(WAYS)
-    ):
-        raise StoreError(
-            "the pack is damaged", file=folder, value=pixels.shape, hint="delete this folder and try again"
-        )
+        with (folder / "pack.json").open("rb") as opened:
+            if fcntl is not None:
+                with contextlib.suppress(OSError):  # without locks nothing prunes it in safety anyway
+                    fcntl.flock(opened, fcntl.LOCK_SH)
+            _, _, pixel_hash = _read(folder)
+            _check_pixels(folder, pixel_hash, in_full=True)
+    except OSError as error:
+        raise _damaged(folder, str(error)) from None
+
+
+def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> Pack:
+    pixels, ways, pixel_hash = _read(folder)
+    if pixels.shape != (rows, recipe.size, recipe.size, 3):
+        raise _damaged(folder, value=pixels.shape)
+    _check_pixels(folder, pixel_hash)
     counts = np.bincount(ways, minlength=len(WAYS)).tolist()
     found = {str(way): int(count) for way, count in sorted(zip(WAYS, counts, strict=True)) if count}
     is_weak = np.array([recipe.is_weak(way) for way in WAYS])
     return Pack(pixels, print_of_index, pixel_hash, recipe, found, is_weak[ways])
+
+
+def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
+    """Return pixels, ways and the hash that the pixels had when they were packed."""
+    try:
+        pixel_hash = json.loads((folder / "pack.json").read_text())["pixel_hash"]
+        pixels, ways = np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "ways.npy")
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, str(error)) from None
+    if pixels.dtype != np.uint8 or ways.shape != pixels.shape[:1] or ways.max(initial=0) >= len(WAYS):
+        raise _damaged(folder, value=pixels.shape)
+    return pixels, ways, pixel_hash
+
+
+def _check_pixels(folder: Path, pixel_hash: str, *, in_full: bool = False) -> None:
+    """Check that the pixels are those that were packed.
+
+    Reading them all takes long, so a file of the size and time at which its hash was last right is trusted. A
+    copied or restored file has another time: it is hashed once, and this time remembered.
+    """
+    file = folder / CHECKED
+    try:
+        look = _look(folder, pixel_hash)
+        known = _last_look(file)
+        if known == look and not in_full:
+            return
+        found = file_hash(folder / "pixels.npy")
+    except OSError as error:
+        raise _damaged(folder, str(error)) from None
+    if found != pixel_hash:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)  # else the next opening would trust size and time
+        raise _damaged(folder, "its pixels are not those that were packed")
+    if known != look:
+        with contextlib.suppress(StoreError):  # a cache may be read-only or full
+            write_json(file, look)
+
+
+def _look(folder: Path, pixel_hash: str) -> dict[str, str | int]:
+    status = (folder / "pixels.npy").stat()
+    return {"pixel_hash": pixel_hash, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _last_look(file: Path) -> Any:
+    """Return what was remembered of a pixel file, None where that is absent or damaged."""
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _damaged(folder: Path, why: str = "", *, value: object | None = None) -> StoreError:
+    return StoreError(
+        f"the pack is damaged{f': {why}' if why else ''}",
+        file=folder,
+        value=value,
+        hint="delete this folder and try again",
+    )
 
 
 _in_use: dict[Path, IO[bytes]] = {}
@@ -198,8 +267,10 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         ways = _fill(dataset, recipe, pixels, progress)
         pixels.flush()
         del pixels
+        pixel_hash = file_hash(temporary / "pixels.npy")
+        look = _look(temporary, pixel_hash)
         facts = {
-            "pixel_hash": file_hash(temporary / "pixels.npy"),
+            "pixel_hash": pixel_hash,
             "recipe": recipe.text,
             "dataset": dataset.card.name,
             "card_version": dataset.card.version,
@@ -207,6 +278,7 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         }
         np.save(temporary / "ways.npy", ways)
         (temporary / "pack.json").write_text(json.dumps(facts))
+        (temporary / CHECKED).write_text(json.dumps(look))
         try:
             temporary.rename(folder)
         except OSError:

@@ -19,14 +19,17 @@ from fer_bench.data.pack import by_file, cache_root, file_stamp
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import short_hash, usable_cores, write_atomic
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 SAVED_EVERY = 10.0
 """Seconds between two savings of what has been checked."""
 BATCH = 64
 """Files per thread that are in work at once."""
 NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
-SEEN = np.dtype([("state", "u1"), ("constant", "?"), ("outside", "?"), ("print", PRINT)])
-"""What is known of one row: its state, whether it has one colour only or a face outside, and its print."""
+BEYOND = 0.15
+"""Share of a picture's side from which on an annotation that reaches beyond it is no loose box any more."""
+SEEN = np.dtype([("state", "u1"), ("constant", "?"), ("outside", "?"), ("beyond", "?"), ("print", PRINT)])
+"""What is known of one row: its state, whether it has one colour only, a face outside or one that reaches far
+beyond its picture, and its print."""
 
 
 class Scan:
@@ -82,7 +85,8 @@ class Scan:
                 face = face_region(image, boxes[row])
                 constant = bool((face == face[0, 0]).all())
                 outside = lies_outside(image, boxes[row], landmarks[row])
-                self.seen[row] = (FINE, constant, outside, take_print(face))
+                beyond = reaches_beyond(image, boxes[row], landmarks[row])
+                self.seen[row] = (FINE, constant, outside, beyond, take_print(face))
             return path, rows, None
 
         workers = jobs or usable_cores()
@@ -128,13 +132,28 @@ class Scan:
 
 
 def lies_outside(image: Image, box: Any, points: Any) -> bool:
-    """Return whether a box misses its picture or dwarfs it, or a landmark is its size away from it."""
+    """Return whether the centre of a box or the mean of landmarks is outside the picture.
+
+    A box that dwarfs its picture, or a single landmark the picture's size away from it, counts as well.
+    """
     size = np.array([image.shape[1], image.shape[0]])
     if box is not None:
         low, high = np.array(box[:2]), np.array(box[2:])
-        if (high <= 0).any() or (low >= size).any() or (high - low > LARGEST * size.max()).any():
+        centre = (low + high) / 2
+        if (centre < 0).any() or (centre > size).any() or (high - low > LARGEST * size.max()).any():
             return True
-    return points is not None and bool(((points < -size) | (points > 2 * size)).any())
+    if points is None:
+        return False
+    mean = np.mean(points, axis=0)
+    far = (points < -size) | (points > 2 * size)
+    return bool((mean < 0).any() or (mean > size).any() or far.any())
+
+
+def reaches_beyond(image: Image, box: Any, points: Any) -> bool:
+    """Return whether a box or a landmark reaches beyond the picture by more than `BEYOND` of its side."""
+    size = np.array([image.shape[1], image.shape[0]])
+    corners = [np.reshape(each, (-1, 2)) for each in (box, points) if each is not None]
+    return any(bool(((c < -BEYOND * size) | (c > (1 + BEYOND) * size)).any()) for c in corners)
 
 
 def _batches(

@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.reads import note_read
 from fer_bench.errors import DataError
 
@@ -29,7 +30,11 @@ def numbered_lines(file: Path, *, may_be_empty: bool = False) -> Iterator[tuple[
     try:
         with file.open("rb") as stream:
             for number, raw in enumerate(stream, start=1):
-                line = _decode(raw, file, number)
+                try:
+                    line = _decode(raw, file, number)
+                except DataError as error:
+                    raise_or_collect(error)
+                    continue
                 if not line.strip():
                     blank.append((number, line))
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fer_bench.data.card import Card, ExpectedCount, Folds
 from fer_bench.data.copies import find_copies
 from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.problems import Problem, collecting
 from fer_bench.data.protocols import assign_roles, deal_folds, find_protocol
-from fer_bench.data.scan import FINE, UNREADABLE, Scan
+from fer_bench.data.scan import BEYOND, FINE, UNREADABLE, Scan
 from fer_bench.emotions import Emotion, aliases
 from fer_bench.errors import DataError, FerBenchError
 
@@ -24,7 +25,15 @@ Severity = Literal["error", "warning", "note"]
 NAMED_SHARE = 0.2
 """Share of file names that give the label away from which it is worth saying."""
 MOST_NAMED = 10
-"""Unreadable files that are named one by one; the others are counted."""
+"""Unreadable files and faults of lists that are named one by one; the others are counted."""
+_THIS_COMMAND = "fer-bench data verify"
+ENLARGED = 0.01
+"""Share of the published number beyond which more pictures are an error; a release's lists differ by less."""
+MANY_BEYOND = 0.05
+"""Share of rows that reach far beyond their pictures from which on it is no matter of loose boxes."""
+PUBLISHED = ("counts", "enlarged")
+"""Kinds of findings whose share is of the published number."""
+OTHER_PICTURES = "the pictures are not those the annotation was made on (scaled or cropped copies)"
 SHORTEST_ALIAS = 3
 """Shorter names of an emotion (`an`, `su`) are words and initials as well."""
 
@@ -37,7 +46,7 @@ class Finding:
         severity: `error` makes runs fail or numbers wrong, `warning` may, `note` is for information.
         message: What it is.
         rows: Rows affected.
-        share: The same as a share of all rows.
+        share: The same as a share of all rows, or of the published number where it is about that.
         kind: What it is about, one word for programs.
         advice: What to do.
     """
@@ -71,10 +80,18 @@ class Report:
     copies: list[str] = field(default_factory=list)
 
     def add(
-        self, severity: Severity, message: str, rows: int = 0, *, kind: str = "other", advice: str = ""
+        self,
+        severity: Severity,
+        message: str,
+        rows: int = 0,
+        *,
+        kind: str = "other",
+        advice: str = "",
+        of: int | None = None,
     ) -> None:
-        """Add a finding."""
-        share = min(1.0, rows / self.rows) if self.rows else 0.0
+        """Add a finding; its share is of that many rows, by default of the dataset's."""
+        whole = self.rows if of is None else of
+        share = min(1.0, rows / whole) if whole else 0.0
         self.findings.append(Finding(severity, message, rows, share, kind, advice))
 
     @property
@@ -91,7 +108,8 @@ class Report:
         kind = "" if self.is_real else " (synthetic)"
         told = [f"{self.dataset}{kind}: {self.rows} usable rows"]
         for finding in self.findings:
-            share = f" ({finding.share:.2%} of rows)" if finding.rows else ""
+            whole = "those published" if finding.kind in PUBLISHED else "rows"
+            share = f" ({finding.share:.2%} of {whole})" if finding.rows else ""
             told.append(f"  {finding.severity}: {finding.message}{share}")
             if finding.advice:
                 told.append(f"    {finding.advice}")
@@ -127,59 +145,62 @@ def verify(
         fresh: Look at every picture again.
     """
     report = Report(name, is_real=is_real)
-    try:
-        dataset = open_dataset()
-        index = dataset.index
-    except FerBenchError as error:
-        report.add("error", str(error), kind="layout")
-        return report
-    report.rows = len(index)
+    with collecting() as problems:
+        try:
+            dataset = open_dataset()
+            report.rows = len(dataset.index)
+        except FerBenchError as error:
+            _collected(report, problems)
+            report.add("error", _told(error), kind="layout")
+            return report
+    index = dataset.index
+    _collected(report, problems)
     for note in dataset.notes:
         report.add("note", note, kind="reader")
     if is_real:
         variants = find_protocol(dataset.card, None).variants
-        _counts(report, dataset.card, index[index["variant"].isin(list(variants))] if variants else index)
+        counted = index[index["variant"].isin(list(variants))] if variants else index
+        _counts(report, dataset.card, counted, dataset.layout)
+        _folds(report, dataset.card, counted)
     _protocol(report, dataset.card, index, quick=not is_real)
     _names(report, index)
     scan = Scan(dataset, cache=cache, fresh=fresh)
     scan.run(progress)
-    _pictures(report, scan)
+    _pictures(report, scan, {file for problem in problems for file in problem.missing})
     find_copies(report, dataset, scan.seen)
     return report
 
 
-def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
-    grown: set[str] = set()
-    for expected in sorted(card.counts, key=lambda each: each.code is not None):
-        found = count(_counted(card, index, expected), expected)
-        if found is None or found == expected.n:
-            continue
-        where = "" if expected.split == "none" else f" in {expected.split}"
-        what = f"class {expected.code}" if expected.code is not None else "all classes"
-        text = (
-            f"{found} {expected.unit} of {what}{where}, where {expected.n} are published ({expected.source})"
-        )
-        if found > expected.n and card.setting == "wild" and expected.split not in grown:
-            if expected.code is None:
-                grown.add(expected.split)
-            report.add(
-                "error" if expected.code is None else "warning",
-                f"{text}: this is no official copy, somebody has added or augmented pictures",
-                found - expected.n,
-                kind="enlarged",
-                advice="results on it compare with nobody's, and augmented test pictures may train; "
-                f"get the official files: fer-bench data describe {card.name}",
-            )
-            continue
-        report.add(
-            "warning",
-            text,
-            abs(found - expected.n),
-            kind="counts",
-            advice="compare with the official archive and unpack it again"
-            if found < expected.n
-            else f"compare with the official files: fer-bench data describe {card.name}",
-        )
+def _collected(report: Report, problems: list[Problem]) -> None:
+    """Report what is wrong with single rows: those that concern most in full, the others as one number."""
+    ordered = sorted(problems, key=lambda problem: -problem.rows)
+    for problem in ordered[:MOST_NAMED]:
+        report.add("error", _told(problem.error), problem.rows, kind=problem.kind)
+    others = ordered[MOST_NAMED:]
+    for kind, what in (
+        ("layout", "more fault(s) like these in lists and annotations"),
+        ("unreadable", "more file(s) that do not open"),
+    ):
+        mine = [problem.rows for problem in others if problem.kind == kind]
+        if mine:
+            report.add("error", f"{len(mine)} {what}", sum(mine), kind=kind)
+
+
+def _told(error: FerBenchError | str) -> str:
+    """Return an error's text without the advice to call this very command."""
+    return "\n".join(line for line in str(error).split("\n") if _THIS_COMMAND not in line)
+
+
+def _counts(report: Report, card: Card, index: pd.DataFrame, layout: str) -> None:
+    """Compare with the published counts of the layout that was read: one finding per split and unit."""
+    published = [each for each in card.counts if each.layout in ("", layout)]
+    for split, unit in dict.fromkeys((each.split, each.unit) for each in published):
+        group = [each for each in published if (each.split, each.unit) == (split, unit)]
+        _compare(report, card, index, group)
+
+
+def _folds(report: Report, card: Card, index: pd.DataFrame) -> None:
+    """Compare the sizes of the default protocol's folds with the published ones."""
     split = find_protocol(card, None).split
     if card.fold_sizes and isinstance(split, Folds):
         coded = index["label"].notna() & ~index["is_neutral_frame"]
@@ -198,20 +219,54 @@ def _counts(report: Report, card: Card, index: pd.DataFrame) -> None:
             )
 
 
-def _counted(card: Card, index: pd.DataFrame, expected: ExpectedCount) -> pd.DataFrame:
+def _compare(report: Report, card: Card, index: pd.DataFrame, group: Sequence[ExpectedCount]) -> None:
+    """Compare the counts of one split and unit, the classes named with the total they are part of."""
+    total = next((each for each in group if each.code is None), None)
+    parts = [each for each in group if each.code is not None]
+    found = None if total is None else count(_counted(index, total, parts), total)
+    differing = [(each, n) for each in parts if (n := count(index, each)) is not None and n != each.n]
+    classes = ", ".join(f"{n} of class {each.code} (published: {each.n})" for each, n in differing)
+    where = "" if group[0].split == "none" else f" in {group[0].split}"
+    if total is not None and found is not None and found != total.n:
+        text = f"{found} {total.unit} of all classes{where}, where {total.n} are published ({total.source})"
+        text += f": {classes}" if classes else ""
+        rows, of, grown = abs(found - total.n), total.n, found - total.n
+    elif differing:
+        text = f"the numbers per class{where} are not those published ({differing[0][0].source}): {classes}"
+        more, fewer = (sum(max(0, sign * (n - each.n)) for each, n in differing) for sign in (1, -1))
+        rows, of, grown = max(more, fewer), sum(each.n for each in parts), more - fewer
+    else:
+        return
+    describe = f"fer-bench data describe {card.name}"
+    if card.setting == "wild" and grown > ENLARGED * of:
+        report.add(
+            "error",
+            f"{text}: this is no official copy, somebody has added or augmented pictures",
+            rows,
+            of=of,
+            kind="enlarged",
+            advice="results on it compare with nobody's, and augmented test pictures may train; "
+            f"get the official files: {describe}",
+        )
+        return
+    advice = "compare with the official archive and unpack it again"
+    report.add(
+        "warning",
+        text,
+        rows,
+        of=of,
+        kind="counts",
+        advice=advice if grown < 0 else f"compare with the official files: {describe}",
+    )
+
+
+def _counted(index: pd.DataFrame, total: ExpectedCount, parts: Sequence[ExpectedCount]) -> pd.DataFrame:
     """Return the rows that a total speaks of: where it is the sum over classes, only rows of these count.
 
     AffectNet's csv lists have rows with valence and arousal and no emotion, which its totals leave out;
     Aff-Wild2's totals are of all annotated frames.
     """
-    if expected.code is not None:
-        return index
-    parts = [
-        each
-        for each in card.counts
-        if each.code is not None and (each.split, each.unit) == (expected.split, expected.unit)
-    ]
-    if not parts or sum(each.n for each in parts) != expected.n:
+    if not parts or sum(each.n for each in parts) != total.n:
         return index
     return index[index["native_label"].isin([each.code for each in parts])]
 
@@ -250,7 +305,15 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -
     except FerBenchError as error:
         only_tests = index["split"].isin(["val", "test"]).all()  # such data are a target and train nothing
         severity: Severity = "warning" if only_tests else "error"
-        report.add(severity, f"the default protocol {protocol.name} cannot be used: {error}", kind="protocol")
+        report.add(
+            severity,
+            f"the default protocol {protocol.name} cannot be used: {_told(error)}",
+            kind="protocol",
+            advice="a half-copied dataset looks like this; unpack it again, or take another protocol: "
+            f"fer-bench data describe {card.name}"
+            if report.is_real
+            else "",
+        )
         return
     labels = index["label"].to_numpy(object)
     for role in ("train",) if isinstance(protocol.split, Folds) else ("train", "test"):
@@ -314,7 +377,8 @@ def _names(report: Report, index: pd.DataFrame) -> None:
         )
 
 
-def _pictures(report: Report, scan: Scan) -> None:
+def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
+    """Report what the scan found; files that the reader said to be missing are not said again."""
     if scan.resumed:
         report.add(
             "note",
@@ -324,14 +388,16 @@ def _pictures(report: Report, scan: Scan) -> None:
         )
     if scan.unsaved is not None:
         report.add("note", f"this check cannot go on later: {scan.unsaved}", kind="resumed")
-    report.unreadable += sorted(scan.errors)
+    base = scan.dataset.base
+    report.unreadable += sorted(path for path in scan.errors if base / path not in missing)
     for path in report.unreadable[:MOST_NAMED]:
-        report.add("error", scan.errors[path], kind="unreadable")
-    broken = int((scan.seen["state"] == UNREADABLE).sum())
+        report.add("error", _told(scan.errors[path]), kind="unreadable")
+    unreadable = (scan.seen["state"] == UNREADABLE) & scan.dataset.index["path"].isin(report.unreadable)
+    broken = int(unreadable.sum())
     if broken:
         report.add(
             "error",
-            f"{len(scan.errors)} file(s) cannot be decoded",
+            f"{len(report.unreadable)} file(s) cannot be decoded",
             broken,
             kind="unreadable",
             advice="copy them again, or leave them out by name: --write-exclude FILE, then --exclude FILE "
@@ -353,5 +419,14 @@ def _pictures(report: Report, scan: Scan) -> None:
             f"{outside} box(es) or landmark set(s) lie outside the picture",
             outside,
             kind="outside",
-            advice="the pictures are not those the annotation was made on (scaled or cropped copies)",
+            advice=OTHER_PICTURES,
+        )
+    beyond = int(scan.seen["beyond"][fine].sum())
+    if beyond > MANY_BEYOND * fine.sum():
+        report.add(
+            "warning",
+            f"{beyond} box(es) or landmark set(s) reach beyond the picture by over {BEYOND:.0%} of its side",
+            beyond,
+            kind="outside",
+            advice=OTHER_PICTURES,
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, SplitName
 from fer_bench.data.listing import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.reads import note_read
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.errors import DataError
@@ -159,23 +160,28 @@ def _read_list(file: Path, card: Card, notes: list[str]) -> Iterator[_Line]:
                 order, width = _order(fields, file), len(fields)
                 continue
             notes.append(f"{file.name} has no header line; its first line is read as data.")
-        if len(fields) != width:
-            raise _wrong(f"a line has {width} fields", file, number, f"{len(fields)} fields")
-        path, x, y, w, h, points, code, valence, arousal = (fields[i].strip() for i in order)
-        refuse_leaving(path, file=file, line=number)
-        if not path:
-            raise _wrong("a line names no picture", file, number, text[:80])
-        if code not in emotions:
-            raise _wrong(f"the expression is not one of 0 to {len(emotions) - 1}", file, number, code)
-        affect = _affect(valence, file, number), _affect(arousal, file, number)
-        if emotions[code] is None and (math.isnan(affect[0]) or math.isnan(affect[1])):
-            empty += 1
+        try:
+            if len(fields) != width:
+                raise _wrong(f"a line has {width} fields", file, number, f"{len(fields)} fields")
+            path, x, y, w, h, points, code, valence, arousal = (fields[i].strip() for i in order)
+            refuse_leaving(path, file=file, line=number)
+            if not path:
+                raise _wrong("a line names no picture", file, number, text[:80])
+            if code not in emotions:
+                raise _wrong(f"the expression is not one of 0 to {len(emotions) - 1}", file, number, code)
+            affect = _affect(valence, file, number), _affect(arousal, file, number)
+            if emotions[code] is None and (math.isnan(affect[0]) or math.isnan(affect[1])):
+                empty += 1
+                continue
+            box = _box((x, y, w, h), file, number)
+            if box is None:
+                faceless += 1
+                continue
+            parsed = _Line(number, path, box, _landmarks(points, file, number), code, *affect)
+        except DataError as error:
+            raise_or_collect(error)
             continue
-        box = _box((x, y, w, h), file, number)
-        if box is None:
-            faceless += 1
-            continue
-        yield _Line(number, path, box, _landmarks(points, file, number), code, *affect)
+        yield parsed
     if empty:
         notes.append(f"{empty} lines of {file.name} have neither an emotion nor valence and arousal.")
     if faceless:

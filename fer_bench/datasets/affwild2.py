@@ -24,6 +24,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import Listing, list_folder, refuse_leaving
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.reads import note_read
 from fer_bench.data.sequences import nearest_frames, subfolders
 from fer_bench.data.textfile import numbered_lines
@@ -245,31 +246,41 @@ class AffWild2(FaceDataset):
                 continue
             if number == 1:
                 self.notes.append(f"{file.name} has no header line; its first line is read as data.")
-            video, frame = _parse_name(fields[0], file, number)
-            sample_id = f"{video}/{frame}"
-            if sample_id in first_line:
-                raise DataError(
-                    f"the frame stands on line {first_line[sample_id]} already",
-                    file=file,
-                    line=number,
-                    value=fields[0],
-                    hint=_HINT,
-                )
-            first_line[sample_id] = number
-            if split_of.setdefault(video, split) != split:
-                raise DataError(
-                    "the video is in the training list too", file=file, line=number, value=video, hint=_HINT
-                )
-            row = _parse_labels(fields, file, number)
-            if row is None:
-                unlabelled += 1
-                continue
-            if video not in listings:
-                present = self._videos.has_folder(video, file=file, line=number)
-                listings[video] = list_folder(self.base / _PICTURES / video, self.base) if present else None
-            pictures = listings[video]
-            if pictures is None or not pictures.has(f"{frame}.jpg", file=file, line=number):
-                absent += 1
+            try:
+                video, frame = _parse_name(fields[0], file, number)
+                sample_id = f"{video}/{frame}"
+                if sample_id in first_line:
+                    raise DataError(
+                        f"the frame stands on line {first_line[sample_id]} already",
+                        file=file,
+                        line=number,
+                        value=fields[0],
+                        hint=_HINT,
+                    )
+                first_line[sample_id] = number
+                if split_of.setdefault(video, split) != split:
+                    raise DataError(
+                        "the video is in the training list too",
+                        file=file,
+                        line=number,
+                        value=video,
+                        hint=_HINT,
+                    )
+                row = _parse_labels(fields, file, number)
+                if row is None:
+                    unlabelled += 1
+                    continue
+                if video not in listings:
+                    present = self._videos.has_folder(video, file=file, line=number)
+                    listings[video] = (
+                        list_folder(self.base / _PICTURES / video, self.base) if present else None
+                    )
+                pictures = listings[video]
+                if pictures is None or not pictures.has(f"{frame}.jpg", file=file, line=number):
+                    absent += 1
+                    continue
+            except DataError as error:
+                raise_or_collect(error)
                 continue
             code = row["native_label"]
             if code == _NEUTRAL:

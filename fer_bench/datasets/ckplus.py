@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion
@@ -186,9 +187,12 @@ class CKPlus(FaceDataset):
         for subject in _names(images, self.base, r"S\d{3}"):
             for session in _names(images / subject, self.base, r"\d{3}"):
                 place = Path(subject, session)
-                yield from self._sequence(
-                    images / place, emotions / place, _below(facs, place), _below(landmarks, place), met
-                )
+                try:
+                    yield from self._sequence(
+                        images / place, emotions / place, _below(facs, place), _below(landmarks, place), met
+                    )
+                except DataError as error:
+                    raise_or_collect(error)
         for subject in _names(emotions, self.base, r"S\d{3}"):
             for session in _names(emotions / subject, self.base, r"\d{3}"):
                 place = Path(subject, session)

@@ -10,6 +10,7 @@ from typing import Any
 from fer_bench.data.card import Card, HashSplit, NativeClass, Protocol, Quirk, TreeEntry, class_counts
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -129,19 +130,23 @@ class ExpW(FaceDataset):
         first_line: dict[str, int] = {}
         rows: list[dict[str, Any]] = []
         for number, line in numbered_lines(label_file):
-            name, face_id, box, code = _parse(line, label_file, number)
-            sample_id = f"{name}#{face_id}"
-            if sample_id in first_line:
-                raise DataError(
-                    f"this face stands on line {first_line[sample_id]} already",
-                    file=label_file,
-                    line=number,
-                    value=f"{name} {face_id}",
-                    hint=_HINT,
-                )
+            try:
+                name, face_id, box, code = _parse(line, label_file, number)
+                sample_id = f"{name}#{face_id}"
+                if sample_id in first_line:
+                    raise DataError(
+                        f"this face stands on line {first_line[sample_id]} already",
+                        file=label_file,
+                        line=number,
+                        value=f"{name} {face_id}",
+                        hint=_HINT,
+                    )
+                if not pictures.has(name, file=label_file, line=number):
+                    missing.setdefault(name, number)
+            except DataError as error:
+                raise_or_collect(error)
+                continue
             first_line[sample_id] = number
-            if not pictures.has(name, file=label_file, line=number):
-                missing.setdefault(name, number)
             rows.append(
                 {
                     "sample_id": sample_id,

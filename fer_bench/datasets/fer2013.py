@@ -26,6 +26,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.dataset import FaceDataset, Image, read_picture
 from fer_bench.data.listing import list_folder
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.sequences import some_files, subfolders
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
@@ -216,7 +217,7 @@ class FER2013(FaceDataset):
             if _has_class_folders(self.base):
                 self.notes.append(f"{self._csv} is read, not the class folders beside it.")
             rows = list(self._table_rows())
-            pixels = [hashlib.sha256(greys).digest() for greys in self._table.pixels]
+            pixels = [hashlib.sha256(self._table.pixels[row["frame"]]).digest() for row in rows]
         repeated = repeated_tests(pixels, [row["split"] for row in rows])
         if repeated.any():
             self.notes.append(
@@ -229,6 +230,8 @@ class FER2013(FaceDataset):
 
     def _table_rows(self) -> Iterator[dict[str, Any]]:
         for number, (code, split) in enumerate(zip(self._table.codes, self._table.splits, strict=True)):
+            if not code:
+                continue
             yield {
                 "sample_id": f"{number:05d}",
                 "path": self._csv,
@@ -362,6 +365,9 @@ def pictures_of(table: Table, frames: Sequence[int], file: Path) -> list[Image]:
 def read_csv(file: Path) -> Table:
     """Read `fer2013.csv` or `icml_face_data.csv`.
 
+    Where a check collects the problems, a malformed row keeps its place, with an empty code and no part: rows
+    are known by their number.
+
     Raises:
         DataError: A malformed header or row, or no row.
     """
@@ -372,31 +378,39 @@ def read_csv(file: Path) -> Table:
     pixels: list[bytes] = []
     for number, line in lines:
         fields = next(csv.reader([line])) if '"' in line else line.split(",")
-        if len(fields) != len(columns):
-            raise DataError(
-                f"a row has the fields {', '.join(columns)}",
-                file=file,
-                line=number,
-                value=f"{len(fields)} fields",
-                hint=_HINT,
-            )
-        code, greys, usage = (fields[columns.index(name)].strip() for name in _COLUMNS)
-        if len(code) != 1 or code not in "0123456":
-            raise DataError(
-                "the emotion is not one of 0 to 6", file=file, line=number, value=code, hint=_HINT
-            )
-        if usage not in _USAGES:
-            raise DataError(
-                f"the usage is not one of {', '.join(_USAGES)}",
-                file=file,
-                line=number,
-                value=usage,
-                hint=_HINT,
-            )
+        part: SplitName
+        try:
+            if len(fields) != len(columns):
+                raise DataError(
+                    f"a row has the fields {', '.join(columns)}",
+                    file=file,
+                    line=number,
+                    value=f"{len(fields)} fields",
+                    hint=_HINT,
+                )
+            code, greys, usage = (fields[columns.index(name)].strip() for name in _COLUMNS)
+            if len(code) != 1 or code not in "0123456":
+                raise DataError(
+                    "the emotion is not one of 0 to 6", file=file, line=number, value=code, hint=_HINT
+                )
+            if usage not in _USAGES:
+                raise DataError(
+                    f"the usage is not one of {', '.join(_USAGES)}",
+                    file=file,
+                    line=number,
+                    value=usage,
+                    hint=_HINT,
+                )
+            picture = _greys(greys, file, number)
+        except DataError as error:
+            raise_or_collect(error)
+            code, part, picture = "", "none", bytes(_SIDE * _SIDE)
+        else:
+            part = _USAGES[usage]
         codes.append(code)
-        splits.append(_USAGES[usage])
-        pixels.append(_greys(greys, file, number))
-    if not codes:
+        splits.append(part)
+        pixels.append(picture)
+    if not any(codes):
         raise DataError("the csv has a header and no row", file=file, hint=_HINT)
     table = np.frombuffer(b"".join(pixels), np.uint8).reshape(len(codes), _SIDE * _SIDE)
     return Table(codes, splits, table)

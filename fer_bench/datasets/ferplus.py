@@ -25,6 +25,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.dataset import FaceDataset, Image, SoftTarget
 from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.datasets.fer2013 import (
     Table,
@@ -61,11 +62,20 @@ _COLUMNS = ("Usage", "Image name", *(name for name, _ in _CLASSES))
 _PLACES = [list(Emotion).index(emotion) for _, emotion in _CLASSES if emotion is not None]
 _HINT = "compare with the official format: fer-bench data describe ferplus"
 
-_COUNTS: dict[SplitName, tuple[int, ...]] = {
-    "train": (8733, 7284, 3136, 3022, 2098, 116, 536, 120),
-    "val": (1180, 862, 411, 348, 289, 25, 60, 16),
-    "test": (1083, 892, 394, 382, 269, 16, 86, 15),
+_FOLDERS = "data/*/label.csv"
+_COUNTS: dict[str, dict[SplitName, tuple[int, ...]]] = {
+    _VOTES_CSV: {
+        "train": (8740, 7287, 3149, 3014, 2100, 119, 532, 119),
+        "val": (1182, 865, 415, 351, 287, 24, 62, 13),
+        "test": (1090, 893, 396, 384, 273, 18, 83, 16),
+    },
+    _FOLDERS: {
+        "train": (8733, 7284, 3136, 3022, 2098, 116, 536, 120),
+        "val": (1180, 862, 411, 348, 289, 25, 60, 16),
+        "test": (1083, 892, 394, 382, 269, 16, 86, 15),
+    },
 }
+"""Majority rows per layout: its votes are not the same in both."""
 _OFFICIAL = Official(test="test", validation="official")
 _MAJORITY = ("majority", "majority/repeated")
 _ALL = (*_MAJORITY, "plurality", "plurality/repeated")
@@ -133,11 +143,16 @@ CARD = Card(
     ),
     default_protocol="8-official",
     quick_protocol="8-official",
-    counts=class_counts(
-        [code for code, _ in _CLASSES[:_FACES]],
-        _COUNTS,
-        trust="code",
-        source="the official majority mode applied to data/*/label.csv",
+    counts=tuple(
+        count
+        for layout, numbers in _COUNTS.items()
+        for count in class_counts(
+            [code for code, _ in _CLASSES[:_FACES]],
+            numbers,
+            trust="code",
+            source="the official majority mode applied to its votes",
+            layout=layout,
+        )
     ),
     quirks=(
         Quirk(
@@ -234,6 +249,12 @@ class FERPlus(FaceDataset):
     card = CARD
     soft_targets: ClassVar[tuple[SoftTarget, ...]] = ("probability", "soft")
 
+    def __init__(self, root: Path | str) -> None:
+        super().__init__(root)
+        self._parts = _parts_of(self.base)
+        has_pictures = self._parts is not None and _has_pictures(self._parts)
+        self.layout = _FOLDERS if has_pictures else _VOTES_CSV
+
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
         """Return further folder names under which people keep this dataset."""
@@ -255,9 +276,8 @@ class FERPlus(FaceDataset):
     @cached_property
     def _rows(self) -> dict[str, _Row]:
         """All rows that have a picture, by sample id."""
-        parts = _parts_of(self.base)
-        if parts is not None and _has_pictures(parts):
-            found = self._from_folders(parts)
+        if self._parts is not None and self.layout == _FOLDERS:
+            found = self._from_folders(self._parts)
         elif self._csv is not None and (self.base / _VOTES_CSV).is_file():
             found = self._from_table()
         else:
@@ -305,9 +325,9 @@ class FERPlus(FaceDataset):
                 "variant": ("majority" if agreed else "plurality") + ("/repeated" if again else ""),
                 "votes": votes,
             }
-        form = "data/*/label.csv" if next(iter(rows.values())).frame < 0 else _VOTES_CSV
         self.notes.append(
-            f"The votes are those of {form}; {dropped} pictures without a leading emotion are left out."
+            f"The votes are those of {self.layout}; {dropped} pictures without a leading emotion "
+            "are left out."
         )
 
     def targets(self, kind: SoftTarget) -> NDArray[np.float32]:
@@ -351,11 +371,18 @@ class FERPlus(FaceDataset):
         nameless = at = 0
         for at, (number, line) in enumerate(lines, start=1):
             fields = [field.strip() for field in line.split(",")]
-            if len(fields) != len(_COLUMNS):
-                raise _wrong(f"a row has {len(_COLUMNS)} fields", file, number, f"{len(fields)} fields")
-            split = _USAGES.get(fields[0])
-            if split is None:
-                raise _wrong(f"the usage is not one of {', '.join(_USAGES)}", file, number, fields[0])
+            if at <= len(table.splits) and not table.codes[at - 1]:
+                continue  # the csv's row is malformed, which was said
+            try:
+                if len(fields) != len(_COLUMNS):
+                    raise _wrong(f"a row has {len(_COLUMNS)} fields", file, number, f"{len(fields)} fields")
+                split = _USAGES.get(fields[0])
+                if split is None:
+                    raise _wrong(f"the usage is not one of {', '.join(_USAGES)}", file, number, fields[0])
+                votes = _votes(fields[2:], file, number)
+            except DataError as error:
+                raise_or_collect(error)
+                continue
             if at > len(table.splits) or table.splits[at - 1] != split:
                 raise _wrong(
                     f"row {at} of the votes is not row {at} of {self._csv}, so the two files do not belong "
@@ -364,7 +391,6 @@ class FERPlus(FaceDataset):
                     number,
                     fields[0],
                 )
-            votes = _votes(fields[2:], file, number)
             if not fields[1]:
                 nameless += 1
                 continue
@@ -388,13 +414,18 @@ class FERPlus(FaceDataset):
             missing: list[tuple[int, str]] = []
             for number, line in numbered_lines(file):
                 fields = [field.strip() for field in next(csv.reader([line]))]
-                if len(fields) != 2 + len(_CLASSES):
-                    problem = "a row is a picture name, a box and ten votes"
-                    raise _wrong(problem, file, number, f"{len(fields)} fields")
-                refuse_leaving(fields[0], file=file, line=number)
-                if not pictures.has(fields[0], file=file, line=number):
-                    missing.append((number, fields[0]))
-                votes = _votes(fields[2:], file, number)
+                try:
+                    if len(fields) != 2 + len(_CLASSES):
+                        problem = "a row is a picture name, a box and ten votes"
+                        raise _wrong(problem, file, number, f"{len(fields)} fields")
+                    refuse_leaving(fields[0], file=file, line=number)
+                    votes = _votes(fields[2:], file, number)
+                    if not pictures.has(fields[0], file=file, line=number):
+                        missing.append((number, fields[0]))
+                        continue  # pixels tell which faces are alike, and it has none
+                except DataError as error:
+                    raise_or_collect(error)
+                    continue
                 rows.append(_Row(Path(fields[0]).stem, split, votes, f"{inner}/{fields[0]}", -1))
             refuse_missing(missing, file=file, folder=pictures.folder, dataset=self.card.name)
         return rows

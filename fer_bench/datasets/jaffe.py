@@ -9,6 +9,7 @@ from typing import Any
 
 from fer_bench.data.card import Card, ExpectedCount, Folds, NativeClass, Protocol, Quirk, TreeEntry
 from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.sequences import listed, matching, some_files, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -140,11 +141,14 @@ class JAFFE(FaceDataset):
         for match in found:
             stem = match.string.rpartition(".")[0]
             if stem in seen:
-                raise DataError(
-                    f"the picture is there already as {seen[stem]}",
-                    file=self.base / match.string,
-                    hint="keep one of the two",
+                raise_or_collect(
+                    DataError(
+                        f"the picture is there already as {seen[stem]}",
+                        file=self.base / match.string,
+                        hint="keep one of the two",
+                    )
                 )
+                continue
             seen[stem] = match.string
             yield {
                 "sample_id": stem,

@@ -11,6 +11,7 @@ import numpy as np
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.dataset import FaceDataset, read_picture
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.sequences import listed, matching, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -165,15 +166,21 @@ class KDEF(FaceDataset):
             for match in known:
                 stem = match.string.rpartition(".")[0]
                 if not stem.startswith(person.string):
-                    raise DataError(
-                        f"a picture of {stem[:4]} lies in the folder of {person.string}",
-                        file=folder / match.string,
-                        hint="fer-bench data describe kdef",
+                    raise_or_collect(
+                        DataError(
+                            f"a picture of {stem[:4]} lies in the folder of {person.string}",
+                            file=folder / match.string,
+                            hint="fer-bench data describe kdef",
+                        )
                     )
+                    continue
                 if stem in seen:
-                    raise DataError(
-                        "the picture is there under two endings", file=folder / match.string, value=stem
+                    raise_or_collect(
+                        DataError(
+                            "the picture is there under two endings", file=folder / match.string, value=stem
+                        )
                     )
+                    continue
                 seen.add(stem)
                 if stem in _SUSPECTS and (fault := _fault(folder / match.string)):
                     met.setdefault(f"pictures {fault} are left out", []).append(match.string)

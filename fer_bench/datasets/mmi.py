@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.dataset import FaceDataset, Image
+from fer_bench.data.problems import collect, raise_or_collect
 from fer_bench.data.sequences import listed, matching, subfolders
 from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -281,7 +282,11 @@ class MMI(FaceDataset):
         media = matching(session, self.base, rf"{_STEM}\.(?i:avi|jpg|jpeg|png)")
         if not media:
             return
-        view = _view_of(session)
+        try:
+            view = _view_of(session)
+        except DataError as error:
+            raise_or_collect(error, rows=len(media))
+            return
         if view is None:
             tally.note("sessions skipped, as session.xml is missing or gives no single view", name)
             return
@@ -290,9 +295,13 @@ class MMI(FaceDataset):
             file = session / match.string
             described, coded = file.with_suffix(".xml"), file.with_name(f"{file.stem}-oao_aucs.xml")
             clip = f"{name}/{file.stem}"
-            values = _read_emotions(described) if described.name in texts else set()
+            try:
+                values = _read_emotions(described) if described.name in texts else set()
+                coding = _read_coding(coded) if coded.name in texts else None
+            except DataError as error:
+                raise_or_collect(error)
+                continue
             native = next(iter(values)) if len(values) == 1 and values <= _CODES else None
-            coding = _read_coding(coded) if coded.name in texts else None
             if native is None:
                 tally.note("clips without a basic emotion" if values else "clips without any emotion", clip)
             if native is None and coding is None:
@@ -300,6 +309,7 @@ class MMI(FaceDataset):
             frames, width, height = _measure(file)
             if frames < 1:
                 tally.note("clips skipped, as they do not open", clip)
+                collect(DataError("the clip does not open", file=file, value=f"{_size(file)} bytes"))
                 continue
             picture = file.suffix.casefold() != ".avi"
             if native is not None and view == "0" and not picture:
@@ -495,6 +505,13 @@ def _whole(text: str | None, file: Path, line: int, what: str, *, at_least: int)
             f"{what} is a whole number from {at_least}", file=file, line=line, value=text, hint=_VERIFY
         )
     return number
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # gone since the folder was listed
+        return 0
 
 
 def _measure(file: Path) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from fer_bench.data.card import (
     fold_protocols,
 )
 from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
@@ -214,13 +215,15 @@ class OuluCASIA(FaceDataset):
         names = [match.string for match in matching(subject, self.base, r"[^.].*", folders=True)]
         for name in names:
             if name not in _EMOTIONS:
-                raise DataError(
-                    "this folder is none of the six emotions",
-                    file=subject / name,
-                    value=name,
-                    hint=f"{nearest(name, _EMOTIONS)}\n  {_VERIFY}",
+                raise_or_collect(
+                    DataError(
+                        "this folder is none of the six emotions",
+                        file=subject / name,
+                        value=name,
+                        hint=f"{nearest(name, _EMOTIONS)}\n  {_VERIFY}",
+                    )
                 )
-        return names
+        return [name for name in names if name in _EMOTIONS]
 
     def _sequence(self, folder: Path, variant: str, met: dict[str, list[str]]) -> Iterator[Mapping[str, Any]]:
         subject, emotion = folder.parts[-2:]

@@ -23,6 +23,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.listing import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.problems import raise_or_collect
 from fer_bench.data.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -268,14 +269,18 @@ class RAFDB(FaceDataset):
                 "label": self.card.emotion_of(code),
                 "split": stem.partition("_")[0],
             }
-            if stem in manual:
-                points, attributes = _read_manual(manual[stem])
-                row.update(attributes)
-                if points is None or len(attributes) < 3:
-                    unreadable.append(manual[stem].name)
-            if not aligned:
-                row["landmarks"] = points
-                row["box"] = _read_box(boxes[stem], points) if stem in boxes else None
+            try:
+                if stem in manual:
+                    points, attributes = _read_manual(manual[stem])
+                    row.update(attributes)
+                    if points is None or len(attributes) < 3:
+                        unreadable.append(manual[stem].name)
+                if not aligned:
+                    row["landmarks"] = points
+                    row["box"] = _read_box(boxes[stem], points) if stem in boxes else None
+            except DataError as error:
+                raise_or_collect(error)
+                continue
             yield row
         if unreadable:
             self.notes.append(
@@ -293,12 +298,15 @@ class RAFDB(FaceDataset):
         found = {s: folder / f"{s}{suffix}" for s in stems if listing.has(f"{s}{suffix}", file=folder)}
         absent = [stem for stem in stems if stem not in found]
         if absent and required:
-            raise DataError(
-                f"{len(absent)} pictures have no file here, first {absent[0] + suffix!r}",
-                file=folder,
-                hint=_HINT,
+            raise_or_collect(
+                DataError(
+                    f"{len(absent)} pictures have no file here, first {absent[0] + suffix!r}",
+                    file=folder,
+                    hint=_HINT,
+                ),
+                rows=len(absent),
             )
-        if absent:
+        elif absent:
             self.notes.append(f"{len(absent)} pictures have no file in {kind}, first {absent[0]}{suffix}.")
         return found
 
@@ -318,40 +326,49 @@ def _read_labels(file: Path, codes: Sequence[str]) -> dict[str, tuple[int, str]]
     """Return line and code by picture stem (official README: `train_00001.jpg 5`)."""
     labels: dict[str, tuple[int, str]] = {}
     for number, line in numbered_lines(file):
-        fields = line.split()
-        if len(fields) != 2:
-            raise DataError(
-                "a label line is a picture name and a code", file=file, line=number, value=line, hint=_HINT
-            )
-        name, code = fields
-        refuse_leaving(name, file=file, line=number)
-        if not _NAME.fullmatch(name):
-            raise DataError(
-                "a picture is named train_<number>.jpg or test_<number>.jpg",
-                file=file,
-                line=number,
-                value=name,
-                hint=_HINT,
-            )
-        if code not in codes:
-            raise DataError(
-                f"the code is not one of {codes[0]} to {codes[-1]}",
-                file=file,
-                line=number,
-                value=code,
-                hint=_HINT,
-            )
-        stem = name.removesuffix(".jpg")
-        if stem in labels:
-            raise DataError(
-                f"the picture stands on line {labels[stem][0]} already",
-                file=file,
-                line=number,
-                value=name,
-                hint=_HINT,
-            )
-        labels[stem] = (number, code)
+        try:
+            name, code = _parse_label(line, codes, file, number)
+            stem = name.removesuffix(".jpg")
+            if stem in labels:
+                raise DataError(
+                    f"the picture stands on line {labels[stem][0]} already",
+                    file=file,
+                    line=number,
+                    value=name,
+                    hint=_HINT,
+                )
+            labels[stem] = (number, code)
+        except DataError as error:
+            raise_or_collect(error)
     return labels
+
+
+def _parse_label(line: str, codes: Sequence[str], file: Path, number: int) -> tuple[str, str]:
+    """Return the picture name and the code of one line."""
+    fields = line.split()
+    if len(fields) != 2:
+        raise DataError(
+            "a label line is a picture name and a code", file=file, line=number, value=line, hint=_HINT
+        )
+    name, code = fields
+    refuse_leaving(name, file=file, line=number)
+    if not _NAME.fullmatch(name):
+        raise DataError(
+            "a picture is named train_<number>.jpg or test_<number>.jpg",
+            file=file,
+            line=number,
+            value=name,
+            hint=_HINT,
+        )
+    if code not in codes:
+        raise DataError(
+            f"the code is not one of {codes[0]} to {codes[-1]}",
+            file=file,
+            line=number,
+            value=code,
+            hint=_HINT,
+        )
+    return name, code
 
 
 def _read_manual(file: Path) -> tuple[NDArray[np.float32] | None, dict[str, str]]:

@@ -64,7 +64,7 @@ def describe(
     va_ccc = affect.mean_of([d.ccc for d in va.values()])
     au_f1 = affect.mean_of([u.f1 for u in au.values()])
     abaw = None
-    complete = len(va) == 2 and len(au) == len(ACTION_UNITS) and len(given.scored_classes) == ABAW_EXPRESSIONS
+    complete = len(va) == 2 and len(au) == len(ACTION_UNITS) and int((rows > 0).sum()) == ABAW_EXPRESSIONS
     complete = complete and all(d.ccc is not None for d in va.values())
     complete = complete and all(u.f1 is not None for u in au.values())
     if in_domain and complete and va_ccc is not None and au_f1 is not None:

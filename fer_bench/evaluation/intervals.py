@@ -215,7 +215,7 @@ def score_intervals(
             max(0.0, min(plain.low, f1 - below)), min(1.0, max(plain.high, f1 + above))
         )
         if "transfer" in values:
-            k = int(by_class.holds.any(0).sum())
-            low, high = ((end - 1 / k) / (1 - 1 / k) for end in (uar.low, uar.high))
-            found["transfer"] = Interval(low, high)
+            scale = 1 - 1 / int(by_class.holds.any(0).sum())
+            moved = values["transfer"]  # not from UAR: models may have seen other numbers of classes
+            found["transfer"] = Interval(moved - below / scale, moved + above / scale)
     return found, frozenset(wilson)

@@ -208,11 +208,16 @@ def _read_manifest(store: Store, version: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Return a hash of the code that scores."""
+    """Return a hash of the code that scores, and of what the cards say about groups."""
+    from fer_bench import datasets
+
     package = Path(__file__).parents[1]
     files = [*sorted(Path(__file__).parent.glob("*.py"))]
-    files += [package / "emotions.py", package / "runs" / "details.py", package / "runs" / "record.py"]
+    files += [package / "emotions.py"]
+    files += [package / "runs" / f"{name}.py" for name in ("details", "predictions", "record")]
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.name} {file_hash(file)}\n".encode())
+    for name in datasets.names():
+        digest.update(f"{name} {datasets.get(name).card.variant_parts}\n".encode())
     return digest.hexdigest()[:16]

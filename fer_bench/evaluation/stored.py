@@ -144,7 +144,7 @@ def _differ(
 
 
 def check_types(frame: pd.DataFrame, file: Path) -> None:
-    """Check what the contract of predictions says of columns beyond the logits.
+    """Check what the contract of predictions says of valence, arousal and action units.
 
     Args:
         frame: Columns of `Predictions.frame`.
@@ -153,10 +153,6 @@ def check_types(frame: pd.DataFrame, file: Path) -> None:
     Raises:
         StoreError: A column lacks its partner, has another type or holds an impossible value; with the row.
     """
-    for name in ("sample_id", "unit", "label"):
-        values = frame[name]
-        if values.notna().any() and not pd.api.types.is_string_dtype(values.dropna()):
-            raise StoreError(f"{name} is not text", file=file, value=str(values.dtype))
     for names in (("valence", "arousal"), tuple(f"au_{number}" for number in ACTION_UNITS)):
         wanted = [column for name in names for column in (name, f"{name}_true")]
         found = [column for column in wanted if column in frame.columns]

@@ -1,4 +1,4 @@
-"""In-domain scores that are no headline: classes, groups, people's agreement, challenge sum, calibration."""
+"""In-domain scores that are no headline: classes, groups, people's agreement, affect, calibration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def beyond(section: Section) -> str:
             _worst_class(details),
             escape(_gap(cell)),
             _ceiling(details),
-            _abaw(cell, details),
         )
         for source, cell, details in found
     ]
@@ -50,8 +49,20 @@ def beyond(section: Section) -> str:
             f"The widest gap is {100 * gap.size:.0f} points ({cell.label} on {source}, {gap.attribute}). "
             "Gaps have no interval and are the widest of several: a reason to look, not a proof."
         )
-    text = table((*header, "people: UAR / accuracy, %", "ABAW sum"), rows)
+    text = table((*header, "people: UAR / accuracy, %"), rows)
     return f"{text}\n\n{escape(said)}"
+
+
+def affect(section: Section) -> str:
+    """Return the table of valence, arousal and action units, or nothing where no method predicts them."""
+    header = ("dataset", "method", "CCC valence", "CCC arousal", "action units: mean F1", "ABAW sum")
+    rows = []
+    for source, cell, details in _cells(section):
+        if any(d.va or d.au for d in details):
+            ccc = [[d.va[name].ccc for d in details if name in d.va] for name in ("valence", "arousal")]
+            row = [escape(source), escape(cell.label), *(_mean("{:.2f}", values) for values in ccc)]
+            rows.append([*row, _mean("{:.2f}", [d.au_f1 for d in details]), _abaw(cell, details)])
+    return table(header, rows) if rows else ""
 
 
 def _abaw(cell: Cell, found: Sequence[Details]) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.estimates import Estimate, Value, answers, estimate
+from fer_bench.evaluation.estimates import Estimate, Value, answers, average, estimate
 from fer_bench.evaluation.groups import SUBJECT, GroupResult, attributes_of, group_scores
 from fer_bench.evaluation.pairs import Comparable, mean_of, transfer_of, uar_of
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
@@ -105,8 +106,9 @@ class Cell:
         cross: Estimate per target.
         inside: Estimate per member of a union; these are no other datasets.
         generalisation: Mean transfer over the named targets.
-        by_seed: The same per seed, over the targets that were scored.
-        comparable: The same as a sum over units, None unless every target was scored.
+        six: The same over the six basic emotions only.
+        by_seed: Generalisation per seed, over the targets that were scored.
+        comparable: Generalisation as a sum over units, None unless every target was scored.
         retention: Share of the in-domain score that survives.
     """
 
@@ -124,6 +126,7 @@ class Cell:
     cross: Mapping[str, Estimate]
     inside: Mapping[str, Estimate]
     generalisation: Generalisation
+    six: Generalisation
     by_seed: Mapping[int, float]
     comparable: Comparable | None
     retention: float | None
@@ -285,6 +288,7 @@ def build_cell(
     selection: Selection = first.headline
     own: list[tuple[Record, Predictions]] = []
     cross: dict[str, list[tuple[Record, Answers]]] = {}
+    over_six: dict[str, list[Answers]] = {}
     parts = members(first.dataset)
     for record in records:
         for score in record.scores:
@@ -299,6 +303,8 @@ def build_cell(
                 own.append((record, predictions))
             elif score.target in parts or not any(frozenset((m, score.target)) in excluded for m in parts):
                 cross.setdefault(score.target, []).append((record, answers(predictions, score.label_set)))
+                six = [name for name in score.label_set if name in BASIC_SIX]
+                over_six.setdefault(score.target, []).append(answers(predictions, six))
     estimates = {
         target: estimate([a for _, a in pairs], target, seeds=[r.seed for r, _ in pairs])
         for target, pairs in sorted(cross.items())
@@ -319,6 +325,7 @@ def build_cell(
         else None
     )
     general = generalisation(transfers, wanted, base)
+    sixes = {t: _over_six(cross[t], over_six[t], estimates[t]) for t in scored}
     each = [estimates[t].by_seed["transfer"] for t in scored]
     seeds = sorted({r.seed for r in records}) if each else []
     cell = Cell(
@@ -336,11 +343,30 @@ def build_cell(
         cross=estimates,
         inside=inside,
         generalisation=general,
+        six=generalisation({t: v for t, v in sixes.items() if v is not None}, wanted),
         by_seed={seed: float(np.mean([one[seed] for one in each])) for seed in seeds},
         comparable=_comparable(general, {t: estimates[t] for t in scored}, records),
         retention=retention([general]),
     )
     return cell, problems
+
+
+def _over_six(
+    scored: Sequence[tuple[Record, Answers]], given: Sequence[Answers], whole: Estimate
+) -> Value | None:
+    """Return the transfer score over the six basic emotions, None with fewer than two of them.
+
+    Args:
+        scored: Runs with their answers over all scored classes.
+        given: The same models' answers over the six.
+        whole: Estimate from `scored`, which is the one wanted where only the six were scored.
+    """
+    if set(whole.label_set) <= set(BASIC_SIX):
+        return whole.values["transfer"]
+    if not all(len(one.truth) for one in given):
+        return None
+    target = whole.terms.target if whole.terms else ""
+    return estimate(given, target, seeds=[r.seed for r, _ in scored]).values.get("transfer")
 
 
 def in_domain_sum(cell: Cell) -> Comparable | None:
@@ -459,11 +485,17 @@ def _in_domain_on_pairs(
     """Return the mean over label sets of the in-domain chance-corrected UAR, from the same stored logits."""
     if not label_sets:
         return None
-    by_set = {tuple(s): list(_pool(own, s).values()) for s in dict.fromkeys(map(tuple, label_sets))}
-    given = [one for label_set in label_sets for one in by_set[tuple(label_set)]]
-    if not all(len(one.truth) for one in given):
-        return None
-    return estimate(given, dataset).values.get("transfer")
+    by_set: dict[tuple[str, ...], Value] = {}
+    for label_set in dict.fromkeys(map(tuple, label_sets)):
+        given = list(_pool(own, label_set).values())
+        if not all(len(one.truth) for one in given):
+            return None
+        found = estimate(given, dataset).values.get("transfer")
+        if found is None:
+            return None
+        by_set[label_set] = found
+    means = list(by_set.values()) if len(by_set) == 1 else [by_set[tuple(s)] for s in label_sets]
+    return average(means)  # all label sets share the resamples of the dataset's units
 
 
 def below(store: Store, error: StoreError) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.evaluation.estimates import Estimate, Value, answers, difference_interval, estimate
 from fer_bench.evaluation.pairs import Comparable, compare, transfer_of, uar_of
@@ -161,15 +163,18 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
         if scores[0] is None or scores[1] is None:
             continue
         shared = tuple(name for name in scores[0].label_set if name in scores[1].label_set)
-        estimates = []
+        estimates, said = [], []
         for store, record in (one, other):
             given = answers(read_scored(store, record, target, record.headline), shared)
             if not len(given.truth):
                 raise StoreError("no row of the shared classes", file=store.root, value=target)
             estimates.append(estimate([given], target))
+            said.append(given.answer)
         line = _uar_line("", sources, target, *estimates)
         if target not in {*members(one[1].dataset), *members(other[1].dataset)} and estimates[0].k > 1:
             line = _transfer_line(sources, target, *estimates)
+        if one[1].key == other[1].key and line.interval and np.array_equal(said[0], said[1]):
+            line = replace(line, interval=Interval(0.0, 0.0))  # no other units would tell a run from itself
         lines.append(line)
     return lines
 

@@ -139,22 +139,26 @@ def generalisation_csv(board: Board) -> str:
             if mine.mean is not None:
                 line = place | {"method": mine.label, "source": "overall", "over": _plain(mine.sources)}
                 line |= {"ranked": mine.label in section.overall_column.ranks}
-                lines.append(line | _of_mean(mine.mean, mine.seed_sd, mine.retention))
+                lines.append(line | _of_mean(mine.mean, mine.six, mine.seed_sd, mine.retention))
         for cell in section.cells:
             general = cell.generalisation
             if general.mean is not None:
                 line = place | {"method": cell.label, "source": cell.source}
-                line |= {"scored": general.scored, "wanted": general.wanted}
+                line |= {"scored": general.scored, "wanted": general.wanted, "scored_six": cell.six.scored}
                 line |= {"ranked": cell.label in section.general_columns[cell.source].ranks}
-                lines.append(line | _of_mean(general.mean, cell.seed_sd, cell.retention))
+                lines.append(line | _of_mean(general.mean, cell.six.mean, cell.seed_sd, cell.retention))
     columns = ["data_kind", "profile", "method", "source", "over", "scored", "wanted", "ranked"]
-    return _csv([*columns, "transfer", "transfer_low", "transfer_high", "seed_sd", "retention"], lines)
+    columns += ["transfer", "transfer_low", "transfer_high", "seed_sd", "retention"]
+    return _csv([*columns, "scored_six", "six", "six_low", "six_high"], lines)
 
 
-def _of_mean(mean: Value, seed_sd: float | None, kept: float | None) -> dict[str, object]:
-    found: dict[str, object] = {"transfer": mean.value, "seed_sd": _plain(seed_sd), "retention": _plain(kept)}
-    if mean.interval is not None:
-        found |= {"transfer_low": mean.interval.low, "transfer_high": mean.interval.high}
+def _of_mean(mean: Value, six: Value | None, seed_sd: float | None, kept: float | None) -> dict[str, object]:
+    found: dict[str, object] = {"seed_sd": _plain(seed_sd), "retention": _plain(kept)}
+    for name, value in (("transfer", mean), ("six", six)):
+        if value is not None:
+            found[name] = value.value
+            if value.interval is not None:
+                found |= {f"{name}_low": value.interval.low, f"{name}_high": value.interval.high}
     return found
 
 

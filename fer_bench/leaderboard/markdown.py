@@ -17,7 +17,7 @@ from fer_bench.evaluation.pairs import DRAWS, EXACT_UNITS, Column
 from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES
 from fer_bench.evaluation.transfer import MIN_IN_DOMAIN, members
 from fer_bench.files import canonical, short_hash, write_text
-from fer_bench.leaderboard.beyond import beyond, calibration, overlaps
+from fer_bench.leaderboard.beyond import affect, beyond, calibration, overlaps
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.claims import claimed
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv
@@ -173,6 +173,7 @@ def _section(section: Section, slug: str, figures: Mapping[str, str], named: Seq
         "in_domain_full": _in_domain_full(section, notes),
         "in_domain_full_said": overlaps(section),
         "beyond": beyond(section),
+        "affect": affect(section),
         "calibration": calibration(section),
         "claimed": claimed(section),
         "adapted": [(label, ", ".join(sources), text) for (label, text), sources in adapted.items()],
@@ -218,9 +219,9 @@ def _glance(section: Section, notes: Notes) -> str:
         row.append(stacked(decimal(mine.mean), bold=mine.label in best.winners, rank=_rank(best, mine.label)))
         row.append(_share(mine.retention))
         for columns in (section.own_columns, section.general_columns):
-            ranked = [c for c in columns.values() if len(c.ranks) > 1 and mine.label in c.ranks]
-            first = sum(c.ranks[mine.label] == 1 for c in ranked)
-            row.append(f"{first} of {len(ranked)}" if ranked else "-")
+            apart = [c for c in columns.values() if c.winners and mine.label in c.ranks]
+            first = sum(mine.label in c.winners for c in apart)
+            row.append(f"{first} of {len(apart)}" if apart else "-")
         done = {c.source for c in section.cells if c.label == mine.label and c.in_domain}
         rows.append([*row, str(len(done))])
     header = ("method", "generalisation, overall", "retention", "best group on its own dataset")
@@ -335,7 +336,8 @@ def _general(cell: Cell | None, column: Column, notes: Notes) -> str:
     mark = notes.of_cell(cell)
     if not general.complete:
         return f"{mean.value:.2f} ({general.scored}/{general.wanted}){mark}"
-    more = [] if cell.retention is None else [f"retains {_share(cell.retention)}"]
+    more = [f"six {cell.six.mean.value:.2f}"] if cell.six.complete and cell.six.mean else []
+    more += [] if cell.retention is None else [f"retains {_share(cell.retention)}"]
     more += [] if cell.seed_sd is None else [f"seed sd {cell.seed_sd:.2f}"]
     label = cell.label
     bold = label in column.winners
@@ -350,7 +352,8 @@ def _generalisation(section: Section, notes: Notes) -> str:
     rows = []
     for label in ordered:
         mine = overall.get(label)
-        more = [] if mine is None or mine.seed_sd is None else [f"seed sd {mine.seed_sd:.2f}"]
+        more = [] if mine is None or mine.six is None else [f"six {mine.six.value:.2f}"]
+        more += [] if mine is None or mine.seed_sd is None else [f"seed sd {mine.seed_sd:.2f}"]
         whole = stacked(
             decimal(mine.mean if mine else None),
             bold=label in best.winners,

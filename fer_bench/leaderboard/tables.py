@@ -40,6 +40,7 @@ class Overall:
     Attributes:
         label: The method.
         mean: Mean over `sources`, None when there is none.
+        six: The same over the six basic emotions only.
         retention: Ratio of the means.
         seed_sd: Standard deviation (ddof 1) over the seeds, None where sources have other seeds or one.
         sources: Single datasets complete, with the same folds and seeds, for every method compared.
@@ -48,6 +49,7 @@ class Overall:
 
     label: str
     mean: Value | None
+    six: Value | None
     retention: float | None
     seed_sd: float | None
     sources: tuple[str, ...]
@@ -278,11 +280,13 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
         parts = [c.generalisation for c in mine]
         means = [p.mean for p in parts if p.mean is not None] if label in compared else []
         mean = average(means) if means else None
+        sixes = [c.six.mean for c in mine if c.six.complete and c.six.mean is not None]
         sums = [c.comparable for c in mine if c.comparable is not None]
         result.append(
             Overall(
                 label=label,
                 mean=mean,
+                six=average(sixes) if means and len(sixes) == len(mine) else None,
                 retention=retention(parts) if means else None,
                 seed_sd=_seed_sd(mine) if means else None,
                 sources=tuple(common) if means else (),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -192,7 +193,8 @@ class Method(LightningModule, ABC):
             scores["val/abaw"] = f1_of_confusion(counts) + self.affect.compute()
         self.log_dict(scores)
         for config in self.trainer.lr_scheduler_configs:
-            watched = config.monitor in scores and self.trainer.training
+            # In `fit` the stage is validation here, so `trainer.training` would be false.
+            watched = config.monitor in scores and self.trainer.state.fn == TrainerFn.FITTING
             if watched and isinstance(config.scheduler, ReduceLROnPlateau):
                 config.scheduler.step(float(scores[str(config.monitor)]))
 

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from fer_bench.config import RunConfig, build
+from fer_bench.data.crops import crops_of_key
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import Workspace, plan_config
@@ -80,7 +81,10 @@ def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition
     config = build(RunConfig, content, str(file))
     drawn = record.generator or {}
     workspace = Workspace(
-        roots, size=drawn.get("size", "quick"), population=drawn.get("population", "benchmark")
+        roots,
+        size=drawn.get("size", "quick"),
+        population=drawn.get("population", "benchmark"),
+        crops=crops_of_key(record.key_fields.get("crops", {})),
     )
     kind = workspace.source(config.dataset).kind
     if kind != record.data_kind:

@@ -8,7 +8,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -39,6 +39,10 @@ from fer_bench.runs.record import Chosen, Failure, Record, Score, Selection, Sta
 from fer_bench.runs.store import RunDir, Store, kept_attributes
 from fer_bench.sources import Source
 from fer_bench.unions import member_names, seen_note
+
+if TYPE_CHECKING:
+    from fer_bench.data.batch import Task
+    from fer_bench.data.datamodule import FaceDataModule
 
 TRACEBACK_LINES = 30
 WEAKLY = "found weakly, by the cascade or not at all"
@@ -258,6 +262,7 @@ class _Execution:
                     **{role: len(data.rows(role)) for role in ("train", "val", "test")},
                     **({"unlabelled": task.unlabelled} if task.unlabelled else {}),
                 },
+                "warnings": (*record.warnings, *_shown_labels(config.train.label_fraction, task, data)),
             }
         )
         self.run.write_record(record)
@@ -464,8 +469,19 @@ class _Execution:
         return self._failed
 
 
+def _shown_labels(fraction: float, task: Task, data: FaceDataModule) -> Iterator[str]:
+    """Tell how many labels `label_fraction` left: whole subjects or videos can miss what was asked for."""
+    if fraction < 1:
+        shown = sum(task.class_counts)
+        whole = shown + int(data.hidden.sum())
+        yield (
+            f"label_fraction {fraction:g}: {shown} of {whole} training labels are shown "
+            f"({100 * shown / whole:.0f} %)"
+        )
+
+
 def _with_data_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple[str, ...]:
-    """Return a record's warnings with what is to be known of its targets: weakly found faces, seen pictures."""
+    """Return a record's warnings with what to know of its targets: weakly found faces, seen pictures."""
     seen = [note for name in sorted(data) if (note := seen_note(name, record.dataset)) is not None]
     weak = [
         f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"

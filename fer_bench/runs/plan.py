@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -370,8 +371,7 @@ def _key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
         return kind.input_spec(settings).size, {
             "method_settings": chosen,
-            "method_code": method_code_hash(config.method),
-            "training_code": code_hash(tuple(package_folder() / file for file in TRAINING_CODE)),
+            **_code_fields(config.method),
             "weights": kind.weights(settings),
         }
 
@@ -397,6 +397,31 @@ def _key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         "world_size": config.world_size,
         **({"crops": workspace.crops.key} if workspace.crops.key else {}),
     }
+
+
+def _code_fields(method: str) -> dict[str, str]:
+    """Return the part of the key that is decided by this package's code."""
+    return {
+        "method_code": method_code_hash(method),
+        "training_code": code_hash(tuple(package_folder() / file for file in TRAINING_CODE)),
+    }
+
+
+def refuse_other_code(run: PlannedRun) -> None:
+    """Check in the process that works on a run that its code is that of the process that planned it.
+
+    Raises:
+        UsageError: It is not, so that the run's key would promise something else than what is done.
+    """
+    for name, here in _code_fields(run.config.method).items():
+        if run.key_fields[name] != here:
+            raise UsageError(
+                f"{name} is not as it was when the run was planned: another fer-bench is installed on "
+                f"{platform.node()}, or its files were edited since",
+                file=package_folder(),
+                value=here,
+                hint="the same sweep again, with the same fer-bench on every machine",
+            )
 
 
 def _refuse_targets(config: RunConfig) -> None:

@@ -163,9 +163,12 @@ def validate_predictions(predictions: Predictions, path: Path) -> None:
     """Check predictions against the contract.
 
     Raises:
-        StoreError: Naming the file, the first offending row and value.
+        StoreError: Naming the file, the first offending row and value: fewer than two classes, a class that
+            is no emotion or named twice, a column that is absent, misplaced or of another type, or a value
+            that is missing, repeated or not finite.
     """
     frame, classes = predictions.frame, predictions.meta.classes
+    _check_classes(classes, path)
     wanted = ["sample_id", "unit", "label", *(f"logit_{name}" for name in classes)]
     for column in wanted:
         if column not in frame.columns:
@@ -175,6 +178,8 @@ def validate_predictions(predictions: Predictions, path: Path) -> None:
         raise StoreError(
             "logit columns differ from the classes in order or number", file=path, value=logit_columns
         )
+    for column in wanted[:3]:
+        _check_text(frame[column], path)
     for column in logit_columns:
         if frame[column].dtype != np.float32:
             raise StoreError(f"{column} is not float32", file=path, value=str(frame[column].dtype))
@@ -193,3 +198,23 @@ def validate_predictions(predictions: Predictions, path: Path) -> None:
     refuse("unknown label", ~known.to_numpy(), "label")
     for column in logit_columns:
         refuse(f"{column} is not finite", ~np.isfinite(frame[column].to_numpy()), column)
+
+
+def _check_classes(classes: Sequence[str], path: Path) -> None:
+    for name in classes:
+        if name not in {e.value for e in Emotion}:
+            raise StoreError(
+                "a class is no emotion", file=path, value=name, hint=", ".join(e.value for e in Emotion)
+            )
+    if len(set(classes)) < len(classes):
+        raise StoreError("a class is named twice", file=path, value=", ".join(classes))
+    if len(classes) < 2:
+        raise StoreError("a model needs at least two classes", file=path, value=", ".join(classes) or "none")
+
+
+def _check_text(values: pd.Series, path: Path) -> None:
+    """Refuse a column that is no plain text: codes of a dictionary may be read in another order."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        known = values.dropna()
+        if values.dtype != np.object_ or not known.map(lambda value: isinstance(value, str)).all():
+            raise StoreError(f"{values.name} is not text", file=path, value=str(values.dtype))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fer_bench.data import pack as pack_module
-from fer_bench.data.cache import GRACE, entries, prune
+from fer_bench.data.cache import GRACE, check, entries, prune
 from fer_bench.data.pack import open_pack
 from fer_bench.data.verify import verify
 from fer_bench.datasets.folder import Folder
@@ -151,6 +151,46 @@ def test_a_damaged_pack_is_listed_and_can_be_removed(tmp_path, content):
     (entry,) = entries(tmp_path)
     assert (entry.dataset, entry.state) == ("oulu", "damaged")
     assert len(prune([entry])[0]) == 1
+
+
+def test_a_full_check_tells_which_pack_is_damaged(faces, tmp_path, forget):
+    for size in (24, 32):
+        open_pack(Folder(faces), size, cache=tmp_path)
+    forget()
+    verify(lambda: Folder(faces), "folder", is_real=True, cache=tmp_path)
+    (tmp_path / "packs" / ".oulu-1-2.abc").mkdir()  # being written
+    small, large = (next(e.path for e in entries(tmp_path) if f"{size}px" in e.recipe) for size in (24, 32))
+    file = small / "pixels.npy"
+    time_then, content = file.stat().st_mtime_ns, bytearray(file.read_bytes())
+    content[-1] ^= 128
+    file.write_bytes(content)
+    os.utime(file, ns=(time_then, time_then))
+    assert {e.state for e in entries(tmp_path) if e.recipe} == {"current"}
+    found = {e.path: (e.state, e.reason) for e in check(entries(tmp_path))}
+    assert found == {
+        small: ("damaged", "its pixels are not those that were packed"),
+        large: ("current", ""),
+    }
+    with pytest.raises(StoreError, match="damaged"):
+        open_pack(Folder(faces), 24, cache=tmp_path)
+
+
+def test_being_checked_is_no_use(faces, tmp_path, forget):
+    open_pack(Folder(faces), 24, cache=tmp_path)
+    (entry,) = entries(tmp_path)
+    age(entry.path, 1e6)
+    assert [e.state for e in check(entries(tmp_path))] == ["current"]
+    assert time.time() - (entry.path / "checked.json").stat().st_mtime < 60
+    assert time.time() - entries(tmp_path)[0].used > 9e5
+
+
+def test_a_pack_that_was_removed_meanwhile_is_not_reported(faces, tmp_path, forget):
+    open_pack(Folder(faces), 24, cache=tmp_path)
+    forget()
+    known = entries(tmp_path)
+    prune(known)
+    assert list(check(known)) == []
+    assert list((tmp_path / "packs").iterdir()) == []
 
 
 def test_states_of_checks_are_listed_and_removed_too(faces, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from toy import CARD, toy_rows
 
 from fer_bench.data.card import ExpectedCount, Quirk
-from fer_bench.data.describe import as_text, split_counts
+from fer_bench.data.describe import as_markdown, as_text, split_counts
 from fer_bench.errors import UsageError
 
 
@@ -14,6 +14,9 @@ def test_a_described_card_says_what_is_needed_known_and_doubted():
             "counts": (
                 ExpectedCount(split="train", code="fear", unit="images", n=7, trust="page", source="ReadMe"),
                 ExpectedCount(split="none", code=None, unit="subjects", n=8, trust="code", source="a list"),
+                ExpectedCount(
+                    split="none", code=None, unit="rows", n=9, trust="code", source="a list", layout="crops"
+                ),
             ),
             "quirks": (Quirk(text="Names have gaps. " * 12, trust="inferred", source="copies"),),
             "fold_sizes": (3, 4),
@@ -25,6 +28,11 @@ def test_a_described_card_says_what_is_needed_known_and_doubted():
     assert "notes.txt" in next(line for line in text.splitlines() if "(optional)" in line)
     assert "7 images train, class fear [page: ReadMe]" in text
     assert "8 subjects, all [code: a list]" in text
+    assert "9 rows, all of crops [code: a list]" in text
+    page = as_markdown(card)
+    assert "| 8 subjects |  | all | code | a list | all |" in page
+    assert "| 9 rows |  | all | code | a list | crops |" in page
+    assert "| layout |" not in as_markdown(card.model_copy(update={"counts": card.counts[:2]}))
     assert "sequences per fold: 3, 4" in text
     assert "[inferred: copies]" in text
     assert "Never counted as cross-dataset with: other" in text

@@ -13,7 +13,7 @@ from toy import toy_rows
 
 from fer_bench.data import pack as module
 from fer_bench.data.align import CropRecipe
-from fer_bench.data.pack import cache_root, open_pack
+from fer_bench.data.pack import CHECKED, cache_root, check_pack, open_pack
 from fer_bench.errors import DataError, StoreError
 from fer_bench.files import file_hash
 
@@ -202,6 +202,94 @@ def test_a_damaged_pack_is_named(toy, tmp_path, file, content):
     with pytest.raises(StoreError, match=r"damaged(.|\n)*delete this folder") as caught:
         open_pack(toy, 20, cache=tmp_path)
     assert caught.value.file == folder
+
+
+@pytest.fixture
+def packed(toy, tmp_path):
+    """The folder of a pack."""
+    open_pack(toy, 20, cache=tmp_path)
+    return tmp_path / "packs" / packs(tmp_path)[0]
+
+
+def flip_a_byte(folder: Path, *, keep_time: bool) -> None:
+    file = folder / "pixels.npy"
+    status = file.stat()
+    with file.open("rb+") as opened:
+        opened.seek(5000)
+        byte = opened.read(1)[0]
+        opened.seek(5000)
+        opened.write(bytes([byte ^ 1]))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + (0 if keep_time else 1)))
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The files that are hashed."""
+    files = []
+    monkeypatch.setattr(module, "file_hash", lambda file: files.append(file) or file_hash(file))
+    return files
+
+
+def test_one_flipped_byte_is_found_when_the_pack_is_opened(toy, tmp_path, packed):
+    flip_a_byte(packed, keep_time=False)
+    for _ in range(2):
+        with pytest.raises(
+            StoreError, match=r"damaged: its pixels are not(.|\n)*delete this folder"
+        ) as caught:
+            open_pack(toy, 20, cache=tmp_path)
+        assert caught.value.file == packed
+
+
+def test_one_flipped_byte_of_a_file_of_the_same_time_is_found_by_a_full_check(toy, tmp_path, packed):
+    check_pack(packed)
+    flip_a_byte(packed, keep_time=True)
+    open_pack(toy, 20, cache=tmp_path)  # nothing tells
+    for attempt in (lambda: check_pack(packed), lambda: open_pack(toy, 20, cache=tmp_path)):
+        with pytest.raises(StoreError, match=r"its pixels are not those that were packed"):
+            attempt()
+
+
+def test_an_unchanged_pack_is_opened_without_hashing_it(toy, tmp_path, packed, hashed):
+    open_pack(toy, 20, cache=tmp_path)
+    assert hashed == []
+
+
+@pytest.mark.parametrize("how", ["copied", "of an earlier version", "half a memory", "another hash"])
+def test_a_pack_of_which_nothing_is_known_is_hashed_once(toy, tmp_path, packed, hashed, how):
+    known = (packed / CHECKED).read_bytes()
+    locked = (packed / "pack.json").stat().st_ino
+    if how == "copied":
+        os.utime(packed / "pixels.npy", ns=(1, 1))
+    elif how == "of an earlier version":
+        (packed / CHECKED).unlink()
+    elif how == "half a memory":
+        (packed / CHECKED).write_bytes(known[:9])
+    else:
+        (packed / CHECKED).write_bytes(known.replace(file_hash(packed / "pixels.npy").encode(), b"0" * 64))
+    for _ in range(2):
+        open_pack(toy, 20, cache=tmp_path)
+        assert hashed == [packed / "pixels.npy"]
+    assert (packed / "pack.json").stat().st_ino == locked  # else prune would not see who reads it
+    assert sorted(file.name for file in packed.iterdir()) == [CHECKED, "pack.json", "pixels.npy", "ways.npy"]
+
+
+def test_a_copied_pack_in_a_read_only_cache_is_hashed_every_time(toy, tmp_path, packed, hashed, monkeypatch):
+    os.utime(packed / "pixels.npy", ns=(1, 1))
+
+    def refuse(*_):
+        raise StoreError("cannot write")
+
+    monkeypatch.setattr(module, "write_json", refuse)
+    for _ in range(2):
+        assert len(open_pack(toy, 20, cache=tmp_path).pixels) == 36
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize("name", ["pack.json", "pixels.npy", "ways.npy"])
+def test_a_full_check_names_an_absent_file(packed, name):
+    (packed / name).unlink()
+    with pytest.raises(StoreError, match=rf"damaged: .*{name}"):
+        check_pack(packed)
 
 
 def test_losing_the_race_is_as_good_as_winning(toy, tmp_path, monkeypatch):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from toy import CARD, Toy, toy_rows
 
-from fer_bench.data.card import ExpectedCount
-from fer_bench.data.verify import Report, count, verify
+from fer_bench import datasets
+from fer_bench.data.card import Card, ExpectedCount, class_counts
+from fer_bench.data.verify import Report, _counts, count, verify
 from fer_bench.datasets.folder import Folder
 from fer_bench.datasets.rafdb import RAFDB
 from fer_bench.emotions import LABEL_SETS
@@ -133,8 +135,81 @@ def test_unreadable_pictures_are_counted_with_their_share_and_listed_for_leaving
 def test_published_counts_are_compared_on_real_data_only(raf):
     messages = [f.message for f in check(raf, is_real=True).findings if f.severity == "warning"]
     assert any("27 images of all classes in train, where 12271 are published" in m for m in messages)
-    assert any("of class 1 in test" in m for m in messages)
     assert not [f for f in check(raf, is_real=False).findings if f.severity == "warning"]
+
+
+def test_classes_are_told_with_their_split_and_the_share_is_of_the_published_number(raf):
+    report = check(raf, is_real=True)
+    train, test = (f for f in report.findings if f.kind == "counts")
+    assert "4 of class 1 (published: 1290)" in train.message
+    assert "4 of class 1 (published: 329)" in test.message
+    assert train.share == pytest.approx((12271 - 27) / 12271)
+    assert "(99.78% of those published)" in "\n".join(report.lines())
+
+
+LAYOUTS = [
+    (name, layout)
+    for name in datasets.names()
+    if datasets.get(name).card.counts
+    for layout in sorted({c.layout for c in datasets.get(name).card.counts if c.layout} or {""})
+]
+
+
+def published_index(card: Card, layout: str) -> pd.DataFrame:
+    """Return the columns that counting reads, with just as many rows as are published for a layout."""
+    counts = [c for c in card.counts if c.layout in ("", layout)]
+    parts = []
+    for split, unit in dict.fromkeys((c.split, c.unit) for c in counts if c.unit != "subjects"):
+        n = {c.code: c.n for c in counts if (c.split, c.unit) == (split, unit)}
+        total = n.pop(None, sum(n.values()))
+        codes = [code for code, times in n.items() for _ in range(times)]
+        other = card.classes[0].code if unit == "sequences" else None  # a sequence without a class counts not
+        parts.append(pd.DataFrame({"native_label": codes + [other] * (total - len(codes)), "split": split}))
+    index = pd.concat(parts, ignore_index=True)
+    people = next((c.n for c in counts if c.unit == "subjects"), 1)
+    places = np.arange(len(index))
+    return index.assign(
+        is_neutral_frame=False, sequence=places.astype(str), subject=(places % people).astype(str)
+    )
+
+
+@pytest.mark.parametrize(("name", "layout"), LAYOUTS)
+def test_what_is_published_of_a_layout_is_not_found_wanting(name, layout):
+    card = datasets.get(name).card
+    report = Report(name)
+    _counts(report, card, published_index(card, layout), layout)
+    assert report.findings == []
+
+
+@pytest.mark.parametrize("name", ["ferplus", "affectnet7"])
+def test_the_numbers_of_another_layout_differ_by_little_and_are_no_error(name):
+    card = datasets.get(name).card
+    one, two = [layout for each, layout in LAYOUTS if each == name]
+    for mine, other in ((one, two), (two, one)):
+        report = Report(name)
+        _counts(report, card, published_index(card, mine), other)
+        assert {(f.severity, f.kind) for f in report.findings} == {("warning", "counts")}
+
+
+@pytest.mark.parametrize(
+    ("n", "found"),
+    [
+        ({"1": 600, "2": 400}, None),
+        ({"1": 610, "2": 400}, ("warning", "counts", 10, 0.01)),
+        ({"1": 611, "2": 400}, ("error", "enlarged", 11, 0.011)),
+        ({"1": 650, "2": 350}, ("warning", "counts", 50, 0.05)),  # labels were changed
+        ({"1": 600, "2": 100}, ("warning", "counts", 300, 0.3)),
+    ],
+)
+@pytest.mark.parametrize("with_total", [True, False])
+def test_a_few_more_pictures_than_published_are_no_error(n, found, with_total):
+    counts = class_counts(["1", "2"], {"train": (600, 400)}, trust="page", source="here", totals=with_total)
+    card = datasets.get("rafdb").card.model_copy(update={"counts": counts})
+    index = pd.DataFrame({"native_label": [code for code, times in n.items() for _ in range(times)]})
+    report = Report("rafdb")
+    _counts(report, card, index.assign(split="train", is_neutral_frame=False), "")
+    told = [(f.severity, f.kind, f.rows, f.share) for f in report.findings]
+    assert told == ([] if found is None else [found])
 
 
 @pytest.mark.parametrize(
@@ -143,20 +218,39 @@ def test_published_counts_are_compared_on_real_data_only(raf):
         ({"box": (30.0, 2.0, 40.0, 12.0)}, "1 box.es. or landmark set"),
         ({"box": (-9.0, 2.0, -1.0, 12.0)}, "1 box.es. or landmark set"),
         ({"box": (0.0, 0.0, 5000.0, 5000.0)}, "1 box.es. or landmark set"),
+        ({"box": (11.0, 2.0, 31.0, 12.0)}, "1 box.es. or landmark set"),  # its centre is not inside
         ({"landmarks": np.array([[5.0, 90.0]], np.float32)}, "1 box.es. or landmark set"),
+        ({"landmarks": np.array([[5.0, 15.0], [5.0, 26.0]], np.float32)}, "1 box.es. or landmark set"),
+        ({"landmarks": np.array([[5.0, 5.0]] * 67 + [[5.0, 90.0]], np.float32)}, "1 box.es. or landmark set"),
     ],
 )
 def test_a_face_outside_its_picture_is_counted(make_toy, change, words):
     rows = toy_rows(8)
     rows[1] |= {
         "box": (-3.0, 2.0, 12.0, 25.0),
-        "landmarks": np.array([[-1.0, 3.0]], np.float32),
+        "landmarks": np.array([[-1.0, 3.0], [9.0, 9.0]], np.float32),
     }  # reaches beyond: fine
     assert not verify(lambda: make_toy(rows), "toy", is_real=False).findings
     rows[4] |= change
     report = verify(lambda: make_toy(rows), "toy", is_real=False)
     assert [(f.severity, f.rows) for f in report.findings] == [("warning", 1)]
     assert re.search(words, report.findings[0].message)
+
+
+@pytest.mark.parametrize("kind", ["box", "landmarks"])
+def test_many_faces_that_reach_far_beyond_their_pictures_are_told_once(make_toy, kind):
+    """Centres are inside: pictures that somebody has shrunk look like this."""
+    rows = toy_rows(8)
+    corners = (1.0, 1.0, 17.0, 24.0)
+    reach = {"box": corners} if kind == "box" else {"landmarks": np.reshape(corners, (2, 2))}
+    for row in rows[:7]:
+        row |= reach  # 7 of 144: under 5 %
+    assert not verify(lambda: make_toy(rows), "toy", is_real=False).findings
+    rows[7] |= reach
+    (finding,) = verify(lambda: make_toy(rows), "toy", is_real=False).findings
+    assert (finding.severity, finding.kind, finding.rows) == ("warning", "outside", 8)
+    assert "by over 15% of its side" in finding.message
+    assert "scaled or cropped" in finding.advice
 
 
 def test_a_group_on_both_sides_is_an_error(make_toy):

@@ -79,7 +79,7 @@ def test_rows_boxes_and_landmarks(tmp_path: Path) -> None:
     assert index.loc["train/2/b.PNG", "valence"] == 0.1
     assert np.isnan(index.loc["train/2/f.jpg", "valence"])
     assert index.loc["train/2/f.jpg", "box"] == (1, 2, 31, 42)
-    assert dataset.crop == "box"
+    assert (dataset.crop, dataset.layout) == ("box", "csv lists")
 
 
 def test_everything_left_out_is_counted(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_the_new_layout_is_read_where_both_are_there(tmp_path: Path) -> None:
     for name in ("train_set", "val_set"):
         (root / name / "images").mkdir(parents=True)
         (root / name / "annotations").mkdir()
-    assert AffectNet(root).crop == "whole"
+    assert (AffectNet(root).crop, AffectNet(root).layout) == ("whole", "crops")
 
 
 def test_the_crop_takes_the_listed_face(tmp_path: Path) -> None:

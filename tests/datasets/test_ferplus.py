@@ -86,6 +86,8 @@ def test_both_forms_give_the_same_rows(tmp_path: Path) -> None:
     row = two.index.set_index("sample_id").loc["fer0000008"]
     np.testing.assert_array_equal(two.load(row["path"], [-1])[0][..., 2].ravel(), picture(10))
     assert any("data/*/label.csv" in note for note in two.notes)
+    assert (one.layout, two.layout) == ("fer2013new.csv", "data/*/label.csv")
+    assert {one.layout, two.layout} == {c.layout for c in CARD.counts}
 
 
 def test_a_name_on_two_rows_keeps_both_in_one_group(tmp_path: Path) -> None:
@@ -215,5 +217,12 @@ def test_a_listed_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_card_counts_add_up() -> None:
-    totals = {c.split: c.n for c in CARD.counts if c.code is None}
-    assert totals == {"train": 25045, "val": 3191, "test": 3137}
+    totals = {(c.layout, c.split): c.n for c in CARD.counts if c.code is None}
+    assert totals == {
+        ("fer2013new.csv", "train"): 25060,
+        ("fer2013new.csv", "val"): 3199,
+        ("fer2013new.csv", "test"): 3153,
+        ("data/*/label.csv", "train"): 25045,
+        ("data/*/label.csv", "val"): 3191,
+        ("data/*/label.csv", "test"): 3137,
+    }

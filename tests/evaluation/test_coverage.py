@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,21 @@ def test_the_page_and_the_board_quote_the_shipped_table():
     own = whole[whole["interval"] == coverage.CHOSEN].reset_index(drop=True)
     pd.testing.assert_frame_equal(own, pd.read_csv(coverage.FILE))
     assert coverage.found() in (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_that_of_the_stored_table_and_names_every_miss(script):
+    whole = pd.read_csv(ROOT / "docs" / "coverage.csv")
+    text = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
+    assert text == script.page(whole)
+    own = whole[(whole["interval"] == coverage.CHOSEN) & (whole["units"] >= coverage.ENOUGH_UNITS)]
+    said = dict(re.findall(r"^- \*\*(.+?)\*\*, (\d+) of \d+ settings", text, re.MULTILINE))
+    for score, title in script.TITLES.items():
+        missed = own[(own["score"] == score) & ~own["coverage"].between(0.92, 0.97)]
+        assert int(said[title]) == len(missed)
+        (line,) = [line for line in text.splitlines() if line.startswith(f"- **{title}**")]
+        for row in missed.itertuples():
+            assert f"{100 * row.coverage:.1f} at {row.units}" in line
+            assert row.scenario in line
 
 
 def test_the_sentence_tells_enough_units_from_few_and_rare_classes():

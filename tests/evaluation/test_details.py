@@ -131,6 +131,10 @@ def test_the_challenge_sum_needs_every_part(make):
     assert found.abaw == pytest.approx(
         found.va_ccc + float(macro_f1(np.array(found.confusion))) + found.au_f1
     )
+    labels = rng.choice(eight[:7], 120)  # of eight known classes seven have a row
+    seven = with_affect(make(eight, labels.tolist(), rng.normal(size=(120, 8))), rng, au_known=True)
+    assert len(details(seven).classes) == 8
+    assert details(seven).abaw is None
 
 
 def test_groups_and_votes_come_from_the_stored_index(make):

@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import binomtest
 
 from fer_bench.evaluation.contributions import Contributions
-from fer_bench.evaluation.estimates import Value, average, difference_interval
+from fer_bench.evaluation.estimates import Value, average, difference_interval, estimate
 from fer_bench.evaluation.intervals import FEW_UNITS, needs_wilson, wilson_interval
-from fer_bench.evaluation.statistics import Interval
+from fer_bench.evaluation.statistics import Answers, Interval
 
 
 def pictures(right, rows):
@@ -84,3 +84,27 @@ def test_dependent_parts_give_a_wider_mean_and_a_shorter_difference():
     assert (same.interval.low, same.interval.high) == pytest.approx((0.4, 0.6), abs=1e-6)
     none = difference_interval(one, one)
     assert (none.low, none.high) == pytest.approx((0, 0), abs=1e-6)
+
+
+def at_chance(classes, rows=28):
+    """Return answers right for one row in as many as there are classes, four rows of each of seven."""
+    names = ("a", "b", "c", "d", "e", "f", "g")
+    all_units = np.array([f"u{i:02d}" for i in range(rows)], object)
+    label = np.arange(rows) % 7
+    kept = label < classes
+    truth, units = label[kept], all_units[kept]
+    answer = np.random.default_rng(classes).permutation(truth)
+    return Answers(truth, answer, units, units, all_units, rows, names, names[:classes])
+
+
+def test_models_scored_on_other_numbers_of_classes_keep_their_mean_inside():
+    given = at_chance(7), at_chance(3)
+    found = estimate(given, "x").values
+    mixed, uar = found["transfer"], found["uar"]
+    assert not mixed.resampled
+    assert mixed.interval.low < mixed.value < mixed.interval.high
+    low, high = ((end - 1 / 7) / (6 / 7) for end in (uar.interval.low, uar.interval.high))
+    assert not low < mixed.value < high  # what chance among seven alone would say
+    apart = average([estimate([one], "x").values["transfer"] for one in given])
+    assert apart.value == pytest.approx(mixed.value)
+    assert apart.interval.low < apart.value < apart.interval.high

@@ -207,3 +207,17 @@ def test_predictions_on_other_pictures_are_refused(store, change):
 def test_rows_in_another_order_are_the_same_rows(store):
     rewrite(store, lambda frame: frame.iloc[::-1])
     assert rescore(store).count("scored") == 3
+
+
+def test_what_a_card_says_about_groups_is_part_of_the_version(monkeypatch):
+    from fer_bench import datasets
+
+    before = module.code_version()
+    module.code_version.cache_clear()
+    assert module.code_version() == before
+    module.code_version.cache_clear()
+    dataset = datasets.get("oulu")
+    other = dataset.card.model_copy(update={"variant_parts": ("camera",)})
+    monkeypatch.setattr(dataset, "card", other)
+    assert module.code_version() != before
+    module.code_version.cache_clear()

@@ -63,10 +63,12 @@ def add(store: Store) -> Add:
         status: str = "done",
         rows: int = 400,
         changes: dict[str, object] | None = None,
+        known: dict[str, Sequence[str]] | None = None,
         **fields: object,
     ) -> Record:
         classes = tuple(e.value for e in LABEL_SETS[EMOTIONS.get(dataset, "6")])
         parts = dataset.split("+")
+        emotions_of = KNOWN | (known or {})
         protocol = str(fields.pop("protocol", f"{len(classes)}-4fold" if dataset in LAB else "official"))
         folds = 4 if dataset in LAB else 1
         lr = {"method": {"lr": 0.01}, "code": "c0de"} | (changes or {})
@@ -85,7 +87,7 @@ def add(store: Store) -> Add:
         scores, data = [], {}
         for target in dict.fromkeys((*parts, *targets)) if status == "done" else ():
             own = target in parts
-            emotions = classes if own else [e.value for e in KNOWN[target]]
+            emotions = classes if own else list(emotions_of[target])
             ids, units, labels = _draw(target, emotions, fold if own and folds > 1 else None, rows)
             rng = np.random.default_rng(zlib.crc32(f"{method}{dataset}{target}{fold}{seed}".encode()))
             logits = rng.normal(size=(len(ids), len(classes))).astype(np.float32)
@@ -115,7 +117,7 @@ def add(store: Store) -> Add:
                     predictions,
                     source_label_set=classes,
                     target=target,
-                    target_emotions=KNOWN[target],
+                    target_emotions=emotions_of[target],
                     in_domain=own,
                 )
             )

@@ -58,6 +58,13 @@ def test_runs_are_compared_row_by_row(store, add):
     assert by_file == compare(store, str(store.run_dir("gcn", "rafdb", one.key).path), other.key) == lines
 
 
+def test_a_run_does_not_differ_from_itself(store, add):
+    record = add("gcn", "rafdb", skill=1.0, targets=("expw",), rows=60)
+    for line in compare(store, record.key, record.key[:9]):
+        assert (line.interval.low, line.interval.high) == (line.difference, line.difference) == (0, 0)
+        assert line.p == 1
+
+
 def test_other_folds_are_shown_and_not_tested(store, add):
     one, other = add(fold=1, targets=()), add(fold=2, targets=())
     (line,) = compare(store, one.key, other.key)

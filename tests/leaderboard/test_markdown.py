@@ -11,6 +11,7 @@ from fer_bench.evaluation.estimates import Value
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.leaderboard.markdown import write_leaderboard
 from fer_bench.leaderboard.markup import decimal, escape, percent, table
+from fer_bench.runs.details import DimensionScore
 from fer_bench.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -179,6 +180,49 @@ def test_ranks_conclusions_and_tests_are_printed(store, full, tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 7 + 7 + 1
     assert {(row["first_rank"], row["second_rank"]) for row in rows} == {("1", "2")}
+
+
+def test_only_datasets_where_a_test_separates_methods_count_as_won(store, add, tmp_path):
+    for method, skill in (("gcn", 1.0), ("resemotenet", 4.0)):
+        add(method, "rafdb", skill=skill, targets=())  # apart
+        add(method, "expw", skill=3.0, targets=())  # alike
+    text = page(store, tmp_path)
+    assert "| **resemotenet** | - | - | 1 of 1 | - | 2 |" in text
+    assert "| **gcn** | - | - | 0 of 1 | - | 2 |" in text
+    assert "*Best group*: on how many of the datasets where a test tells methods apart" in text
+
+
+def test_the_six_basic_emotions_stand_beside_generalisation(store, full, tmp_path):
+    text = page(store, tmp_path)
+    with (tmp_path / "generalisation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        assert float(row["six_low"]) < float(row["six"]) < float(row["six_high"])
+        assert f", six {float(row['six']):.2f}" in text
+        if row["source"] in ("mmi", "oulu"):  # they know the six alone
+            assert row["six"] == row["transfer"]
+        elif row["source"] == "rafdb":
+            assert row["six"] != row["transfer"]
+    assert "*Six* is the same mean" in text
+
+
+def test_valence_arousal_and_action_units_stand_beside_where_predicted(store, add, tmp_path):
+    record = add("gcn", "affwild2", targets=())
+    assert "CCC valence" not in page(store, tmp_path)
+    ccc = {"pcc": 0.5, "rmse": 0.1, "sign_agreement": 0.9, "n": 10}
+    (score,) = record.scores
+    details = score.details.model_copy(
+        update={
+            "va": {name: DimensionScore(ccc=c, **ccc) for name, c in (("valence", 0.31), ("arousal", 0.42))},
+            "au_f1": 0.53,
+            "abaw": 1.24,
+        }
+    )
+    scores = (score.model_copy(update={"details": details}),)
+    store.run_dir("gcn", "affwild2", record.key).write_record(record.model_copy(update={"scores": scores}))
+    text = page(store, tmp_path)
+    assert "| affwild2 | gcn | 0.31 | 0.42 | 0.53 | 1.24 |" in text
+    tables_are_regular(text)
 
 
 def test_a_single_method_is_not_ranked(store, add, tmp_path):

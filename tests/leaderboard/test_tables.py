@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation.estimates import answers
 from fer_bench.leaderboard import tables
 from fer_bench.leaderboard.notes import notes_of
@@ -130,6 +131,38 @@ def test_retention_recomputes_the_in_domain_score_on_each_pairs_classes(store, a
     assert len({record.score(t).label_set for t in NAMED[:-1]}) == 2
     assert cell.generalisation.in_domain.value == pytest.approx(np.mean(base))
     assert cell.retention == pytest.approx(np.mean(transfers) / np.mean(base))
+
+
+def test_in_domain_scores_over_several_label_sets_hold_their_own_value(store, add):
+    """At chance over seven and over three classes of few rows each, Wilson limits are taken."""
+    three = LABEL_SETS["6"][:3]
+    add(dataset="rafdb", skill=0.0, rows=49, targets=("expw", "mmi"), known={"mmi": three})
+    cell = only_section(store).cell("gcn", "rafdb")
+    assert {len(e.label_set) for e in cell.cross.values()} == {7, 3}
+    found = cell.generalisation.in_domain
+    assert not found.resampled
+    assert found.interval.low < found.value < found.interval.high
+
+
+def test_scores_over_the_six_basic_emotions_stand_beside(store, add):
+    record = add(dataset="rafdb", skill=2.0)
+    section = only_section(store)
+    cell = section.cell("gcn", "rafdb")
+    six = [e for e in LABEL_SETS["7"] if e != "neutral"]
+    expected = {}
+    for target in NAMED:
+        if target != "rafdb":
+            names = [name for name in record.score(target).label_set if name in six]
+            expected[target] = (uar_of(store, record, target, names) - 1 / 6) / (1 - 1 / 6)
+    assert cell.six.complete
+    assert cell.six.mean.value == pytest.approx(np.mean(list(expected.values())))
+    assert cell.six.mean.value != pytest.approx(cell.generalisation.mean.value)
+    (overall,) = section.overall
+    assert overall.six.value == pytest.approx(cell.six.mean.value)
+    only_six = add("resemotenet", "mmi", skill=2.0)
+    assert only_six.classes == tuple(LABEL_SETS["6"])
+    same = only_section(store).cell("resemotenet", "mmi")
+    assert same.six.mean == same.generalisation.mean
 
 
 def test_retention_is_withheld_where_the_model_guesses(store, add):

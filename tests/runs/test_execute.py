@@ -226,6 +226,19 @@ class TestSurvival:
         execute(planned, broken, workspace)
         assert lasting_files(broken, planned) == lasting_files(whole, planned)
 
+    def test_a_plateau_lowers_the_learning_rate(self, plan, workspace, tmp_path):
+        overrides = (
+            "method.width=0.03",
+            "method.recipe=paper",
+            "method.plateau_patience=0",
+            "method.lr=1e-6",
+        )
+        planned = plan(overrides=overrides, targets="none", max_epochs=4, keep_checkpoints=True)
+        execute(planned, Store(tmp_path), workspace)
+        state = torch.load(run_dir(Store(tmp_path), planned).checkpoints / "last.ckpt", weights_only=True)
+        assert state["lr_schedulers"][0]["last_epoch"] == 4
+        assert state["optimizer_states"][0]["param_groups"][0]["lr"] < 1e-6
+
     def test_early_stop_holds_after_resuming(self, plan, workspace, tmp_path):
         overrides = ("method.width=0.03", "train.batch_size=16", "train.early_stop=1", "method.lr=1e-12")
         planned = plan(overrides=overrides, targets="none", max_epochs=9)

@@ -39,8 +39,8 @@ def lasting(root):
 
 @pytest.fixture(scope="module")
 def sweep(plan):
-    gcn = {"method": "gcn", "overrides": ("method.width=0.1", "train.batch_size=16")}
-    return [plan(seed=seed, max_epochs=6, **kind) for seed in (0, 1) for kind in ({}, gcn)]
+    gcn = {"method": "gcn", "overrides": ("method.width=0.1", "train.batch_size=16"), "targets": "none"}
+    return [plan(seed=seed, max_epochs=4, **kind) for seed in (0, 1) for kind in ({}, gcn)]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def disturb(process, how, rng):
 
 
 @pytest.mark.parametrize(
-    ("kills", "seed"), [(6, 0), pytest.param(30, 1, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("kills", "seed"), [(5, 0), pytest.param(30, 1, marks=pytest.mark.slow)], ids=["short", "long"]
 )
 def test_killed_at_random_points_the_store_is_that_of_an_undisturbed_sweep(
     sweep, undisturbed, workspace, tmp_path, kills, seed
@@ -99,7 +99,7 @@ def test_killed_at_random_points_the_store_is_that_of_an_undisturbed_sweep(
         if ways[(done - 1) % len(ways)] in ("run dies", "run is asked"):
             time.sleep(rng.uniform(0, took / 4))
             os.killpg(process.pid, signal.SIGKILL)
-        process.join(30)
+        process.join(60)
         assert process.exitcode is not None
     run_sweep(sweep, tmp_path, workspace)
     for left in (tmp_path / "indexes").glob(".*.tmp"):
@@ -199,19 +199,19 @@ def _hang(run, root, workspace, keeps_interpreter):
             time.sleep(100)
 
     torch.set_num_threads(1)
-    os._exit(work(run, Store(root), workspace, RunOptions(timeout=1.5), watch))
+    os._exit(work(run, Store(root), workspace, RunOptions(timeout=6), watch))
 
 
 class TestHanging:
     def test_is_ended_and_says_where_it_stood(self, sweep, workspace, tmp_path):
         process = FORK.Process(target=_hang, args=(sweep[0], tmp_path, workspace, False))
         process.start()
-        process.join(30)
+        process.join(60)
         assert process.exitcode == TIMED_OUT
         folder = run_dir(sweep[0], Store(tmp_path))
         record = folder.read_record()
         assert (record.status, record.error.kind) == ("failed", "Timeout")
-        assert "no progress for 1.5 s" in record.error.message
+        assert "no progress for 6 s" in record.error.message
         assert "test_faults.py" in record.error.log
         assert not (folder.path / "lock").exists()
         assert not folder.progress_file.exists()
@@ -221,7 +221,7 @@ class TestHanging:
 
         process = FORK.Process(target=_hang, args=(sweep[0], tmp_path, workspace, True))
         process.start()
-        process.join(30)
+        process.join(60)
         assert process.exitcode == 1
         assert "no progress" in bury(sweep[0], Store(tmp_path), 1)
         assert run_dir(sweep[0], Store(tmp_path)).read_record().status == "failed"

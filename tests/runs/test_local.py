@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import time
@@ -36,6 +37,16 @@ def test_processes_give_the_same_bytes_as_this_one(plans, workspace, tmp_path):
         s.run_dir("resemotenet", "oulu", plans[0].key).predictions_file("oulu", "val") for s in (apart, here)
     ]
     assert file[0].read_bytes() == file[1].read_bytes()
+
+
+def test_code_that_was_edited_since_the_plan_is_not_run_under_its_key(plans, workspace, tmp_path):
+    other = {**plans[0].key_fields, "training_code": "0123456789abcdef"}
+    old, events = dataclasses.replace(plans[0], key_fields=other), []
+    LocalLauncher(jobs=1).run([old], Store(tmp_path), workspace, events.append)
+    (end,) = [e for e in events if e.phase == "end"]
+    assert end.status == "failed"
+    assert "training_code is not as it was when the run was planned" in end.message
+    assert statuses(Store(tmp_path), plans[:1]) == [None]
 
 
 def test_a_killed_run_is_a_row_and_the_rest_goes_on(plans, workspace, tmp_path, monkeypatch):

@@ -1,14 +1,16 @@
+import pickle
 import shutil
 
 import pytest
 
-from fer_bench.data.crops import read_crops
+from fer_bench.data.crops import crops_of_key, read_crops
 from fer_bench.errors import DataError, UsageError
 from fer_bench.runs.plan import (
     Workspace,
     code_hash,
     default_profile,
     folds_to_run,
+    plan_config,
     resolve_device,
     resolve_precision,
     resolve_settings,
@@ -59,6 +61,9 @@ class TestKey:
                 targets="none",
             )
             assert again.key_fields["crops"] == wished.crops.key
+            assert crops_of_key(again.key_fields["crops"]) == wished.crops
+            elsewhere = pickle.loads(pickle.dumps(wished))  # as launchers send it to other processes
+            assert plan_config(elsewhere, again.config, {}).key == again.key
             keys.add(again.key)
         assert len(keys) == 5
 

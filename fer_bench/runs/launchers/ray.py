@@ -23,7 +23,7 @@ from fer_bench.runs.attend import Event, Interrupted, Watch
 from fer_bench.runs.execute import is_complete
 from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.launchers.worker import bury, run_dir, work
-from fer_bench.runs.plan import PlannedRun, Workspace
+from fer_bench.runs.plan import PlannedRun, Workspace, package_folder
 from fer_bench.runs.store import Store
 
 POLL = 0.5
@@ -183,6 +183,9 @@ def _bury(run: PlannedRun, store: Store, outcome: str) -> str:
 def _connect(ray: Any, address: str | None) -> None:
     passed_on = {name: value for name, value in os.environ.items() if name.startswith("FER_BENCH_")}
     where = address or os.environ.get("RAY_ADDRESS")
+    if not where:  # processes of this machine take the package from where this one has it
+        paths = (str(package_folder().parent), os.environ.get("PYTHONPATH", ""))
+        passed_on["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     here: dict[str, Any] = {} if where else {"num_cpus": usable_cores(), "include_dashboard": False}
     try:
         ray.init(

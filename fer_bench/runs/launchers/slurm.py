@@ -81,8 +81,8 @@ class SlurmRun:
     def __init__(self, run: PlannedRun, store: Store, workspace: Workspace, options: RunOptions) -> None:
         self.run, self.store, self.workspace, self.options = run, store, workspace, options
 
-    def __call__(self) -> int:
-        """Work off the run; wait while somebody else works on it."""
+    def __call__(self) -> str:
+        """Work off the run, waiting while somebody else works on it; return what is to be said of its end."""
         if self.run.config.world_size > 1:
             from submitit.helpers import TorchDistributedEnvironment
 
@@ -93,7 +93,7 @@ class SlurmRun:
             if code == STOPPED:  # no result: a job that is requeued is not done
                 sys.exit(STOPPED)
             if not ends or ends[-1].status != "running":
-                return code
+                return ends[-1].message if ends else ""
             time.sleep(ASK_AGAIN)
 
     def checkpoint(self) -> Any:
@@ -180,7 +180,7 @@ class SlurmLauncher:
         if job.paths.result_pickle.exists():
             error = job.exception()
             if error is None:
-                return ""
+                return str(job.results()[0])
             last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         else:
             last = log_tail(job.paths.stderr, 1) or "without a word"
@@ -192,7 +192,9 @@ class SlurmLauncher:
 
 
 def _queue() -> set[str] | None:
-    """Return the jobs that wait or run, as `12_3`; None when Slurm does not answer.
+    """Return the jobs that wait or run, as `12_3`, or `12` where one run needs no array.
+
+    None is returned when Slurm does not answer.
 
     The queue is asked, not the accounts, because not every cluster keeps accounts.
     """
@@ -201,7 +203,7 @@ def _queue() -> set[str] | None:
         found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return set(found.stdout.split())
+    return {name.removesuffix("_N/A") for name in found.stdout.split()}
 
 
 def _import() -> Any:

@@ -14,7 +14,7 @@ from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.runs.attend import HANG_MARK, TIMED_OUT, Event, Interrupted, Watch, log_tail, record_death
 from fer_bench.runs.execute import Busy, execute
 from fer_bench.runs.group import follow, given_place
-from fer_bench.runs.plan import PlannedRun, Workspace
+from fer_bench.runs.plan import PlannedRun, Workspace, refuse_other_code
 from fer_bench.runs.store import RunDir, Store
 
 FAILED, STOPPED = 1, 130
@@ -44,6 +44,7 @@ def work(run: PlannedRun, store: Store, workspace: Workspace, options: RunOption
     folder = run_dir(run, store)
     with _output_to(folder.log_file):
         try:
+            refuse_other_code(run)
             place = given_place(run.config.devices, run.config.nodes)
             if place is not None and place.rank > 0:
                 follow(run, workspace, place, folder.checkpoints)
