@@ -66,10 +66,18 @@ def _children(pid):
     return [int(child) for child in open(listed).read().split()] if os.path.exists(listed) else []
 
 
+def _kill_all(process):
+    """Kill a sweep and its runs; one that has not yet opened its group has no run either, or is over."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        process.kill()
+
+
 def disturb(process, how, rng):
     """Kill the machine (all processes), the sweep, one run, or ask the sweep or a run to stop."""
     if how == "power":
-        os.killpg(process.pid, signal.SIGKILL)
+        _kill_all(process)
     elif how in ("sweep dies", "sweep is asked"):
         os.kill(process.pid, signal.SIGKILL if how == "sweep dies" else signal.SIGINT)
     elif children := _children(process.pid):
@@ -98,7 +106,7 @@ def test_killed_at_random_points_the_store_is_that_of_an_undisturbed_sweep(
         done += 1
         if ways[(done - 1) % len(ways)] in ("run dies", "run is asked"):
             time.sleep(rng.uniform(0, took / 4))
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill_all(process)
         process.join(60)
         assert process.exitcode is not None
     run_sweep(sweep, tmp_path, workspace)
