@@ -40,7 +40,7 @@ from fer_bench.cli_runs import (
     run_options,
 )
 from fer_bench.cli_scores import register
-from fer_bench.errors import FerBenchError, UsageError
+from fer_bench.errors import DataError, FerBenchError, UsageError
 from fer_bench.importing import EPILOG, import_
 
 if TYPE_CHECKING:
@@ -384,6 +384,17 @@ def list_(
         typer.echo(f"{name:{width}}  {title}{f' ({note})' if note else ''}")
 
 
+def _face_detector() -> str:
+    """Return which detector searches pictures without boxes, and what is better."""
+    from fer_bench.data.detectors import yunet_file
+
+    try:
+        file = yunet_file()
+    except DataError as error:
+        return f"{error.message}: {error.file}"
+    return str(file) if file else "OpenCV's cascade (weak); YuNet: fer-bench data fetch-detector"
+
+
 @app.command(epilog="Examples: fer-bench doctor; FER_BENCH_DATA=~/datasets fer-bench doctor")
 def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     """Show versions, devices, the data roots that were found and what is missing.
@@ -412,6 +423,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
         **environment.describe(),
         "cores": usable_cores(),
         "cache": str(cache_root()),
+        "face_detector": _face_detector(),
         "data": origin if problem is None else f"cannot be used: {problem.file or ''}: {problem.message}",
         "data_kind": " and ".join(sorted(kinds)) or "none",
         "found": found,
@@ -477,7 +489,7 @@ def _workspace(
 def _read_exclude(path: Path | None) -> dict[str, list[str]]:
     from fer_bench import datasets
     from fer_bench.data.textfile import numbered_lines
-    from fer_bench.errors import DataError, nearest
+    from fer_bench.errors import nearest
 
     found: dict[str, list[str]] = {}
     if path is None:
