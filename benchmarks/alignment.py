@@ -18,8 +18,9 @@ from fer_bench.data.align import CropRecipe, Detector, find_face
 from fer_bench.data.detectors import yunet_file
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import write_text
-from fer_bench.synthetic.camera import Shot, arrange, camera_of, shoot
+from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.population import STYLES, Population
+from fer_bench.synthetic.shots import Shot, arrange, shoot
 
 ROOT = Path(__file__).parents[1]
 SCENES: dict[str, tuple[int, int]] = {

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evidence_gcn import write_section
 from numpy.typing import NDArray
+from readme_section import write_section
 
 from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
@@ -25,6 +25,7 @@ from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import counted_targets, never_cross
 from fer_bench.files import write_atomic
+from fer_bench.leaderboard.markup import percent, points
 from fer_bench.runs.plan import Workspace, resolve_settings
 from fer_bench.runs.record import Record
 from fer_bench.runs.store import Store
@@ -141,8 +142,7 @@ def text(arms: Arms) -> str:
     ]
     for name, arm in arms.items():
         cells = [f"{100 * value.value:.1f}" for value in arm.targets.values()]
-        sd = "-" if arm.sd is None else f"{100 * arm.sd:.1f}"
-        lines += _row((name, _value(arm.in_domain), *cells, _value(arm.mean), sd))
+        lines += _row((name, percent(arm.in_domain), *cells, percent(arm.mean), points(arm.sd)))
     lines += [
         "",
         "What a step changes in the mean transfer x 100 (paired resamples), and whether it agrees with",
@@ -167,13 +167,6 @@ def _step(less: Value, more: Value) -> tuple[str, str]:
         return f"{change:+.1f}", "too few units to say"
     verdict = "agrees" if found.low > 0 else "the opposite" if found.high < 0 else "not separable"
     return f"{change:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]", verdict
-
-
-def _value(value: Value) -> str:
-    shown = f"{100 * value.value:.1f}"
-    if value.interval is None:
-        return shown
-    return f"{shown} [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
 
 
 def contributions(store: Store, record: Record, workspace: Workspace) -> NDArray[np.float64]:

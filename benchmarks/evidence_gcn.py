@@ -19,16 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcn_figures import draw_errors, draw_references, generation_error
+from readme_section import write_section
 
 from fer_bench import datasets
 from fer_bench.config import SweepConfig
 from fer_bench.data.protocols import find_protocol
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import Estimate, Value, answers, difference_interval, estimate
+from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
 from fer_bench.evaluation.pairs import compare, uar_of
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.stored import read_scored
-from fer_bench.files import write_text
+from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.claims import claims_of
 from fer_bench.runs.plan import Workspace, resolve_settings
 from fer_bench.runs.record import Record
@@ -141,17 +142,6 @@ def difference(store: Store, first: Arm, second: Arm) -> str:
     return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {test.p:.2g}"
 
 
-def _value(value: Value) -> str:
-    text = f"{100 * value.value:.1f}"
-    if value.interval is None:
-        return text
-    return f"{text} [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
-
-
-def _points(sd: float | None) -> str:
-    return "-" if sd is None else f"{100 * sd:.1f}"
-
-
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     rule = "|".join(["---", *["--:"] * (len(header) - 1)])
     return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
@@ -177,8 +167,8 @@ def evidence_table(store: Store, arms: Arms) -> str:
                     dataset,
                     name,
                     str(arm.seeds()),
-                    _value(found.values["uar"]),
-                    _points(found.seed_sd("uar")),
+                    percent(found.values["uar"]),
+                    points(found.seed_sd("uar")),
                     f"{100 * found.values['accuracy'].value:.1f}",
                     _size(arm.first),
                     "" if name == PLAIN or PLAIN not in by_name else difference(store, arm, by_name[PLAIN]),
@@ -208,8 +198,8 @@ def adapted_table(store: Store, arms: Arms) -> str:
                     name,
                     marked,
                     str(arm.seeds()),
-                    _value(found.values["uar"]),
-                    _points(found.seed_sd("uar")),
+                    percent(found.values["uar"]),
+                    points(found.seed_sd("uar")),
                     against.get(PLAIN, ""),
                     against.get("adapted", ""),
                 )
@@ -271,8 +261,8 @@ def defaults_table(arms: Arms) -> str:
                 moved = [mine[key] - base[key] for key in mine if key in base]
                 if moved:
                     centre, sd_moved = mean_and_sd(moved)
-                    against, spread = f"{100 * centre:+.1f}", _points(sd_moved)
-            rows.append((name, dataset, str(arm.seeds()), f"{100 * mean:.1f}", _points(sd), against, spread))
+                    against, spread = f"{100 * centre:+.1f}", points(sd_moved)
+            rows.append((name, dataset, str(arm.seeds()), f"{100 * mean:.1f}", points(sd), against, spread))
     header = ("alternative", "dataset", "seeds", "validation UAR", "sd", "less default", "sd of that")
     banner = f"{_banner(arms)} Development population, validation rows only."
     return "\n".join([banner, "", *_table(header, rows)])
@@ -281,20 +271,6 @@ def defaults_table(arms: Arms) -> str:
 def _validation(arm: Arm) -> dict[tuple[int, int], float]:
     found = {key: record.selection["val"].val_uar for key, record in arm.records.items()}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def write_section(file: Path, name: str, text: str) -> None:
-    """Put a text between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a page.
-
-    Raises:
-        StoreError: The page lacks the markers.
-    """
-    page = file.read_text(encoding="utf-8")
-    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    if start not in page or end not in page:
-        raise StoreError("the page has no such section", file=file, value=start.strip())
-    before, after = page.partition(start)[0], page.partition(end)[2]
-    write_text(file, f"{before}{start}\n{text}\n\n{end}{after}")
 
 
 def main(arguments: list[str] | None = None) -> None:

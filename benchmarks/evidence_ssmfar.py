@@ -21,6 +21,7 @@ from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Value, answers, estimate
 from fer_bench.evaluation.statistics import interval, mean_and_sd
 from fer_bench.files import write_atomic, write_text
+from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.ssmfar.losses import FLOOR
 from fer_bench.runs.record import Record
 from fer_bench.runs.store import Store
@@ -174,21 +175,10 @@ def _line(fraction: float, used: Arm | None, left_out: Arm | None) -> str:
     assert shown is not None
     cells = [f"{100 * fraction:g} %", str(shown.labelled), str(len(shown.records))]
     for arm in (left_out, used):
-        cells += ["-", "-", "-"] if arm is None else [_value(arm.uar), _points(arm.sd), str(arm.steps)]
+        cells += ["-", "-", "-"] if arm is None else [percent(arm.uar), points(arm.sd), str(arm.steps)]
     cells.append("-" if used is None else _believed(used))
     cells.append(difference(used, left_out) if used is not None and left_out is not None else "-")
     return f"| {' | '.join(cells)} |"
-
-
-def _value(value: Value) -> str:
-    text = f"{100 * value.value:.1f}"
-    if value.interval is None:
-        return text
-    return f"{text} [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
-
-
-def _points(sd: float | None) -> str:
-    return "-" if sd is None else f"{100 * sd:.1f}"
 
 
 def _believed(arm: Arm) -> str:

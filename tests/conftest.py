@@ -1,4 +1,7 @@
+import importlib
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +27,32 @@ def tiny_root(tmp_path_factory):
     for name in ("oulu", "ckplus", "rafdb"):
         layouts.write(name, root, size="tiny")
     return root
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys, tmp_path):
+    """Call the command line as a process would; return exit code, standard output and standard error."""
+    from fer_bench import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fer-bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            sys.exit(cli.main())
+        out, err = capsys.readouterr()
+        return stopped.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def load_benchmark():
+    """Return a function that imports a script of `benchmarks/` with what it imports from there."""
+    folder, before = str(Path(__file__).parents[1] / "benchmarks"), set(sys.modules)
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
+            del sys.modules[name]

@@ -25,21 +25,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture
-def run_cli(monkeypatch, capsys, tmp_path):
-    """Call the command line as a process would; return exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fer-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            sys.exit(cli.main())
-        out, err = capsys.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return call
-
-
 class TestHelp:
     def test_answers_without_torch(self):
         code = (

@@ -1,28 +1,11 @@
 import json
 import socket
-import sys
 
 import pytest
 
-from fer_bench import cli
 from fer_bench.runs.store import Store
 
 COMMON = ("--profile", "quick", "--max-epochs", "2", "--targets", "none", "--set", "train.batch_size=16")
-
-
-@pytest.fixture
-def run_cli(monkeypatch, capsys, tmp_path):
-    """Call the command line as a process would; return exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fer-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            sys.exit(cli.main())
-        out, err = capsys.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from fer_bench.leaderboard.beyond import affect, beyond, calibration, overlaps
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.claims import claimed
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv
-from fer_bench.leaderboard.markup import decimal, escape, percent, stacked, table
+from fer_bench.leaderboard.markup import decimal, escape, percent, points, stacked, table
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.plots import draw_in_domain, draw_transfer
 from fer_bench.leaderboard.sentences import above_guessing, conclusion, list_of, plain_difference
@@ -299,9 +299,11 @@ def _in_domain_full(section: Section, notes: Notes) -> str:
             if cell.in_domain is None:
                 continue
             found = cell.in_domain
-            folds = "-" if found.fold_mean is None else f"{100 * found.fold_mean:.1f} ({_sd(found.fold_sd)})"
+            folds = (
+                "-" if found.fold_mean is None else f"{100 * found.fold_mean:.1f} ({points(found.fold_sd)})"
+            )
             spread = found.estimate.seed_sd("uar")
-            seeds = str(len(cell.seeds)) + ("" if spread is None else f" (sd {_sd(spread)})")
+            seeds = str(len(cell.seeds)) + ("" if spread is None else f" (sd {points(spread)})")
             rare = found.estimate.small_classes
             small = f"under {SMALL_CLASS} rows: {', '.join(rare)}" if rare else ""
             flags = "; ".join(filter(None, ("adapted" if cell.adapted else "", small))) or "-"
@@ -323,10 +325,6 @@ def _in_domain_full(section: Section, notes: Notes) -> str:
                 )
             )
     return table(header, rows)
-
-
-def _sd(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _general(cell: Cell | None, column: Column, notes: Notes) -> str:

@@ -45,6 +45,11 @@ def decimal(value: Value | None) -> str:
     return _number(value, lambda v: f"{v:.2f}")
 
 
+def points(value: float | None) -> str:
+    """Return a share as `3.4` points, `-` without one."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
 def _number(value: Value | None, show: Callable[[float], str]) -> str:
     if value is None:
         return "-"

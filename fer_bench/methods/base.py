@@ -231,11 +231,7 @@ def uar_of_confusion(counts: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1]; 0 where no row is labelled.
     """
-    support = counts.sum(dim=1)
-    present = support > 0
-    if not bool(present.any()):
-        return counts.new_zeros(())
-    return (counts.diagonal()[present] / support[present]).mean()
+    return _mean_present(counts.diagonal() / counts.sum(dim=1).clamp(min=1), counts)
 
 
 def f1_of_confusion(counts: Tensor) -> Tensor:
@@ -247,11 +243,14 @@ def f1_of_confusion(counts: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1]; 0 where no row is labelled.
     """
-    support = counts.sum(dim=1)
-    present = support > 0
-    if not bool(present.any()):
-        return counts.new_zeros(())
-    return (2 * counts.diagonal() / (support + counts.sum(dim=0)).clamp(min=1))[present].mean()
+    asked = counts.sum(dim=1) + counts.sum(dim=0)
+    return _mean_present(2 * counts.diagonal() / asked.clamp(min=1), counts)
+
+
+def _mean_present(scores: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of the scores [C] of classes with at least one true row; 0 without any."""
+    present = counts.sum(dim=1) > 0
+    return scores[present].mean() if bool(present.any()) else counts.new_zeros(())
 
 
 def classification_loss(logits: Tensor, label: Tensor, target: Tensor | None = None) -> Tensor:

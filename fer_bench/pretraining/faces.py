@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from fer_bench.data.align import cut
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.files import usable_cores
-from fer_bench.synthetic.camera import Camera, arrange, shoot
+from fer_bench.synthetic.camera import Camera
 from fer_bench.synthetic.captions import Captions, describe
 from fer_bench.synthetic.population import Makeup, Population, Style, draw_person
+from fer_bench.synthetic.shots import arrange, shoot
 
 SIZE = 64
 """Side of the pictures in pixels."""

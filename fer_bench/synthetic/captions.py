@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_bench.emotions import Emotion
-from fer_bench.synthetic.camera import Scene
 from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.population import Expression, Person, valence_arousal
+from fer_bench.synthetic.shots import Scene
 
 ADJECTIVES: dict[Emotion, tuple[str, ...]] = {
     Emotion.NEUTRAL: ("neutral", "expressionless", "impassive"),

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.synthetic import GENERATOR_VERSION
-from fer_bench.synthetic.camera import Shot, arrange, backdrop, camera_of, shoot, without_colour
+from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.face import FACE_AUS, Picture, Pose
 from fer_bench.synthetic.population import (
     STYLES,
@@ -39,6 +39,7 @@ from fer_bench.synthetic.population import (
     votes,
     with_cloth,
 )
+from fer_bench.synthetic.shots import Shot, arrange, backdrop, shoot, without_colour
 
 Size = Literal["tiny", "quick", "full"]
 SIZES: tuple[Size, ...] = ("tiny", "quick", "full")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +21,8 @@ KEPT = ("frozen feature alone", "mask", "mask, separation and diversity")
 
 
 @pytest.fixture(scope="module")
-def evidence():
-    modules = {}
-    for name in ("gcn_figures", "evidence_gcn", "evidence_cafe"):  # each imports the one before
-        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-        modules[name] = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(modules[name])
-    yield modules["evidence_cafe"]
-    for name in modules:
-        del sys.modules[name]
+def evidence(load_benchmark):
+    return load_benchmark("evidence_cafe")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -21,14 +20,8 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def evidence():
-    spec = importlib.util.spec_from_file_location("evidence_ssmfar", FOLDER / "evidence_ssmfar.py")
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["evidence_ssmfar"] = module
-    spec.loader.exec_module(module)
-    return module
+def evidence(load_benchmark):
+    return load_benchmark("evidence_ssmfar")
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -16,6 +13,7 @@ from lightning import Callback, Trainer
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 from torch.utils.data import DataLoader
+from two_processes import Step, joined, run_two
 
 from fer_bench.config import InputSpec, MethodSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
@@ -279,53 +277,28 @@ def test_parameters_get_gradients_and_need_no_trainer_for_prediction(name):
     assert all(p.grad is not None for p in method.parameters() if p.requires_grad)
 
 
-class Step(nn.Module):
-    """A training step as a forward pass, which is what DDP synchronises."""
-
-    def __init__(self, method: Method) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        return self.method.training_step(batch, 0)
-
-
 def ddp_worker(rank: int, folder: str) -> None:
     """Train every method for two steps as one of two processes and save what came out."""
-    from torch import distributed
     from torch.nn.parallel import DistributedDataParallel
 
-    torch.set_num_threads(1)
-    store = distributed.FileStore(f"{folder}/store", 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    for name in BUILT_IN:
-        method = tiny(name, seed=rank)  # DDP must make the ranks equal
-        parallel = DistributedDataParallel(Step(method))
-        optimizer = torch.optim.SGD(method.network.parameters(), lr=0.1)
-        for step in range(2):
-            batch = make_batch(method, 4, seed=10 * step + rank)
-            if rank == 1:
-                batch["has_reference"][:] = False
-                batch["label"][:] = -1
-            optimizer.zero_grad()
-            parallel(batch).backward()
-            optimizer.step()
-        torch.save([p.detach() for p in method.network.parameters()], f"{folder}/{name}-{rank}.pt")
-    distributed.destroy_process_group()
+    with joined(rank, folder):
+        for name in BUILT_IN:
+            method = tiny(name, seed=rank)  # DDP must make the ranks equal
+            parallel = DistributedDataParallel(Step(method))
+            optimizer = torch.optim.SGD(method.network.parameters(), lr=0.1)
+            for step in range(2):
+                batch = make_batch(method, 4, seed=10 * step + rank)
+                if rank == 1:
+                    batch["has_reference"][:] = False
+                    batch["label"][:] = -1
+                optimizer.zero_grad()
+                parallel(batch).backward()
+                optimizer.step()
+            torch.save([p.detach() for p in method.network.parameters()], f"{folder}/{name}-{rank}.pt")
 
 
 def test_two_processes_stay_equal(tmp_path):
-    command = "import sys, test_base; test_base.ddp_worker(int(sys.argv[1]), sys.argv[2])"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    workers = [
-        subprocess.Popen([sys.executable, "-c", command, str(rank), str(tmp_path)], env=env)
-        for rank in (0, 1)
-    ]
-    try:
-        assert [w.wait(timeout=120) for w in workers] == [0, 0]
-    finally:
-        for worker in workers:
-            worker.kill()
+    run_two("test_base", tmp_path, seconds=120)
     for name in BUILT_IN:
         first, second = (torch.load(tmp_path / f"{name}-{r}.pt", weights_only=True) for r in (0, 1))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import timm
@@ -13,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
+from two_processes import Step, joined, run_two
 
 from fer_bench.config import InputSpec, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
@@ -222,50 +220,27 @@ def test_the_tower_stays_frozen_and_in_evaluation_mode():
     assert not any(p.requires_grad for p in other.network.tower.parameters())
 
 
-class Step(nn.Module):
-    def __init__(self, method: CAFE) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        return self.method.training_step(batch, 0)
-
-
 def ddp_worker(rank: int, folder: str) -> None:
     """Train two steps as one of two processes; the tower must not change, the rest is saved."""
-    from torch import distributed
     from torch.nn.parallel import DistributedDataParallel
 
-    torch.set_num_threads(1)
-    store = distributed.FileStore(f"{folder}/store", 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    method = make()
-    before = state_of(method.network.tower)
-    parallel = DistributedDataParallel(Step(method)).train()
-    optimizer = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=1e-2)
-    for step in range(2):
-        optimizer.zero_grad()
-        parallel(make_batch(4, seed=10 * step + rank)).backward()
-        optimizer.step()
-    assert not any(module.training for module in method.network.tower.modules())
-    after = method.network.tower.state_dict()
-    assert all(torch.equal(value, after[name]) for name, value in before.items())
-    torch.save([p.detach() for p in method.network.parameters()], f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+    with joined(rank, folder):
+        method = make()
+        before = state_of(method.network.tower)
+        parallel = DistributedDataParallel(Step(method)).train()
+        optimizer = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=1e-2)
+        for step in range(2):
+            optimizer.zero_grad()
+            parallel(make_batch(4, seed=10 * step + rank)).backward()
+            optimizer.step()
+        assert not any(module.training for module in method.network.tower.modules())
+        after = method.network.tower.state_dict()
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
+        torch.save([p.detach() for p in method.network.parameters()], f"{folder}/{rank}.pt")
 
 
 def test_two_processes_leave_the_tower_frozen_and_agree_on_the_rest(tmp_path):
-    command = "import sys, test_cafe; test_cafe.ddp_worker(int(sys.argv[1]), sys.argv[2])"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    workers = [
-        subprocess.Popen([sys.executable, "-c", command, str(rank), str(tmp_path)], env=env)
-        for rank in (0, 1)
-    ]
-    try:
-        assert [worker.wait(timeout=180) for worker in workers] == [0, 0]
-    finally:
-        for worker in workers:
-            worker.kill()
+    run_two("test_cafe", tmp_path, seconds=180)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     start = list(make().network.parameters())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -25,15 +24,8 @@ SMALL = ["method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.bat
 
 
 @pytest.fixture(scope="module")
-def evidence():
-    modules = {}
-    for name in ("gcn_figures", "evidence_gcn"):  # the second imports the first
-        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-        modules[name] = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(modules[name])
-    yield modules["evidence_gcn"]
-    for name in modules:
-        del sys.modules[name]
+def evidence(load_benchmark):
+    return load_benchmark("evidence_gcn")
 
 
 @pytest.fixture(scope="module")

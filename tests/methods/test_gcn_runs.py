@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from lightning import Callback, Trainer
-from torch import nn
 from torch.utils.data import DataLoader
+from two_processes import Step, joined, run_two
 
 from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Batch, Task
@@ -190,54 +187,29 @@ def test_bf16_autocast_is_near_single_precision(form):
     assert all(p.grad.isfinite().all() for p in method.parameters() if p.grad is not None)
 
 
-class Step(nn.Module):
-    """A training step as a forward pass, which is what DDP synchronises."""
-
-    def __init__(self, method: GCN) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        return self.method.training_step(batch, 0)
-
-
 def ddp_worker(rank: int, folder: str) -> None:
     """Train every form for two steps as one of two processes and save what came out."""
-    from torch import distributed
     from torch.nn.parallel import DistributedDataParallel
 
-    torch.set_num_threads(1)
-    store = distributed.FileStore(f"{folder}/store", 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    for form in DDP_FORMS:
-        method = make(form, seed=rank)  # DDP must make the processes equal
-        parallel = DistributedDataParallel(Step(method))
-        optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
-        for step in range(2):
-            batch = make_batch(4, seed=10 * step + rank)
-            if rank == 1:
-                batch["has_reference"][:] = False
-                batch["label"][:] = -1
-            optimizer.zero_grad()
-            parallel(batch).backward()
-            method.on_before_optimizer_step(optimizer)
-            optimizer.step()
-        torch.save([p.detach() for p in method.parameters()], f"{folder}/{form}-{rank}.pt")
-    distributed.destroy_process_group()
+    with joined(rank, folder):
+        for form in DDP_FORMS:
+            method = make(form, seed=rank)  # DDP must make the processes equal
+            parallel = DistributedDataParallel(Step(method))
+            optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+            for step in range(2):
+                batch = make_batch(4, seed=10 * step + rank)
+                if rank == 1:
+                    batch["has_reference"][:] = False
+                    batch["label"][:] = -1
+                optimizer.zero_grad()
+                parallel(batch).backward()
+                method.on_before_optimizer_step(optimizer)
+                optimizer.step()
+            torch.save([p.detach() for p in method.parameters()], f"{folder}/{form}-{rank}.pt")
 
 
 def test_two_processes_stay_equal(tmp_path):
-    command = "import sys, test_gcn_runs; test_gcn_runs.ddp_worker(int(sys.argv[1]), sys.argv[2])"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    workers = [
-        subprocess.Popen([sys.executable, "-c", command, str(rank), str(tmp_path)], env=env)
-        for rank in (0, 1)
-    ]
-    try:
-        assert [w.wait(timeout=240) for w in workers] == [0, 0]
-    finally:
-        for worker in workers:
-            worker.kill()
+    run_two("test_gcn_runs", tmp_path, seconds=240)
     for form in DDP_FORMS:
         first, second = (torch.load(tmp_path / f"{form}-{r}.pt", weights_only=True) for r in (0, 1))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -22,9 +22,9 @@ def workspace(tiny_root):
 
 @pytest.fixture(scope="session")
 def plan(workspace):
-    """Plan a small run on the tiny data; keyword arguments as of `plan_run`."""
+    """Plan a small run on the tiny data or another workspace; keyword arguments as of `plan_run`."""
 
-    def make(**changes):
+    def make(at=workspace, **changes):
         values = {
             "method": "resemotenet",
             "dataset": "oulu",
@@ -36,7 +36,7 @@ def plan(workspace):
             "max_epochs": 3,
             "targets": ["rafdb"],
         }
-        return plan_run(workspace, **{**values, **changes})
+        return plan_run(at, **{**values, **changes})
 
     return make
 

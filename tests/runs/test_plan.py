@@ -15,7 +15,6 @@ from fer_bench.runs.plan import (
     resolve_precision,
     resolve_settings,
 )
-from fer_bench.runs.plan import plan_run as plan_in
 from fer_bench.sources import find_roots
 
 
@@ -47,19 +46,7 @@ class TestKey:
         keys = {plan().key}
         for texts in (["detect"], ["oulu=detect"], ["oulu=detect+0.4"], ["rafdb=detect"]):
             wished = Workspace(find_roots(str(tiny_root)), crops=read_crops(texts, None, ("oulu", "rafdb")))
-            c = plan().config
-            again = plan_in(
-                wished,
-                method=c.method,
-                dataset="oulu",
-                protocol=c.protocol,
-                fold=1,
-                seed=0,
-                profile="quick",
-                overrides=("method.width=0.03", "train.batch_size=16"),
-                max_epochs=3,
-                targets="none",
-            )
+            again = plan(wished, targets="none")
             assert again.key_fields["crops"] == wished.crops.key
             assert crops_of_key(again.key_fields["crops"]) == wished.crops
             elsewhere = pickle.loads(pickle.dumps(wished))  # as launchers send it to other processes
@@ -70,19 +57,7 @@ class TestKey:
     def test_ignores_where_the_data_stand(self, plan, tiny_root, tmp_path):
         shutil.copytree(tiny_root / "oulu", tmp_path / "elsewhere" / "oulu")
         moved = Workspace(find_roots(str(tmp_path / "elsewhere")))
-        config = plan().config
-        again = plan_in(
-            moved,
-            method=config.method,
-            dataset="oulu",
-            protocol=config.protocol,
-            fold=1,
-            seed=0,
-            profile="quick",
-            overrides=("method.width=0.03", "train.batch_size=16"),
-            max_epochs=3,
-            targets="none",
-        )
+        again = plan(moved, targets="none")
         assert again.key == plan().key
 
     def test_code_hash_ignores_comments_and_docstrings_only(self, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer_bench.emotions import Emotion
-from fer_bench.synthetic.camera import Camera, Scene, arrange
+from fer_bench.synthetic.camera import Camera
 from fer_bench.synthetic.captions import (
     ADJECTIVES,
     FEELINGS,
@@ -20,6 +20,7 @@ from fer_bench.synthetic.captions import (
 )
 from fer_bench.synthetic.face import FACE_AUS, Light, Pose, au_array
 from fer_bench.synthetic.population import Expression, Makeup, Person, Style, draw_person
+from fer_bench.synthetic.shots import Scene, arrange
 
 
 def rng(seed: int = 0) -> np.random.Generator:

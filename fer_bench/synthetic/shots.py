@@ -1,0 +1,316 @@
+"""Take pictures: a `Scene` is one draw from a camera's ranges, fixed for a sequence; `shoot` uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fer_bench.synthetic.camera import Camera
+from fer_bench.synthetic.face import Identity, Light, Picture, Pose, draw_face
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One draw from a camera, the same for all frames of a sequence."""
+
+    size: tuple[int, int]
+    scale: float
+    centre: tuple[float, float]
+    pose: Pose
+    light: Light
+    gains: tuple[float, float, float]
+    gamma: float
+    blur: float
+    noise: float
+    coarse: float
+    jpeg: int
+    grey: bool
+    occlusion: tuple[str, int] | None
+    backdrop: int
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture taken.
+
+    Attributes:
+        picture: RGB uint8 [H, W, 3]; the three channels are equal in grey scenes.
+        landmarks: 68 points in pixels, iBUG order.
+        box: Face box x0, y0, x1, y1 in pixels, as a detector would draw it: brows to chin, square.
+    """
+
+    picture: Picture
+    landmarks: NDArray[np.float32]
+    box: tuple[float, float, float, float]
+
+
+def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> Scene:
+    """Return a scene: everything that stays while a sequence is filmed.
+
+    Args:
+        camera: Whose ranges to draw from.
+        size: Height and width of the picture.
+        rng: Chance.
+    """
+    short = min(size)
+    aim = rng.normal(0, camera.light_spread, 2) + camera.light
+    ambient, strength = float(rng.uniform(*camera.ambient)), float(rng.uniform(*camera.strength))
+    grey = camera.mode != "colour" or bool(rng.random() < camera.grey)
+    warm, green = np.exp(rng.normal(0, camera.tint)) * camera.warmth, 1 + rng.normal(0, 0.3 * camera.tint)
+    gains = np.clip((warm, green, 1 / warm), 0.7, 1.3)
+    occlusion = None
+    if rng.random() < camera.occluded:
+        occlusion = (str(rng.choice(["hand", "object", "sunglasses", "edge"])), int(rng.integers(2**31)))
+    pose = Pose(
+        float(np.clip(rng.normal(0, camera.yaw), -38, 38)),
+        float(np.clip(rng.normal(0, camera.pitch), -20, 20)),
+        float(np.clip(rng.normal(0, camera.roll), -22, 22)),
+        (float(rng.normal(0, 0.25)), float(rng.normal(0, 0.2))),
+    )
+    return Scene(
+        size=size,
+        scale=float(rng.uniform(*camera.face)) * short,
+        centre=(
+            camera.centre[0] * size[1] + float(rng.normal(0, camera.wander)) * short,
+            camera.centre[1] * size[0] + float(rng.normal(0, camera.wander)) * short,
+        ),
+        pose=pose,
+        light=Light((float(aim[0]), float(aim[1]), 1.0), ambient, strength, camera.relief),
+        gains=(float(gains[0]), float(gains[1]), float(gains[2])),
+        gamma=float(rng.uniform(*camera.gamma)),
+        blur=float(rng.uniform(*camera.blur)),
+        noise=float(rng.uniform(*camera.noise)),
+        coarse=float(rng.uniform(*camera.coarse)),
+        jpeg=int(rng.uniform(*camera.jpeg)),
+        grey=grey,
+        occlusion=occlusion,
+        backdrop=int(rng.integers(2**31)),
+    )
+
+
+def shoot(
+    camera: Camera,
+    scene: Scene,
+    identity: Identity,
+    au: Array,
+    rng: np.random.Generator,
+    *,
+    behind: Picture | None = None,
+) -> Shot:
+    """Take one picture.
+
+    Args:
+        camera: The dataset's camera.
+        scene: The scene, from `arrange`.
+        identity: Who is in it.
+        au: Intensities [17, 2].
+        rng: Chance of this frame: sway of the head, noise, blinks.
+        behind: What stands behind the person, at the resolution of drawing; None is the scene's own backdrop.
+
+    Returns:
+        The picture, its landmarks and the face box.
+    """
+    height, width = scene.size
+    drawn = (round(height * camera.draw), round(width * camera.draw))
+    face = draw_face(
+        identity,
+        au,
+        _sway(camera, scene.pose, rng),
+        drawn,
+        scale=scene.scale * camera.draw,
+        centre=(scene.centre[0] * camera.draw, scene.centre[1] * camera.draw),
+        light=scene.light,
+    )
+    picture = face.over(backdrop(camera, scene.size, scene.backdrop) if behind is None else behind)
+    if scene.occlusion is not None:
+        _occlude(picture, face.landmarks, identity, *scene.occlusion)
+    picture = _develop(camera, scene, picture, rng)
+    if drawn != scene.size:
+        picture = _u8(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
+    landmarks = face.landmarks / np.float32(camera.draw)
+    return Shot(picture, landmarks, face_box(landmarks))
+
+
+def face_box(landmarks: NDArray[np.float32], margin: float = 0.06) -> tuple[float, float, float, float]:
+    """Return the square box x0, y0, x1, y1 around landmarks [68, 2], widened by a share of its side."""
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    middle, half = (low + high) / 2, float((high - low).max()) * (0.5 + margin)
+    return float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
+
+
+def without_colour(picture: Picture) -> Picture:
+    """Return the grey version of an RGB picture, in three equal channels."""
+    return _u8(cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+
+
+def _u8(values: ArrayLike | None) -> Picture:
+    return np.asarray(values, np.uint8)
+
+
+def _sway(camera: Camera, pose: Pose, rng: np.random.Generator) -> Pose:
+    yaw, pitch, roll = rng.normal(0, camera.sway, 3) * (
+        0.4 * camera.yaw,
+        0.4 * camera.pitch,
+        0.4 * camera.roll,
+    )
+    gaze = rng.normal(0, 0.06, 2)
+    return Pose(
+        pose.yaw + float(yaw), pose.pitch + float(pitch), pose.roll + float(roll),
+        (pose.gaze[0] + float(gaze[0]), pose.gaze[1] + float(gaze[1])),
+        float(rng.random() < 0.02),
+    )  # fmt: skip
+
+
+def _develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Generator) -> Picture:
+    """Return the picture after lens, sensor and compression."""
+    height, width = picture.shape[:2]
+    if scene.coarse < 0.97:
+        small = (max(16, round(width * scene.coarse)), max(16, round(height * scene.coarse)))
+        picture = _u8(cv2.resize(picture, small, interpolation=cv2.INTER_AREA))
+    if scene.blur > 0.25:
+        picture = _u8(cv2.GaussianBlur(picture, (0, 0), scene.blur * scene.coarse))
+    if camera.mode == "nir":
+        red = picture[:, :, :1].astype(np.float32)
+        picture = np.repeat(np.clip(60 + 0.72 * red, 0, 255).astype(np.uint8), 3, axis=2)
+    elif scene.grey:
+        picture = without_colour(picture)
+    gains = (1.0, 1.0, 1.0) if scene.grey else scene.gains
+    picture = _u8(cv2.LUT(picture, _tone(scene.gamma, gains)))
+    picture = _add_noise(picture, scene.noise, scene.grey, rng)
+    if picture.shape[:2] != (height, width):
+        picture = _u8(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
+    if scene.jpeg < 100:
+        _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])
+        picture = _u8(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return picture
+
+
+def _tone(gamma: float, gains: tuple[float, float, float]) -> Picture:
+    levels = 255 * (np.arange(256) / 255) ** gamma
+    curves = np.clip(levels[:, None] * gains, 0, 255)
+    return np.round(curves).astype(np.uint8).reshape(256, 1, 3)
+
+
+@cache
+def _grain() -> NDArray[np.float32]:
+    """Return a tile of unit noise from which pictures cut theirs: drawing it anew per frame costs more."""
+    return np.random.default_rng(20).normal(0, 1, (1100, 1100)).astype(np.float32)
+
+
+def _add_noise(picture: Picture, level: float, grey: bool, rng: np.random.Generator) -> Picture:
+    height, width = picture.shape[:2]
+    if grey:
+        y, x = rng.integers(0, 1100 - np.array((height, width)))
+        grain = cv2.merge([_grain()[y : y + height, x : x + width]] * 3)
+    else:
+        corners = rng.integers(0, (1100 - height, 1100 - width), (3, 2))
+        grain = cv2.merge([_grain()[y : y + height, x : x + width] for y, x in corners])
+    return np.asarray(cv2.addWeighted(picture, 1.0, grain, level, 0.0, dtype=cv2.CV_8U), np.uint8)
+
+
+@lru_cache(maxsize=4)
+def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
+    """Return what stands behind the person, at the resolution of drawing; shared, so copy before changing it.
+
+    Args:
+        camera: The dataset's camera.
+        size: Height and width of the picture.
+        seed: Which backdrop, from the scene.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = round(size[0] * camera.draw), round(size[1] * camera.draw)
+    level = float(rng.uniform(*camera.brightness))
+    if camera.background == "plain":
+        colour = level * (1 + rng.normal(0, 0.05, 3))
+        corners = colour * (1 + rng.normal(0, 0.12, (2, 2, 1)))
+        small = np.clip(corners, 0, 255).astype(np.uint8)
+        return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    patches = np.clip(level + rng.normal(0, 38, (5, 5, 1)) + rng.normal(0, 13, (5, 5, 3)), 0, 255).astype(
+        np.uint8
+    )
+    wall = np.asarray(cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    for _ in range(int(rng.integers(2, 7))):
+        paint = tuple(np.clip(rng.uniform(20, 230) + rng.normal(0, 28, 3), 0, 255).tolist())
+        x0, y0 = (int(v) for v in rng.integers((-width // 3, -height // 3), (width, height)))
+        x1, y1 = (
+            x0 + int(rng.integers(width // 10 + 1, width)),
+            y0 + int(rng.integers(height // 10 + 1, height)),
+        )
+        if rng.random() < 0.6:
+            cv2.rectangle(wall, (x0, y0), (x1, y1), paint, -1, cv2.LINE_AA)
+        else:
+            axes = ((x1 - x0) // 2, (y1 - y0) // 2)
+            cv2.ellipse(wall, (x0, y0), axes, 0, 0, 360, paint, -1, cv2.LINE_AA)
+    return np.asarray(cv2.GaussianBlur(wall, (0, 0), max(0.8, 0.012 * width)), np.uint8)
+
+
+def _occlude(
+    picture: Picture, landmarks: NDArray[np.float32], identity: Identity, kind: str, seed: int
+) -> None:
+    """Draw something over a part of the face, in place."""
+    rng = np.random.default_rng(seed)
+    span = float(landmarks[16, 0] - landmarks[0, 0])
+    if kind == "sunglasses":
+        for eye in (landmarks[36:42], landmarks[42:48]):
+            x, y = (int(v) for v in eye.mean(axis=0))
+            cv2.ellipse(
+                picture,
+                (x, y),
+                (int(0.19 * span), int(0.14 * span)),
+                0,
+                0,
+                360,
+                (18, 16, 20),
+                -1,
+                cv2.LINE_AA,
+            )
+        ends = np.round(np.stack([landmarks[36], landmarks[45]])).astype(int)
+        cv2.line(
+            picture,
+            tuple(ends[0].tolist()),
+            tuple(ends[1].tolist()),
+            (18, 16, 20),
+            max(1, int(0.03 * span)),
+            cv2.LINE_AA,
+        )
+    elif kind == "hand":
+        corner = landmarks[(4, 12)[int(rng.integers(2))]] * 0.55 + landmarks[57] * 0.45
+        away = np.sign(corner[0] - landmarks[33, 0])
+        skin = tuple(0.85 * c for c in identity.skin)
+        for finger in range(4):
+            tip = corner + np.array((away * 0.06 * finger, 0.09 * finger - 0.12)) * span
+            root = tip + np.array((away * 0.5, 0.35)) * span
+            ends = np.round(np.stack([tip, root])).astype(int)
+            shade = tuple(c * (1 - 0.06 * finger) for c in skin)
+            cv2.line(
+                picture,
+                tuple(ends[0].tolist()),
+                tuple(ends[1].tolist()),
+                shade,
+                max(2, int(0.11 * span)),
+                cv2.LINE_AA,
+            )
+    else:
+        colour = tuple(float(c) for c in rng.integers(10, 230, 3))
+        middle = landmarks[30]
+        angle = float(rng.uniform(0, 2 * np.pi))
+        reach = float(rng.uniform(0.38, 0.52)) * span
+        outward = np.array((np.cos(angle), np.sin(angle)))
+        across = np.array((-outward[1], outward[0]))
+        near = middle + outward * reach
+        half = (0.16 if kind == "object" else 0.9) * span
+        quad = np.stack(
+            [
+                near - across * half,
+                near + across * half,
+                near + across * half + outward * span,
+                near - across * half + outward * span,
+            ]
+        )
+        cv2.fillPoly(picture, [np.round(quad * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
