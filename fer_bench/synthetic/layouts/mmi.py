@@ -1,0 +1,142 @@
+"""The synthetic MMI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fer_bench.emotions import BASIC_SIX, Emotion
+from fer_bench.synthetic.camera import camera_of
+from fer_bench.synthetic.face import FACE_AUS
+from fer_bench.synthetic.layouts.casting import (
+    Counts,
+    Recording,
+    deal,
+    swell,
+)
+from fer_bench.synthetic.layouts.files import save_video, write_lines
+from fer_bench.synthetic.layouts.frame import Plan, Size, Task
+from fer_bench.synthetic.population import (
+    STYLES,
+    Expression,
+    Population,
+    at_strength,
+    with_cloth,
+)
+from fer_bench.synthetic.shots import arrange, shoot
+
+_MMI_CODES = {
+    Emotion(name): code
+    for code, name in enumerate(("anger", "disgust", "fear", "happiness", "sadness", "surprise"), start=1)
+}
+_MMI_COUNTS: dict[Size, Counts] = {
+    "tiny": dict.fromkeys(_MMI_CODES, 3),
+    "quick": dict(zip(_MMI_CODES, (28, 28, 26, 34, 28, 32), strict=True)),
+    "full": dict(zip(_MMI_CODES, (31, 31, 28, 31, 31, 31), strict=True)),
+}
+_MMI_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 31}
+_MMI_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (8, 10), "quick": (12, 17), "full": (40, 80)}
+_MMI_OTHER: dict[Size, int] = {"tiny": 1, "quick": 3, "full": 30}
+
+
+def plan(root: Path, population: Population, size: Size) -> Plan:
+    """Plan MMI: onset-apex-offset clips in numbered sessions, some stored sideways or in other views."""
+    rng = population.rng("plan")
+    people = _MMI_PEOPLE[size]
+    ids = np.sort(rng.choice(np.arange(1, 200), people, replace=False))
+    hands = deal(_MMI_COUNTS[size], people, rng)
+    clips: list[tuple[int, Emotion, int, str]] = []
+    for person, hand in enumerate(hands):
+        clips += [(person, emotion, _MMI_CODES[emotion], "frontal") for emotion in hand]
+    for view in ("profile", "dual", "unscored"):
+        for _ in range(_MMI_OTHER[size]):
+            emotion = BASIC_SIX[int(rng.integers(6))]
+            code = int(rng.integers(7, 13)) if view == "unscored" else _MMI_CODES[emotion]
+            clips.append((int(rng.integers(people)), emotion, code, view))
+    day = "2019-05-07_10_22_41" if population.name == "benchmark" else "2020-02-11_16_05_09"
+    sessions = root / f"mmi-facial-expression-database_download_{day}" / "Sessions"
+    session_ids = rng.choice(np.arange(1, 3000), len(clips), replace=False)
+    taken: dict[int, int] = {}
+    tasks = []
+    for serial, (person, emotion, code, view) in enumerate(clips):
+        taken[person] = taken.get(person, 0) + int(rng.integers(1, 4))
+        low, high = _MMI_FRAMES[size]
+        frames = int(rng.integers(low, high))
+        stem = f"S{ids[person]:03d}-{taken[person]:03d}"
+        folder = sessions / str(session_ids[serial])
+        what = Recording(person, emotion, frames, serial)
+        tasks.append(Task(frames, _mmi_clip(folder, stem, population, what, code, view)))
+    return Plan(tasks)
+
+
+def _mmi_clip(
+    folder: Path, stem: str, population: Population, what: Recording, code: int, view: str
+) -> Callable[[], list[str]]:
+    def run() -> list[str]:
+        number, emotion, frames, serial = what.person, what.emotion, what.frames, what.serial
+        rng = population.rng("clip", serial)
+        camera = camera_of(population)
+        person = with_cloth(population.person(number), population.rng("cloth", number, serial % 2))
+        expression = person.express(rng, emotion, STYLES["mmi"])
+        sideways = view == "profile" or (view in ("frontal", "unscored") and serial % 6 == 2)
+        size = {"dual": (576, 360)}.get(view, (720, 576) if sideways else (480, 640))
+        scene = arrange(camera, size, rng)
+        if view == "profile":
+            scene = replace(scene, pose=replace(scene.pose, yaw=48.0))
+        shares, first, last = swell(frames)
+        pictures = []
+        for share in shares:
+            au = at_strength(person.rest, expression.au, float(share))
+            pictures.append(shoot(camera, scene, person.identity, au, rng).picture)
+            if view == "dual":
+                turned = replace(scene, pose=replace(scene.pose, yaw=48.0 if serial % 2 else -48.0))
+                profile = shoot(camera, turned, person.identity, au, rng).picture
+                pictures[-1] = np.hstack([pictures[-1], profile] if serial % 2 else [profile, pictures[-1]])
+        if sideways:
+            turn = cv2.ROTATE_90_CLOCKWISE if view == "profile" else cv2.ROTATE_90_COUNTERCLOCKWISE
+            pictures = [np.asarray(cv2.rotate(picture, turn), np.uint8) for picture in pictures]
+        folder.mkdir(parents=True)
+        save_video(folder / f"{stem}.avi", pictures, rate=24.0)
+        write_lines(folder / "session.xml", _session_xml({"profile": 1, "dual": 2}.get(view, 0), stem))
+        write_lines(folder / f"{stem}.xml", _clip_xml(stem, number, code))
+        if rng.random() < 0.4:
+            write_lines(folder / f"{stem}-oao_aucs.xml", _oao_xml(expression, frames, first, last))
+        return []
+
+    return run
+
+
+def _session_xml(view: int, stem: str) -> list[str]:
+    return [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<session subject="{stem.split("-")[0]}">',
+        f'  <track view="{view}" filename="{stem}.avi" type="video"/>',
+        "</session>",
+    ]
+
+
+def _clip_xml(stem: str, subject: int, code: int) -> list[str]:
+    return [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        "<Metadata>",
+        f'  <Metatag Name="Subject" Value="{subject}"/>',
+        f'  <Metatag Name="Recording" Value="{stem}"/>',
+        f'  <Metatag Name="Emotion" Value="{code}"/>',
+        "</Metadata>",
+    ]
+
+
+def _oao_xml(expression: Expression, frames: int, first: int, last: int) -> list[str]:
+    """Return onset (1), apex (2), offset (3) and neutral (0) of every visible unit; frames count from 1."""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<AnnotationFile>"]
+    for number, level in zip(FACE_AUS, expression.au.max(axis=1), strict=True):
+        if level >= 0.3:
+            marks = ((1, 0), (2, 1), (first + 1, 2), (last + 2, 3), (frames, 0))
+            lines.append(f'  <ActionUnit Number="{number}">')
+            lines += [f'    <Marker Frame="{frame}" Type="{kind}"/>' for frame, kind in marks]
+            lines.append("  </ActionUnit>")
+    return [*lines, "</AnnotationFile>"]

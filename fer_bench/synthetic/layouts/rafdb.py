@@ -1,0 +1,127 @@
+"""The synthetic RAF-DB."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fer_bench.emotions import Emotion
+from fer_bench.synthetic.camera import camera_of
+from fer_bench.synthetic.face import Picture
+from fer_bench.synthetic.layouts.casting import (
+    Array,
+    Counts,
+    chunked,
+    counts_of,
+    scaled,
+    shuffled,
+    wild,
+)
+from fer_bench.synthetic.layouts.files import save, write_lines
+from fer_bench.synthetic.layouts.frame import Plan, Size
+from fer_bench.synthetic.population import (
+    Population,
+    votes,
+)
+from fer_bench.synthetic.shots import arrange, shoot
+
+_RAF_ORDER = tuple(
+    Emotion(e) for e in ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+)
+_RAF_TRAIN = counts_of(110, 60, 80, 270, 140, 80, 160, order=_RAF_ORDER)
+_RAF_TEST = counts_of(36, 24, 28, 84, 46, 28, 54, order=_RAF_ORDER)
+_RAF_FULL_TRAIN = counts_of(1290, 281, 717, 4772, 1982, 705, 2524, order=_RAF_ORDER)
+_RAF_FULL_TEST = counts_of(329, 74, 160, 1185, 478, 162, 680, order=_RAF_ORDER)
+_RAF_COUNTS: dict[Size, tuple[Counts, Counts]] = {
+    "tiny": (scaled(_RAF_TRAIN, 0.05, 4), scaled(_RAF_TEST, 0.05, 2)),
+    "quick": (_RAF_TRAIN, _RAF_TEST),
+    "full": (_RAF_FULL_TRAIN, _RAF_FULL_TEST),
+}
+
+
+def plan(root: Path, population: Population, size: Size) -> Plan:
+    """Plan RAF-DB basic: original pictures, 100 x 100 aligned faces, attributes, boxes and the label list."""
+    base = root / "basic"
+    for folder in (
+        "EmoLabel",
+        "Image/original",
+        "Image/aligned",
+        "Annotation/auto",
+        "Annotation/manual",
+        "Annotation/boundingbox",
+    ):
+        (base / folder).mkdir(parents=True)
+    rng = population.rng("plan")
+    faces = []
+    for split, counts in zip(("train", "test"), _RAF_COUNTS[size], strict=True):
+        for i, label in enumerate(shuffled(counts, rng), start=1):
+            faces.append((f"train_{i:05d}" if split == "train" else f"test_{i:04d}", label))
+    tasks = chunked(faces, lambda serial, face: _raf_face(base, population, serial, *face))
+
+    def finish(lines: list[list[str]]) -> None:
+        flat = [line.split("|") for chunk in lines for line in chunk]
+        write_lines(base / "EmoLabel" / "list_patition_label.txt", [a for a, _ in flat], final_newline=False)
+        write_lines(base / "EmoLabel" / "distribution_basic.txt", [b for _, b in flat])
+
+    return Plan(tasks, finish)
+
+
+def _raf_face(base: Path, population: Population, serial: int, stem: str, label: Emotion) -> str:
+    rng, person, expression = wild(population, serial, label)
+    camera = camera_of(population)
+    side = int(rng.integers(110, 190))
+    wide = int(side * rng.uniform(1.0, 1.3))
+    scene = arrange(replace(camera, face=_times2(camera.face, 0.85)), (side, wide), rng)
+    shot = shoot(camera, scene, person.identity, expression.au, rng)
+    points = shot.landmarks.astype(np.float64)
+    five = np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), *points[[30, 48, 54]]])
+    five += rng.normal(0, 0.006 * side, five.shape)
+    save(base / "Image" / "original" / f"{stem}.jpg", shot.picture)
+    save(base / "Image" / "aligned" / f"{stem}_aligned.jpg", _raf_align(shot.picture, five))
+    gender = 2 if rng.random() < 0.05 else ("male", "female").index(person.gender)
+    race = ("caucasian", "african", "asian").index(person.race)
+    age = int(np.searchsorted([4, 20, 40, 70], person.years, side="right"))
+    separator = "\t" if serial % 2 else " "
+    lines = [f"{x:.4f}{separator}{y:.4f}" for x, y in five.tolist()]
+    write_lines(
+        base / "Annotation" / "manual" / f"{stem}_manu_attri.txt", [*lines, str(gender), str(race), str(age)]
+    )
+    auto = shot.landmarks[
+        [*range(0, 17, 2), *range(17, 27, 2), 27, 30, 33, *range(36, 48), *range(48, 60, 2), 62, 66]
+    ]
+    write_lines(
+        base / "Annotation" / "auto" / f"{stem}_auto_attri.txt",
+        [f"{x:.2f}\t{y:.2f}" for x, y in auto.tolist()],
+    )
+    low, high = np.minimum(shot.box[:2], five.min(axis=0) - 1), np.maximum(shot.box[2:], five.max(axis=0) + 1)
+    edges = [*np.maximum(low, 0), min(high[0], wide), min(high[1], side)]
+    write_lines(
+        base / "Annotation" / "boundingbox" / f"{stem}_boundingbox.txt", [" ".join(f"{v:.4f}" for v in edges)]
+    )
+    shares = votes(rng, label, expression.clarity, _RAF_ORDER)
+    code = _RAF_ORDER.index(label) + 1
+    return f"{stem}.jpg {code}|{stem}.jpg " + "".join(f"{share:.4f} " for share in shares)
+
+
+def _times2(bounds: tuple[float, float], factor: float) -> tuple[float, float]:
+    return bounds[0] * factor, bounds[1] * factor
+
+
+def _raf_align(picture: Picture, five: Array) -> Picture:
+    """Return the 100 x 100 face after the similarity that fits both eyes and the middle of the mouth."""
+    source = np.stack([five[0], five[1], five[3:].mean(axis=0)])
+    target = np.array([(31.0, 40.0), (69.0, 40.0), (50.0, 78.0)])
+    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
+    norm = float((a**2).sum())
+    cosine = float((a * b).sum()) / norm
+    sine = float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / norm
+    turn = np.array([(cosine, -sine), (sine, cosine)])
+    shift = target.mean(axis=0) - turn @ source.mean(axis=0)
+    matrix = np.hstack([turn, shift[:, None]])
+    aligned = cv2.warpAffine(
+        picture, matrix, (100, 100), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(aligned, np.uint8)
