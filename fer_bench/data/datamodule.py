@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning import LightningDataModule
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data import transforms
 from fer_bench.data.batch import Batch, Task
 from fer_bench.data.dataset import FaceDataset, SoftTarget
-from fer_bench.data.fraction import hide_labels
+from fer_bench.data.fraction import hidden_rows
 from fer_bench.data.index import stack_au
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, in_label_set
@@ -26,6 +27,22 @@ from fer_bench.emotions import Emotion
 from fer_bench.errors import UsageError
 
 EVAL_BATCH = 256
+
+
+def reference_rows(index: pd.DataFrame, hidden: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Return the index position of each row's reference, -1 where it has none: int64 [N].
+
+    Args:
+        index: The dataset's index.
+        hidden: bool [N], rows whose label is hidden. A reference that was chosen because somebody labelled it
+            neutral would tell its label, so that such a row is no reference; neutral first frames are.
+    """
+    ids = index["reference_id"].to_numpy(object)
+    found: NDArray[np.int64] = pd.Index(index["sample_id"]).get_indexer(ids).astype(np.int64)
+    if hidden is not None:
+        told = hidden & ~index["is_neutral_frame"].to_numpy(bool)
+        found[(found >= 0) & told[found]] = -1
+    return found
 
 
 class PackedRows(TorchDataset[dict[str, Tensor]]):
@@ -63,9 +80,7 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
         self.targets = None if targets is None else torch.from_numpy(targets)
         self.reference: NDArray[np.int64] | None = None
         if with_reference:
-            place = {sample: i for i, sample in enumerate(index["sample_id"])}
-            ids = index["reference_id"].astype(object).where(index["reference_id"].notna(), None)
-            self.reference = np.array([place.get(r, -1) if r is not None else -1 for r in ids], np.int64)
+            self.reference = reference_rows(index, hidden)
 
     def __getitem__(self, rows: Any) -> dict[str, Tensor]:
         """Return the batch of the given index positions, pictures still uint8 [B, H, W, 3]."""
@@ -208,10 +223,7 @@ class FaceDataModule(LightningDataModule):
         self.classes = tuple(e.value for e in self.protocol.label_set)
         self.roles = dataset.roles(self.protocol, fold)
         self._labelled = in_label_set(dataset.index, self.protocol)
-        self.hidden = np.zeros(len(dataset.index), bool)
-        if label_fraction < 1:
-            at_most = self._labelled & (self.roles == "train")
-            self.hidden = hide_labels(dataset.index, at_most, label_fraction, dataset.card.name)
+        self.hidden = hidden_rows(dataset, self.protocol, fold, label_fraction)
         self.targets = None if targets == "label" else self._distributions(targets)
         self.with_strong = with_strong and self.task.unlabelled > 0
         self.with_affect = with_affect
@@ -242,16 +254,15 @@ class FaceDataModule(LightningDataModule):
         aus = stack_au(index)[train]
         va = index[["valence", "arousal"]].to_numpy()[train]
         known = (aus >= 0).any(axis=0)
-        references = index["reference_id"].iloc[train].dropna().unique()
+        references = reference_rows(index, self.hidden)[train]
+        references = references[references >= 0]
         return Task(
             classes=self.classes,
             class_counts=tuple(int((labels == name).sum()) for name in self.classes),
             has_va=bool(np.isfinite(va).all(axis=1).any()),
             has_au=bool(known.any()),
             has_reference=len(references) > 0,
-            reference_by_label=bool(
-                index["sample_id"].isin(references)[~index["is_neutral_frame"].to_numpy()].any()
-            ),
+            reference_by_label=bool((~index["is_neutral_frame"].to_numpy(bool)[references]).any()),
             au_counts=tuple((int((c == 0).sum()), int((c == 1).sum())) for c in aus.T) if known.any() else (),
             unlabelled=int((~shown).sum()),
         )

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.data.protocols import unit_interval
+from fer_bench.data.card import Protocol
+from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.protocols import in_label_set, unit_interval
 from fer_bench.errors import UsageError
 
 FEWEST = 2
 """Labelled rows that each class must keep."""
+
+
+def hidden_rows(dataset: FaceDataset, protocol: Protocol, fold: int, fraction: float) -> NDArray[np.bool_]:
+    """Return which rows lose their label under a protocol: training rows of its label set, see `hide_labels`.
+
+    Args:
+        dataset: The dataset.
+        protocol: Deals the rows.
+        fold: Fold from 1.
+        fraction: Share of the labels that is shown, in (0, 1]; 1 hides nothing.
+
+    Returns:
+        bool [N].
+
+    Raises:
+        UsageError: A class would keep fewer than two labelled rows.
+    """
+    if fraction == 1:
+        return np.zeros(len(dataset.index), bool)
+    labelled = in_label_set(dataset.index, protocol) & (dataset.roles(protocol, fold) == "train")
+    return hide_labels(dataset.index, labelled, fraction, dataset.card.name)
 
 
 def hide_labels(
@@ -57,12 +82,15 @@ def hide_labels(
             shown[group] = True
     kept = counts[shown].sum(axis=0)
     if kept.min() < FEWEST:
-        least = int(kept.argmin())
+        least, rarest = int(kept.argmin()), int(counts.sum(axis=0).min())
+        enough = math.ceil(100 * (FEWEST - 0.5) / rarest) / 100
         raise UsageError(
             f"this label fraction leaves {dataset} {kept[least]} labelled training row(s) of {names[least]}, "
             f"and every class needs {FEWEST}",
             value=fraction,
-            hint="a larger one: --set train.label_fraction=...",
+            hint=f"a larger one: --set train.label_fraction={enough:g}"
+            if rarest >= FEWEST
+            else "no label_fraction but 1: a class has too few rows",
         )
     hidden = np.zeros(len(index), bool)
     hidden[rows] = ~shown[group_of]

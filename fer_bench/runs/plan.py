@@ -24,6 +24,7 @@ from fer_bench.config import (
 )
 from fer_bench.data.align import recipe_for
 from fer_bench.data.crops import CropChoice
+from fer_bench.data.fraction import hidden_rows
 from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.data.union import UnionDataset, member_protocol
@@ -356,7 +357,9 @@ def _key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
 
     def refuse_unusable() -> bool:
         reader = workspace.source(name).dataset
-        reader.roles(find_protocol(reader.card, protocol), config.fold)
+        found = find_protocol(reader.card, protocol)
+        reader.roles(found, config.fold)
+        hidden_rows(reader, found, config.fold, config.train.label_fraction)
         return True
 
     def of_targets() -> dict[str, Any]:
@@ -375,7 +378,7 @@ def _key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
             "weights": kind.weights(settings),
         }
 
-    workspace.once(("roles", name, protocol, config.fold), refuse_unusable)
+    workspace.once(("roles", name, protocol, config.fold, config.train.label_fraction), refuse_unusable)
     target_fields = workspace.once(("soft", name, config.method, config.train.targets), of_targets)
     size, method_fields = workspace.once(("method", config.method, as_text), of_method)
     data_fields = workspace.once(

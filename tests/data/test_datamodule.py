@@ -15,7 +15,7 @@ from toy import toy_rows
 
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data import transforms
-from fer_bench.data.datamodule import EpochBatches, FaceDataModule, evaluation_batches
+from fer_bench.data.datamodule import EpochBatches, FaceDataModule, evaluation_batches, reference_rows
 from fer_bench.errors import DataError, UsageError
 
 SPEC = InputSpec(size=20)
@@ -216,6 +216,28 @@ def test_a_row_without_a_neutral_frame_has_an_empty_reference(make_toy, tmp_path
         assert torch.equal(batch["has_reference"], expected)
         assert not batch["reference"][~expected].any()
         assert batch["reference"][expected].any()
+
+
+@pytest.mark.parametrize("by_label", [True, False])
+def test_hidden_labels_choose_no_reference_and_first_frames_stay(make_toy, tmp_path, by_label):
+    rows = toy_rows(8)
+    for row in rows:
+        row["is_neutral_frame"] &= not by_label
+    how = {"protocol": "7-folds", "label_fraction": 0.5, "with_reference": True, "with_unlabelled": True}
+    data = in_trainer(make_toy(rows).datamodule(spec=SPEC, cache=tmp_path / "c", **how))
+    index, seen = data.dataset.index, []
+    for batch in data.train_dataloader():
+        hidden = torch.from_numpy(data.hidden)[batch["row"]]
+        assert (batch["label"][hidden] == -1).all()
+        assert torch.equal(batch["has_reference"], ~hidden | (not by_label))
+        assert not batch["reference"][~batch["has_reference"]].any()
+        seen += hidden.tolist()
+    assert set(seen) == {True, False}
+    assert data.task.has_reference
+    assert data.task.reference_by_label is by_label
+    # A person's labels are hidden as a whole, and the reference is the same person's.
+    partners = reference_rows(index, data.hidden)[data.rows("train")]
+    assert (partners >= 0).sum() == (len(seen) - sum(seen) if by_label else len(seen))
 
 
 def test_image_and_reference_get_the_same_flip_and_crop(module):

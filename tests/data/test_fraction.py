@@ -76,11 +76,14 @@ def test_a_class_that_whole_groups_would_lose_gets_the_group_that_fits_best():
 
 def test_too_small_a_fraction_is_refused():
     index = make_index((40, 25, 20))
-    with pytest.raises(UsageError, match=r"1 labelled training row\(s\) of fear.*0.05.*\n.*label_fraction"):
+    message = r"1 labelled training row\(s\) of fear.*0.05.*\n.*label_fraction=0.08"
+    with pytest.raises(UsageError, match=message):
         hide_labels(index, np.ones(len(index), bool), 0.05, "toy")
+    kept = ~hide_labels(index, np.ones(len(index), bool), 0.08, "toy")
+    assert min(counts(index, kept)) == 2, "the hint must hold"
 
 
 def test_a_class_of_one_row_is_refused():
     index = make_index((40, 25, 1))
-    with pytest.raises(UsageError, match="fear"):
+    with pytest.raises(UsageError, match=r"fear.*\n.*too few rows"):
         hide_labels(index, np.ones(len(index), bool), 0.9, "toy")

@@ -126,3 +126,8 @@ class TestResolving:
     def test_data_the_protocol_cannot_use_are_refused_before_anything_is_stored(self, plan):
         with pytest.raises(DataError, match="10 folds need at least 10"):
             plan(protocol="6-10fold")
+
+    def test_a_label_fraction_that_leaves_too_few_labels_is_refused(self, plan):
+        with pytest.raises(UsageError, match=r"oulu 0 labelled training row.*\n.*label_fraction=0\."):
+            plan(overrides=("train.label_fraction=0.01",))
+        assert plan(overrides=("train.label_fraction=0.5",))
