@@ -63,14 +63,14 @@ def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> 
     ambient, strength = float(rng.uniform(*camera.ambient)), float(rng.uniform(*camera.strength))
     grey = camera.mode != "colour" or bool(rng.random() < camera.grey)
     warm, green = np.exp(rng.normal(0, camera.tint)) * camera.warmth, 1 + rng.normal(0, 0.3 * camera.tint)
-    gains = np.clip((warm, green, 1 / warm), 0.7, 1.3)
+    gains = tuple(_within(float(gain), 0.7, 1.3) for gain in (warm, green, 1 / warm))
     occlusion = None
     if rng.random() < camera.occluded:
         occlusion = (str(rng.choice(["hand", "object", "sunglasses", "edge"])), int(rng.integers(2**31)))
     pose = Pose(
-        float(np.clip(rng.normal(0, camera.yaw), -38, 38)),
-        float(np.clip(rng.normal(0, camera.pitch), -20, 20)),
-        float(np.clip(rng.normal(0, camera.roll), -22, 22)),
+        _within(rng.normal(0, camera.yaw), -38, 38),
+        _within(rng.normal(0, camera.pitch), -20, 20),
+        _within(rng.normal(0, camera.roll), -22, 22),
         (float(rng.normal(0, 0.25)), float(rng.normal(0, 0.2))),
     )
     return Scene(
@@ -82,7 +82,7 @@ def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> 
         ),
         pose=pose,
         light=Light((float(aim[0]), float(aim[1]), 1.0), ambient, strength, camera.relief),
-        gains=(float(gains[0]), float(gains[1]), float(gains[2])),
+        gains=(gains[0], gains[1], gains[2]),
         gamma=float(rng.uniform(*camera.gamma)),
         blur=float(rng.uniform(*camera.blur)),
         noise=float(rng.uniform(*camera.noise)),
@@ -147,6 +147,10 @@ def face_box(landmarks: NDArray[np.float32], margin: float = 0.06) -> tuple[floa
 def without_colour(picture: Picture) -> Picture:
     """Return the grey version of an RGB picture, in three equal channels."""
     return _u8(cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+
+
+def _within(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
 
 
 def _u8(values: ArrayLike | None) -> Picture:
@@ -231,23 +235,22 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
         corners = colour * (1 + rng.normal(0, 0.12, (2, 2, 1)))
         small = np.clip(corners, 0, 255).astype(np.uint8)
         return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    patches = np.clip(level + rng.normal(0, 38, (5, 5, 1)) + rng.normal(0, 13, (5, 5, 3)), 0, 255).astype(
-        np.uint8
-    )
-    wall = np.asarray(cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    # What stands there is out of focus: half the resolution is enough.
+    columns, rows = (width + 1) // 2, (height + 1) // 2
+    patches = np.clip(level + rng.normal(0, 38, (5, 5, 1)) + rng.normal(0, 13, (5, 5, 3)), 0, 255)
+    wall = _u8(cv2.resize(patches.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_CUBIC))
     for _ in range(int(rng.integers(2, 7))):
-        paint = tuple(np.clip(rng.uniform(20, 230) + rng.normal(0, 28, 3), 0, 255).tolist())
-        x0, y0 = (int(v) for v in rng.integers((-width // 3, -height // 3), (width, height)))
-        x1, y1 = (
-            x0 + int(rng.integers(width // 10 + 1, width)),
-            y0 + int(rng.integers(height // 10 + 1, height)),
-        )
+        red, green, blue = (rng.uniform(20, 230) + rng.normal(0, 28, 3)).tolist()
+        x0, y0 = rng.integers((-columns // 3, -rows // 3), (columns, rows)).tolist()
+        across, down = rng.integers((columns // 10 + 1, rows // 10 + 1), (columns, rows)).tolist()
         if rng.random() < 0.6:
-            cv2.rectangle(wall, (x0, y0), (x1, y1), paint, -1, cv2.LINE_AA)
+            far = (x0 + across, y0 + down)
+            cv2.rectangle(wall, (x0, y0), far, (red, green, blue), -1, cv2.LINE_AA)
         else:
-            axes = ((x1 - x0) // 2, (y1 - y0) // 2)
-            cv2.ellipse(wall, (x0, y0), axes, 0, 0, 360, paint, -1, cv2.LINE_AA)
-    return np.asarray(cv2.GaussianBlur(wall, (0, 0), max(0.8, 0.012 * width)), np.uint8)
+            axes = (across // 2, down // 2)
+            cv2.ellipse(wall, (x0, y0), axes, 0, 0, 360, (red, green, blue), -1, cv2.LINE_AA)
+    wall = _u8(cv2.GaussianBlur(wall, (0, 0), max(0.4, 0.006 * width)))
+    return _u8(cv2.resize(wall, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _occlude(

@@ -1,0 +1,181 @@
+"""The relief of a face: wrinkles and bulges, and the light that makes them visible.
+
+Relief is drawn in grey, 128 = flat, and multiplies the flat colours: broad forms at half the resolution,
+since they are blurred anyway, sharp lines at the picture's own.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.synthetic.anatomy import Identity, Light, Picture, Pose, Units, texture_of
+from fer_bench.synthetic.curves import Points
+
+_SHIFT = 4
+_CONTRAST = 0.62 / 128
+
+
+class Relief:
+    """Brightness of the surface around the head: broad forms, sharp lines and a lit ellipsoid.
+
+    `broad` and `sharp` are the face's curves in the units in which the two are drawn.
+    """
+
+    def __init__(self, height: int, width: int, scale: float, points: Points[np.float64]) -> None:
+        x, y = points["head"][0].tolist()
+        self.x0, self.y0 = max(0, int(x - 1.7 * scale)), max(0, int(y - 2.1 * scale))
+        self.x1 = max(min(width, int(x + 1.7 * scale) + 1), self.x0 + 1)
+        self.y1 = max(min(height, int(y + 2.2 * scale) + 1), self.y0 + 1)
+        self.scale = scale
+        rows, columns = self.y1 - self.y0, self.x1 - self.x0
+        self.soft = np.full(((rows + 1) // 2, (columns + 1) // 2), 128, np.uint8)
+        self.fine = np.full((rows, columns), 128, np.uint8)
+        unit = 1 << _SHIFT
+        corner = np.array((self.x0, self.y0), np.float64)
+        self.sharp = points.whole(unit, 0.5 - (corner + 0.5) * unit)
+        self.broad = points.whole(unit / 2, 0.5 - (corner / 2 + 0.5) * unit)
+
+    def crease(self, lines: list[NDArray[np.int32]], depth: float, width: float = 0.04) -> None:
+        """Draw sharp dark lines of the given depth in [0, 1] and width in face units."""
+        if depth > 0.03:
+            pixels = max(1, round(width * self.scale))
+            cv2.polylines(self.fine, lines, False, (_grey(depth),), pixels, cv2.LINE_AA, _SHIFT)
+
+    def groove(self, line: NDArray[np.int32], depth: float, width: float) -> None:
+        """Draw a soft band, dark for positive and bright for negative depth."""
+        if abs(depth) > 0.02:
+            pixels = max(1, round(0.5 * width * self.scale))
+            cv2.polylines(self.soft, [line], False, (_grey(depth),), pixels, cv2.LINE_AA, _SHIFT)
+
+    def blob(self, centre: NDArray[np.int32], radii: tuple[float, float], depth: float) -> None:
+        """Draw a soft ellipse, dark for positive and bright for negative depth; radii in face units."""
+        if abs(depth) > 0.02:
+            x, y = centre.tolist()
+            unit = 0.5 * self.scale * (1 << _SHIFT)
+            axes = (max(1, round(radii[0] * unit)), max(1, round(radii[1] * unit)))
+            cv2.ellipse(self.soft, (x, y), axes, 0, 0, 360, (_grey(depth),), -1, cv2.LINE_AA, _SHIFT)
+
+    def smooth(self, shape: NDArray[np.int32]) -> None:
+        """Take all lines out of a shape: hair lies over the lines of the forehead."""
+        cv2.fillPoly(self.fine, [shape], (128,), cv2.LINE_AA, _SHIFT)
+
+    def apply(
+        self,
+        picture: Picture,
+        alpha: Picture,
+        who: Identity,
+        pose: Pose,
+        light: Light,
+        centre: tuple[float, float],
+    ) -> None:
+        """Multiply light and relief into a picture in place."""
+        size = (self.fine.shape[1], self.fine.shape[0])
+        blurred = cv2.GaussianBlur(self.soft, (0, 0), max(0.6, 0.0375 * self.scale))
+        soft = cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
+        fine = cv2.GaussianBlur(self.fine, (3, 3), max(0.5, 0.014 * self.scale))
+        contrast = light.relief * _CONTRAST
+        relief = cv2.addWeighted(soft, contrast, fine, contrast, 1 - 256 * contrast, dtype=cv2.CV_32F)
+        mottling = cv2.resize(texture_of(who.texture)[0], size, interpolation=cv2.INTER_LINEAR)
+        relief = cv2.scaleAdd(mottling, 0.5 + who.age, relief)
+        lit = cv2.multiply(self._lambert(pose, light, centre), relief, scale=light.strength)
+        # Shadows on skin are reddish: red falls off more slowly than the other channels.
+        red = 0.87 * lit + np.float32(0.13 * light.strength)
+        blue = 1.06 * lit - np.float32(0.06 * light.strength)
+        region = picture[self.y0 : self.y1, self.x0 : self.x1]
+        bright = cv2.multiply(region, cv2.merge([red, lit, blue]), dtype=cv2.CV_8U)
+        cover = cv2.cvtColor(alpha[self.y0 : self.y1, self.x0 : self.x1], cv2.COLOR_GRAY2RGB)
+        np.minimum(bright, cover, out=region)
+
+    def _lambert(self, pose: Pose, light: Light, centre: tuple[float, float]) -> NDArray[np.float32]:
+        """Return the light on an ellipsoid in place of the head, [h, w], 1 = fully lit."""
+        turn = math.sin(math.radians(pose.yaw)) * 0.25
+        u = (np.arange(self.x0, self.x1, dtype=np.float32) - centre[0]) / (1.28 * self.scale) - turn
+        v = (np.arange(self.y0, self.y1, dtype=np.float32) - centre[1]) / (1.85 * self.scale)
+        u, v = np.minimum(np.maximum(u, -1), 1), np.minimum(np.maximum(v, -1), 1)[:, None]
+        x, y, z = light.direction
+        direct = (1 - light.ambient) / math.sqrt(x * x + y * y + z * z)
+        found: NDArray[np.float32] = (1 - u * u) - v * v
+        np.maximum(found, 0.12, out=found)
+        np.sqrt(found, out=found)
+        found *= z * direct
+        found += u * (x * direct)
+        found += v * (y * direct)
+        np.maximum(found, 0, out=found)
+        found += light.ambient
+        return np.maximum(found, 0.02, out=found)
+
+
+def _grey(depth: float) -> int:
+    return int(min(max(128 - 120 * depth, 0.0), 255.0))
+
+
+def carve(relief: Relief, who: Identity, au: Units) -> None:
+    """Draw wrinkles and bulges: those of age and those of the action units."""
+    _carve_forehead(relief, who, au)
+    for side in (0, 1):
+        _carve_side(relief, who, au, side)
+    _carve_middle(relief, au)
+
+
+def _carve_forehead(relief: Relief, who: Identity, au: Units) -> None:
+    """AU1 wrinkles the middle of the forehead, AU2 the sides."""
+    at = relief.sharp
+    inner, outer = au.mean(1), au.mean(2)
+    lifted = 0.5 * (max(au[1][0], au[2][0]) + max(au[1][1], au[2][1]))
+    for row in range(3):
+        line = at[f"forehead{row}"]
+        depth = 0.30 * max(0.0, who.age - 0.25) + 0.50 * lifted - 0.08 * row
+        if inner - outer > 0.25:
+            lines = [line[2:-2]]
+        elif outer - inner > 0.25:
+            lines = [line[:4], line[4:]]
+        else:
+            lines = [line]
+        relief.crease(lines, depth, 0.022)
+    if who.hair_style:
+        relief.smooth(at["crown"])
+
+
+def _carve_side(relief: Relief, who: Identity, au: Units, side: int) -> None:
+    a1, a2, a4, a6, a7, a9, a10, a12, a14, a15, a20 = (
+        au[n][side] for n in (1, 2, 4, 6, 7, 9, 10, 12, 14, 15, 20)
+    )
+    age, broad, sharp = who.age, relief.broad, relief.sharp
+    fold, bag = sharp["fold"][side], sharp["bag"][side]
+    relief.blob(broad["socket"][side, 0], (0.24, 0.09), 0.30 + 0.10 * a4 + 0.12 * a9 - 0.12 * a2)
+    relief.blob(broad["cheek"][side, 0], (0.24, 0.17), -0.16 - 0.24 * a6 - 0.16 * a12)
+    relief.groove(broad["nose_side"][side], 0.26 + 0.22 * a9, 0.09)
+    deep = 0.10 + 0.20 * age + 0.34 * a12 + 0.26 * a10 + 0.34 * a9 + 0.10 * a20
+    relief.groove(broad["fold"][side], deep, 0.10)
+    relief.groove(broad["bag"][side], 0.14 + 0.15 * age + 0.16 * a6 + 0.12 * a7, 0.05)
+    relief.groove(broad["stretch"][side], 0.35 * a20, 0.08)
+    relief.crease([fold], -0.05 + 0.25 * age + 0.50 * a12 + 0.38 * a10 + 0.48 * a9 + 0.08 * a20, 0.022)
+    relief.crease([bag[2:-2]], -0.05 + 0.22 * age + 0.38 * a6 + 0.28 * a7, 0.02)
+    crow = sharp["crow"][side].reshape(3, 2, 2)
+    relief.crease(list(crow), 0.28 * max(0.0, age - 0.3) + 0.55 * a6, 0.018)
+    relief.crease([sharp["dimple"][side]], 0.75 * a14 + 0.22 * a12, 0.035)
+    relief.crease([sharp["droop"][side]], 0.15 * max(0.0, age - 0.3) + 0.50 * a15, 0.03)
+    relief.crease([sharp["stretch"][side]], 0.35 * a20, 0.022)
+    frown = 0.15 * max(0.0, age - 0.4) + 0.72 * a4 * (1 - 0.35 * a1) + 0.2 * a9
+    relief.crease([sharp["glabella"][side]], frown, 0.03)
+    relief.crease(list(sharp["root"][side].reshape(3, 2, 2)), 0.68 * a9, 0.026)
+
+
+def _carve_middle(relief: Relief, au: Units) -> None:
+    """AU17 wrinkles the chin, AU23 and AU24 make the skin around the lips bulge."""
+    at = relief.broad
+    a17, tight = au.mean(17), max(au.mean(23), au.mean(24))
+    relief.blob(at["between"][0], (0.10, 0.12), 0.34 * au.mean(4) + 0.25 * au.mean(9))
+    relief.groove(at["bridge"], -0.24, 0.08)
+    relief.blob(at["tip"][0], (0.09, 0.07), -0.28)
+    relief.groove(at["philtrum"], 0.14, 0.05)
+    relief.groove(at["chin_crease"], 0.26 + 0.34 * a17 + 0.12 * au.mean(24), 0.08)
+    relief.blob(at["chin_ball"][0], (0.20, 0.11), -0.12 - 0.16 * a17)
+    relief.crease([relief.sharp["chin_crease"]], 0.62 * a17, 0.03)
+    bulge = np.array((0, round(0.5 * 0.05 * relief.scale * (1 << _SHIFT))), np.int32)
+    relief.groove(at["upper_out"][3:-3] - bulge, -0.22 * tight, 0.05)
+    relief.groove(at["lower_out"][3:-3] + bulge, -0.20 * au.mean(24), 0.05)
