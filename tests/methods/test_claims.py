@@ -32,8 +32,13 @@ def test_resemotenet_has_its_contested_numbers() -> None:
         ("affectnet7", "72.93"),
         ("affectnet7", "72.39"),
         ("expw", "75.67"),
+        ("ckplus", "100"),
+        ("ferplus", "91.64"),
     }
-    assert len(values["rafdb", "94.76"].evidence) > 3
+    threads = {e.where.rpartition("/")[2] for claim in found.claims for e in claim.evidence}
+    assert {"7", "12", "23", "25", "30", "32", "36", "39", "42", "47", "48", "50"} <= threads
+    for name, value in (("ckplus", "100"), ("ferplus", "91.64")):
+        assert "README" in values[name, value].where
 
 
 def test_ssmfar_has_none() -> None:

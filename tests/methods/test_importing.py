@@ -92,7 +92,7 @@ def test_classes_are_matched_by_name(checkpoint):
         import_checkpoint(checkpoint, ("contempt",))
 
 
-@pytest.mark.parametrize("architecture", ["plain", "se"])
+@pytest.mark.parametrize("architecture", ["plain", "plain-se", "se"])
 def test_baselines_are_recognised(architecture, tmp_path):
     state = authors_state(architecture)
     if architecture == "se":  # defined by the authors' class, used by nothing

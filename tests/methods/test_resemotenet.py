@@ -53,19 +53,21 @@ def test_maps_have_the_authors_shapes(full):
 
 def test_baselines_have_the_authors_parameters():
     with torch.device("meta"):
-        plain, gated = BaselineNetwork(7, attention=False), BaselineNetwork(7, attention=True)
+        plain, more, gated = (BaselineNetwork(7, kind) for kind in ("plain", "plain-se", "se"))
         unused = nn.Sequential(nn.Conv2d(512, 1024, 3), nn.BatchNorm2d(1024))
     assert count_parameters(plain) == 11_000_327
+    assert count_parameters(more) == 11_000_327 + 2 * 1024 * 64 == 11_131_399
     assert count_parameters(gated) == 5_262_855
-    # The authors' class also defines a fifth stage that nothing can use.
+    # The authors' class also holds a fifth stage, whose 1024 channels the block of 512 cannot take.
     assert count_parameters(gated) + count_parameters(unused) == 9_984_519
     image = torch.zeros(2, 3, 64, 64, device="meta")
-    assert plain.stem(image).shape == (2, 1024, 2, 2)
+    assert plain.stem(image).shape == more.stem(image).shape == (2, 1024, 2, 2)
     assert gated.stem(image).shape == (2, 512, 4, 4)
-    assert plain(image).shape == gated(image).shape == (2, 7)
+    assert plain(image).shape == more(image).shape == gated(image).shape == (2, 7)
+    assert [d.p for d in more.stem if isinstance(d, nn.Dropout)] == [0.2] * 4, "none before the block"
 
 
-@pytest.mark.parametrize("architecture", ["plain", "se"])
+@pytest.mark.parametrize("architecture", ["plain", "plain-se", "se"])
 def test_baselines_train_every_parameter(architecture):
     method = make(architecture=architecture)
     batch = {"image": torch.randn(4, 3, 64, 64), "label": torch.arange(4) % 3}

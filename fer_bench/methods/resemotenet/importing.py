@@ -57,12 +57,13 @@ LAYERS: dict[str, dict[str, str]] = {
         **HEAD,
     },
     "plain": {**_stem(5), **HEAD},
+    "plain-se": {**_stem(5), **{ours: f"se.{theirs}" for ours, theirs in SE.items()}, **HEAD},
     "se": {**_stem(4), **{ours: f"se1.{theirs}" for ours, theirs in SE.items()}, **HEAD},
 }
 """For each architecture, our layer's name to the authors' (the classes in their folder approach/)."""
 
 UNUSED = {"se": ("conv5.", "bn5.")}
-"""Layers of the authors' classes that never take part."""
+"""Layers of the authors' classes that are left out, see `network.BaselineNetwork`."""
 
 
 def import_checkpoint(path: Path, classes: Sequence[str] = AUTHORS_CLASSES) -> ResEmoteNet:
@@ -74,7 +75,7 @@ def import_checkpoint(path: Path, classes: Sequence[str] = AUTHORS_CLASSES) -> R
         classes: Classes of the result, in order, from the authors' seven.
 
     Raises:
-        DataError: The file is unreadable or not a checkpoint of one of the three architectures.
+        DataError: The file is unreadable or not a checkpoint of one of the four architectures.
         UsageError: A class the authors' models do not know.
     """
     for name in classes:
@@ -130,6 +131,8 @@ def translate(
 def _architecture(state: Mapping[str, Tensor]) -> str:
     if any(key.startswith("res_block") for key in state):
         return "resemotenet"
+    if any(key.startswith("se.") for key in state):
+        return "plain-se"
     return "se" if any(key.startswith("se1.") for key in state) else "plain"
 
 

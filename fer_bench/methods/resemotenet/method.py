@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
 from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
-from fer_bench.methods.resemotenet.network import SIZE, BaselineNetwork, ResEmoteNetwork
+from fer_bench.methods.resemotenet.network import SIZE, Baseline, BaselineNetwork, ResEmoteNetwork
 
 REPO_EARLY_STOP = 15
 """Epochs without a better score after which the authors' code stops."""
@@ -21,8 +21,8 @@ class ResEmoteNetSettings(MethodSettings):
     """Settings of resemotenet.
 
     Attributes:
-        architecture: `resemotenet`, or one of the authors' baselines without residual blocks: `plain`, or
-            `se` with the squeeze-and-excitation block.
+        architecture: `resemotenet`, or one of the authors' baselines without residual blocks: `plain`,
+            `plain-se` with the squeeze-and-excitation block, or `se`, see `network.BaselineNetwork`.
         width: Factor on all channels and hidden units; 1 is the authors' network.
         stem_dropout: Dropout after the first two convolutions (authors' code: 0.2).
         head_dropout: Dropout after each hidden fully connected layer (authors' code: 0.5).
@@ -35,7 +35,7 @@ class ResEmoteNetSettings(MethodSettings):
             in the source).
     """
 
-    architecture: Literal["resemotenet", "plain", "se"] = "resemotenet"
+    architecture: Literal["resemotenet"] | Baseline = "resemotenet"
     width: float = Field(default=1.0, gt=0, le=2)
     stem_dropout: float = Field(default=0.2, ge=0, lt=1)
     head_dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -129,4 +129,4 @@ def build_network(classes: int, settings: ResEmoteNetSettings) -> ResEmoteNetwor
     }
     if settings.architecture == "resemotenet":
         return ResEmoteNetwork(classes, **sizes)
-    return BaselineNetwork(classes, attention=settings.architecture == "se", **sizes)
+    return BaselineNetwork(classes, settings.architecture, **sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ STEM = (64, 128, 256)
 RESIDUAL = (512, 1024, 2048)
 HEAD = (1024, 512, 256)
 REDUCTION = 16
+
+Baseline = Literal["plain", "plain-se", "se"]
 
 
 class ResEmoteNetwork(nn.Module):
@@ -108,34 +111,38 @@ def _stem_stage(before: int, after: int) -> list[nn.Module]:
 
 
 class BaselineNetwork(nn.Module):
-    """The authors' two baselines: plain convolutions, without and with a squeeze-and-excitation block.
+    """The authors' networks without residual blocks, as the commits of their repository have them.
 
-    Without: five convolutions of 64 to 1024 channels, 11,000,327 parameters at 7 classes. With: four
-        convolutions
-    of 64 to 512 channels and the block, 5,262,855 parameters. The authors' class of the latter (approach/
-    baseline_se.py) also defines a fifth convolution with its batch norm that cannot take part, because the
-    block expects 512 channels; with these 4,721,664 it counts 9,984,519.
+    - `plain` (approach/baseline.py): five convolutions of 64 to 1024 channels; 11,000,327 parameters at 7
+      classes.
+    - `plain-se` (approach/baseline_se.py, commit 043ece8): the same with a squeeze-and-excitation block behind
+      the fifth convolution; 11,131,399 parameters.
+    - `se` (the same file since commit 165af1e): a block for 512 channels and other hidden layers. As released
+      it stops with an error, because the block stands behind the 1024 channels of the fifth convolution; here
+      the fifth convolution is left out. 5,262,855 parameters; with the 4,721,664 that are left out, the
+      authors' class counts 9,984,519.
 
     Args:
         classes: Number of classes C.
-        attention: Whether there is the squeeze-and-excitation block.
+        kind: Which of them.
         width: Factor on all channels and hidden units.
-        stem_dropout: Dropout after each convolution that another one, or the mean, follows.
+        stem_dropout: Dropout after each convolution but one that a squeeze-and-excitation block follows.
         head_dropout: Dropout after each hidden fully connected layer.
     """
 
     def __init__(
         self,
         classes: int,
+        kind: Baseline = "plain",
         *,
-        attention: bool,
         width: float = 1.0,
         stem_dropout: float = 0.2,
         head_dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        channels = [scaled(c, width) for c in (64, 128, 256, 512, 1024)[: 4 if attention else 5]]
-        hidden = [scaled(c, width) for c in ((1024, 2048, 512) if attention else (2048, 1024, 512))]
+        attention = kind != "plain"
+        channels = [scaled(c, width) for c in (64, 128, 256, 512, 1024)[: 4 if kind == "se" else 5]]
+        hidden = [scaled(c, width) for c in ((1024, 2048, 512) if kind == "se" else (2048, 1024, 512))]
         layers: list[nn.Module] = []
         for before, after in zip((3, *channels[:-1]), channels, strict=True):
             layers += [*_stem_stage(before, after), nn.Dropout(stem_dropout)]
