@@ -17,6 +17,7 @@ from fer_bench.synthetic.curves import Points
 
 _SHIFT = 4
 _CONTRAST = 0.62 / 128
+_UNIT = 150
 
 
 class Relief:
@@ -74,39 +75,37 @@ class Relief:
     ) -> None:
         """Multiply light and relief into a picture in place."""
         size = (self.fine.shape[1], self.fine.shape[0])
-        blurred = cv2.GaussianBlur(self.soft, (0, 0), max(0.6, 0.0375 * self.scale))
-        soft = cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
-        fine = cv2.GaussianBlur(self.fine, (3, 3), max(0.5, 0.014 * self.scale))
+        blurred = cv2.GaussianBlur(self.soft.astype(np.float32), (0, 0), max(0.5, 0.0375 * self.scale))
+        mottling = cv2.resize(texture_of(who.texture)[0], self.soft.shape[::-1])
         contrast = light.relief * _CONTRAST
-        relief = cv2.addWeighted(soft, contrast, fine, contrast, 1 - 256 * contrast, dtype=cv2.CV_32F)
-        mottling = cv2.resize(texture_of(who.texture)[0], size, interpolation=cv2.INTER_LINEAR)
-        relief = cv2.scaleAdd(mottling, 0.5 + who.age, relief)
-        lit = cv2.multiply(self._lambert(pose, light, centre), relief, scale=light.strength)
+        forms = 1 - 128 * contrast + contrast * blurred + (0.5 + who.age) * mottling
+        lit = cv2.resize(self._lambert(pose, light, centre) * forms, size)
+        lines = cv2.GaussianBlur(self.fine.astype(np.float32), (3, 3), max(0.5, 0.014 * self.scale))
+        lit *= 1 - 128 * contrast + contrast * lines
         # Shadows on skin are reddish: red falls off more slowly than the other channels.
-        red = 0.87 * lit + np.float32(0.13 * light.strength)
-        blue = 1.06 * lit - np.float32(0.06 * light.strength)
+        unit = _UNIT * light.strength
+        red = cv2.convertScaleAbs(lit, alpha=0.87 * unit, beta=0.13 * unit)
+        green = cv2.convertScaleAbs(lit, alpha=unit)
+        blue = cv2.convertScaleAbs(lit, alpha=1.06 * unit, beta=-0.06 * unit)
         region = picture[self.y0 : self.y1, self.x0 : self.x1]
-        bright = cv2.multiply(region, cv2.merge([red, lit, blue]), dtype=cv2.CV_8U)
+        bright = cv2.multiply(region, cv2.merge([red, green, blue]), scale=1 / _UNIT)
         cover = cv2.cvtColor(alpha[self.y0 : self.y1, self.x0 : self.x1], cv2.COLOR_GRAY2RGB)
         np.minimum(bright, cover, out=region)
 
     def _lambert(self, pose: Pose, light: Light, centre: tuple[float, float]) -> NDArray[np.float32]:
-        """Return the light on an ellipsoid in place of the head, [h, w], 1 = fully lit."""
+        """Return the light on an ellipsoid in place of the head at half the resolution, 1 = fully lit."""
+        height, width = self.soft.shape
         turn = math.sin(math.radians(pose.yaw)) * 0.25
-        u = (np.arange(self.x0, self.x1, dtype=np.float32) - centre[0]) / (1.28 * self.scale) - turn
-        v = (np.arange(self.y0, self.y1, dtype=np.float32) - centre[1]) / (1.85 * self.scale)
+        left, top = self.x0 + 0.5 - centre[0], self.y0 + 0.5 - centre[1]
+        u = (2 * np.arange(width, dtype=np.float32) + left) / (1.28 * self.scale) - turn
+        v = (2 * np.arange(height, dtype=np.float32) + top) / (1.85 * self.scale)
         u, v = np.minimum(np.maximum(u, -1), 1), np.minimum(np.maximum(v, -1), 1)[:, None]
         x, y, z = light.direction
         direct = (1 - light.ambient) / math.sqrt(x * x + y * y + z * z)
-        found: NDArray[np.float32] = (1 - u * u) - v * v
-        np.maximum(found, 0.12, out=found)
-        np.sqrt(found, out=found)
-        found *= z * direct
-        found += u * (x * direct)
-        found += v * (y * direct)
-        np.maximum(found, 0, out=found)
-        found += light.ambient
-        return np.maximum(found, 0.02, out=found)
+        toward = np.sqrt(np.maximum((1 - u * u) - v * v, 0.12))
+        lambert = np.maximum((z * direct) * toward + (x * direct) * u + (y * direct) * v, 0)
+        found: NDArray[np.float32] = np.maximum(light.ambient + lambert, 0.02)
+        return found
 
 
 def _grey(depth: float) -> int:

@@ -14,6 +14,8 @@ from fer_bench.synthetic.face import Identity, Light, Picture, Pose, draw_face
 
 Array = NDArray[np.float64]
 
+_GRAIN = 30
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -43,11 +45,13 @@ class Shot:
         picture: RGB uint8 [H, W, 3]; the three channels are equal in grey scenes.
         landmarks: 68 points in pixels, iBUG order.
         box: Face box x0, y0, x1, y1 in pixels, as a detector would draw it: brows to chin, square.
+        pose: The pose drawn: the scene's with the sway of this frame.
     """
 
     picture: Picture
     landmarks: NDArray[np.float32]
     box: tuple[float, float, float, float]
+    pose: Pose
 
 
 def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> Scene:
@@ -118,10 +122,11 @@ def shoot(
     """
     height, width = scene.size
     drawn = (round(height * camera.draw), round(width * camera.draw))
+    pose = _sway(camera, scene.pose, rng)
     face = draw_face(
         identity,
         au,
-        _sway(camera, scene.pose, rng),
+        pose,
         drawn,
         scale=scene.scale * camera.draw,
         centre=(scene.centre[0] * camera.draw, scene.centre[1] * camera.draw),
@@ -134,7 +139,7 @@ def shoot(
     if drawn != scene.size:
         picture = _u8(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
     landmarks = face.landmarks / np.float32(camera.draw)
-    return Shot(picture, landmarks, face_box(landmarks))
+    return Shot(picture, landmarks, face_box(landmarks), pose)
 
 
 def face_box(landmarks: NDArray[np.float32], margin: float = 0.06) -> tuple[float, float, float, float]:
@@ -178,7 +183,8 @@ def _develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Gene
         small = (max(16, round(width * scene.coarse)), max(16, round(height * scene.coarse)))
         picture = _u8(cv2.resize(picture, small, interpolation=cv2.INTER_AREA))
     if scene.blur > 0.25:
-        picture = _u8(cv2.GaussianBlur(picture, (0, 0), scene.blur * scene.coarse))
+        width_of_lens = 3 if scene.blur * scene.coarse < 0.55 else 5
+        picture = _u8(cv2.GaussianBlur(picture, (width_of_lens, width_of_lens), scene.blur * scene.coarse))
     if camera.mode == "nir":
         red = picture[:, :, :1].astype(np.float32)
         picture = np.repeat(np.clip(60 + 0.72 * red, 0, 255).astype(np.uint8), 3, axis=2)
@@ -202,20 +208,25 @@ def _tone(gamma: float, gains: tuple[float, float, float]) -> Picture:
 
 
 @cache
-def _grain() -> NDArray[np.float32]:
-    """Return a tile of unit noise from which pictures cut theirs: drawing it anew per frame costs more."""
-    return np.random.default_rng(20).normal(0, 1, (1100, 1100)).astype(np.float32)
+def _grain() -> Picture:
+    """Return a tile of noise from which pictures cut theirs: drawing it anew per frame costs more.
+
+    [1100, 1100, 3], 128 = none, `_GRAIN` levels to the standard deviation. The channels are the same noise
+    from places too far apart to be in one picture.
+    """
+    noise = np.random.default_rng(20).standard_normal((1100, 1100), np.float32)
+    levels = _u8(np.clip(128 + _GRAIN * noise, 0, 255))
+    return np.stack([np.roll(levels, shift, (0, 1)) for shift in (0, 367, 733)], axis=2)
 
 
 def _add_noise(picture: Picture, level: float, grey: bool, rng: np.random.Generator) -> Picture:
     height, width = picture.shape[:2]
+    y, x = rng.integers(0, (1100 - height, 1100 - width)).tolist()
+    grain = _grain()[y : y + height, x : x + width]
     if grey:
-        y, x = rng.integers(0, 1100 - np.array((height, width)))
-        grain = cv2.merge([_grain()[y : y + height, x : x + width]] * 3)
-    else:
-        corners = rng.integers(0, (1100 - height, 1100 - width), (3, 2))
-        grain = cv2.merge([_grain()[y : y + height, x : x + width] for y, x in corners])
-    return np.asarray(cv2.addWeighted(picture, 1.0, grain, level, 0.0, dtype=cv2.CV_8U), np.uint8)
+        grain = _u8(cv2.cvtColor(grain[:, :, 0], cv2.COLOR_GRAY2RGB))
+    share = level / _GRAIN
+    return _u8(cv2.addWeighted(picture, 1.0, grain, share, -128 * share))
 
 
 @lru_cache(maxsize=4)
@@ -249,8 +260,9 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
         else:
             axes = (across // 2, down // 2)
             cv2.ellipse(wall, (x0, y0), axes, 0, 0, 360, (red, green, blue), -1, cv2.LINE_AA)
-    wall = _u8(cv2.GaussianBlur(wall, (0, 0), max(0.4, 0.006 * width)))
-    return _u8(cv2.resize(wall, (width, height), interpolation=cv2.INTER_LINEAR))
+    # In floating point, as OpenCV blurs whole numbers several times slower.
+    soft = cv2.GaussianBlur(wall.astype(np.float32), (0, 0), max(0.4, 0.006 * width))
+    return _u8(cv2.resize(soft.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _occlude(
