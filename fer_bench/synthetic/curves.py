@@ -316,8 +316,8 @@ def _nose(curves: dict[str, Array], who: Identity, au: Units) -> None:
 # --- Mouth
 
 _LIP = np.linspace(-1, 1, 17)
-_LIP_RIGHT = _LIP > 0
-_LIP_SIDE = _LIP_RIGHT.astype(int)
+_LIP_SIDE = (_LIP > 0).astype(int)
+_LIP_SHARE = np.stack([0.5 - 0.5 * _LIP, 0.5 + 0.5 * _LIP])
 _REACH = np.abs(_LIP)
 _REACH_CORNER, _REACH_2 = _REACH**1.7, _REACH**2
 _ROUND, _SQUARE = 1 - _REACH_2, 1 - _REACH**4
@@ -343,18 +343,19 @@ def _mouth(curves: dict[str, Array], who: Identity, au: Units) -> None:
     for side, sign in enumerate((-1.0, 1.0)):
         b12, b14, b15, b20 = (au[n][side] for n in (12, 14, 15, 20))
         half = 0.355 * (1 + 0.08 * who.mouth_width) + 0.15 * b12 + 0.14 * b20 + 0.05 * b14 - 0.025 * b15
-        half -= 0.045 * au[23][side] + 0.035 * au[24][side] + 0.02 * a17
+        half -= 0.075 * au[23][side] + 0.035 * au[24][side] + 0.02 * a17
         halves.append(half - (0.04 + 0.06 * parted) * a26 * (1 - max(b12, b20)))
         corner = -0.19 * b12 - 0.045 * b14 + 0.155 * b15 + 0.045 * b20 - 0.016 * who.mouth_curve
         corners.append(corner + 0.008 * sign * who.asymmetry + 0.3 * jaw * parted)
+    upwards = au.sides(10, 9).T @ _LIP_SHARE
     line = (
         height
         + np.array(corners)[_LIP_SIDE] * _REACH_CORNER
-        - (0.075 * a17 + 0.045 * a10 + 0.03 * a9) * _ROUND
+        - (0.075 * a17 + np.array((0.045, 0.03)) @ upwards) * _ROUND
     )
     x = _LIP * np.array(halves)[_LIP_SIDE]
     raised = max(a10, 0.6 * a9)
-    lift = parted * (0.012 + 0.055 * pull + 0.085 * raised + 0.03 * a20)
+    lift = parted * (0.012 + 0.055 * pull + 0.03 * a20 + 0.085 * np.maximum(upwards[0], 0.6 * upwards[1]))
     drop = parted * (0.025 + 0.05 * a25 + 0.045 * pull + 0.075 * a20) + parted * jaw
     box, oval = min(1.0, a20 + raised), min(1.0, 1.6 * a26)
     gape = ((1 - box) * oval) * _ARCH + ((1 - box) * (1 - oval)) * _ROUND + box * _SQUARE
@@ -415,7 +416,9 @@ def _cheeks(curves: dict[str, Array], au: Units) -> None:
 def _forehead(curves: dict[str, Array]) -> None:
     """Lines of the forehead, which follow the brows, of the glabella and across the root of the nose."""
     brow = curves["brow"]
-    curves["glabella"] = brow[:, :1] + _GLABELLA
+    glabella = brow[:, :1] + _GLABELLA
+    glabella[..., 0] = np.maximum(glabella[..., 0] * _COLUMN, 0.04) * _COLUMN
+    curves["glabella"] = glabella
     curves["root"] = _ROOT
     curves["between"] = 0.5 * (brow[:1, 0] + brow[1:, 0])
     line = np.concatenate([brow[0, 3::-1], brow[1, :4]]) * (0.92, 0.55, 1)

@@ -184,7 +184,7 @@ def _paint_mouth(canvas: Canvas, points: Points[np.float64], who: Identity, au: 
     canvas.fill(at["upper_lip"], shade(who.lips, 0.88))
     canvas.fill(at["lower_lip"], who.lips)
     if gape <= 0.015:
-        press = max(au.mean(24), au.mean(23))
+        press = max(au.mean(24), 0.5 * au.mean(23))
         canvas.lines([at["upper_in"]], shade(who.lips, 0.42 - 0.08 * press), (0.026 + 0.014 * press) * scale)
 
 

@@ -81,7 +81,7 @@ class Relief:
         forms = 1 - 128 * contrast + contrast * blurred + (0.5 + who.age) * mottling
         lit = cv2.resize(self._lambert(pose, light, centre) * forms, size)
         lines = cv2.GaussianBlur(self.fine.astype(np.float32), (3, 3), max(0.5, 0.014 * self.scale))
-        lit *= 1 - 128 * contrast + contrast * lines
+        lit = cv2.multiply(lit, 1 - 128 * contrast + contrast * lines)
         # Shadows on skin are reddish: red falls off more slowly than the other channels.
         unit = _UNIT * light.strength
         red = cv2.convertScaleAbs(lit, alpha=0.87 * unit, beta=0.13 * unit)
