@@ -17,16 +17,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Value, answers, estimate
 from fer_bench.evaluation.statistics import interval, mean_and_sd
 from fer_bench.files import write_atomic, write_text
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.ssmfar.losses import FLOOR
+from fer_bench.runs.plan import resolve_settings
 from fer_bench.runs.record import Record
 from fer_bench.runs.store import Store
+from fer_bench.runs.sweep import read_sweep
 
 ROOT = Path(__file__).parents[1]
+SWEEP = Path(__file__).with_name("label_fraction.yaml")
 PAGE, FIGURE = "evidence-ssmfar.md", "evidence-ssmfar-thresholds.png"
 THRESHOLD = "threshold/"
 ARMS = (True, False)
@@ -65,33 +69,36 @@ class Arm:
 Arms = dict[tuple[str, float, bool], Arm]
 
 
-def read_arms(store: Store) -> Arms:
-    """Return the arms of a store by dataset, label fraction and whether unlabelled rows took part.
+def read_arms(store: Store, sweep: SweepConfig) -> Arms:
+    """Return the arms of a sweep by dataset, label fraction and whether unlabelled rows took part.
+
+    Runs of other settings do not count. Of several with the same settings and seed, trained by different
+    versions of the code, the last one finished does.
 
     Raises:
-        StoreError: The store has no finished run of ssmfar, mixes synthetic and real data, or repeats an arm.
+        StoreError: The store has no finished run of the sweep, or mixes synthetic and real data.
     """
-    grouped: dict[tuple[str, float, bool], list[Record]] = defaultdict(list)
-    for record in store.records():
-        if record.method == "ssmfar" and record.status == "done":
-            train = record.settings["train"]
-            grouped[record.dataset, float(train["label_fraction"]), bool(train["unlabelled"])].append(record)
-    hint = "fer-bench sweep benchmarks/label_fraction.yaml --runs-dir DIR"
+    runs = [
+        r for r in store.records() if (r.method, r.profile, r.status) == ("ssmfar", sweep.profile, "done")
+    ]
+    grouped: dict[tuple[str, float, bool], dict[int, Record]] = defaultdict(dict)
+    for change in sweep.variants.values():
+        settings, train = resolve_settings("ssmfar", sweep.profile, (*sweep.set, *change))
+        wanted = (settings.model_dump(mode="json"), train.model_dump(mode="json"))
+        for record in sorted(runs, key=lambda r: float(r.timing["finished_at"])):
+            own = (record.settings["method"], record.settings["train"])
+            if own == wanted and record.dataset in sweep.datasets and record.seed in sweep.seeds:
+                arm = (record.dataset, train.label_fraction, train.unlabelled)
+                grouped[arm][record.seed] = record
     if not grouped:
-        raise StoreError("the store has no finished run of ssmfar", file=store.root, hint=hint)
-    if len({r.data_kind for records in grouped.values() for r in records}) > 1:
+        raise StoreError(
+            "the store has no finished run of this sweep",
+            file=store.root,
+            hint="fer-bench sweep benchmarks/label_fraction.yaml --runs-dir DIR",
+        )
+    if len({r.data_kind for found in grouped.values() for r in found.values()}) > 1:
         raise StoreError("the store mixes synthetic and real data", file=store.root)
-    found: Arms = {}
-    for key, records in sorted(grouped.items()):
-        records.sort(key=lambda r: r.seed)
-        if len({r.seed for r in records}) < len(records):
-            raise StoreError(
-                f"the store holds runs of {key[0]} at label fraction {key[1]} with different settings",
-                file=store.root,
-                hint=f"a store of their own: {hint}",
-            )
-        found[key] = _arm(store, key[0], records)
-    return found
+    return {key: _arm(store, key[0], [of[s] for s in sorted(of)]) for key, of in sorted(grouped.items())}
 
 
 def _arm(store: Store, dataset: str, records: list[Record]) -> Arm:
@@ -229,10 +236,11 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
+    parser.add_argument("--sweep", type=Path, default=SWEEP)
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     given = parser.parse_args(arguments)
     store = Store(given.runs_dir)
-    arms = read_arms(store)
+    arms = read_arms(store, read_sweep(given.sweep))
     draw(arms, given.out / FIGURE)
     write_text(given.out / PAGE, page(arms))
     print(f"wrote {given.out / PAGE} and {given.out / FIGURE}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import Workspace
@@ -29,36 +29,49 @@ def workspace(tiny_root):
     return Workspace(find_roots(str(tiny_root)))
 
 
+SWEEP = {
+    "name": "small",
+    "methods": ["ssmfar"],
+    "datasets": ["rafdb"],
+    "seeds": [0, 1],
+    "targets": "none",
+    "set": ["method.size=32", "train.max_epochs=2"],
+    "variants": {
+        "with": ["train.label_fraction=0.5"],
+        "without": ["train.label_fraction=0.5", "train.unlabelled=false"],
+        "all": [],
+    },
+}
+
+
 @pytest.fixture(scope="module")
-def store(workspace, tmp_path_factory):
+def small(tmp_path_factory):
+    file = tmp_path_factory.mktemp("sweep") / "small.yaml"
+    file.write_text(json.dumps(SWEEP))
+    return file
+
+
+@pytest.fixture(scope="module")
+def store(workspace, small, tmp_path_factory):
     torch.set_num_threads(1)
-    sweep = SweepConfig(
-        methods=("ssmfar",),
-        datasets=("rafdb",),
-        seeds=(0, 1),
-        targets="none",
-        set=("method.size=32", "train.max_epochs=2"),
-        variants={
-            "with": ("train.label_fraction=0.5",),
-            "without": ("train.label_fraction=0.5", "train.unlabelled=false"),
-            "all": (),
-        },
-    )
     found = Store(tmp_path_factory.mktemp("runs"))
-    planned, _ = expand(sweep, workspace)
+    planned, _ = expand(read_sweep(small), workspace)
     assert len(planned) == 6
-    for run in planned:
+    other = read_sweep(small).model_copy(update={"seeds": (0,), "set": ("method.size=40",)})
+    stray = expand(other.model_copy(update={"variants": {"x": ("train.max_epochs=1",)}}), workspace)[0]
+    for run in (*planned, *stray):  # a run with other settings is none of the table's
         assert execute(run, found, workspace).status == "done"
     return found
 
 
-def test_page_and_figure(evidence, store, tmp_path):
-    evidence.main(["--runs-dir", str(store.root), "--out", str(tmp_path)])
+def test_page_and_figure(evidence, store, small, tmp_path):
+    given = ["--runs-dir", str(store.root), "--sweep", str(small), "--out", str(tmp_path)]
+    evidence.main(given)
     page = (tmp_path / evidence.PAGE).read_text()
     assert "SYNTHETIC DATA" in page
     half, whole = (line.split(" | ") for line in page.splitlines() if re.match(r"\| \d+ %", line))
     assert (half[0], half[2]) == ("| 50 %", "2")
-    arms = evidence.read_arms(store)
+    arms = evidence.read_arms(store, read_sweep(small))
     used, left_out = arms["rafdb", 0.5, True], arms["rafdb", 0.5, False]
     assert half[1] == str(used.labelled) == str(left_out.labelled)
     assert used.labelled < used.records[0].rows["train"]
@@ -70,7 +83,7 @@ def test_page_and_figure(evidence, store, tmp_path):
     assert "no such rows" in whole[-2]
     assert (tmp_path / evidence.FIGURE).read_bytes().startswith(b"\x89PNG")
     first = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    evidence.main(["--runs-dir", str(store.root), "--out", str(tmp_path)])
+    evidence.main(given)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == first
 
 
@@ -87,9 +100,9 @@ def test_records_tell_the_semi_supervised_protocol(store):
     )
 
 
-def test_an_empty_store_is_refused(evidence, tmp_path):
-    with pytest.raises(StoreError, match=r"no finished run of ssmfar\n.*label_fraction.yaml"):
-        evidence.read_arms(Store(tmp_path))
+def test_an_empty_store_is_refused(evidence, small, tmp_path):
+    with pytest.raises(StoreError, match=r"no finished run of this sweep.*\n.*label_fraction.yaml"):
+        evidence.read_arms(Store(tmp_path), read_sweep(small))
 
 
 def test_the_sweep_file_is_valid():
