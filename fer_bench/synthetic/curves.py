@@ -15,12 +15,13 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fer_bench.synthetic.anatomy import Array, Identity, Pose, Units
+from fer_bench.synthetic.anatomy import FACE_AUS, Array, Identity, Pose, Units
 
 Number = TypeVar("Number", bound=np.generic)
 
 _SIDE = np.array([-1.0, 1.0])
 _COLUMN = _SIDE[:, None]
+_PIVOT = np.array((0.0, 0.35, -0.55))
 
 
 class Points(Generic[Number]):
@@ -66,11 +67,6 @@ def turned(
         scale: Pixels per face unit.
         centre: Pixel of the point between the eyes.
     """
-    places, start = {}, 0
-    for name, curve in curves.items():
-        stop = start + curve.size // 3
-        places[name] = (start, stop, curve.ndim == 3)
-        start = stop
     stacked = np.concatenate([curve.reshape(-1, 3) for curve in curves.values()])
     yaw, pitch, roll = math.radians(pose.yaw), math.radians(pose.pitch), math.radians(pose.roll)
     turn_y = np.array([(math.cos(yaw), 0, math.sin(yaw)), (0, 1, 0), (-math.sin(yaw), 0, math.cos(yaw))])
@@ -78,11 +74,21 @@ def turned(
         [(1, 0, 0), (0, math.cos(pitch), math.sin(pitch)), (0, -math.sin(pitch), math.cos(pitch))]
     )
     turn_z = np.array([(math.cos(roll), -math.sin(roll), 0), (math.sin(roll), math.cos(roll), 0), (0, 0, 1)])
-    pivot = np.array((0.0, 0.35, -0.55))
     turn = turn_z @ turn_x @ turn_y
-    stacked = stacked @ turn.T + (pivot - turn @ pivot)
+    stacked = stacked @ turn.T + (_PIVOT - turn @ _PIVOT)
     near = scale + (0.07 * scale) * stacked[:, 2:]
-    return Points(stacked[:, :2] * near + centre, places)
+    return Points(stacked[:, :2] * near + centre, _places())
+
+
+@cache
+def _places() -> dict[str, tuple[int, int, bool]]:
+    """Return where each curve stands among the points of all, which is the same for every face."""
+    places, start = {}, 0
+    for name, curve in face_curves(Identity(), Units(np.zeros((len(FACE_AUS), 2))), Pose()).items():
+        stop = start + curve.size // 3
+        places[name] = (start, stop, curve.ndim == 3)
+        start = stop
+    return places
 
 
 def _xyz(x: Array, y: Any, z: Any) -> Array:

@@ -15,6 +15,7 @@ from fer_bench.synthetic.face import Identity, Light, Picture, Pose, draw_face
 Array = NDArray[np.float64]
 
 _GRAIN = 30
+_LEVELS = np.arange(256) / 255
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,8 @@ def _develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Gene
 
 
 def _tone(gamma: float, gains: tuple[float, float, float]) -> Picture:
-    levels = 255 * (np.arange(256) / 255) ** gamma
-    curves = np.clip(levels[:, None] * gains, 0, 255)
-    return np.round(curves).astype(np.uint8).reshape(256, 1, 3)
+    curves = (255 * _LEVELS**gamma)[:, None] * gains + 0.5
+    return np.minimum(curves, 255).astype(np.uint8).reshape(256, 1, 3)
 
 
 @cache
@@ -221,7 +221,7 @@ def _grain() -> Picture:
 
 def _add_noise(picture: Picture, level: float, grey: bool, rng: np.random.Generator) -> Picture:
     height, width = picture.shape[:2]
-    y, x = rng.integers(0, (1100 - height, 1100 - width)).tolist()
+    y, x = int(rng.integers(1100 - height)), int(rng.integers(1100 - width))
     grain = _grain()[y : y + height, x : x + width]
     if grey:
         grain = _u8(cv2.cvtColor(grain[:, :, 0], cv2.COLOR_GRAY2RGB))
@@ -250,11 +250,13 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
     columns, rows = (width + 1) // 2, (height + 1) // 2
     patches = np.clip(level + rng.normal(0, 38, (5, 5, 1)) + rng.normal(0, 13, (5, 5, 3)), 0, 255)
     wall = _u8(cv2.resize(patches.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_CUBIC))
-    for _ in range(int(rng.integers(2, 7))):
-        red, green, blue = (rng.uniform(20, 230) + rng.normal(0, 28, 3)).tolist()
-        x0, y0 = rng.integers((-columns // 3, -rows // 3), (columns, rows)).tolist()
-        across, down = rng.integers((columns // 10 + 1, rows // 10 + 1), (columns, rows)).tolist()
-        if rng.random() < 0.6:
+    count = int(rng.integers(2, 7))
+    colours = rng.uniform(20, 230, (count, 1)) + rng.normal(0, 28, (count, 3))
+    for (red, green, blue), chances in zip(colours.tolist(), rng.random((count, 5)).tolist(), strict=True):
+        x0, y0 = int((4 * chances[0] - 1) / 3 * columns), int((4 * chances[1] - 1) / 3 * rows)
+        across = int((0.1 + 0.9 * chances[2]) * columns) + 1
+        down = int((0.1 + 0.9 * chances[3]) * rows) + 1
+        if chances[4] < 0.6:
             far = (x0 + across, y0 + down)
             cv2.rectangle(wall, (x0, y0), far, (red, green, blue), -1, cv2.LINE_AA)
         else:
