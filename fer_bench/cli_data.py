@@ -16,7 +16,7 @@ from fer_bench.errors import DataError, UsageError
 if TYPE_CHECKING:
     from fer_bench.data.cache import Entry
     from fer_bench.data.dataset import FaceDataset
-    from fer_bench.sources import DataRoots
+    from fer_bench.sources import DataRoots, Source
 
 data_app = typer.Typer(
     help="Describe, check, split, draw and count the datasets.",
@@ -155,29 +155,46 @@ def synth(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Generator seed.")] = 0,
     jobs: Jobs = None,
 ) -> None:
-    """Write the synthetic stand-in in the official layouts. What is there already is kept."""
+    """Write the synthetic stand-in in the official layouts.
+
+    What is there already is kept, and what was stopped or killed goes on where it was. Every dataset gets a
+    table of what was drawn, synthetic-truth.parquet.
+    """
     from fer_bench.files import usable_cores
     from fer_bench.synthetic import layouts
-    from fer_bench.terminal import Preparation
+    from fer_bench.terminal import Preparation, seconds
 
     if dataset != "all":
         check_name(dataset, layouts.names(), "synthetic dataset", "fer-bench list datasets")
-    display = Preparation()
-    for name in layouts.names() if dataset == "all" else (dataset,):
-        layouts.write(
-            name,
-            out,
-            size=size,
-            population=population,
-            seed=seed,
-            jobs=jobs or usable_cores(),
-            progress=partial(display, f"drawing {name}"),
-        )
-    display.close()
+    display, drawn = Preparation(), list[layouts.Drawing]()
+    try:
+        for name in layouts.names() if dataset == "all" else (dataset,):
+            layouts.write(
+                name,
+                out,
+                size=size,
+                population=population,
+                seed=seed,
+                jobs=jobs or usable_cores(),
+                progress=partial(display, f"drawing {name}"),
+                report=drawn.append,
+                notice=say,
+            )
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on where it was")
+        raise
+    finally:
+        display.close()
+    if faces := sum(each.faces for each in drawn):
+        rate = faces / max(1e-9, sum(each.processor_seconds for each in drawn))
+        wall = seconds(sum(each.seconds for each in drawn))
+        typer.echo(f"drew {faces} faces in {wall}, {rate:.0f} faces per second and core")
     typer.echo(f"wrote {out}; use it with --data-root {out}")
 
 
-@data_app.command(epilog="Example: fer-bench data stats --dataset ckplus")
+@data_app.command(
+    epilog="Examples: fer-bench data stats --dataset ckplus; fer-bench data stats --dataset all --plots plots"
+)
 def stats(
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
     data_root: DataRoot = None,
@@ -185,21 +202,26 @@ def stats(
         str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
     ] = None,
     fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", metavar="DIR", help="Also plot what the rows hold, a PNG each.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count rows per role and class under a protocol."""
-    from fer_bench import datasets
+    """Count rows per role and class under a protocol; plot them with affect, action units and people."""
     from fer_bench.data.describe import split_counts
-    from fer_bench.sources import available
+    from fer_bench.data.protocols import find_protocol
 
-    name, roots = find_roots_of(dataset, data_root)
-    announce_roots(roots, quiet=as_json)
-    if name == "all":
-        wanted, _ = available(datasets.names(), roots)
-    else:
-        check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
-        wanted = [name]
-    tables = {each: split_counts(_open(each, roots), protocol, fold) for each in wanted}
+    opened = _opened(dataset, data_root, quiet=as_json)
+    tables = {name: split_counts(source.dataset, protocol, fold) for name, source in opened.items()}
+    if plots is not None:
+        from fer_bench.data.figures import draw_stats
+
+        for name, source in opened.items():
+            data, file = source.dataset, plots / f"{name}.png"
+            roles = data.roles(find_protocol(data.card, protocol), fold)
+            title = f"{_title(source)}, {tables[name].attrs['protocol']}"
+            draw_stats(data, tables[name], roles, file, title=title)
+            say(f"plotted {file}", quiet=as_json)
     if as_json:
         typer.echo(
             json.dumps({n: json.loads(t.to_json(orient="index")) for n, t in tables.items()}, indent=2)
@@ -207,6 +229,61 @@ def stats(
         return
     for each, table in tables.items():
         typer.echo(f"{each}, {table.attrs['protocol']}\n{table.to_string()}\n")
+
+
+@data_app.command(
+    epilog="Examples: fer-bench data sheet -d oulu --out sheets; "
+    "fer-bench data sheet -d folder:~/pictures --out sheets"
+)
+def sheet(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one picture per dataset.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
+    data_root: DataRoot = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
+    ] = None,
+    people: Annotated[int, typer.Option("--people", min=1, help="Lines of the sheet.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which rows are shown.")] = 0,
+) -> None:
+    """Draw a contact sheet: whole pictures, a sequence, and the crops that networks see, by class.
+
+    A sheet of real data shows real people: keep it as the dataset's licence says.
+    """
+    from fer_bench.data.figures import draw_sheet
+    from fer_bench.data.protocols import find_protocol
+
+    for name, source in _opened(dataset, data_root).items():
+        file = out / f"{name}.jpg"
+        chosen = find_protocol(source.dataset.card, protocol)
+        draw_sheet(source.dataset, chosen, file, title=_title(source), people=people, seed=seed)
+        typer.echo(f"drew {file}")
+
+
+def _opened(dataset: str, data_root: str | None, *, quiet: bool = False) -> dict[str, Source]:
+    """Return the datasets that a command is asked for, `all` being those that are there."""
+    from fer_bench import datasets
+    from fer_bench.sources import available, open_source
+
+    name, roots = find_roots_of(dataset, data_root)
+    announce_roots(roots, quiet=quiet)
+    if name == "all":
+        wanted, _ = available(datasets.names(), roots)
+    else:
+        check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
+        wanted = [name]
+    return {each: open_source(each, roots) for each in wanted}
+
+
+def _title(source: Source) -> str:
+    """Return what a figure of a dataset is called; whatever is drawn says so."""
+    name = source.dataset.card.title
+    if source.generator is None:
+        return name
+    generator = source.generator
+    return (
+        f"SYNTHETIC DATA laid out as {name} (generator version {generator['generator_version']}, "
+        f"{generator['size']}, {generator['population']})"
+    )
 
 
 @data_app.command(

@@ -6,37 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 
 from fer_bench.evaluation.estimates import Value
-from fer_bench.files import write_atomic
+from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.tables import Section
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.dpi": 100,
-    "savefig.dpi": 150,
-}
-
-
-def _new(width: float, height: float, **kwargs: Any) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(squeeze=False, **kwargs)
-
-
-def _save(figure: Any, path: Path) -> None:
-    # matplotlib writes its version into the file unless told otherwise
-    write_atomic(path, lambda place: figure.savefig(place, format="png", metadata={"Software": None}))
 
 
 def kind_of(section: Section) -> str:
@@ -66,9 +40,10 @@ def draw_transfer(section: Section, path: Path) -> bool:
     targets = section.targets
     columns = min(2, len(labels))
     lines = -(-len(labels) // columns)
-    with style.context(["default", _STYLE]):
+    with figure_style():
         width = columns * (1.6 + 0.62 * len(targets)) + 0.6
-        figure, axes = _new(width, lines * (1.5 + 0.5 * len(section.sources)), nrows=lines, ncols=columns)
+        figure = new_figure(width, lines * (1.5 + 0.5 * len(section.sources)))
+        axes = figure.subplots(lines, columns, squeeze=False)
         image = None
         for axis, label in zip(axes.flat, labels, strict=False):
             cells = [section.cell(label, source) for source in section.sources]
@@ -88,7 +63,7 @@ def draw_transfer(section: Section, path: Path) -> bool:
         bar = figure.colorbar(image, ax=axes, shrink=0.8)
         bar.set_label("0 = guessing, 1 = perfect")
         figure.suptitle(f"Transfer score (framed: in-domain) - {kind_of(section)}")
-        _save(figure, path)
+        save_figure(figure, path)
     return True
 
 
@@ -130,9 +105,9 @@ def draw_in_domain(section: Section, path: Path) -> bool:
     labels = _usual(section)
     if not sources:
         return False
-    with style.context(["default", _STYLE]):
-        figure, axes = _new(max(5.0, 1.2 * len(sources) + 2.2), 3.6)
-        axis = axes[0, 0]
+    with figure_style():
+        figure = new_figure(max(5.0, 1.2 * len(sources) + 2.2), 3.6)
+        axis = figure.subplots()
         width = 0.8 / len(labels)
         for i, label in enumerate(labels):
             places, values = [], []
@@ -141,7 +116,7 @@ def draw_in_domain(section: Section, path: Path) -> bool:
                 if cell is not None and cell.in_domain is not None:
                     places.append(j + (i - (len(labels) - 1) / 2) * width)
                     values.append(cell.in_domain.estimate.values["uar"])
-            colour = _COLOURS[i % len(_COLOURS)]
+            colour = COLOURS[i % len(COLOURS)]
             axis.bar(places, [100 * v.value for v in values], 0.92 * width, label=label, color=colour)
             _whiskers(axis, places, values)
         for j, source in enumerate(sources):
@@ -159,7 +134,7 @@ def draw_in_domain(section: Section, path: Path) -> bool:
         axis.set_ylabel("UAR, %")
         axis.set_title(f"In-domain, 95 % intervals over units - {kind_of(section)}")
         axis.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.1))
-        _save(figure, path)
+        save_figure(figure, path)
     return True
 
 

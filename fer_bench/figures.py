@@ -1,0 +1,58 @@
+"""What all figures share: their style, and files with the same bytes for the same figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fer_bench.files import write_atomic
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666", "#f0e442", "#000000")
+"""Colours that people who see colours differently tell apart (Okabe and Ito)."""
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw in the style of the project, whatever the user's own matplotlib settings are."""
+    from matplotlib import style
+
+    with style.context(["default", _STYLE]):
+        yield
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure of a width and height in inches, without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Any, path: Path, *, dpi: int | None = None) -> None:
+    """Write a figure as its suffix says: `.jpg` for photographs and drawn faces, else PNG.
+
+    Args:
+        figure: From `new_figure`.
+        path: The file; it appears complete or not at all.
+        dpi: Pixels per inch, 150 unless given.
+    """
+    more: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
+    if path.suffix in (".jpg", ".jpeg"):
+        more |= {"format": "jpeg", "pil_kwargs": {"quality": 85}}
+    else:
+        # matplotlib writes its version into the file unless told otherwise
+        more |= {"format": "png", "metadata": {"Software": None}}
+    write_atomic(path, lambda place: figure.savefig(place, **more))
