@@ -427,7 +427,7 @@ def _forehead(curves: dict[str, Array]) -> None:
     curves["glabella"] = glabella
     curves["root"] = _ROOT
     curves["between"] = 0.5 * (brow[:1, 0] + brow[1:, 0])
-    line = np.concatenate([brow[0, 3::-1], brow[1, :4]]) * (0.92, 0.55, 1)
+    line = np.concatenate([brow[0, 3::-1], curves["between"], brow[1, :4]]) * (0.92, 0.55, 1)
     for row, gap in enumerate((0.34, 0.46, 0.58)):
         curves[f"forehead{row}"] = line - (0, gap, 0)
 

@@ -123,18 +123,17 @@ def carve(relief: Relief, who: Identity, au: Units) -> None:
 def _carve_forehead(relief: Relief, who: Identity, au: Units) -> None:
     """AU1 wrinkles the middle of the forehead, AU2 the sides."""
     at = relief.sharp
-    inner, outer = au.mean(1), au.mean(2)
-    lifted = 0.5 * (max(au[1][0], au[2][0]) + max(au[1][1], au[2][1]))
-    for row in range(3):
-        line = at[f"forehead{row}"]
-        depth = 0.30 * max(0.0, who.age - 0.25) + 0.50 * lifted - 0.08 * row
+    for side in (0, 1):
+        inner, outer = au[1][side], au[2][side]
+        start, stop = 0, 5  # from the outer brow to the middle
         if inner - outer > 0.25:
-            lines = [line[2:-2]]
+            start = 2
         elif outer - inner > 0.25:
-            lines = [line[:4], line[4:]]
-        else:
-            lines = [line]
-        relief.crease(lines, depth, 0.022)
+            stop = 4
+        part = slice(9 - stop, 9 - start) if side else slice(start, stop)
+        depth = 0.30 * max(0.0, who.age - 0.25) + 0.50 * max(inner, outer)
+        for row in range(3):
+            relief.crease([at[f"forehead{row}"][part]], depth - 0.08 * row, 0.022)
     if who.hair_style:
         relief.smooth(at["crown"])
 
