@@ -6,15 +6,17 @@ what the face does and feels. Nothing tells left from right, so that a mirrored 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fer_bench.emotions import Emotion
-from fer_bench.synthetic.face import FACE_AUS
+from fer_bench.synthetic.face import FACE_AUS, Identity, Light, Pose
 from fer_bench.synthetic.population import Expression, Person, valence_arousal
 from fer_bench.synthetic.shots import Scene
+from fer_bench.synthetic.truth import AU_COLUMNS, BEARDS, GLASSES, HAIR
 
 ADJECTIVES: dict[Emotion, tuple[str, ...]] = {
     Emotion.NEUTRAL: ("neutral", "expressionless", "impassive"),
@@ -94,6 +96,51 @@ def describe(person: Person, expression: Expression, scene: Scene, rng: np.rando
         full=", ".join([full, *movements, *feeling, *details]),
         neutral=", ".join([f"{kind} of {_article(who)}", *details]),
     )
+
+
+_SHOWN = 0.3
+"""Share of the way to an expression below which a frame of a sequence still looks neutral."""
+
+
+def describe_truth(row: Mapping[str, Any], rng: np.random.Generator) -> Captions:
+    """Return captions of a picture of a synthetic dataset from what is known of it.
+
+    Args:
+        row: A row of `fer_bench.synthetic.truth.read_truth`, as a mapping or a pandas series.
+        rng: Chance, as for `describe`.
+
+    Raises:
+        ValueError: The picture shows no face.
+    """
+    if not isinstance(row["expression"], str):
+        raise ValueError(f"no face in {row['path']}")
+    who = Identity(
+        hair_style=HAIR.index(row["hair"]),
+        beard=BEARDS.index(row["beard"]),
+        glasses=GLASSES.index(row["glasses"]),
+    )
+    still = np.zeros((len(FACE_AUS), 2))
+    person = Person(0, who, row["sex"], int(row["years"]), row["race"], still, np.ones(len(FACE_AUS)))
+    emotion = Emotion.NEUTRAL if row["share"] < _SHOWN else Emotion(row["expression"])
+    au = np.array([row[name] for name in AU_COLUMNS], np.float64).reshape(-1, 2)
+    direction = (row["light_right"], row["light_down"], row["light_front"])
+    scene = Scene(
+        size=(0, 0),
+        scale=0.0,
+        centre=(0.0, 0.0),
+        pose=Pose(row["yaw"], row["pitch"], row["roll"]),
+        light=Light(direction, row["ambient"], row["strength"]),
+        gains=(row["gain_red"], row["gain_green"], row["gain_blue"]),
+        gamma=row["gamma"],
+        blur=row["blur"],
+        noise=row["noise"],
+        coarse=row["coarse"],
+        jpeg=int(row["jpeg"]),
+        grey=bool(row["grey"]),
+        occlusion=(row["occlusion"], 0) if isinstance(row["occlusion"], str) else None,
+        backdrop=int(row["backdrop"]),
+    )
+    return describe(person, Expression(emotion, au, float(row["clarity"])), scene, rng)
 
 
 def prompts(emotion: Emotion) -> tuple[str, ...]:

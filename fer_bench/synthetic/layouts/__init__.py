@@ -16,9 +16,11 @@ from fer_bench.synthetic.layouts.frame import (
     MARKER,
     NOTICE,
     SIZES,
+    Drawing,
     Plan,
     Size,
     Task,
+    Watch,
     Writer,
     read_marker,
     write_folder,
@@ -29,6 +31,7 @@ __all__ = [
     "MARKER",
     "NOTICE",
     "SIZES",
+    "Drawing",
     "Plan",
     "Size",
     "Task",
@@ -64,11 +67,17 @@ def write(
     seed: int = 0,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    report: Callable[[Drawing], None] | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Path:
     """Write a synthetic dataset and return its folder `out/<dataset>`.
 
     The folder appears complete or not at all. One that was written with the same version, size, population
     and seed is left as it is; another synthetic one is replaced; a folder without the marker is not touched.
+    Where a writer with the same settings was stopped or killed, its tasks are not done again. Of two writers
+    at once, one waits for the other.
+
+    Beside the dataset's own files stand a marker, a notice and what `fer_bench.synthetic.truth` reads.
 
     Args:
         dataset: One of `names()`.
@@ -77,7 +86,9 @@ def write(
         population: `benchmark`, or `development` with other people and cameras.
         seed: Seed of everything.
         jobs: Number of processes; the bytes do not depend on it.
-        progress: Called with (pictures drawn, pictures in all).
+        progress: Called with (pictures there, pictures in all).
+        report: Called with how the drawing went, unless nothing had to be written.
+        notice: Called with a sentence when it waits for another writer or goes on where one stopped.
 
     Raises:
         UsageError: No such dataset or size.
@@ -97,5 +108,5 @@ def write(
         population=population,
         seed=seed,
         jobs=jobs,
-        progress=progress,
+        watch=Watch(progress, report, notice),
     )

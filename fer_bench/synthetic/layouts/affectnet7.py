@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.layouts.casting import (
+    Chunks,
     Counts,
-    chunked,
     counts_of,
     rated,
     scaled,
     shuffled,
     wild,
 )
-from fer_bench.synthetic.layouts.files import save
+from fer_bench.synthetic.layouts.files import save, save_array
 from fer_bench.synthetic.layouts.frame import Plan, Size
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     Population,
 )
 from fer_bench.synthetic.shots import arrange, shoot
+from fer_bench.synthetic.truth import Face, face_row
 
 _AFFECTNET_TRAIN = counts_of(200, 230, 120, 100, 80, 70, 110, 50, order=LABEL_SETS["8"])
 _AFFECTNET_COUNTS: dict[Size, tuple[Counts, Counts]] = {
@@ -32,7 +34,7 @@ _AFFECTNET_COUNTS: dict[Size, tuple[Counts, Counts]] = {
     "quick": (_AFFECTNET_TRAIN, dict.fromkeys(LABEL_SETS["8"], 40)),
     "full": (
         counts_of(74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750, order=LABEL_SETS["8"]),
-        dict.fromkeys(LABEL_SETS["8"], 500),
+        {**dict.fromkeys(LABEL_SETS["8"], 500), Emotion.CONTEMPT: 499},
     ),
 }
 
@@ -40,22 +42,32 @@ _AFFECTNET_COUNTS: dict[Size, tuple[Counts, Counts]] = {
 def plan(root: Path, population: Population, size: Size) -> Plan:
     """Plan AffectNet, the layout with 224 x 224 crops and one npy file per annotation; contempt is in it."""
     rng = population.rng("plan")
-    faces = []
-    for split, counts in zip(("train_set", "val_set"), _AFFECTNET_COUNTS[size], strict=True):
-        for folder in ("images", "annotations"):
-            (root / split / folder).mkdir(parents=True)
-        labels = shuffled(counts, rng)
+    labels: list[Emotion] = []
+    numbers: list[Any] = []
+    train = 0
+    for counts in _AFFECTNET_COUNTS[size]:
+        train = len(labels)
+        labels += shuffled(counts, rng)
         # Numbers have gaps and start anew in each split.
-        numbers = np.cumsum(rng.choice([1, 1, 1, 2, 5], len(labels))) - 1
-        faces += [(root / split, int(number), label) for number, label in zip(numbers, labels, strict=True)]
-    return Plan(chunked(faces, lambda serial, face: _affectnet_face(population, serial, *face)))
+        numbers.append(np.cumsum(rng.choice([1, 1, 1, 2, 5], len(labels) - train)) - 1)
+    numbered = np.concatenate(numbers)
+
+    def run(serial: int) -> Outcome:
+        split = "train_set" if serial < train else "val_set"
+        return _affectnet_face(root, population, serial, split, int(numbered[serial]), labels[serial])
+
+    return Plan(Chunks(len(labels), run))
 
 
-def _affectnet_face(population: Population, serial: int, folder: Path, number: int, label: Emotion) -> str:
+def _affectnet_face(
+    root: Path, population: Population, serial: int, split: str, number: int, label: Emotion
+) -> Outcome:
     rng, person, expression = wild(population, serial, label)
     camera = camera_of(population)
-    shot = shoot(camera, arrange(camera, (224, 224), rng), person.identity, expression.au, rng)
-    save(folder / "images" / f"{number}.jpg", shot.picture)
+    scene = arrange(camera, (224, 224), rng)
+    shot = shoot(camera, scene, person.identity, expression.au, rng)
+    path = f"{split}/images/{number}.jpg"
+    save(root / path, shot.picture)
     valence, arousal = rated(expression.au, rng, 0.08)
     values: dict[str, NDArray[Any]] = {
         "exp": np.array(str(LABEL_SETS["8"].index(label))),
@@ -64,5 +76,6 @@ def _affectnet_face(population: Population, serial: int, folder: Path, number: i
         "lnd": shot.landmarks.astype(np.float64).reshape(-1),
     }
     for name, value in values.items():
-        np.save(folder / "annotations" / f"{number}_{name}.npy", value, allow_pickle=False)
-    return ""
+        save_array(root / split / "annotations" / f"{number}_{name}.npy", value)
+    face = Face(person, expression, expression.au, scene, shot.pose)
+    return Outcome(truth=[face_row(face, path, label)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from fer_bench.synthetic.layouts.casting import (
 )
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size, Task
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     STYLES,
     Population,
@@ -26,6 +28,7 @@ from fer_bench.synthetic.population import (
     coded_units,
 )
 from fer_bench.synthetic.shots import arrange, shoot
+from fer_bench.synthetic.truth import Face, face_row
 
 _AFFWILD_ORDER = tuple(
     Emotion(e) for e in ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
@@ -36,6 +39,20 @@ _AFFWILD_VIDEOS: dict[Size, tuple[tuple[int, int], tuple[int, int]]] = {
     "full": ((240, 590), (67, 400)),
 }
 _AFFWILD_SEGMENT = 5
+_AFFWILD_SHARES: dict[str, tuple[int, ...]] = {
+    "train": (23976, 4555, 3168, 3122, 18135, 7609, 5228, 24852),
+    "val": (1886, 487, 565, 1254, 3751, 1893, 1003, 4601),
+}
+"""Labelled frames per expression of the real lists, after which `full` deals its own."""
+_AFFWILD_LABELLED: dict[str, tuple[float, float, float]] = {
+    "train": (0.730, 0.637, 0.726),
+    "val": (1.0, 0.574, 1.0),
+}
+"""Shares of the frames with valence and arousal, an expression and action units."""
+_AFFWILD_UNSEEN = {"train": 0.018, "val": 0.008}
+"""Shares of the listed frames without a picture, as no face was detected in them."""
+_AFFWILD_PARTLY = 0.01
+"""Shares of labelled training frames of which valence, arousal or some of the units are missing alone."""
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
@@ -44,19 +61,19 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     numbers = iter(rng.permutation(np.arange(1, 900)).tolist())
     tasks: list[Task] = []
     train_tasks = 0
+    every = 6 if size == "tiny" else 20
     for split, (videos, frames) in zip(("train", "val"), _AFFWILD_VIDEOS[size], strict=True):
         segments = -(-frames // _AFFWILD_SEGMENT)
-        shown = [_AFFWILD_ORDER[i % 8] for i in range(videos * segments)]
+        counts = [1] * 8 if size != "full" else _AFFWILD_SHARES[split]
+        shown = _dealt(counts, videos * segments)
         shown = [shown[i] for i in rng.permutation(len(shown))]
         stem = ""
         for video in range(videos):
             number = next(numbers)
-            # Every sixth video shows a second person of the one before.
-            stem = (
-                f"{stem}_right"
-                if video % 6 == 5
-                else (f"video{number}" if video % 3 else f"{number}-30-1280x720")
-            )
+            if video % every == every - 1:  # a second person of the video before
+                stem = f"{stem}_{'left' if video // every % 2 else 'right'}"
+            else:
+                stem = f"video{number}" if video % 3 else f"{number}-30-1280x720"
             part = shown[video * segments : (video + 1) * segments]
             tasks.append(
                 Task(frames, _affwild_video(root, population, len(tasks), stem, part, frames, split))
@@ -64,13 +81,20 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
         train_tasks = train_tasks or len(tasks)
     header = "image,valence,arousal,expression,aus"
 
-    def finish(lines: list[list[str]]) -> None:
-        for file, part in (("training_set", lines[:train_tasks]), ("validation_set", lines[train_tasks:])):
-            write_lines(
-                root / f"{file}_annotations.txt", [header, *(line for video in part for line in video)]
-            )
+    def finish(lines: Sequence[list[str]]) -> None:
+        parts = (range(train_tasks), range(train_tasks, len(tasks)))
+        for file, part in zip(("training_set", "validation_set"), parts, strict=True):
+            listed = (line for task in part for line in lines[task])
+            write_lines(root / f"{file}_annotations.txt", chain([header], listed))
 
     return Plan(tasks, finish)
+
+
+def _dealt(counts: Sequence[int], total: int) -> list[Emotion]:
+    """Return so many expressions in the proportion of the counts, in the order of the classes."""
+    edges = np.round(np.cumsum(counts) / sum(counts) * total).astype(int)
+    numbers = np.diff(edges, prepend=0).tolist()
+    return [emotion for emotion, count in zip(_AFFWILD_ORDER, numbers, strict=True) for _ in range(count)]
 
 
 def _affwild_video(
@@ -81,26 +105,33 @@ def _affwild_video(
     shown: Sequence[Emotion],
     frames: int,
     split: str,
-) -> Callable[[], list[str]]:
-    def run() -> list[str]:
+) -> Callable[[], Outcome]:
+    def run() -> Outcome:
         rng = population.rng("video", serial)
         camera, style = camera_of(population), STYLES["affwild2"]
         person = population.person(serial)
         scene = arrange(camera, (112, 112), rng)
-        folder = root / "cropped_aligned" / stem
-        folder.mkdir(parents=True)
-        apexes = [person.express(rng, behind_label(rng, emotion, style), style).au for emotion in shown]
-        lines, number, au = [], 0, person.rest
+        apexes = [person.express(rng, behind_label(rng, emotion, style), style) for emotion in shown]
+        found, number, au = Outcome(), 0, person.rest
+        away = 1.0
         for i in range(frames):
             segment = i // _AFFWILD_SEGMENT
             number += int(rng.choice([1, 2, 6]))
-            au = at_strength(au, apexes[segment], 0.7 if i % _AFFWILD_SEGMENT == 0 else 0.8)
+            step = 0.7 if i % _AFFWILD_SEGMENT == 0 else 0.8
+            au = at_strength(au, apexes[segment].au, step)
+            away = (1 - step) * (away if i % _AFFWILD_SEGMENT else 1.0)
             drift = replace(scene, pose=_drifted(scene.pose, camera.yaw, i / frames, serial))
             shot = shoot(camera, drift, person.identity, au, rng)
-            if rng.random() >= 0.02:  # Frames without a detected face are listed but have no picture.
-                save(folder / f"{number:05d}.jpg", shot.picture, quality=88)
-            lines.append(_affwild_line(f"{stem}/{number:05d}.jpg", shown[segment], au, rng, split))
-        return lines
+            name = f"{stem}/{number:05d}.jpg"
+            line, label = _affwild_line(name, shown[segment], au, rng, split)
+            found.lines.append(line)
+            if rng.random() < _AFFWILD_UNSEEN[split]:
+                continue
+            path = f"cropped_aligned/{name}"
+            save(root / path, shot.picture, quality=88)
+            face = Face(person, apexes[segment], au, drift, shot.pose, 1 - away)
+            found.truth.append(face_row(face, path, label))
+        return found
 
     return run
 
@@ -112,13 +143,20 @@ def _drifted(pose: Pose, spread: float, time: float, serial: int) -> Pose:
     )
 
 
-def _affwild_line(name: str, emotion: Emotion, au: Array, rng: Rng, split: str) -> str:
-    """Return a line of the list; any of the three tasks may be unlabelled, in training also all of them."""
-    has_va, has_expression, has_au = rng.random(3) < (
-        (0.85, 0.78, 0.85) if split == "train" else (1.0, 0.85, 1.0)
-    )
-    valence, arousal = rated(au, rng, 0.06)
-    va = f"{valence:.3f},{arousal:.3f}" if has_va else str(rng.choice(["-5,-5", "-5.0,-5.0"]))
-    expression = _AFFWILD_ORDER.index(emotion) if has_expression else -1
+def _affwild_line(name: str, emotion: Emotion, au: Array, rng: Rng, split: str) -> tuple[str, Emotion | None]:
+    """Return a line of the list and the emotion it names.
+
+    Any of the three tasks may be unlabelled, in training also all of them, and a task in part.
+    """
+    has_va, has_expression, has_au = rng.random(3) < _AFFWILD_LABELLED[split]
+    valence, arousal = (f"{value:.3f}" for value in rated(au, rng, 0.06))
+    if not has_va:
+        valence = arousal = str(rng.choice(["-5", "-5.0"]))
     units = coded_units(au) if has_au else np.full(12, -1)
-    return ",".join([name, va, str(expression), *(str(unit) for unit in units)])
+    if split == "train" and rng.random() < _AFFWILD_PARTLY:
+        valence = "-5"
+    if split == "train" and rng.random() < _AFFWILD_PARTLY:
+        units = np.where(rng.random(12) < 0.3, -1, units)
+    expression = _AFFWILD_ORDER.index(emotion) if has_expression else -1
+    line = ",".join([name, valence, arousal, str(expression), *(str(unit) for unit in units)])
+    return line, emotion if has_expression else None

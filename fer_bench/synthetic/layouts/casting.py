@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.synthetic.layouts.frame import Task
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     STYLES,
     Expression,
@@ -36,19 +37,17 @@ class Recording:
 
 
 def deal(counts: Counts, people: int, rng: Rng) -> list[list[Emotion]]:
-    """Return the emotions of each person, so that nobody has one twice and all have about as many.
+    """Return the emotions of each person, so that all have about as many.
 
-    Raises:
-        ValueError: An emotion is wanted more often than there are people.
+    Nobody has one twice, unless it is wanted more often than there are people.
     """
     hands: list[list[Emotion]] = [[] for _ in range(people)]
     for emotion in sorted(counts, key=lambda e: -counts[e]):
-        if counts[emotion] > people:
-            raise ValueError(f"{counts[emotion]} x {emotion} for {people} people")
-        luck = rng.random(people)
-        order = sorted(range(people), key=lambda i: (len(hands[i]), luck[i]))
-        for i in order[: counts[emotion]]:
-            hands[i].append(emotion)
+        for start in range(0, counts[emotion], people):
+            luck = rng.random(people)
+            order = sorted(range(people), key=lambda i: (len(hands[i]), luck[i]))
+            for i in order[: counts[emotion] - start]:
+                hands[i].append(emotion)
     return hands
 
 
@@ -83,17 +82,48 @@ def swell(frames: int) -> tuple[Array, int, int]:
     return ramp * ramp * (3 - 2 * ramp), first, last
 
 
-_CHUNK = 20
+class Chunks(Sequence[Task]):
+    """Tasks of up to 20 pictures each, made when they are asked for: a hundred thousand faces are one object.
+
+    Args:
+        count: Number of pictures.
+        run: Draws a picture by its number, and returns what it adds to the lists and the truth.
+    """
+
+    size = 20
+
+    def __init__(self, count: int, run: Callable[[int], Outcome]) -> None:
+        self._count, self._run = count, run
+
+    def __len__(self) -> int:
+        return -(-self._count // self.size)
+
+    @overload
+    def __getitem__(self, number: int) -> Task: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Task]: ...
+    def __getitem__(self, number: int | slice) -> Task | Sequence[Task]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        serials = range(number * self.size, min((number + 1) * self.size, self._count))
+        return Task(len(serials), lambda: together(self._run(serial) for serial in serials))
 
 
-def chunked(items: Sequence[Any], run: Callable[[int, Any], str]) -> list[Task]:
-    """Return tasks of up to 20 pictures each, every picture giving one line."""
+def together(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the lines and the truth of several pictures as one."""
+    whole = Outcome()
+    for outcome in outcomes:
+        whole.lines.extend(outcome.lines)
+        whole.truth.extend(outcome.truth)
+    return whole
 
-    def task(start: int) -> Task:
-        part = items[start : start + _CHUNK]
-        return Task(len(part), lambda: [run(start + i, item) for i, item in enumerate(part)])
 
-    return [task(start) for start in range(0, len(items), _CHUNK)]
+def planted(count: int, share: float, rng: Rng, *, least: int = 0) -> frozenset[int]:
+    """Return which of `count` numbers have a rare quirk: a share of them, at least so many."""
+    wanted = min(count, max(least, round(share * count)))
+    return frozenset(rng.choice(count, wanted, replace=False).tolist())
 
 
 def wild(population: Population, serial: int, label: Emotion) -> tuple[Rng, Person, Expression]:

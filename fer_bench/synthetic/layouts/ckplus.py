@@ -19,6 +19,7 @@ from fer_bench.synthetic.layouts.casting import (
 )
 from fer_bench.synthetic.layouts.files import save, scientific, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size, Task
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     STYLES,
     Expression,
@@ -26,6 +27,7 @@ from fer_bench.synthetic.population import (
     at_strength,
 )
 from fer_bench.synthetic.shots import arrange, shoot
+from fer_bench.synthetic.truth import Face, face_row
 
 _CK_ORDER = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _CK_CODES = {Emotion(name): code for code, name in enumerate(_CK_ORDER, start=1)}
@@ -34,7 +36,7 @@ _CK_COUNTS: dict[Size, Counts] = {
     "quick": dict(zip(_CK_CODES, (24, 12, 31, 14, 36, 15, 44), strict=True)),
     "full": dict(zip(_CK_CODES, (45, 18, 59, 25, 69, 28, 83), strict=True)),
 }
-_CK_PEOPLE: dict[Size, tuple[int, int, int]] = {"tiny": (6, 1, 1), "quick": (44, 2, 8), "full": (118, 5, 256)}
+_CK_PEOPLE: dict[Size, tuple[int, int, int]] = {"tiny": (6, 1, 1), "quick": (44, 2, 8), "full": (118, 5, 261)}
 _CK_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (5, 8), "full": (10, 30)}
 
 
@@ -73,8 +75,8 @@ def _ck_sequence(
     what: Recording,
     where: tuple[str, str],
     label: int | None,
-) -> Callable[[], list[str]]:
-    def run() -> list[str]:
+) -> Callable[[], Outcome]:
+    def run() -> Outcome:
         number, emotion, frames, serial = what.person, what.emotion, what.frames, what.serial
         rng = population.rng("sequence", serial)
         camera = camera_of(population)
@@ -89,12 +91,14 @@ def _ck_sequence(
             # Unlabelled sequences have an empty emotion folder or none at all.
             if kind != "Emotion" or label is not None or serial % 2:
                 folder.mkdir(parents=True, exist_ok=True)
-        stem = ""
+        stem, truth = "", []
         for i, share in enumerate(rise(frames), start=1):
             stem = f"{where[0]}_{where[1]}_{i:08d}"
-            shot = shoot(
-                camera, scene, person.identity, at_strength(person.rest, expression.au, float(share)), rng
-            )
+            au = at_strength(person.rest, expression.au, float(share))
+            shot = shoot(camera, scene, person.identity, au, rng)
+            face = Face(person, expression, au, scene, shot.pose, float(share))
+            path = f"{images}/{where[0]}/{where[1]}/{stem}.png"
+            truth.append(face_row(face, path, None if label is None else emotion, subject=where[0]))
             save(folders[images] / f"{stem}.png", shot.picture, grey=scene.grey)
             points = shot.landmarks + rng.normal(0, 0.4, (68, 2))
             write_lines(
@@ -103,7 +107,7 @@ def _ck_sequence(
         write_lines(folders["FACS"] / f"{stem}_facs.txt", _facs_lines(expression, rng))
         if label is not None:
             write_lines(folders["Emotion"] / f"{stem}_emotion.txt", [scientific([label])])
-        return []
+        return Outcome(truth=truth)
 
     return run
 

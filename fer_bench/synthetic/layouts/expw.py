@@ -11,8 +11,8 @@ import numpy as np
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.layouts.casting import (
+    Chunks,
     Counts,
-    chunked,
     counts_of,
     scaled,
     shuffled,
@@ -20,10 +20,12 @@ from fer_bench.synthetic.layouts.casting import (
 )
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     Population,
 )
 from fer_bench.synthetic.shots import Shot, arrange, backdrop, shoot, without_colour
+from fer_bench.synthetic.truth import Face, face_row
 
 EXPW_ORDER = tuple(
     Emotion(e) for e in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -39,67 +41,76 @@ _EXPW_ROLE = ("dancer", "teacher", "farmer", "nurse", "singer", "waiter")
 _WINDOW = 130
 
 
+_FACES = (0.9545, 0.0375, 0.006, 0.0012, 0.0005, 0.0003)
+"""Shares of the listed photos with one to six labelled faces, after a public excerpt of the list."""
+_UNLISTED = 15000 / (106962 - 15000)
+"""Photos without a line in the list, per photo that has one."""
+_MOST = 8
+_FOLDER = "image/origin"
+
+
 def plan(root: Path, population: Population, size: Size) -> Plan:
-    """Plan ExpW: photos with one to three faces, and one list of boxes and labels."""
-    images = root / "image" / "origin"
-    images.mkdir(parents=True)
+    """Plan ExpW: photos, most with one face, and one list of boxes and labels; some photos are not in it."""
     rng = population.rng("plan")
     labels = shuffled(_EXPW_COUNTS[size], rng)
-    photos: list[tuple[str, list[Emotion]]] = []
-    while labels:
-        count = int(rng.choice([1, 2, 3], p=[0.78, 0.16, 0.06]))
-        shown, labels = labels[:count], labels[count:]
-        query = _EXPW_QUERY[EXPW_ORDER.index(shown[0])]
-        photos.append(
-            (
-                f"{query}_{_EXPW_ROLE[int(rng.integers(6))]}_{len(photos) * 2 + int(rng.integers(2))}.jpg",
-                shown,
-            )
-        )
-    for extra in range(max(2, len(photos) // 50)):
-        photos.append((f"crowd_{extra}.jpg", []))  # Photos without a line in the list exist.
-    tasks = chunked(photos, lambda serial, photo: _expw_photo(images, population, serial, *photo))
+    counts = rng.choice(np.arange(1, 7), len(labels), p=_FACES)
+    counts[:2] = (2, 3)  # in the smallest sizes too
+    ends = np.cumsum(counts)
+    listed = int(np.searchsorted(ends, len(labels))) + 1
+    ends = np.minimum(ends[:listed], len(labels))
+    total = listed + max(2, round(_UNLISTED * listed))
+    queries, roles = rng.integers(len(_EXPW_QUERY), size=total), rng.integers(len(_EXPW_ROLE), size=total)
+    numbers = 2 * rng.permutation(total) + rng.integers(2, size=total)
 
-    def finish(lines: list[list[str]]) -> None:
-        flat = [line for chunk in lines for text in chunk for line in text.splitlines()]
-        write_lines(root / "label" / "label.lst", flat)
+    def run(serial: int) -> Outcome:
+        shown: list[Emotion] = []
+        if serial < listed:
+            shown = labels[ends[serial - 1] if serial else 0 : ends[serial]]
+        query = EXPW_ORDER.index(shown[0]) if shown else queries[serial]
+        name = f"{_EXPW_QUERY[query]}_{_EXPW_ROLE[roles[serial]]}_{numbers[serial]}.jpg"
+        return _expw_photo(root, population, serial, name, shown)
 
-    return Plan(tasks, finish)
+    def finish(lines: Sequence[list[str]]) -> None:
+        write_lines(root / "label" / "label.lst", (line for chunk in lines for line in chunk))
+
+    return Plan(Chunks(total, run), finish)
 
 
 def _expw_photo(
-    images: Path, population: Population, serial: int, name: str, labels: Sequence[Emotion]
-) -> str:
+    root: Path, population: Population, serial: int, name: str, labels: Sequence[Emotion]
+) -> Outcome:
     rng = population.rng("layout", serial)
     camera = camera_of(population)
     places = max(1, len(labels))
     height, width = _WINDOW + int(rng.integers(10, 60)), _WINDOW * places + int(rng.integers(10, 70))
     first = arrange(camera, (_WINDOW, _WINDOW), rng)
     photo = backdrop(camera, (height, width), first.backdrop).copy()
-    lines, face_id = [], 0
-    for place, label in enumerate(labels or [Emotion.NEUTRAL]):
-        chance, person, expression = wild(population, 4 * serial + place, label)
+    path, found, face_id = f"{_FOLDER}/{name}", Outcome(), 0
+    for place, label in enumerate(labels or [None]):
+        chance, person, expression = wild(population, _MOST * serial + place, label or Emotion.NEUTRAL)
         own = arrange(camera, (_WINDOW, _WINDOW), chance)
         # Faces of one photo share its light and its camera.
         scene = replace(
             own, light=first.light, gains=first.gains, gamma=first.gamma, grey=first.grey, noise=first.noise,
-            coarse=first.coarse, blur=first.blur, jpeg=first.jpeg,
+            coarse=first.coarse, blur=first.blur, jpeg=first.jpeg, backdrop=first.backdrop,
         )  # fmt: skip
         x, y = place * _WINDOW + int(rng.integers(0, 10)), height - _WINDOW
         region = np.ascontiguousarray(photo[y : y + _WINDOW, x : x + _WINDOW])
         shot = shoot(camera, scene, person.identity, expression.au, chance, behind=region)
         photo[y : y + _WINDOW, x : x + _WINDOW] = shot.picture
-        if labels:
+        top, left, right, bottom = _square(shot, x, y, height, width)
+        face = Face(person, expression, expression.au, scene, shot.pose)
+        found.truth.append(face_row(face, path, label, box=(left, top, right, bottom)))
+        if label is not None:
             face_id += int(rng.choice([0, 1, 3], p=[0.75, 0.15, 0.10]))
-            top, left, right, bottom = _square(shot, x, y, height, width)
             score = float(np.clip(rng.gamma(3.0, 20.0), 0.3, 137.0))
             code = EXPW_ORDER.index(label)
-            lines.append(f"{name} {face_id} {top} {left} {right} {bottom} {score:.4f} {code}")
+            found.lines.append(f"{name} {face_id} {top} {left} {right} {bottom} {score:.4f} {code}")
             face_id += 1
     if first.grey:
         photo = without_colour(photo)
-    save(images / name, photo)
-    return "\n".join(lines)
+    save(root / path, photo)
+    return found
 
 
 def _square(shot: Shot, x: int, y: int, height: int, width: int) -> tuple[int, int, int, int]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_bench.errors import DataError
 from fer_bench.synthetic.face import Picture
@@ -24,13 +28,14 @@ def save(file: Path, picture: Picture, *, quality: int = 92, grey: bool = False)
     png = file.suffix == ".png"
     options = _PNG_OPTIONS if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, encoded = cv2.imencode(".png" if png else ".jpg", data, options)
-    file.write_bytes(encoded.tobytes())
+    _write(file, encoded.tobytes())
 
 
 def save_video(file: Path, frames: Sequence[Picture], *, rate: float) -> None:
     """Write RGB frames as a motion JPEG in an AVI container."""
     height, width = frames[0].shape[:2]
     code = cv2.VideoWriter.fourcc(*"MJPG")
+    file.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(file), cv2.CAP_OPENCV_MJPEG, code, rate, (width, height))
     if not writer.isOpened():
         raise DataError("the video cannot be opened for writing", file=file)
@@ -40,12 +45,30 @@ def save_video(file: Path, frames: Sequence[Picture], *, rate: float) -> None:
     writer.release()
 
 
-def write_lines(file: Path, lines: Sequence[str], *, final_newline: bool = True) -> None:
-    """Write lines as UTF-8, with the folders above the file."""
+def save_array(file: Path, values: NDArray[Any]) -> None:
+    """Write an array as npy, without pickle."""
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=False)
+    _write(file, stream.getvalue())
+
+
+def write_lines(file: Path, lines: Iterable[str], *, final_newline: bool = True) -> None:
+    """Write lines as UTF-8, one at a time, with the folders above the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join(lines) + ("\n" if final_newline else ""), encoding="utf-8")
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        for number, line in enumerate(lines):
+            stream.write(f"\n{line}" if number else line)
+        stream.write("\n" if final_newline else "")
 
 
 def scientific(values: Sequence[float]) -> str:
     """Return numbers as CK+ prints them: in scientific notation after three blanks each."""
     return "".join(f"   {value:.7e}" for value in values)
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)

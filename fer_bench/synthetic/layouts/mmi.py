@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,10 +16,12 @@ from fer_bench.synthetic.layouts.casting import (
     Counts,
     Recording,
     deal,
+    planted,
     swell,
 )
-from fer_bench.synthetic.layouts.files import save_video, write_lines
+from fer_bench.synthetic.layouts.files import save, save_video, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size, Task
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     STYLES,
     Expression,
@@ -28,6 +30,7 @@ from fer_bench.synthetic.population import (
     with_cloth,
 )
 from fer_bench.synthetic.shots import arrange, shoot
+from fer_bench.synthetic.truth import Box, Face, face_row
 
 _MMI_CODES = {
     Emotion(name): code
@@ -36,11 +39,16 @@ _MMI_CODES = {
 _MMI_COUNTS: dict[Size, Counts] = {
     "tiny": dict.fromkeys(_MMI_CODES, 3),
     "quick": dict(zip(_MMI_CODES, (28, 28, 26, 34, 28, 32), strict=True)),
-    "full": dict(zip(_MMI_CODES, (31, 31, 28, 31, 31, 31), strict=True)),
+    "full": dict(zip(_MMI_CODES, (31, 32, 28, 42, 32, 40), strict=True)),
 }
 _MMI_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 31}
 _MMI_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (8, 10), "quick": (12, 17), "full": (40, 80)}
-_MMI_OTHER: dict[Size, int] = {"tiny": 1, "quick": 3, "full": 30}
+_MMI_OTHER: dict[Size, dict[str, int]] = {
+    "tiny": {"profile": 1, "dual": 1, "unscored": 2, "still": 1},
+    "quick": {"profile": 3, "dual": 3, "unscored": 6, "still": 2},
+    "full": {"profile": 4, "dual": 4, "unscored": 113, "still": 8},
+}
+_SIDEWAYS = 1 / 6
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
@@ -52,11 +60,15 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     clips: list[tuple[int, Emotion, int, str]] = []
     for person, hand in enumerate(hands):
         clips += [(person, emotion, _MMI_CODES[emotion], "frontal") for emotion in hand]
-    for view in ("profile", "dual", "unscored"):
-        for _ in range(_MMI_OTHER[size]):
+    frontal = len(clips)
+    for view, count in _MMI_OTHER[size].items():
+        for i in range(count):
             emotion = BASIC_SIX[int(rng.integers(6))]
-            code = int(rng.integers(7, 13)) if view == "unscored" else _MMI_CODES[emotion]
+            code = _MMI_CODES[emotion]
+            if view == "unscored":  # another mood than the six, or no word about it at all
+                code = int(rng.integers(7, 13)) if i % 2 else 0
             clips.append((int(rng.integers(people)), emotion, code, view))
+    turned = planted(frontal, _SIDEWAYS, rng, least=1)
     day = "2019-05-07_10_22_41" if population.name == "benchmark" else "2020-02-11_16_05_09"
     sessions = root / f"mmi-facial-expression-database_download_{day}" / "Sessions"
     session_ids = rng.choice(np.arange(1, 3000), len(clips), replace=False)
@@ -68,46 +80,73 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
         frames = int(rng.integers(low, high))
         stem = f"S{ids[person]:03d}-{taken[person]:03d}"
         folder = sessions / str(session_ids[serial])
+        if view == "still":
+            frames = 1
         what = Recording(person, emotion, frames, serial)
-        tasks.append(Task(frames, _mmi_clip(folder, stem, population, what, code, view)))
+        clip = _Clip(folder.relative_to(root).as_posix(), stem, code, view, serial in turned)
+        tasks.append(Task(frames, _mmi_clip(root, population, what, clip)))
     return Plan(tasks)
 
 
-def _mmi_clip(
-    folder: Path, stem: str, population: Population, what: Recording, code: int, view: str
-) -> Callable[[], list[str]]:
-    def run() -> list[str]:
+@dataclass(frozen=True)
+class _Clip:
+    """Where a clip stands and how it is described; code 0 is a clip without a word about its emotion."""
+
+    folder: str
+    stem: str
+    code: int
+    view: str
+    turned: bool
+
+
+def _mmi_clip(root: Path, population: Population, what: Recording, clip: _Clip) -> Callable[[], Outcome]:
+    def run() -> Outcome:
+        view, stem, folder = clip.view, clip.stem, root / clip.folder
         number, emotion, frames, serial = what.person, what.emotion, what.frames, what.serial
         rng = population.rng("clip", serial)
         camera = camera_of(population)
         person = with_cloth(population.person(number), population.rng("cloth", number, serial % 2))
         expression = person.express(rng, emotion, STYLES["mmi"])
-        sideways = view == "profile" or (view in ("frontal", "unscored") and serial % 6 == 2)
+        sideways = view == "profile" or clip.turned
         size = {"dual": (576, 360)}.get(view, (720, 576) if sideways else (480, 640))
         scene = arrange(camera, size, rng)
         if view == "profile":
             scene = replace(scene, pose=replace(scene.pose, yaw=48.0))
-        shares, first, last = swell(frames)
-        pictures = []
-        for share in shares:
+        shares, first, last = (np.ones(1), 0, 0) if view == "still" else swell(frames)
+        label = emotion if clip.code in _MMI_CODES.values() else None
+        subject, path = stem.split("-")[0], f"{clip.folder}/{stem}.{'jpg' if view == 'still' else 'avi'}"
+        pictures, truth = [], []
+        for i, share in enumerate(shares):
             au = at_strength(person.rest, expression.au, float(share))
-            pictures.append(shoot(camera, scene, person.identity, au, rng).picture)
+            shots = [(scene, shoot(camera, scene, person.identity, au, rng))]
             if view == "dual":
                 turned = replace(scene, pose=replace(scene.pose, yaw=48.0 if serial % 2 else -48.0))
-                profile = shoot(camera, turned, person.identity, au, rng).picture
-                pictures[-1] = np.hstack([pictures[-1], profile] if serial % 2 else [profile, pictures[-1]])
+                shots.append((turned, shoot(camera, turned, person.identity, au, rng)))
+            shots = shots if serial % 2 else shots[::-1]
+            for place, (seen, shot) in enumerate(shots):
+                face = Face(person, expression, au, seen, shot.pose, float(share))
+                box = None if view != "dual" else _moved(shot.box, 360 * place)
+                frame = -1 if view == "still" else i
+                truth.append(face_row(face, path, label, subject=subject, frame=frame, box=box))
+            pictures.append(np.hstack([shot.picture for _, shot in shots]))
         if sideways:
             turn = cv2.ROTATE_90_CLOCKWISE if view == "profile" else cv2.ROTATE_90_COUNTERCLOCKWISE
             pictures = [np.asarray(cv2.rotate(picture, turn), np.uint8) for picture in pictures]
-        folder.mkdir(parents=True)
-        save_video(folder / f"{stem}.avi", pictures, rate=24.0)
+        if view == "still":
+            save(folder / f"{stem}.jpg", pictures[0])
+        else:
+            save_video(folder / f"{stem}.avi", pictures, rate=24.0)
         write_lines(folder / "session.xml", _session_xml({"profile": 1, "dual": 2}.get(view, 0), stem))
-        write_lines(folder / f"{stem}.xml", _clip_xml(stem, number, code))
-        if rng.random() < 0.4:
+        write_lines(folder / f"{stem}.xml", _clip_xml(stem, number, clip.code))
+        if view != "still" and rng.random() < 0.4:
             write_lines(folder / f"{stem}-oao_aucs.xml", _oao_xml(expression, frames, first, last))
-        return []
+        return Outcome(truth=truth)
 
     return run
+
+
+def _moved(box: Box, right: float) -> Box:
+    return box[0] + right, box[1], box[2] + right, box[3]
 
 
 def _session_xml(view: int, stem: str) -> list[str]:
@@ -125,7 +164,7 @@ def _clip_xml(stem: str, subject: int, code: int) -> list[str]:
         "<Metadata>",
         f'  <Metatag Name="Subject" Value="{subject}"/>',
         f'  <Metatag Name="Recording" Value="{stem}"/>',
-        f'  <Metatag Name="Emotion" Value="{code}"/>',
+        *([f'  <Metatag Name="Emotion" Value="{code}"/>'] if code else []),
         "</Metadata>",
     ]
 

@@ -17,12 +17,14 @@ from fer_bench.synthetic.layouts.casting import (
 )
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size, Task
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     STYLES,
     Population,
     at_strength,
 )
 from fer_bench.synthetic.shots import Shot, arrange, shoot
+from fer_bench.synthetic.truth import Face, face_row
 
 _OULU_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 80}
 _OULU_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (6, 9), "full": (15, 30)}
@@ -53,7 +55,7 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
                     Task(frames, _oulu_sequence(root, population, person, emotion, modality, light, frames))
                 )
 
-    def finish(lines: list[list[str]]) -> None:
+    def finish(lines: Sequence[list[str]]) -> None:
         write_lines(root / "PreProcess Img" / "change_log.txt", ["faces cropped from OriginalImg"])
 
     return Plan(tasks, finish)
@@ -61,8 +63,8 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
 
 def _oulu_sequence(
     root: Path, population: Population, number: int, emotion: Emotion, modality: str, light: str, frames: int
-) -> Callable[[], list[str]]:
-    def run() -> list[str]:
+) -> Callable[[], Outcome]:
+    def run() -> Outcome:
         which = BASIC_SIX.index(emotion)
         condition = (("VL", "NI").index(modality), list(_OULU_LIGHT).index(light))
         rng = population.rng("sequence", number, which, *condition)
@@ -77,24 +79,29 @@ def _oulu_sequence(
         scene = replace(
             scene, gains=_times(scene.gains, dim), noise=scene.noise * (1.5 if dim < 0.5 else 1.0)
         )
-        place = Path(light) / f"P{number + 1:03d}" / emotion.value.capitalize()
-        original = root / "B_OriginalImg" / "OriginalImg" / modality / place
-        cropped = root / "PreProcess Img" / f"{modality}_Acropped" / place
-        original.mkdir(parents=True)
-        cropped.mkdir(parents=True)
+        subject = f"P{number + 1:03d}"
+        place = f"{light}/{subject}/{emotion.value.capitalize()}"
+        original = f"B_OriginalImg/OriginalImg/{modality}/{place}"
+        cropped = f"PreProcess Img/{modality}_Acropped/{place}"
+        # Grey pictures are darkened as a whole, below, and not by the gains of their colours.
+        told = replace(scene, gains=(dim, dim, dim)) if scene.grey else scene
+        truth = []
         window: tuple[int, int, int] | None = None
         for i, share in enumerate(rise(frames)):
-            shot = shoot(
-                camera, scene, person.identity, at_strength(person.rest, expression.au, float(share)), rng
-            )
+            au = at_strength(person.rest, expression.au, float(share))
+            shot = shoot(camera, scene, person.identity, au, rng)
+            face = Face(person, expression, au, told, shot.pose, float(share), nir=modality == "NI")
+            name = f"{i:03d}.jpeg"
+            row = face_row(face, f"{cropped}/{name}", emotion, subject=subject, original=f"{original}/{name}")
+            truth.append(row)
             picture = np.asarray(
                 cv2.convertScaleAbs(shot.picture, alpha=dim if scene.grey else 1.0), np.uint8
             )
             window = window or _crop_window(shot, picture.shape[:2], rng)
             x, y, side = window
-            save(original / f"{i:03d}.jpeg", picture, grey=scene.grey)
-            save(cropped / f"{i:03d}.jpeg", picture[y : y + side, x : x + side], grey=scene.grey)
-        return []
+            save(root / original / name, picture, grey=scene.grey)
+            save(root / cropped / name, picture[y : y + side, x : x + side], grey=scene.grey)
+        return Outcome(truth=truth)
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +14,23 @@ from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.face import Picture
 from fer_bench.synthetic.layouts.casting import (
     Array,
+    Chunks,
     Counts,
-    chunked,
     counts_of,
+    planted,
     scaled,
     shuffled,
     wild,
 )
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size
+from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     Population,
     votes,
 )
 from fer_bench.synthetic.shots import arrange, shoot
+from fer_bench.synthetic.truth import Face, face_row
 
 _RAF_ORDER = tuple(
     Emotion(e) for e in ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -40,36 +44,42 @@ _RAF_COUNTS: dict[Size, tuple[Counts, Counts]] = {
     "quick": (_RAF_TRAIN, _RAF_TEST),
     "full": (_RAF_FULL_TRAIN, _RAF_FULL_TEST),
 }
+_UNSURE = 951 / 15339
+"""Share of faces whose gender the annotators were unsure of."""
+_BROKEN = 2 / 15339
+"""Share of attribute files that a public script repairs by hand."""
+_SHORT = 0.001
+"""Share of automatic landmark files with lines missing; loaders guard against them, nobody counted them."""
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
     """Plan RAF-DB basic: original pictures, 100 x 100 aligned faces, attributes, boxes and the label list."""
     base = root / "basic"
-    for folder in (
-        "EmoLabel",
-        "Image/original",
-        "Image/aligned",
-        "Annotation/auto",
-        "Annotation/manual",
-        "Annotation/boundingbox",
-    ):
-        (base / folder).mkdir(parents=True)
     rng = population.rng("plan")
     faces = []
     for split, counts in zip(("train", "test"), _RAF_COUNTS[size], strict=True):
         for i, label in enumerate(shuffled(counts, rng), start=1):
             faces.append((f"train_{i:05d}" if split == "train" else f"test_{i:04d}", label))
-    tasks = chunked(faces, lambda serial, face: _raf_face(base, population, serial, *face))
+    odd = population.rng("quirks")
+    broken = planted(len(faces), _BROKEN, odd, least=0 if size == "tiny" else 1)
+    short = planted(len(faces), _SHORT, odd, least=1)
 
-    def finish(lines: list[list[str]]) -> None:
-        flat = [line.split("|") for chunk in lines for line in chunk]
-        write_lines(base / "EmoLabel" / "list_patition_label.txt", [a for a, _ in flat], final_newline=False)
-        write_lines(base / "EmoLabel" / "distribution_basic.txt", [b for _, b in flat])
+    def run(serial: int) -> Outcome:
+        stem, label = faces[serial]
+        return _raf_face(base, population, serial, stem, label, serial in broken, serial in short)
 
-    return Plan(tasks, finish)
+    def finish(lines: Sequence[list[str]]) -> None:
+        for part, name in enumerate(("list_patition_label.txt", "distribution_basic.txt")):
+            listed = (line.split("|")[part] for chunk in lines for line in chunk)
+            write_lines(base / "EmoLabel" / name, listed, final_newline=bool(part))
+
+    return Plan(Chunks(len(faces), run), finish)
 
 
-def _raf_face(base: Path, population: Population, serial: int, stem: str, label: Emotion) -> str:
+def _raf_face(
+    base: Path, population: Population, serial: int, stem: str, label: Emotion, broken: bool, short: bool
+) -> Outcome:
+    """Draw a face; `broken` leaves a line out of its attributes, `short` some out of its landmarks."""
     rng, person, expression = wild(population, serial, label)
     camera = camera_of(population)
     side = int(rng.integers(110, 190))
@@ -81,20 +91,19 @@ def _raf_face(base: Path, population: Population, serial: int, stem: str, label:
     five += rng.normal(0, 0.006 * side, five.shape)
     save(base / "Image" / "original" / f"{stem}.jpg", shot.picture)
     save(base / "Image" / "aligned" / f"{stem}_aligned.jpg", _raf_align(shot.picture, five))
-    gender = 2 if rng.random() < 0.05 else ("male", "female").index(person.gender)
+    gender = 2 if rng.random() < _UNSURE else ("male", "female").index(person.gender)
     race = ("caucasian", "african", "asian").index(person.race)
     age = int(np.searchsorted([4, 20, 40, 70], person.years, side="right"))
     separator = "\t" if serial % 2 else " "
     lines = [f"{x:.4f}{separator}{y:.4f}" for x, y in five.tolist()]
-    write_lines(
-        base / "Annotation" / "manual" / f"{stem}_manu_attri.txt", [*lines, str(gender), str(race), str(age)]
-    )
+    lines = [*lines, str(gender), str(race), str(age)]
+    write_lines(base / "Annotation" / "manual" / f"{stem}_manu_attri.txt", lines[broken:])
     auto = shot.landmarks[
         [*range(0, 17, 2), *range(17, 27, 2), 27, 30, 33, *range(36, 48), *range(48, 60, 2), 62, 66]
     ]
     write_lines(
         base / "Annotation" / "auto" / f"{stem}_auto_attri.txt",
-        [f"{x:.2f}\t{y:.2f}" for x, y in auto.tolist()],
+        [f"{x:.2f}\t{y:.2f}" for x, y in auto.tolist()][: 30 if short else None],
     )
     low, high = np.minimum(shot.box[:2], five.min(axis=0) - 1), np.maximum(shot.box[2:], five.max(axis=0) + 1)
     edges = [*np.maximum(low, 0), min(high[0], wide), min(high[1], side)]
@@ -103,7 +112,11 @@ def _raf_face(base: Path, population: Population, serial: int, stem: str, label:
     )
     shares = votes(rng, label, expression.clarity, _RAF_ORDER)
     code = _RAF_ORDER.index(label) + 1
-    return f"{stem}.jpg {code}|{stem}.jpg " + "".join(f"{share:.4f} " for share in shares)
+    face = Face(person, expression, expression.au, scene, shot.pose)
+    path, original = f"Image/aligned/{stem}_aligned.jpg", f"Image/original/{stem}.jpg"
+    row = face_row(face, path, label, original=original)
+    line = f"{stem}.jpg {code}|{stem}.jpg " + "".join(f"{share:.4f} " for share in shares)
+    return Outcome([line], [row])
 
 
 def _times2(bounds: tuple[float, float], factor: float) -> tuple[float, float]:
