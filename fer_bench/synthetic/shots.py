@@ -186,8 +186,8 @@ def _develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Gene
         # eight times as long.
         picture = _u8(cv2.resize(picture, small, interpolation=cv2.INTER_LINEAR))
     if scene.blur > 0.25:
-        width_of_lens = 3 if scene.blur * scene.coarse < 0.55 else 5
-        picture = _u8(cv2.GaussianBlur(picture, (width_of_lens, width_of_lens), scene.blur * scene.coarse))
+        taps = 3 if scene.blur * scene.coarse < 0.55 else 5
+        picture = _u8(cv2.GaussianBlur(picture, (taps, taps), scene.blur * scene.coarse))
     if camera.mode == "nir":
         red = picture[:, :, :1].astype(np.float32)
         picture = np.repeat(np.clip(60 + 0.72 * red, 0, 255).astype(np.uint8), 3, axis=2)

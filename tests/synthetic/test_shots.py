@@ -1,10 +1,12 @@
+import cv2
 import numpy as np
 import pytest
 
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.anatomy import texture_of
 from fer_bench.synthetic.camera import CAMERAS, camera_of
 from fer_bench.synthetic.population import Population, Style
-from fer_bench.synthetic.shots import arrange, backdrop, face_box, shoot
+from fer_bench.synthetic.shots import _add_noise, arrange, backdrop, face_box, shoot
 
 
 def take(dataset, size=(112, 112), number=0, emotion=Emotion.HAPPINESS, name="benchmark"):
@@ -73,3 +75,30 @@ def test_a_backdrop_is_plain_in_the_lab_and_not_outside():
     lab = backdrop(CAMERAS["ckplus"], (100, 100), 3)
     wild = backdrop(CAMERAS["rafdb"], (100, 100), 3)
     assert lab.astype(float).std() < wild.astype(float).std()
+
+
+def test_what_was_drawn_before_and_the_number_of_threads_change_nothing():
+    threads = cv2.getNumThreads()
+    first = take("rafdb", number=5).picture
+    for function in (texture_of, backdrop):
+        function.cache_clear()
+    take("rafdb", number=6)
+    try:
+        cv2.setNumThreads(1)
+        alone = take("rafdb", number=5).picture
+        cv2.setNumThreads(4)
+        together = take("rafdb", number=5).picture
+    finally:
+        cv2.setNumThreads(threads)
+    np.testing.assert_array_equal(first, alone)
+    np.testing.assert_array_equal(first, together)
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_noise_has_its_level_and_no_colour_in_grey_pictures(grey):
+    flat = np.full((200, 240, 3), 128, np.uint8)
+    noise = _add_noise(flat, 6.0, grey, np.random.default_rng(0)).astype(float) - 128
+    assert abs(noise.mean()) < 0.2
+    assert noise.std() == pytest.approx(6.0, rel=0.05)
+    together = np.corrcoef(noise.reshape(-1, 3).T)
+    np.testing.assert_allclose(together, np.ones((3, 3)) if grey else np.eye(3), atol=0.03)
