@@ -6,5 +6,5 @@ page of the package runs on them, and whatever is made from them says *synthetic
 
 from __future__ import annotations
 
-GENERATOR_VERSION = "2"
+GENERATOR_VERSION = "3"
 """Raised whenever the same seed gives other bytes; stands in every marker file."""

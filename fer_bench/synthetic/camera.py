@@ -79,21 +79,21 @@ class Camera:
 CAMERAS: dict[str, Camera] = {
     "ckplus": Camera(
         face=(0.235, 0.275), centre=(0.5, 0.46), wander=0.02, yaw=2.5, pitch=3.0, roll=2.0,
-        light=(0.0, -0.75), light_spread=0.12, ambient=(0.50, 0.62), strength=(0.98, 1.12), relief=1.1,
-        mode="colour", grey=0.85, gamma=(0.9, 1.15), blur=(0.3, 0.6), noise=(1.0, 2.0),
-        background="plain", brightness=(60, 130), draw=0.5,
+        light=(0.0, -0.75), light_spread=0.06, ambient=(0.54, 0.60), strength=(1.02, 1.09), relief=1.1,
+        mode="colour", grey=0.85, tint=0.01, gamma=(0.96, 1.06), blur=(0.3, 0.6), noise=(1.0, 2.0),
+        background="plain", brightness=(86, 104), draw=0.5,
     ),
     "mmi": Camera(
         face=(0.20, 0.24), centre=(0.5, 0.50), wander=0.02, yaw=3.0, pitch=4.0, roll=3.0,
-        light=(-0.5, -0.35), light_spread=0.25, ambient=(0.35, 0.55), strength=(1.0, 1.15), relief=0.9,
-        tint=0.04, warmth=1.08, gamma=(0.85, 1.1), blur=(0.3, 0.7), noise=(1.0, 2.5),
-        background="plain", brightness=(90, 200), draw=0.5,
+        light=(-0.5, -0.35), light_spread=0.15, ambient=(0.38, 0.50), strength=(1.02, 1.12), relief=0.9,
+        tint=0.02, warmth=1.08, gamma=(0.90, 1.04), blur=(0.3, 0.7), noise=(1.0, 2.5),
+        background="plain", brightness=(120, 175), draw=0.5,
     ),
     "oulu": Camera(
         face=(0.235, 0.285), centre=(0.5, 0.47), wander=0.025, yaw=4.0, pitch=4.5, roll=3.0,
-        light=(0.35, -0.45), light_spread=0.15, ambient=(0.50, 0.65), strength=(0.95, 1.2), relief=0.8,
-        tint=0.03, warmth=0.94, gamma=(0.85, 1.15), blur=(0.5, 0.9), noise=(2.0, 4.0), jpeg=(70, 90),
-        background="plain", brightness=(150, 215),
+        light=(0.35, -0.45), light_spread=0.08, ambient=(0.54, 0.62), strength=(1.02, 1.12), relief=0.8,
+        tint=0.015, warmth=0.94, gamma=(0.94, 1.06), blur=(0.5, 0.9), noise=(2.0, 4.0), jpeg=(70, 90),
+        background="plain", brightness=(172, 194),
     ),
     "rafdb": Camera(
         face=(0.33, 0.38), centre=(0.5, 0.42), wander=0.015, yaw=14, pitch=8, roll=2.5,

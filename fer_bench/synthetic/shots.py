@@ -116,7 +116,8 @@ def shoot(
         identity: Who is in it.
         au: Intensities [17, 2].
         rng: Chance of this frame: sway of the head, noise, blinks.
-        behind: What stands behind the person, at the resolution of drawing; None is the scene's own backdrop.
+        behind: The part of a larger picture, at the resolution of drawing, into which the person is drawn;
+            the whole is left to `develop`. None takes a picture of the person before the scene's backdrop.
 
     Returns:
         The picture, its landmarks and the face box.
@@ -136,7 +137,8 @@ def shoot(
     picture = face.over(backdrop(camera, scene.size, scene.backdrop) if behind is None else behind)
     if scene.occlusion is not None:
         _occlude(picture, face.landmarks, identity, *scene.occlusion)
-    picture = _develop(camera, scene, picture, rng)
+    if behind is None:
+        picture = develop(camera, scene, picture, rng)
     if drawn != scene.size:
         picture = _u8(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
     landmarks = face.landmarks / np.float32(camera.draw)
@@ -177,8 +179,15 @@ def _sway(camera: Camera, pose: Pose, rng: np.random.Generator) -> Pose:
     )  # fmt: skip
 
 
-def _develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Generator) -> Picture:
-    """Return the picture after lens, sensor and compression."""
+def develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Generator) -> Picture:
+    """Return the picture after lens, sensor and compression.
+
+    Args:
+        camera: The dataset's camera.
+        scene: Blur, tone, noise and compression; its size is of no matter.
+        picture: RGB uint8 [H, W, 3], up to 1100 pixels wide and high.
+        rng: Chance of the noise.
+    """
     height, width = picture.shape[:2]
     if scene.coarse < 0.97:
         small = (max(16, round(width * scene.coarse)), max(16, round(height * scene.coarse)))
@@ -244,8 +253,8 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
     height, width = round(size[0] * camera.draw), round(size[1] * camera.draw)
     level = float(rng.uniform(*camera.brightness))
     if camera.background == "plain":
-        colour = level * (1 + rng.normal(0, 0.05, 3))
-        corners = colour * (1 + rng.normal(0, 0.12, (2, 2, 1)))
+        colour = level * (1 + rng.normal(0, 0.02, 3))
+        corners = colour * (1 + rng.normal(0, 0.06, (2, 2, 1)))
         small = np.clip(corners, 0, 255).astype(np.uint8)
         return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     # What stands there is out of focus: half the resolution is enough.

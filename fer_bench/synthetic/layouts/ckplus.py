@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,10 @@ def _ck_sequence(
         rng = population.rng("sequence", serial)
         camera = camera_of(population)
         person = population.person(number)
-        size = (490, 640) if population.rng("format", number).random() < 0.7 else (480, 640)
-        scene = arrange(camera, size, rng)
+        look = population.rng("format", number)
+        size = (490, 640) if look.random() < 0.7 else (480, 640)
+        # A person is filmed in colour or in grey, in all of their sequences.
+        scene = replace(arrange(camera, size, rng), grey=bool(look.random() < camera.grey))
         expression = person.express(rng, emotion, STYLES["ckplus"])
         folders = {
             kind: root / kind / where[0] / where[1] for kind in (images, "Landmarks", "FACS", "Emotion")

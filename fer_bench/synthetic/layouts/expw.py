@@ -24,7 +24,7 @@ from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     Population,
 )
-from fer_bench.synthetic.shots import Shot, arrange, backdrop, shoot, without_colour
+from fer_bench.synthetic.shots import Shot, arrange, backdrop, develop, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
 EXPW_ORDER = tuple(
@@ -107,9 +107,7 @@ def _expw_photo(
             code = EXPW_ORDER.index(label)
             found.lines.append(f"{name} {face_id} {top} {left} {right} {bottom} {score:.4f} {code}")
             face_id += 1
-    if first.grey:
-        photo = without_colour(photo)
-    save(root / path, photo)
+    save(root / path, develop(camera, first, photo, rng))
     return found
 
 

@@ -13,6 +13,8 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,5 +284,14 @@ def _results(
         return
     # Forked workers inherit the tasks, which are closures and could not be pickled.
     context = multiprocessing.get_context("fork")
-    with context.Pool(jobs, initializer=_adopt, initargs=(tasks, os.getpid())) as pool:
-        yield pool.imap_unordered(_run_adopted, numbers)
+    pool = ProcessPoolExecutor(jobs, context, _adopt, (tasks, os.getpid()))
+    try:
+        futures = [pool.submit(_run_adopted, number) for number in numbers]
+        yield (future.result() for future in as_completed(futures))
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that draws faces was killed, perhaps as memory ran out",
+            hint="the same command goes on where it was; --jobs 1 needs least memory",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
