@@ -4,7 +4,11 @@ import cv2
 import numpy as np
 
 from fer_bench.datasets import get
+from fer_bench.datasets.rafdb import _read_manual
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.layouts import affwild2, casting, expw, fer2013, rafdb
+from fer_bench.synthetic.population import Population
+from fer_bench.synthetic.truth import read_truth
 
 
 def test_ckplus_quirks(drawn):
@@ -23,8 +27,9 @@ def test_ckplus_quirks(drawn):
         elif not list(labels.iterdir()):
             folders["empty"] += 1
     assert min(folders.values()) > 0
-    channels = {cv2.imread(str(p), cv2.IMREAD_UNCHANGED).ndim for p in base.glob("*/*/*/*_00000001.png")}
-    assert channels == {2, 3}
+    for _, row in read_truth(base).iterrows():  # a grey picture has one channel
+        channels = cv2.imread(str(base / row["path"]), cv2.IMREAD_UNCHANGED).ndim
+        assert channels == (2 if row["grey"] else 3)
 
 
 def test_ckplus_sequences_go_from_neutral_to_apex(drawn):
@@ -91,3 +96,76 @@ def test_rafdb_eyes_and_mouth_are_aligned(drawn):
     five = np.loadtxt(base / "Annotation/manual/train_00001_manu_attri.txt", max_rows=5)
     x0, y0, x1, y1 = np.loadtxt(base / "Annotation/boundingbox/train_00001_boundingbox.txt")
     assert ((five > (x0, y0)) & (five < (x1, y1))).all()
+
+
+def test_mmi_has_stills_and_clips_without_an_emotion(drawn):
+    sessions = list((drawn / "mmi").glob("*/Sessions/*"))
+    stills = [s for s in sessions if list(s.glob("*.jpg"))]
+    assert len(stills) == 1
+    assert not list(stills[0].glob("*.avi"))
+    texts = [clip.read_text() for s in sessions for clip in s.glob("S???-???.xml")]
+    assert 0 < sum('"Emotion"' not in text for text in texts) < 4
+    values = [t.split('"Emotion" Value="')[1].split('"')[0] for t in texts if '"Emotion"' in t]
+    assert any(int(value) > 6 for value in values)
+
+
+def test_mmi_deals_an_emotion_twice_only_where_people_run_out():
+    rng = np.random.default_rng(0)
+    once = casting.deal({Emotion.FEAR: 5, Emotion.ANGER: 3}, 5, rng)
+    assert all(len(hand) == len(set(hand)) for hand in once)
+    twice = casting.deal({Emotion.FEAR: 7}, 5, rng)
+    assert sorted(len(hand) for hand in twice) == [1, 1, 1, 2, 2]
+
+
+def test_rafdb_files_that_are_not_as_documented(drawn, tmp_path):
+    base = drawn / "rafdb/basic/Annotation"
+    lengths = [len(f.read_text().splitlines()) for f in sorted((base / "auto").iterdir())]
+    assert sorted(set(lengths)) == [30, 37]
+    assert lengths.count(30) == 1
+    separators = {"\t" in f.read_text() for f in (base / "manual").iterdir()}
+    assert separators == {True, False}
+    population = Population("rafdb")
+    for broken, lines in ((False, 8), (True, 7)):
+        rafdb._raf_face(tmp_path, population, 3, "train_00001", Emotion.FEAR, broken, False)
+        text = (tmp_path / "Annotation/manual/train_00001_manu_attri.txt").read_text()
+        assert len(text.splitlines()) == lines
+    _, attributes = _read_manual(tmp_path / "Annotation/manual/train_00001_manu_attri.txt")
+    assert len(attributes) < 3
+
+
+def test_affwild2_leaves_out_labels_at_the_rates_of_the_real_lists():
+    rng, au = np.random.default_rng(0), np.full((17, 2), 0.5)
+    for split, wanted in affwild2._AFFWILD_LABELLED.items():
+        lines = [affwild2._affwild_line("v/1.jpg", Emotion.FEAR, au, rng, split) for _ in range(4000)]
+        fields = [line.split(",") for line, _ in lines]
+        has_va = [float(f[1]) != -5 and float(f[2]) != -5 for f in fields]
+        has_expression = [f[3] != "-1" for f in fields]
+        has_au = [set(f[4:]) != {"-1"} for f in fields]
+        assert np.allclose(np.mean([has_va, has_expression, has_au], axis=1), wanted, atol=0.025)
+        assert [label is not None for _, label in lines] == has_expression
+        half = [(float(f[1]) == -5) != (float(f[2]) == -5) for f in fields]
+        partly = [0 < f[4:].count("-1") < 12 for f in fields]
+        assert {f[1] for f in fields} >= ({"-5", "-5.0"} if split == "train" else set())
+        for share in (np.mean(half), np.mean(partly)):
+            assert share == 0 if split == "val" else 0.003 < share < 0.02
+
+
+def test_expw_photos_and_faces_are_as_many_as_in_the_real_one(tmp_path):
+    plan = expw.plan(tmp_path, Population("expw"), "full")
+    photos = sum(task.pictures for task in plan.tasks)
+    assert abs(photos / 106_962 - 1) < 0.06
+    assert np.isclose(sum(expw._FACES), 1)
+
+
+def test_fer2013_repeats_rows_across_its_parts(drawn):
+    labels = [list(Emotion)[i % 7] for i in range(36_000)]
+    first = fer2013._first_of(labels, [28_800, 32_400, 36_000], np.random.default_rng(0))
+    public, private = first[28_800:32_400], first[32_400:]
+    assert abs((public < 28_800).mean() - 279 / 3579) < 0.003
+    assert abs((private < 28_800).mean() - 288 / 3573) < 0.005
+    assert 30 < np.isin(private, range(28_800, 32_400)).sum() < 60
+    differ = [labels[row] != labels[first[row]] for row in range(36_000) if first[row] != row]
+    assert 0.03 < np.mean(differ) < 0.08
+    assert (first[first] == first).mean() > 0.99
+    index = get("fer2013")(drawn).index
+    assert (index["variant"] == "repeated").sum() > 0

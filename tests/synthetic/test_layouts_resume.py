@@ -3,14 +3,16 @@
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from fer_bench.errors import DataError
 from fer_bench.synthetic import layouts
-from fer_bench.synthetic.layouts import frame, journal
+from fer_bench.synthetic.layouts import casting, frame, journal
 
 KILLED = """
 import os, signal, sys
@@ -150,3 +152,20 @@ def test_two_writers_at_once_share_the_work_of_one(drawn, tree, tmp_path):
     assert any("another process" in wait for wait in told[0][1])
     assert tree(tmp_path / "ckplus") == tree(drawn / "ckplus")
     assert [path.name for path in tmp_path.iterdir()] == ["ckplus"]
+
+
+def test_a_killed_worker_is_an_error_and_not_a_wait_for_ever(tmp_path):
+    parent = os.getpid()
+
+    def run(serial):
+        if serial >= 40 and os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return journal.Outcome([str(serial)], [[serial]])
+
+    tasks = casting.Chunks(200, run)
+    kept = journal.Journal(tmp_path / "partial", {})
+    with pytest.raises(DataError, match="killed") as caught:
+        frame._draw(tasks, kept, 2, None)
+    assert "goes on" in caught.value.hint
+    frame._draw(tasks, kept, 1, None)
+    assert list(kept.truth()) == [[serial] for serial in range(200)]

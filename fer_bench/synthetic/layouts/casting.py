@@ -105,8 +105,7 @@ class Chunks(Sequence[Task]):
     def __getitem__(self, number: int | slice) -> Task | Sequence[Task]:
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
-        if not 0 <= number < len(self):
-            raise IndexError(number)
+        number = range(len(self))[number]
         serials = range(number * self.size, min((number + 1) * self.size, self._count))
         return Task(len(serials), lambda: together(self._run(serial) for serial in serials))
 

@@ -128,9 +128,7 @@ class _Lines(Sequence[list[str]]):
     def __getitem__(self, number: int | slice) -> list[str] | Sequence[list[str]]:
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
-        if not 0 <= number < len(self):
-            raise IndexError(number)
-        found: list[str] = json.loads(self._journal._part(number, 2))
+        found: list[str] = json.loads(self._journal._part(range(len(self))[number], 2))
         return found
 
 
