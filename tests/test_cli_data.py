@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,49 @@ class TestVerify:
         assert code == 2
         assert "not valid UTF-8" in json.loads(out)["reports"][0]["findings"][0]["message"]
         assert "Traceback" not in err
+
+
+class TestSynth:
+    def test_the_pace_is_told_once_and_what_is_there_is_kept(self, run_cli, tmp_path):
+        command = (
+            "data",
+            "synth",
+            "--dataset",
+            "expw",
+            "--size",
+            "tiny",
+            "--out",
+            tmp_path / "a",
+            "--jobs",
+            "1",
+        )
+        code, out, err = run_cli(*command)
+        assert code == 0
+        told, wrote = out.splitlines()
+        assert re.fullmatch(r"drew \d+ faces in \d+ s, \d+ faces per second and core", told)
+        assert wrote.startswith("wrote ")
+        assert re.search(r"drawing expw: \d+ pictures", err)
+        assert (tmp_path / "a/expw/synthetic-truth.parquet").is_file()
+        code, out, err = run_cli(*command)
+        assert (code, err) == (0, "")
+        assert out.splitlines() == [wrote]
+
+    def test_what_was_stopped_goes_on(self, run_cli, tmp_path, monkeypatch):
+        from fer_bench.synthetic.layouts import frame
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        command = ("data", "synth", "-d", "fer2013", "--size", "tiny", "--out", tmp_path / "a", "--jobs", "1")
+        monkeypatch.setattr(frame, "write_truth", stop)
+        code, _, err = run_cli(*command)
+        assert code
+        assert "the same command goes on" in err
+        monkeypatch.undo()
+        code, out, err = run_cli(*command)
+        assert code == 0
+        assert "fer2013: going on where an earlier writer stopped" in err
+        assert out.startswith("wrote ")  # nothing had to be drawn
 
 
 class TestSplit:

@@ -35,7 +35,7 @@ _AFFWILD_ORDER = tuple(
 )
 _AFFWILD_VIDEOS: dict[Size, tuple[tuple[int, int], tuple[int, int]]] = {
     "tiny": ((6, 10), (4, 8)),
-    "quick": ((64, 15), (28, 12)),
+    "quick": ((100, 15), (40, 12)),
     "full": ((240, 590), (67, 400)),
 }
 _AFFWILD_SEGMENT = 5

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -234,6 +235,7 @@ def _adopt(tasks: Sequence[Task], parent: int) -> None:
     global _adopted
     _adopted = tasks
     cv2.setNumThreads(0)  # OpenCV's thread pool does not survive a fork.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops; a task that has begun ends
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
 

@@ -38,7 +38,7 @@ _MMI_CODES = {
 }
 _MMI_COUNTS: dict[Size, Counts] = {
     "tiny": dict.fromkeys(_MMI_CODES, 3),
-    "quick": dict(zip(_MMI_CODES, (28, 28, 26, 34, 28, 32), strict=True)),
+    "quick": dict(zip(_MMI_CODES, (36, 36, 34, 42, 36, 40), strict=True)),
     "full": dict(zip(_MMI_CODES, (31, 32, 28, 42, 32, 40), strict=True)),
 }
 _MMI_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 31}
