@@ -51,7 +51,7 @@ TRIALS: dict[str, tuple[str, ...]] = {
         "method.lr=6e-3",
         "method.lr=3e-3 train.batch_size=16",
         "method.lr=3e-3 train.augmentation.brightness=0.3 train.augmentation.contrast=0.3",
-        "method.lr=3e-3 method.dropout=0.1",
+        "method.lr=3e-3 method.feature_scale=1",
     ),
 }
 

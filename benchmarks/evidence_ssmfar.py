@@ -129,7 +129,8 @@ def page(arms: Arms) -> str:
     lines = [
         "# ssmfar: what rows without a label bring",
         "",
-        f"{banner} Profile {first.profile}.",
+        f"{banner} Profile {first.profile}{_changed(first)}.",
+        *(f"{text[0].upper()}{text[1:]}." for text in first.warnings if text.startswith("the backbone")),
         "Written by `benchmarks/evidence_ssmfar.py` from the runs of `benchmarks/label_fraction.yaml`.",
         "",
         "Test UAR in %, checkpoint chosen on validation rows. Labels are hidden in training rows only, the",
@@ -157,6 +158,12 @@ def page(arms: Arms) -> str:
         lines.append("")
     lines += ["## Thresholds", "", f"![Thresholds per class over epochs]({FIGURE})", ""]
     return "\n".join(lines)
+
+
+def _changed(record: Record) -> str:
+    """Return where the pictures are not of the profile's size, for the head of the page."""
+    size, usual = record.settings["method"]["size"], resolve_settings("ssmfar", record.profile)[0]
+    return "" if size == usual.model_dump()["size"] else f", on pictures of {size} pixels"
 
 
 def _untested(arms: Arms) -> list[str]:

@@ -79,8 +79,8 @@ def open_pretrained(name: str) -> Pretrained:
 
     Args:
         name: Path of a safetensors file or of a PyTorch state dict (alone or under `state_dict`, `model` or
-            `model_state_dict`), or a name timm knows, such as `resnet18.a1_in1k` or
-            `hf-hub:organisation/model`.
+            `model_state_dict`), a tower of this package (`clip-tiny-neutral`, whose residual network is
+            `narrow`), or a name timm knows, such as `resnet18.a1_in1k` or `hf-hub:organisation/model`.
 
     Raises:
         UsageError: Neither a file nor a name timm knows.
@@ -89,7 +89,9 @@ def open_pretrained(name: str) -> Pretrained:
     path = Path(name).expanduser()
     if path.suffix in SUFFIXES or path.exists():
         return Pretrained(_read(path), file_hash(path), None)
-    return _from_timm(name)
+    from fer_bench.methods.cafe.tiny import TINY, open_trunk
+
+    return open_trunk(name) if name in TINY else _from_timm(name)
 
 
 def load_backbone(network: nn.Module, weights: Pretrained, name: str) -> None:
@@ -120,6 +122,23 @@ def load_backbone(network: nn.Module, weights: Pretrained, name: str) -> None:
                 file=name,
             )
     network.load_state_dict({key: given.get(key, own[key]) for key in own})
+
+
+@cache
+def fitting_backbone(kind: Backbone, weights: str) -> str:
+    """Return the hash of pretrained weights after trying them on, so that no run starts in vain.
+
+    Args:
+        kind: Which backbone.
+        weights: See `open_pretrained`.
+
+    Raises:
+        UsageError: Neither a file nor a name that is known.
+        DataError: Not readable, or of another network.
+    """
+    given = open_pretrained(weights)
+    load_backbone(build_backbone(kind)[0], given, weights)
+    return given.sha256
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

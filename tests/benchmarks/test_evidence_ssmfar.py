@@ -11,7 +11,7 @@ import torch
 
 from fer_bench.errors import StoreError
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import Workspace
+from fer_bench.runs.plan import Workspace, resolve_settings
 from fer_bench.runs.store import Store
 from fer_bench.runs.sweep import expand, read_sweep
 from fer_bench.sources import find_roots
@@ -69,6 +69,7 @@ def test_page_and_figure(evidence, store, small, tmp_path):
     evidence.main(given)
     page = (tmp_path / evidence.PAGE).read_text()
     assert "SYNTHETIC DATA" in page
+    assert "The backbone starts from clip-tiny-neutral" in page
     half, whole = (line.split(" | ") for line in page.splitlines() if re.match(r"\| \d+ %", line))
     assert (half[0], half[2]) == ("| 50 %", "2")
     arms = evidence.read_arms(store, read_sweep(small))
@@ -94,7 +95,7 @@ def test_records_tell_the_semi_supervised_protocol(store):
         if r.settings["train"]["label_fraction"] == 0.5 and r.rows.get("unlabelled")
     )
     assert record.rows["unlabelled"] > 0
-    assert any("random weights" in text for text in record.warnings)
+    assert any("starts from clip-tiny-neutral" in text for text in record.warnings)
     assert record.adapted == (
         "no valence and arousal: without that head; no action units: without these heads"
     )
@@ -109,3 +110,8 @@ def test_the_sweep_file_is_valid():
     sweep = read_sweep(FOLDER / "label_fraction.yaml")
     assert len(sweep.variants) == 10
     assert sweep.seeds == (0, 1, 2)
+    arms = set()
+    for change in sweep.variants.values():
+        _, train = resolve_settings("ssmfar", sweep.profile, (*sweep.set, *change))
+        arms.add((train.label_fraction, train.unlabelled))
+    assert arms == {(f, u) for f in (0.05, 0.1, 0.25, 0.5, 1.0) for u in (True, False)}

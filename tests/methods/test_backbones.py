@@ -15,7 +15,9 @@ from fer_bench.data.batch import Task
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import file_hash
 from fer_bench.methods import backbones
-from fer_bench.methods.backbones import build_backbone, load_backbone, open_pretrained
+from fer_bench.methods.backbones import build_backbone, fitting_backbone, load_backbone, open_pretrained
+from fer_bench.methods.cafe.tiny import TINY, shipped
+from fer_bench.methods.cafe.towers import build_tower, load_tower, open_tower
 from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
 from fer_bench.runs.plan import resolve_settings
 from fer_bench.runs.train import build_method, load_weights, save_weights
@@ -139,7 +141,26 @@ def test_a_failing_download_says_what_to_do(monkeypatch):
         open_pretrained("resnet18.fb_swsl_ig1b_ft_in1k")
 
 
+@pytest.mark.parametrize("name", TINY)
+def test_towers_of_the_package_start_a_narrow_backbone(name):
+    weights = open_pretrained(name)
+    network, _ = build_backbone("narrow")
+    load_backbone(network, weights, name)
+    tower, _ = build_tower(name)
+    load_tower(tower, open_tower(name, None), name)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, tower.trunk.state_dict()[key]), key
+    assert weights.sha256 == shipped(name).sha256 == fitting_backbone("narrow", name)
+    assert ("saw this generator's labels" in weights.trained_on) == (name == "clip-tiny")
+    with pytest.raises(DataError, match=r"has shape .* and this backbone's has"):
+        fitting_backbone("resnet18", name)
+
+
 class TestInRuns:
+    def test_weights_of_another_network_are_refused_before_anything_runs(self, plan):
+        with pytest.raises(DataError, match=r"clip-tiny-neutral.*this backbone's has"):
+            plan("clip-tiny-neutral", "method.backbone=resnet18")
+
     def settings(self, file, **more) -> SSMFARSettings:
         return SSMFARSettings(backbone="narrow", size=32, weights=str(file), **more)
 
@@ -184,7 +205,7 @@ class TestInRuns:
 
         workspace = Workspace(find_roots(str(tiny_root)))
 
-        def make(file):
+        def make(file, *more):
             return plan_run(
                 workspace,
                 method="ssmfar",
@@ -193,7 +214,7 @@ class TestInRuns:
                 fold=1,
                 seed=0,
                 profile="quick",
-                overrides=(f"method.weights={file}",),
+                overrides=(f"method.weights={file}", *more),
                 targets="none",
             )
 

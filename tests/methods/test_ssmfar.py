@@ -92,8 +92,10 @@ def test_heads_are_absent_where_the_data_lack_them(has_va, has_au):
     assert all(p.grad is not None for p in method.parameters())
 
 
-def test_predictions_stay_in_range_and_look_at_a_unit_length_feature():
-    method = make().eval()
+@pytest.mark.parametrize("scale", [1.0, 14.0])
+def test_predictions_stay_in_range_and_heads_read_a_feature_of_the_set_length(scale):
+    assert SSMFARSettings().feature_scale == 1.0
+    method = make(feature_scale=scale).eval()
     with torch.no_grad():
         method.network.va[2].bias.copy_(torch.tensor([5.0, -5.0]))
         prediction = method(torch.randn(3, 3, 32, 32))
@@ -101,7 +103,7 @@ def test_predictions_stay_in_range_and_look_at_a_unit_length_feature():
     seen = []
     method.network.expression.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     method(torch.randn(3, 3, 32, 32))
-    torch.testing.assert_close(seen[0].norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(seen[0].norm(dim=1), torch.full((3,), scale))
 
 
 def test_each_action_unit_reads_its_own_branch():

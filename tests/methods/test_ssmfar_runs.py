@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_bench.data.index import stack_au
+from fer_bench.methods.cafe.tiny import shipped
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import Workspace, plan_run
 from fer_bench.runs.store import Store
@@ -44,8 +46,8 @@ def test_record_and_history(run):
     assert record.status == "done", record.error
     assert record.adapted is None
     assert record.rows["unlabelled"] > 0
-    assert record.key_fields["weights"] == {}
-    assert any("random weights" in text for text in record.warnings)
+    assert record.key_fields["weights"] == {"backbone": shipped("clip-tiny-neutral").sha256}
+    assert any("without expression words" in text for text in record.warnings)
     history = pd.read_csv(store.run_dir("ssmfar", "affwild2", record.key).path / "metrics.csv")
     thresholds = history[[f"threshold/{name}" for name in record.classes]]
     assert thresholds.notna().all().all()
@@ -64,7 +66,12 @@ def test_frames_without_an_expression_are_tested_on_the_other_tasks(run, workspa
     details = record.score("affwild2").details
     known = np.isfinite(dataset.index["valence"][official]).sum()
     assert details.va["valence"].n == known > 0
-    assert details.abaw == pytest.approx(details.va_ccc + record.score("affwild2").macro_f1 + details.au_f1)
+    shown = stack_au(dataset.index[official]).max(axis=0) == 1  # of so few frames none may show a unit
+    if frame["label"].nunique() == len(record.classes) and shown.all():
+        whole = details.va_ccc + record.score("affwild2").macro_f1 + details.au_f1
+        assert details.abaw == pytest.approx(whole)
+    else:
+        assert details.abaw is None
 
 
 def test_the_epoch_that_the_abaw_sum_chooses_is_tested_too(run):

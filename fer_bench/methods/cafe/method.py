@@ -19,7 +19,13 @@ from fer_bench.data.datamodule import FaceDataModule
 from fer_bench.data.union_module import UnionDataModule
 from fer_bench.errors import UsageError
 from fer_bench.files import short_hash
-from fer_bench.methods.backbones import Backbone, build_backbone, load_backbone, open_pretrained, state_hash
+from fer_bench.methods.backbones import (
+    Backbone,
+    fitting_backbone,
+    load_backbone,
+    open_pretrained,
+    state_hash,
+)
 from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
 from fer_bench.methods.cafe import losses, towers
 from fer_bench.methods.cafe.network import CAFENetwork, MaskKind, Outputs
@@ -151,7 +157,7 @@ class CAFE(Method):
                 )
             found["tower"] = _fitting_tower(settings.tower, settings.clip_weights)
         if settings.mask != "none" and settings.mask_weights is not None:
-            found["mask"] = _fitting_backbone(settings.backbone, settings.mask_weights)
+            found["mask"] = fitting_backbone(settings.backbone, settings.mask_weights)
         return found
 
     @classmethod
@@ -279,13 +285,6 @@ def _fitting_tower(name: str, weights: str | None) -> str:
     """Return the hash of a tower's weights that fit it; they are tried on, so that no run starts in vain."""
     given = towers.open_tower(name, weights)
     towers.load_tower(towers.build_tower(name)[0], given, weights or name)
-    return given.sha256
-
-
-@cache
-def _fitting_backbone(kind: Backbone, weights: str) -> str:
-    given = open_pretrained(weights)
-    load_backbone(build_backbone(kind)[0], given, weights)
     return given.sha256
 
 

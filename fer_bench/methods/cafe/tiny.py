@@ -12,10 +12,15 @@ from torch import Tensor, nn
 from fer_bench.config import InputSpec
 from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.files import file_hash
-from fer_bench.methods.backbones import build_backbone
+from fer_bench.methods.backbones import Pretrained, build_backbone, read_state
 
 TINY: tuple[str, ...] = ("clip-tiny", "clip-tiny-neutral")
 """The towers that come with the package: captions with the expression, and without any word about it."""
+SAW = {
+    TINY[0]: "drawn faces with captions that name the expression: backbone saw this generator's labels",
+    TINY[1]: "drawn faces with captions without expression words",
+}
+"""What each was trained on, besides being of people and cameras that no benchmark shows."""
 SIZE = 64
 """Side in pixels of the pictures that they were trained on."""
 SPEC = InputSpec(size=SIZE)
@@ -78,3 +83,16 @@ def shipped(name: str) -> Shipped:
     if not fits:
         raise StoreError("the weights are not those of the card", file=file, hint=hint)
     return found
+
+
+def open_trunk(name: str) -> Pretrained:
+    """Return the weights of a tower's residual network alone, a `narrow` backbone.
+
+    Raises:
+        UsageError: There is no such tower.
+        StoreError: The file or its card is absent, or they do not belong together.
+    """
+    own = shipped(name)
+    start = "tower.trunk."
+    state = {k.removeprefix(start): v for k, v in read_state(own.file).items() if k.startswith(start)}
+    return Pretrained(state, own.sha256, SAW[name])

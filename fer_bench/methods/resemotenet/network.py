@@ -115,8 +115,8 @@ class BaselineNetwork(nn.Module):
 
     - `plain` (approach/baseline.py): five convolutions of 64 to 1024 channels; 11,000,327 parameters at 7
       classes.
-    - `plain-se` (approach/baseline_se.py, commit 043ece8): the same with a squeeze-and-excitation block behind
-      the fifth convolution; 11,131,399 parameters.
+    - `plain-se` (approach/baseline_se.py, commit 043ece8): the same with a squeeze-and-excitation block
+      behind the fifth convolution; 11,131,399 parameters.
     - `se` (the same file since commit 165af1e): a block for 512 channels and other hidden layers. As released
       it stops with an error, because the block stands behind the 1024 channels of the fifth convolution; here
       the fifth convolution is left out. 5,262,855 parameters; with the 4,721,664 that are left out, the

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
 from fer_bench.data.datamodule import FaceDataModule
 from fer_bench.errors import UsageError
-from fer_bench.methods.backbones import Backbone, load_backbone, open_pretrained
+from fer_bench.methods.backbones import Backbone, fitting_backbone, load_backbone, open_pretrained
 from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task
 from fer_bench.methods.ssmfar import losses
 from fer_bench.methods.ssmfar.network import Outputs, SSMFARNetwork
@@ -23,10 +23,13 @@ class SSMFARSettings(MethodSettings):
 
     Attributes:
         backbone: `resnet18` (the authors'), or `narrow` for small images on a CPU.
-        weights: Pretrained weights of the backbone, a file or a name timm knows; None initialises at random.
+        weights: Pretrained weights of the backbone: a file, a name timm knows, or for `narrow` a tower of
+            this package, such as `clip-tiny-neutral`; None initialises at random.
         weights_trained_on: What they were trained on, where their name does not say it.
         size: Height and width of the input in pixels (authors' code: 224).
         dropout: Dropout on the pooled feature (authors' code: 0.5).
+        feature_scale: Length of the feature that the heads read (authors' code: 1). The D values of a feature
+            of length 1 are about 1 / sqrt(D), so that the heads say next to nothing for some hundred steps.
         consistency_scope: Rows of the consistency loss, see `losses.consistency_rows`.
         recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of
             a few epochs; not from the source.
@@ -38,6 +41,7 @@ class SSMFARSettings(MethodSettings):
     weights_trained_on: str | None = None
     size: int = Field(default=224, ge=32, le=512)
     dropout: float = Field(default=0.5, ge=0, lt=1)
+    feature_scale: float = Field(default=1.0, gt=0)
     consistency_scope: losses.ConsistencyScope = "unlabelled_nonconfident"
     recipe: Literal["paper", "one-cycle"] = "paper"
     lr: float = Field(default=5e-4, gt=0)
@@ -65,7 +69,15 @@ class SSMFAR(Method):
             train=TrainSettings(
                 max_epochs=20, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
-            method={"backbone": "narrow", "size": 64, "dropout": 0.0, "recipe": "one-cycle", "lr": 3e-3},
+            method={
+                "backbone": "narrow",
+                "weights": "clip-tiny-neutral",
+                "size": 64,
+                "dropout": 0.0,
+                "feature_scale": 14.0,
+                "recipe": "one-cycle",
+                "lr": 3e-3,
+            },
         ),
         "paper": ProfileSettings(
             train=TrainSettings(
@@ -85,6 +97,7 @@ class SSMFAR(Method):
             len(task.classes),
             backbone=settings.backbone,
             dropout=settings.dropout,
+            scale=settings.feature_scale,
             with_va=task.has_va,
             with_au=task.has_au,
         ).to(memory_format=torch.channels_last)
@@ -100,9 +113,9 @@ class SSMFAR(Method):
 
     @classmethod
     def weights(cls, settings: MethodSettings) -> dict[str, str]:
-        """Return the hash of the backbone's pretrained weights."""
+        """Return the hash of the backbone's pretrained weights, after trying them on."""
         assert isinstance(settings, SSMFARSettings)
-        return {"backbone": open_pretrained(settings.weights).sha256} if settings.weights else {}
+        return {"backbone": fitting_backbone(settings.backbone, settings.weights)} if settings.weights else {}
 
     @classmethod
     def caveats(cls, settings: MethodSettings) -> tuple[str, ...]:

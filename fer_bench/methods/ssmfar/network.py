@@ -39,23 +39,31 @@ class SSMFARNetwork(nn.Module):
         classes: Number of classes C.
         backbone: Which residual network.
         dropout: Dropout on the pooled feature.
+        scale: Length of the feature that the heads read.
         with_va: Whether there is a head for valence and arousal.
         with_au: Whether there are heads for the action units.
     """
 
     def __init__(
-        self, classes: int, *, backbone: Backbone, dropout: float = 0.5, with_va: bool, with_au: bool
+        self,
+        classes: int,
+        *,
+        backbone: Backbone,
+        dropout: float = 0.5,
+        scale: float = 1.0,
+        with_va: bool,
+        with_au: bool,
     ) -> None:
         super().__init__()
         self.backbone, width = build_backbone(backbone)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.scale = nn.Dropout(dropout), scale
         self.expression = _head(width, classes)
         self.va = _head(width, 2) if with_va else None
         self.au = ActionUnitHeads(width) if with_au else None
 
     def forward(self, image: Tensor) -> Outputs:
         """Return the outputs of normalised images [B, 3, H, W]."""
-        feature = F.normalize(self.dropout(self.backbone(image)).float(), dim=1)
+        feature = self.scale * F.normalize(self.dropout(self.backbone(image)).float(), dim=1)
         return Outputs(
             self.expression(feature),
             self.va(feature) if self.va is not None else None,
