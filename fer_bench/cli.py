@@ -175,7 +175,7 @@ def run(
 
     resolve_settings(method, profile or "quick", settings or (), max_epochs)  # refuse typing errors at once
     work = _launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, None)
-    place = resolve_device(device)
+    place = resolve_device(device, elsewhere=launcher != "local")
     crops = read_crops(crop or (), faces, datasets.names())
     with _workspace(roots, exclude, crops, quiet=as_json) as workspace:
         chosen = profile or default_profile(workspace.source(name).kind)
@@ -309,7 +309,7 @@ def sweep(
         planned, missing = expand(
             config,
             workspace,
-            device=resolve_device(device),
+            device=resolve_device(device, elsewhere=launcher != "local"),
             precision=precision,
             keep_checkpoints=keep_checkpoints,
         )
@@ -451,8 +451,8 @@ def main() -> None:
             print(json.dumps({**document, "value": _text(error.value), "hint": error.hint}, indent=2))
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"stopped; {stopped or 'the same command goes on where it was'}", file=sys.stderr)
         sys.exit(130)
 
 
@@ -542,7 +542,8 @@ def _work_off(
     skip_damaged: bool = False,
 ) -> tuple[list[Record], bool]:
     """Bring runs to their end; return their records in the order planned, and whether all went well."""
-    from fer_bench.runs.execute import discard, is_complete
+    from fer_bench.runs.current import is_complete
+    from fer_bench.runs.execute import discard
     from fer_bench.runs.store import Store
     from fer_bench.runs.sweep import prepare_targets
     from fer_bench.terminal import SweepDisplay

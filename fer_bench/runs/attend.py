@@ -241,15 +241,24 @@ def log_to(run: RunDir) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Interrupted` while a run is on, where we are the main thread."""
+    """Turn SIGTERM, SIGINT and SIGHUP into `Interrupted` while a run is on, where we are the main thread.
+
+    The first one counts. Those that follow it (Ctrl-C reaches every process, and then the launcher asks as
+    well) would break off the writing of the record. Whoever ignores SIGHUP, as under nohup, goes on doing so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    caught = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        caught.append(signal.SIGHUP)
 
     def stop(number: int, frame: FrameType | None) -> None:
+        for other in caught:
+            signal.signal(other, signal.SIG_IGN)
         raise Interrupted(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in caught}
     try:
         yield
     finally:

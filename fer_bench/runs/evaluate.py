@@ -23,6 +23,12 @@ from fer_bench.runs.predictions import predictions_frame
 Share = dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]]
 
 
+def choose_float32(device: str, tf32: bool) -> None:
+    """Say how a GPU computes products of float32 numbers, which PyTorch rounds to TF32 unless told not to."""
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+
+
 def predict(
     method: Method,
     dataset: FaceDataset,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import time
-import traceback
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +16,14 @@ import yaml
 
 from fer_bench import methods
 from fer_bench.config import RunOptions, build
-from fer_bench.data.protocols import find_protocol, folds_of, target_rows
+from fer_bench.data.protocols import find_protocol, target_rows
 from fer_bench.emotions import Emotion
-from fer_bench.errors import DivergedError, FerBenchError, StoreError
+from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import write_json, write_text
 from fer_bench.runs import environment
 from fer_bench.runs.attend import (
     Event,
     HangWatch,
-    Interrupted,
     Progress,
     Watch,
     heartbeat,
@@ -31,11 +31,13 @@ from fer_bench.runs.attend import (
     log_to,
     stop_signals,
 )
+from fer_bench.runs.current import stale_targets, still_missing
+from fer_bench.runs.ending import fail_before_start, first_record, reason_of
 from fer_bench.runs.group import Group, gathered
 from fer_bench.runs.loggers import Loggers
 from fer_bench.runs.plan import PlannedRun, Workspace
-from fer_bench.runs.predictions import Predictions, PredictionsMeta, read_predictions, write_predictions
-from fer_bench.runs.record import Chosen, Failure, Record, Score, Selection, Status, TargetData
+from fer_bench.runs.predictions import Predictions, PredictionsMeta, write_predictions
+from fer_bench.runs.record import Chosen, Failure, Record, Score, Selection, TargetData
 from fer_bench.runs.store import RunDir, Store, kept_attributes
 from fer_bench.sources import Source
 from fer_bench.unions import member_names, seen_note
@@ -44,29 +46,11 @@ if TYPE_CHECKING:
     from fer_bench.data.batch import Task
     from fer_bench.data.datamodule import FaceDataModule
 
-TRACEBACK_LINES = 30
 WEAKLY = "found weakly, by the cascade or not at all"
-BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the learning rate is not scaled"
-NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")
-"""What libraries say that have no exception of their own for it."""
 
 
 class Busy(FerBenchError):  # noqa: N818 - it is a state, no fault
     """Another process is working on the run."""
-
-
-def is_complete(planned: PlannedRun, store: Store, workspace: Workspace) -> bool:
-    """Return whether a run is done and has current predictions on everything it was asked for."""
-    run = store.run_dir(planned.config.method, planned.config.dataset, planned.key)
-    try:
-        record = run.read_record()
-    except StoreError:
-        return False
-    if record is None or record.status != "done":
-        return False
-    if _still_missing(planned, record) != record.missing:
-        return False
-    return not _stale_targets(planned, record, run, workspace)
 
 
 def execute(
@@ -128,7 +112,13 @@ def execute(
             if options.timeout is not None:
                 dog = HangWatch(options.timeout, run.log_file, hung)
                 workspace.announce = pat
-            return _Execution(planned, store, workspace, run, tell, options, pat).go()
+            try:
+                execution = _Execution(planned, store, workspace, run, tell, options, pat)
+            except Exception as error:
+                record = fail_before_start(planned, run, error)
+                tell(Event(planned.key, "end", status=record.status, message=str(error)))
+                return record
+            return execution.go()
     finally:
         workspace.announce = announce
         if dog is not None:
@@ -150,6 +140,7 @@ class _Execution:
         options: RunOptions,
         tick: Callable[[], None],
     ) -> None:
+        self.started = time.perf_counter()
         self.planned, self.config, self.store = planned, planned.config, store
         self.workspace, self.run, self.watch = workspace, run, watch
         self.source = workspace.source(planned.config.dataset)
@@ -161,6 +152,9 @@ class _Execution:
 
     def go(self) -> Record:
         """Run and turn every way to end into a record."""
+        from fer_bench.runs.evaluate import choose_float32
+
+        choose_float32(self.config.device, self.config.tf32)
         damage: list[str] = []
         try:
             record = self.run.read_record()
@@ -179,16 +173,16 @@ class _Execution:
                 ):
                     record = self._evaluate(self._train(record, loggers), stale=None)
                     loggers.scores(record)
-            elif stale := _stale_targets(self.planned, record, self.run, self.workspace):
+            elif stale := stale_targets(self.planned, record, self.run, self.workspace):
                 with gathered(self.planned, self.workspace, self.run.checkpoints) as self.group:
                     record = self._evaluate(record, stale=stale)
-            elif (missing := _still_missing(self.planned, record)) != record.missing:
+            elif (missing := still_missing(self.planned, record)) != record.missing:
                 record = record.model_copy(update={"missing": missing})
                 self.run.write_record(record)
         except BaseException as error:
-            self._fail(record, error)
+            failed = self._fail(record, error)
             if isinstance(error, Exception):
-                return self._reread()
+                return failed
             raise
         self.watch(Event(self.planned.key, "end", status=record.status))
         return record
@@ -201,33 +195,8 @@ class _Execution:
         )
         surroundings = environment.describe()
         write_json(self.run.path / "env.json", surroundings)
-        record = Record(
-            status="running",
-            key=self.planned.key,
-            method=config.method,
-            dataset=config.dataset,
-            protocol=config.protocol,
-            fold=config.fold,
-            folds=len(folds_of(self.protocol)),
-            seed=config.seed,
-            profile=config.profile,
-            data_kind=self.source.kind,
-            generator=self.source.generator,
-            classes=tuple(e.value for e in self.protocol.label_set),
-            settings={
-                "method": config.method_settings,
-                "train": config.train.model_dump(mode="json"),
-                "precision": config.precision,
-                "tf32": config.tf32,
-                "compile": config.compile,
-                "device": config.device,
-                "devices": config.devices,
-                "nodes": config.nodes,
-                "batch_rule": BATCH_RULE,
-            },
-            key_fields=self.planned.key_fields,
-            environment=surroundings,
-            warnings=(*warnings, *self._warnings()),
+        record = first_record(self.planned, surroundings).model_copy(
+            update={"generator": self.source.generator, "warnings": (*warnings, *self._warnings())}
         )
         self.run.write_record(record)
         return record
@@ -265,6 +234,8 @@ class _Execution:
                 "warnings": (*record.warnings, *_shown_labels(config.train.label_fraction, task, data)),
             }
         )
+        if (damage := _drop_damaged(self.run.checkpoints / "last.ckpt")) is not None:
+            record = record.model_copy(update={"warnings": (*record.warnings, damage)})
         self.run.write_record(record)
 
         key = self.planned.key
@@ -277,7 +248,14 @@ class _Execution:
             self.watch(Event(key, "step", done, total, rate=rate, memory=self._peak()))
 
         outcome = fit(
-            method, data, config, self.run.checkpoints, on_epoch=on_epoch, on_step=on_step, group=self.group
+            method,
+            data,
+            config,
+            self.run.checkpoints,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            group=self.group,
+            frozen=self.store.frozen,
         )
         chosen: dict[str, Chosen] = {}
         if outcome.best_epoch is not None:
@@ -326,6 +304,7 @@ class _Execution:
             self.watch(Event(self.planned.key, "evaluate", number, len(jobs)))
         self.timing["evaluate"] = round(time.perf_counter() - started, 3)
         self.timing["finished_at"] = round(time.time(), 3)
+        self.timing["attempt"] = round(time.perf_counter() - self.started, 3)
         data.pop("val", None)
         record = record.model_copy(
             update={
@@ -333,7 +312,7 @@ class _Execution:
                 "scores": tuple(scores[name] for name in sorted(scores)),
                 "targets": dict(sorted(data.items())),
                 "warnings": _with_data_warnings(record, data),
-                "missing": _still_missing(self.planned, record, data),
+                "missing": still_missing(self.planned, record, data),
                 "timing": {**record.timing, **self.timing},
                 "error": None,
             }
@@ -438,22 +417,15 @@ class _Execution:
     def _settings(self) -> Any:
         return build(methods.get(self.config.method).settings_type, self.config.method_settings, "settings")
 
-    def _fail(self, record: Record, error: BaseException) -> None:
-        status, kind = _status_of(error)
-        tail = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
-        message = str(error) or kind
-        if status == "oom":
-            message = f"out of memory at batch size {self.config.train.batch_size}: {message}"
+    def _fail(self, record: Record, error: BaseException) -> Record:
+        """Put on record how and why a run did not end well; return that record."""
+        status, failure = reason_of(error, self.planned, self.run)
         failed = record.model_copy(
-            update={
-                "status": status,
-                "error": Failure(kind=kind, message=message, traceback="\n".join(tail)),
-                "timing": {**record.timing, **self.timing},
-            }
+            update={"status": status, "error": failure, "timing": {**record.timing, **self.timing}}
         )
-        logging.getLogger("fer_bench").error("%s: %s", kind, message)
         if record.status == "done":  # a finished run stays finished, whatever a further target does to us
-            unscored = {t: f"{kind}: {message}" for t in self.config.targets if t not in record.targets}
+            reason = f"{failure.kind}: {failure.message}"
+            unscored = {t: reason for t in self.config.targets if t not in record.targets}
             failed = record.model_copy(
                 update={"missing": dict(sorted({**record.missing, **unscored}.items()))}
             )
@@ -462,11 +434,23 @@ class _Execution:
             stored = self.run.read_record() if record.status != "done" else None
             if stored is None or stored.status != "done":
                 self.run.write_record(failed)
-        self.watch(Event(self.planned.key, "end", status=status, message=message))
-        self._failed = failed
+        self.watch(Event(self.planned.key, "end", status=status, message=failure.message))
+        return failed
 
-    def _reread(self) -> Record:
-        return self._failed
+
+def _drop_damaged(checkpoint: Path) -> str | None:
+    """Delete a state to resume from that is not as it was written; return what to say of it."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:  # what torch.save writes, with a checksum of each part
+            damage = archive.testzip()
+    except FileNotFoundError:
+        return None
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        damage = str(error)
+    if damage is None:
+        return None
+    checkpoint.unlink(missing_ok=True)
+    return f"the state of an earlier attempt was damaged ({damage}), so training began anew"
 
 
 def _shown_labels(fraction: float, task: Task, data: FaceDataModule) -> Iterator[str]:
@@ -490,64 +474,6 @@ def _with_data_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple
     ]
     known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
     return (*known, *seen, *weak)
-
-
-def _stale_targets(planned: PlannedRun, record: Record, run: RunDir, workspace: Workspace) -> set[str]:
-    """Return which of the asked-for targets lack predictions that fit the checkpoint and today's data."""
-    from fer_bench.runs.plan import recipe_text
-
-    headline = record.headline
-    kind = methods.get(planned.config.method)
-    settings = build(kind.settings_type, planned.config.method_settings, "settings")
-    spec = kind.input_spec(settings)
-    stale: set[str] = set()
-    for target in (*member_names(planned.config.dataset), *planned.config.targets):
-        path = run.predictions_file(target, headline)
-        known = record.targets.get(target)
-        if known is None or not path.exists():
-            stale.add(target)
-            continue
-        source = workspace.source(target)
-        if known.recipe != recipe_text(source, spec) or known.card_version != source.dataset.card.version:
-            stale.add(target)
-            continue
-        pack = workspace.pack(target, spec.size)
-        if (known.fingerprint, known.pixels) != (pack.fingerprint, pack.pixel_hash):
-            stale.add(target)
-            continue
-        try:
-            meta = read_predictions(path).meta
-        except StoreError:
-            stale.add(target)
-            continue
-        if meta.checkpoint != record.selection[headline].checkpoint:
-            stale.add(target)
-    return stale
-
-
-def _still_missing(
-    planned: PlannedRun, record: Record, evaluated: Mapping[str, TargetData] | None = None
-) -> dict[str, str]:
-    """Return the absent targets: those known before and those met now, less those that were evaluated."""
-    there = {*(record.targets if evaluated is None else evaluated), *planned.config.targets}
-    known = {**record.missing, **planned.missing}
-    return {target: known[target] for target in sorted(known) if target not in there}
-
-
-def _status_of(error: BaseException) -> tuple[Status, str]:
-    name = type(error).__name__
-    if isinstance(error, DivergedError):
-        return "diverged", name
-    if isinstance(error, Interrupted | KeyboardInterrupt | SystemExit):  # schedulers exit to requeue a job
-        return "interrupted", name
-    text = str(error)
-    if (
-        name == "OutOfMemoryError"
-        or isinstance(error, MemoryError)
-        or any(sign in text for sign in NO_MEMORY)
-    ):
-        return "oom", name
-    return "failed", name
 
 
 def discard(run: RunDir) -> None:

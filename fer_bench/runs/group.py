@@ -8,6 +8,7 @@ as the slurm launcher, torchrun and most others do.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -20,7 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_bench.errors import FerBenchError, UsageError
+from fer_bench.errors import DivergedError, FerBenchError, RunFailedError, UsageError
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -116,6 +117,7 @@ class Group:
             store = distributed.TCPStore(  # type: ignore[attr-defined]
                 place.host, place.port, place.world, is_master=place.rank == 0, timeout=PATIENCE
             )
+        self.store: TCPStore | None = store
         self.backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
         distributed.init_process_group(
             self.backend, store=store, rank=place.rank, world_size=place.world, timeout=PATIENCE
@@ -143,11 +145,28 @@ class Group:
         distributed.gather_object(share, shares, dst=0)
         return shares
 
+    def complain(self, error: Exception) -> None:
+        """Leave word of why this process cannot go on; called by followers before they go."""
+        with suppress(Exception):
+            assert self.store is not None
+            self.store.set(f"complaint/{self.place.rank}", f"{type(error).__name__}\n{error}")
+
+    def complaint(self) -> Exception | None:
+        """Return why a follower could not go on, as an error of its kind; called by the leader only."""
+        with suppress(Exception):
+            assert self.store is not None
+            for rank in range(1, self.place.world):
+                if self.store.check([f"complaint/{rank}"]):
+                    kind, _, message = self.store.get(f"complaint/{rank}").decode().partition("\n")
+                    return _error_of(kind, f"process {rank}: {message or kind}")
+        return None
+
     def close(self) -> None:
         """Leave the group."""
         from torch import distributed
 
         distributed.destroy_process_group()
+        self.store = None  # its listener ends here, not whenever this object happens to be collected
 
 
 def given_place(devices: int, nodes: int) -> Place | None:
@@ -209,6 +228,7 @@ def gathered(planned: PlannedRun, workspace: Workspace, folder: Path) -> Iterato
         )
         for place in places[1:]
     ]
+    gc.collect()  # here, where what is left of an earlier group can be taken apart
     for follower in followers:
         follower.start()
     try:
@@ -228,8 +248,23 @@ def _led(group: Group) -> Iterator[Group]:
     try:
         yield group
         group.tell(None)
+    except FerBenchError:
+        raise
+    except Exception as error:  # a lost connection, most often; the reason is what the other said
+        if (reason := group.complaint()) is not None:
+            raise reason from error
+        raise
     finally:
         group.close()
+
+
+def _error_of(kind: str, message: str) -> Exception:
+    """Return an error of another process as one that ends a run in the same way."""
+    import torch
+
+    if kind == "OutOfMemoryError":
+        return torch.OutOfMemoryError(message)
+    return DivergedError(message) if kind == "DivergedError" else RunFailedError(f"{kind}: {message}")
 
 
 def follow(planned: PlannedRun, workspace: Workspace, place: Place, folder: Path) -> None:
@@ -241,10 +276,11 @@ def follow(planned: PlannedRun, workspace: Workspace, place: Place, folder: Path
         place: Which process this is.
         folder: Where the run's checkpoints stand.
     """
-    from fer_bench.runs.evaluate import predict_share
+    from fer_bench.runs.evaluate import choose_float32, predict_share
     from fer_bench.runs.train import build_data, build_method, fit, load_weights
 
     config = planned.config
+    choose_float32(config.device, config.tf32)
     group = Group(place, config.device)
     loaded: dict[Path, Any] = {}
     try:
@@ -261,6 +297,9 @@ def follow(planned: PlannedRun, workspace: Workspace, place: Place, folder: Path
                 group.gather(
                     predict_share(method, dataset, pack, task.rows, device=config.device, place=place)
                 )
+    except Exception as error:
+        group.complain(error)
+        raise
     finally:
         group.close()
 
@@ -268,6 +307,7 @@ def follow(planned: PlannedRun, workspace: Workspace, place: Place, folder: Path
 def _follower(planned: PlannedRun, workspace: Workspace, place: Place, folder: Path, leader: int) -> None:
     import torch
 
+    keep_inherited()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader is asked to stop, and we go with it
     threading.Thread(target=die_with, args=(leader,), daemon=True).start()
@@ -275,6 +315,15 @@ def _follower(planned: PlannedRun, workspace: Workspace, place: Place, folder: P
         torch.set_num_threads(1)
     with suppress(FerBenchError):  # the leader meets the same and says so
         follow(planned, workspace, place, folder)
+
+
+def keep_inherited() -> None:
+    """Never collect what a forked process has of its parent.
+
+    A destructor may wait for a thread, as that of a store on which the parent listened, and threads are not
+    forked: collecting such an object would hang this process.
+    """
+    gc.freeze()
 
 
 def die_with(parent: int) -> None:

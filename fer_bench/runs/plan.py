@@ -165,12 +165,14 @@ class PlannedRun:
         key: Hash of `key_fields`.
         key_fields: Everything that can change the trained weights or the rows.
         missing: Targets that were asked for and are absent, with the reason.
+        data_kind: Whether the source's faces are `real` or `synthetic`.
     """
 
     config: RunConfig
     key: str
     key_fields: dict[str, Any]
     missing: dict[str, str]
+    data_kind: DataKind
 
     @property
     def name(self) -> str:
@@ -200,6 +202,14 @@ def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
         return wanted
     import torch
 
+    if not torch.cuda.is_available():  # planned here, run on other machines
+        if wanted == "auto":
+            raise UsageError(
+                "this machine has no GPU that could tell what those of the runs can compute in",
+                value="--precision auto",
+                hint="--precision bf16-mixed where they have bfloat16, else 16-mixed or 32",
+            )
+        return wanted
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     if wanted == "auto":
         return "bf16-mixed" if has_bf16 else "32"
@@ -210,8 +220,12 @@ def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
     return wanted
 
 
-def resolve_device(wanted: Device) -> str:
+def resolve_device(wanted: Device, *, elsewhere: bool = False) -> str:
     """Return `cpu` or `cuda`.
+
+    Args:
+        wanted: What was asked for.
+        elsewhere: Whether runs go to other machines, which may have GPUs where this one has none.
 
     Raises:
         UsageError: CUDA was asked for and there is none.
@@ -220,7 +234,7 @@ def resolve_device(wanted: Device) -> str:
         return "cpu"
     import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() or (elsewhere and wanted == "cuda"):
         return "cuda"
     if wanted == "cuda":
         raise UsageError("no CUDA device is available", value="--device cuda", hint="fer-bench doctor")
@@ -348,7 +362,8 @@ def plan_config(workspace: Workspace, config: RunConfig, missing: dict[str, str]
         DataError: The data are absent or damaged.
     """
     fields = _key_fields(config, workspace)
-    return PlannedRun(config, short_hash(fields), fields, missing)
+    kind = workspace.source(config.dataset).kind
+    return PlannedRun(config, short_hash(fields), fields, missing, kind)
 
 
 def _key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class Record(Frozen):
         targets: Data that each target's predictions were made on.
         missing: Targets that were asked for and absent, with the reason.
         environment: Versions, commit, hardware.
-        timing: Seconds per phase.
+        timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
         warnings: What a reader of the number should know.
         error: Why the run did not end well, or null.
     """

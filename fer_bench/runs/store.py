@@ -5,6 +5,7 @@ runs/
   <method>/<dataset>/<key>/      config.yaml env.json record.json metrics.csv log.txt
                                  predictions/ checkpoints/
   indexes/<fingerprint>.parquet  what is known about a target's rows, once per fingerprint
+  frozen/<hash>.pt               weights that are never trained, which checkpoints have in common
 ```
 
 Whatever stands in the store is whole: files are written under a temporary name and renamed, and `done` is
@@ -34,6 +35,8 @@ KEPT_COLUMNS = (
     *("sample_id", "label", "subject", "sequence", "group", "variant", "split"),
     *("gender", "race", "age"),
 )
+FROZEN = "frozen"
+"""Folder of weights that are never trained, within the store."""
 STALE_AFTER = 120.0
 """Seconds without a heartbeat after which a lock is taken over."""
 
@@ -167,8 +170,10 @@ class Lock:
         os.utime(self.path)
 
     def release(self) -> None:
-        """Give the lock up."""
-        self.path.unlink(missing_ok=True)
+        """Give the lock up, unless somebody has taken it over meanwhile."""
+        with suppress(OSError):
+            if self.path.read_text() == self._owner():
+                self.path.unlink(missing_ok=True)
 
 
 def kept_attributes(index: pd.DataFrame) -> pd.DataFrame:
@@ -216,6 +221,11 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+
+    @property
+    def frozen(self) -> Path:
+        """Where weights that are never trained stand."""
+        return self.root / FROZEN
 
     def run_dir(self, method: str, dataset: str, key: str) -> RunDir:
         """Return the folder of a run, existing or not."""

@@ -28,6 +28,7 @@ from fer_bench.methods.base import Method
 from fer_bench.runs.callbacks import BatchType, EqualRows, OnStep, Pulse, Surroundings, WholeFiles
 from fer_bench.runs.group import Fit, Group
 from fer_bench.runs.plan import Workspace
+from fer_bench.runs.store import FROZEN
 
 OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 LAST = "last.ckpt"
@@ -83,12 +84,20 @@ class Selection(Checkpoint):
         validates: Whether the protocol has validation rows.
         train: For early stopping.
         on_epoch: Called with epochs done, epochs in all and the epoch's metrics.
+        frozen: As of `save_weights`.
     """
 
     def __init__(
-        self, folder: Path, *, validates: bool, train: TrainSettings, on_epoch: OnEpoch | None
+        self,
+        folder: Path,
+        *,
+        validates: bool,
+        train: TrainSettings,
+        on_epoch: OnEpoch | None,
+        frozen: Path | None = None,
     ) -> None:
         self.folder, self.validates, self.train_settings, self.on_epoch = folder, validates, train, on_epoch
+        self.frozen = frozen
         self.outcome = Outcome()
         self.history: list[dict[str, float]] = []
         self._started = 0.0
@@ -144,7 +153,7 @@ class Selection(Checkpoint):
             self.on_epoch(epoch + 1, self.train_settings.max_epochs, metrics)
 
     def _keep(self, method: Method, name: str) -> None:
-        save_weights(method, self.folder / f"{name}.pt")
+        save_weights(method, self.folder / f"{name}.pt", frozen=self.frozen)
         self.outcome.hashes[name] = state_hash(method.state_dict())
 
     def _write_history(self) -> None:
@@ -199,6 +208,7 @@ def fit(
     on_step: OnStep | None = None,
     group: Group | None = None,
     resume: bool | None = None,
+    frozen: Path | None = None,
 ) -> Outcome:
     """Train a method, resuming at the last whole epoch when there is one.
 
@@ -211,6 +221,7 @@ def fit(
         on_step: Called within epochs, see `Pulse`.
         group: The run's processes, when there are several.
         resume: Whether to resume; None looks whether there is a checkpoint.
+        frozen: As of `save_weights`.
 
     Returns:
         Which epochs were selected; `folder` then holds `last.pt`, `val.pt` where there is validation, and
@@ -229,7 +240,7 @@ def fit(
     if config.compile:
         method.get_submodule("network").compile()
     validates = len(data.rows("val")) > 0
-    selection = Selection(folder, validates=validates, train=config.train, on_epoch=on_epoch)
+    selection = Selection(folder, validates=validates, train=config.train, on_epoch=on_epoch, frozen=frozen)
     callbacks: list[Callback] = [EpochSeeds(config.seed), selection]
     plugins: list[Any] = [WholeFiles()]
     if on_step is not None:
@@ -262,20 +273,38 @@ def fit(
         raise DivergedError("training ended before its first epoch was complete")
     if trainer.is_global_zero:
         selection.outcome.hashes["last"] = state_hash(method.state_dict())
-        save_weights(method, folder / "last.pt")
+        save_weights(method, folder / "last.pt", frozen=frozen)
     return selection.outcome
 
 
-def save_weights(method: Method, path: Path) -> None:
-    """Save weights with what rebuilds the method: plain types only, so that loading executes nothing."""
+def save_weights(method: Method, path: Path, *, frozen: Path | None = None) -> None:
+    """Save weights with what rebuilds the method: plain types only, so that loading executes nothing.
+
+    Args:
+        method: The method.
+        path: Where to.
+        frozen: Folder for weights that are never trained, a file per content: the runs of a store have most
+            of a large pretrained tower in common. None keeps them with the others.
+    """
+    state = {name: value.detach().cpu() for name, value in method.state_dict().items()}
     content = {
         "format": 1,
         "method": method.name,
         "task": asdict(method.task),
         "settings": method.settings.model_dump(mode="json"),
         "train": method.train_settings.model_dump(mode="json"),
-        "state": {name: value.detach().cpu() for name, value in method.state_dict().items()},
     }
+    untrained = [name for name, value in method.named_parameters() if not value.requires_grad]
+    if frozen is not None and untrained:
+        apart = {name: state.pop(name) for name in untrained}
+        content["frozen"] = state_hash(apart)
+        file = frozen / f"{content['frozen']}.pt"
+        if not file.exists():
+            _save({"format": 1, "state": apart}, file)
+    _save({**content, "state": state}, path)
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
     buffer = io.BytesIO()  # a file's name would become part of its bytes
     torch.save(content, buffer)
     write_atomic(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
@@ -293,6 +322,9 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if "frozen" in content:
+            apart = _frozen_file(path, content["frozen"])
+            content["state"] |= torch.load(apart, map_location="cpu", weights_only=True)["state"]
         kind = methods.get(content["method"])
         task = Task(**{**content["task"], **_tuples(content["task"])})
         settings = build(kind.settings_type, content["settings"], str(path))
@@ -313,6 +345,20 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
             hint="another process worked on this run at the same time; the same command again repairs it",
         )
     return method.eval()
+
+
+def _frozen_file(path: Path, name: str) -> Path:
+    """Return where a checkpoint's weights that were never trained stand: in the store it belongs to."""
+    found = [folder / FROZEN / f"{name}.pt" for folder in path.absolute().parents[:5]]
+    for file in found:
+        if file.exists():
+            return file
+    raise StoreError(
+        "weights that this checkpoint shares with others of its store are absent",
+        file=path,
+        value=f"{name}.pt",
+        hint=f"take the store's folder {FROZEN} along, beside the checkpoint or in a folder above it",
+    )
 
 
 def _tuples(task: Mapping[str, Any]) -> dict[str, Any]:

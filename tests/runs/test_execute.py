@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from fer_bench.data.protocols import find_protocol, target_rows
-from fer_bench.runs.execute import Busy, Interrupted, execute, is_complete
+from fer_bench.runs.attend import Interrupted
+from fer_bench.runs.current import is_complete
+from fer_bench.runs.execute import Busy, execute
 from fer_bench.runs.predictions import read_predictions
 from fer_bench.runs.store import Store
 from fer_bench.runs.train import load_weights

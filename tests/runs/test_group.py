@@ -1,5 +1,6 @@
 """One run on several processes: the same training, the same predictions, every row once."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -212,3 +213,30 @@ class TestPlaces:
     def test_too_few_rows_for_the_processes(self, plain_plan):
         with pytest.raises(UsageError, match="8 processes need at least 16 rows"):
             plain_plan(devices=4, nodes=2)
+
+
+def test_a_forked_process_does_not_take_apart_what_its_parent_listened_on():
+    """It would wait for a thread that was not forked."""
+    from torch.distributed import TCPStore
+
+    class Cycle:
+        def __init__(self):
+            self.me, self.store = self, TCPStore("127.0.0.1", 0, 1, is_master=True, wait_for_workers=False)
+
+    def collect():
+        group.keep_inherited()
+        gc.collect()
+
+    gc.disable()
+    try:
+        cycle = Cycle()
+        del cycle
+        process = multiprocessing.get_context("fork").Process(target=collect)
+        process.start()
+        process.join(20)
+        hangs = process.is_alive()
+        process.kill()
+    finally:
+        gc.enable()
+        gc.collect()
+    assert not hangs

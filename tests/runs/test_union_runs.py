@@ -11,7 +11,8 @@ from fer_bench.errors import DataError, UsageError
 from fer_bench.evaluation.rescore import rescore
 from fer_bench.leaderboard.markdown import write_leaderboard
 from fer_bench.methods.base import uar_of_confusion
-from fer_bench.runs.execute import execute, is_complete
+from fer_bench.runs.current import is_complete
+from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import Workspace, plan_run
 from fer_bench.runs.predictions import read_predictions
 from fer_bench.runs.store import Store

@@ -20,7 +20,7 @@ from fer_bench.data.card import Frozen
 from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
 from fer_bench.runs.attend import Event, Interrupted, Watch
-from fer_bench.runs.execute import is_complete
+from fer_bench.runs.current import is_complete
 from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.launchers.worker import bury, run_dir, work
 from fer_bench.runs.plan import PlannedRun, Workspace, package_folder
@@ -125,7 +125,8 @@ class RayLauncher:
         except (KeyboardInterrupt, Interrupted):
             for task in at_work:
                 ray.cancel(task)
-            ray.wait(list(at_work), num_returns=len(at_work), timeout=20)
+            if at_work:
+                ray.wait(list(at_work), num_returns=len(at_work), timeout=20)
             raise
 
     def _send(self, ray: Any, run: PlannedRun, store: Store, shared: Any) -> Any:

@@ -1,11 +1,13 @@
 """Run on a Slurm cluster: a job array with a task per run, requeued at its time limit and resumed.
 
-The sweep only watches: it may be stopped or die, and the jobs go on. Every machine needs this package, and
+The sweep only watches: it may be stopped or die, and the jobs go on; the same sweep again watches those that
+Slurm still has, and submits what is missing. Every machine needs this package, and
 the store and the data at the same paths.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -20,6 +23,7 @@ from pydantic import Field
 from fer_bench.config import RunOptions
 from fer_bench.data.card import Frozen
 from fer_bench.errors import StoreError, UsageError
+from fer_bench.files import write_text
 from fer_bench.runs.attend import Event, Watch, log_tail, record_death
 from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.launchers.worker import STOPPED, run_dir, work
@@ -127,16 +131,15 @@ class SlurmLauncher:
         if not runs:
             return
         store = Store(store.root.absolute())
-        executor = submitit.AutoExecutor(
-            folder=store.root / FOLDER / "%j",
-            cluster="slurm",
-            slurm_max_num_timeout=self.settings.requeues,
-        )
-        executor.update_parameters(**self._parameters(runs[0]))
-        with executor.batch():
-            jobs = [executor.submit(SlurmRun(run, store, workspace, self.options)) for run in runs]
+        open_jobs = self._known_jobs(submitit, runs, store)
+        for job, run in open_jobs.items():
+            watch(Event(run.key, "wait", message=f"{run.name}: Slurm has it as job {job.job_id} already"))
+        known = {run.key for run in open_jobs.values()}
+        fresh = [run for run in runs if run.key not in known]
+        size = _largest_array()
+        for at in range(0, len(fresh), size):
+            open_jobs |= self._submit(submitit, fresh[at : at + size], store, workspace)
         seen = StoreWatch(store, watch)
-        open_jobs = dict(zip(jobs, runs, strict=True))
         absent: Counter[str] = Counter()
         try:
             while open_jobs:
@@ -149,8 +152,52 @@ class SlurmLauncher:
                 seen.look(list(open_jobs.values()))
                 time.sleep(POLL if open_jobs else 0)
         except KeyboardInterrupt:
-            number = str(jobs[0].job_id).partition("_")[0]
-            raise KeyboardInterrupt(f"the jobs go on; scancel {number} stops them") from None
+            numbers = sorted({str(job.job_id).partition("_")[0] for job in open_jobs})
+            stop = f"scancel {' '.join(numbers)} stops them"
+            raise KeyboardInterrupt(f"the jobs go on, the same command watches them; {stop}") from None
+
+    def _submit(
+        self, submitit: Any, runs: Sequence[PlannedRun], store: Store, workspace: Workspace
+    ) -> dict[Any, PlannedRun]:
+        """Submit an array and note which job has which run.
+
+        Raises:
+            UsageError: Slurm refuses it.
+        """
+        executor = submitit.AutoExecutor(
+            folder=store.root / FOLDER / "%j",
+            cluster="slurm",
+            slurm_max_num_timeout=self.settings.requeues,
+        )
+        executor.update_parameters(**self._parameters(runs[0]))
+        try:
+            with executor.batch():
+                jobs = [executor.submit(SlurmRun(run, store, workspace, self.options)) for run in runs]
+        except (RuntimeError, OSError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise UsageError(
+                f"Slurm does not take the jobs: {reason}",
+                value=" ".join(
+                    f"{name}={value}" for name, value in self.settings.model_dump(exclude_none=True).items()
+                ),
+                hint="sinfo shows partitions and their limits; --launcher-set NAME=VALUE",
+            ) from None
+        for job, run in zip(jobs, runs, strict=True):
+            write_text(_job_file(store, run), str(job.job_id))
+        return dict(zip(jobs, runs, strict=True))
+
+    def _known_jobs(self, submitit: Any, runs: Sequence[PlannedRun], store: Store) -> dict[Any, PlannedRun]:
+        """Return the jobs that Slurm still has of an earlier sweep, so that none works on its run twice."""
+        found: dict[Any, PlannedRun] = {}
+        queued = _queue()
+        for run in runs if queued else ():
+            file = _job_file(store, run)
+            number = file.read_text().strip() if file.exists() else ""
+            if queued and number in queued:
+                tasks = list(range(run.config.world_size))
+                job = submitit.SlurmJob(folder=store.root / FOLDER / "%j", job_id=number, tasks=tasks)
+                found[job] = run
+        return found
 
     def _parameters(self, run: PlannedRun) -> dict[str, Any]:
         settings, config = self.settings, run.config
@@ -189,6 +236,22 @@ class SlurmLauncher:
             return record_death(run_dir(run, store), reason)
         except StoreError as damage:
             return damage.message
+
+
+def _job_file(store: Store, run: PlannedRun) -> Path:
+    """Return where the number of a run's job stands."""
+    return store.root / FOLDER / f"{run.key}.job"
+
+
+def _largest_array() -> int:
+    """Return how many jobs an array may have, by the cluster's configuration; Slurm's default if unknown."""
+    try:
+        command = ["scontrol", "show", "config"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        shown = ""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", shown, re.MULTILINE)
+    return max(1, int(found[1])) if found else 1000
 
 
 def _queue() -> set[str] | None:
