@@ -29,7 +29,7 @@ from fer_bench.synthetic.layouts.journal import Outcome
 from fer_bench.synthetic.population import (
     Population,
 )
-from fer_bench.synthetic.shots import arrange, backdrop, shoot, without_colour
+from fer_bench.synthetic.shots import arrange, backdrop, develop, shoot
 from fer_bench.synthetic.truth import Face, face_row, faceless_row
 
 _FER_QUICK = counts_of(120, 60, 120, 220, 140, 100, 140, order=EXPW_ORDER)
@@ -73,7 +73,7 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
         camera = camera_of(population)
         scene = arrange(camera, (96, 96), chance)
         if drawn in faceless:
-            picture = without_colour(backdrop(camera, scene.size, scene.backdrop))
+            picture = develop(camera, scene, backdrop(camera, scene.size, scene.backdrop), chance)
             row = faceless_row(scene, _CSV, label, frame=serial)
         else:
             shot = shoot(camera, scene, person.identity, expression.au, chance)
