@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from fer_bench import methods
 from fer_bench.config import SweepConfig
 from fer_bench.datasets import names
 from fer_bench.errors import FerBenchError, UsageError, nearest
+from fer_bench.runs.plan import resolve_settings
 from fer_bench.unions import source_name
 
 Change = tuple[str, ...]
 """Overrides that are applied together, such as `("method.lr=1e-3",)`."""
+Checked = Callable[[str, int | str, Callable[[], Any]], Any]
+"""Do something about a field and a place in it, and let errors name the line."""
 
 
 def read_sweep(path: Path, changes: Mapping[str, Any] | None = None) -> SweepConfig:
@@ -86,9 +90,13 @@ def check_sweep(
                 error.message, file=file, line=line, value=error.value, hint=error.hint
             ) from None
 
+    grids: list[tuple[str, list[Change]]] = [(name, [()]) for name in methods.names()]
     if not isinstance(sweep.methods, str):
-        for at, text in enumerate(sweep.methods):
+        grids = [
             checked("methods", at, lambda text=text: parse_grid(text))
+            for at, text in enumerate(sweep.methods)
+        ]
+    _check_settings(sweep, grids, checked)
     if not isinstance(sweep.targets, str):
         for at, target in enumerate(sweep.targets):
             checked("targets", at, lambda target=target: _known_target(target))
@@ -105,6 +113,21 @@ def check_sweep(
         for source, protocol in sweep.protocols.items()
     }
     return sweep.model_copy(update={"datasets": sources, "protocols": protocols})
+
+
+def _check_settings(sweep: SweepConfig, grids: list[tuple[str, list[Change]]], checked: Checked) -> None:
+    """Refuse settings that a method does not have or take: those of all runs, of variants and of grids."""
+    for at, (method, combinations) in enumerate(grids):
+
+        def resolve(*changes: str, method: str = method) -> object:
+            return resolve_settings(method, sweep.profile, changes)
+
+        for line, text in enumerate(sweep.set):
+            checked("set", line, partial(resolve, text))
+        for variant, change in sweep.variants.items():
+            checked("variants", variant, partial(resolve, *sweep.set, *change))
+        for change in combinations:
+            checked("methods", at, partial(resolve, *sweep.set, *change))
 
 
 def parse_grid(text: str) -> tuple[str, list[Change]]:

@@ -11,8 +11,10 @@ import time
 import pytest
 
 from fer_bench.errors import UsageError
+from fer_bench.runs.current import is_complete
 from fer_bench.runs.execute import execute
 from fer_bench.runs.launchers import make_launcher
+from fer_bench.runs.launchers import slurm as launcher
 from fer_bench.runs.launchers.worker import run_dir
 from fer_bench.runs.store import Store
 
@@ -177,6 +179,35 @@ def test_a_job_that_dies_is_a_row_and_the_others_go_on(slurm, plan, workspace, t
     assert record.error.message
     launch(runs[1:], store, workspace, events.append)
     assert ends(events)[runs[1].key] == "done"
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_stopped_watches_its_jobs_again(slurm, plan, workspace, tmp_path, monkeypatch):
+    """Also where arrays may be no larger than one job, and there are two."""
+    monkeypatch.setattr(launcher, "_largest_array", lambda: 1)
+    runs = [plan(seed=seed, targets="none", max_epochs=150) for seed in (0, 1)]
+    store, events = Store(tmp_path), []
+
+    def stop_when_training(event):
+        if event.phase == "train":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"the jobs go on.*scancel \d+ \d+ stops them"):
+        launch(runs, store, workspace, stop_when_training)
+    left = [run for run in runs if not is_complete(run, store, workspace)]
+    assert left
+    launch(left, store, workspace, events.append)
+    assert ends(events) == {run.key: "done" for run in left}
+    assert {event.key for event in events if event.phase == "wait"} == {run.key for run in left}
+    assert len(list((tmp_path / launcher.FOLDER).glob("*/*_submission.sh"))) == 2
+
+
+@pytest.mark.slow
+def test_what_slurm_refuses_is_said_in_its_words(slurm, plan, workspace, tmp_path):
+    assert launcher._largest_array() == 1001
+    with pytest.raises(UsageError, match="does not take the jobs: .*invalid partition") as refused:
+        launch([plan(targets="none")], Store(tmp_path), workspace, None, "partition=nope")
+    assert "partition=nope" in str(refused.value)
 
 
 @pytest.mark.slow

@@ -48,6 +48,9 @@ def test_what_is_no_grid_is_named(text, word):
         ("targets: [rafdb,\n  ckpulus]\n", 2, "did you mean ckplus"),
         ("profile: quick\nprofile: huge\n", 1, "input should be"),
         ("devices: 0\n", 1, "greater than or equal to 1"),
+        ("methods: [gcn]\nset:\n- train.batch_size=8\n- train.batchsize=8\n", 4, "did you mean batch_size"),
+        ("methods:\n- gcn\n- gcn[lr=1e-3,-1]\n", 3, "greater than 0"),
+        ("methods: [gcn]\nvariants:\n  a: [method.lr=1]\n  b: [method.lrr=1]\n", 4, "did you mean lr"),
         ("a: [\n", 2, "cannot be read"),
     ],
 )
