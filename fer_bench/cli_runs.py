@@ -165,12 +165,15 @@ def rerun(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Keep the repetition in this store.")
     ] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0.0, help="How far apart a number may be, on a GPU.")
+    ] = 0.0,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
     """Repeat a run from its record and compare the predictions.
 
-    Exit code 0 when all predictions are identical, 1 otherwise.
+    Exit code 0 when all predictions are identical, or as close as --tolerance says; 1 otherwise.
     """
     from fer_bench.runs.compare import Repetition, repeat
 
@@ -188,7 +191,7 @@ def rerun(
             typer.echo(f"{file:32} {what}")
         if result.failure:
             typer.echo(f"the repetition did not end well: {result.failure}")
-    if not result.identical:
+    if not result.agrees(tolerance):
         raise typer.Exit(1)
 
 

@@ -40,7 +40,12 @@ class Repetition:
     @property
     def identical(self) -> bool:
         """Whether every prediction is bit for bit the same."""
-        return self.failure is None and bool(self.differences) and not any(self.differences.values())
+        return self.agrees(0.0)
+
+    def agrees(self, tolerance: float) -> bool:
+        """Return whether there are predictions, and no number of them differs by more."""
+        apart = self.differences.values()
+        return self.failure is None and bool(apart) and all(value <= tolerance for value in apart)
 
     def document(self) -> dict[str, Any]:
         """Return this as what JSON can hold."""
