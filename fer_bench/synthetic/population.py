@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.emotions import ACTION_UNITS, Emotion, LabelSet
+from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, Emotion, LabelSet
 from fer_bench.synthetic.face import FACE_AUS, Colour, Identity
 
 PopulationName = Literal["benchmark", "development", "pretraining"]
@@ -141,26 +141,44 @@ class Style:
 
     Attributes:
         strength: Range of intensities, 1 = full prototype.
+        habits: Shares in which the variants of `PROTOTYPES` occur, where they are not the prototype's own:
+            what was asked for in a studio, or what a search engine finds, is not what people do elsewhere.
         blend: Probability that a second emotion is mixed in.
         stray: Mean intensity of action units that belong to nothing.
         mislabelled: Probability that the label is not the emotion that was shown.
     """
 
     strength: tuple[float, float] = (0.6, 1.0)
+    habits: Mapping[Emotion, tuple[float, ...]] = field(default_factory=dict)
     blend: float = 0.1
     stray: float = 0.04
     mislabelled: float = 0.0
 
 
+def _habits(*first: float) -> dict[Emotion, tuple[float, float]]:
+    """Return shares of the two variants, given that of the first for the basic six in their order."""
+    return {emotion: (share, 1 - share) for emotion, share in zip(BASIC_SIX, first, strict=True)}
+
+
 STYLES: dict[str, Style] = {
-    "ckplus": Style((0.55, 1.0), blend=0.05, stray=0.04),
-    "mmi": Style((0.55, 1.0), blend=0.10, stray=0.05),
-    "oulu": Style((0.40, 0.95), blend=0.12, stray=0.05),
-    "rafdb": Style((0.40, 1.0), blend=0.18, stray=0.05, mislabelled=0.05),
-    "affectnet7": Style((0.6, 1.05), blend=0.15, stray=0.04, mislabelled=0.06),
-    "expw": Style((0.45, 1.0), blend=0.18, stray=0.05, mislabelled=0.07),
-    "affwild2": Style((0.65, 1.1), blend=0.12, stray=0.04, mislabelled=0.03),
-    "fer2013": Style((0.40, 1.0), blend=0.18, stray=0.05, mislabelled=0.09),
+    "ckplus": Style((0.55, 1.0), _habits(0.80, 0.90, 0.95, 0.85, 0.90, 0.95), blend=0.05, stray=0.04),
+    "mmi": Style((0.70, 1.0), _habits(0.40, 0.70, 0.80, 0.30, 0.70, 0.80), blend=0.08, stray=0.04),
+    "oulu": Style((0.45, 0.95), _habits(0.70, 0.40, 0.60, 0.70, 0.75, 0.50), blend=0.12, stray=0.05),
+    "rafdb": Style(
+        (0.40, 1.0), _habits(0.85, 0.35, 0.90, 0.25, 0.30, 0.25), blend=0.18, stray=0.05, mislabelled=0.05
+    ),
+    "affectnet7": Style(
+        (0.7, 1.05), _habits(0.90, 0.60, 0.50, 0.60, 0.40, 0.20), blend=0.12, stray=0.04, mislabelled=0.05
+    ),
+    "expw": Style(
+        (0.6, 1.0), _habits(0.60, 0.30, 0.50, 0.50, 0.20, 0.75), blend=0.12, stray=0.05, mislabelled=0.05
+    ),
+    "affwild2": Style(
+        (0.75, 1.1), _habits(0.25, 0.70, 0.50, 0.80, 0.60, 0.60), blend=0.10, stray=0.04, mislabelled=0.03
+    ),
+    "fer2013": Style(
+        (0.40, 1.0), _habits(0.75, 0.50, 0.70, 0.40, 0.40, 0.40), blend=0.18, stray=0.05, mislabelled=0.09
+    ),
 }
 """How people of each dataset show what they feel, and how well it is labelled."""
 
@@ -233,12 +251,12 @@ class Person:
     def express(self, rng: np.random.Generator, emotion: Emotion, style: Style) -> Expression:
         """Return one way in which this person shows an emotion."""
         strength = float(rng.uniform(*style.strength))
-        au = _prototype(rng, emotion) * strength
+        au = _prototype(rng, emotion, style) * strength
         clarity = strength if emotion is not Emotion.NEUTRAL else 1.0
         if rng.random() < style.blend:
             others = [e for e in PROTOTYPES if e not in (emotion, Emotion.OTHER)]
             share = float(rng.uniform(0.2, 0.45))
-            second = _prototype(rng, others[int(rng.integers(len(others)))])
+            second = _prototype(rng, others[int(rng.integers(len(others)))], style)
             au = au * (1 - 0.5 * share) + second * share * strength
             clarity *= 1 - share
         au = au * self.dialect[:, None]
@@ -247,9 +265,9 @@ class Person:
         return Expression(emotion, np.clip(np.maximum(au, self.rest) + stray[:, None], 0, 1), clarity)
 
 
-def _prototype(rng: np.random.Generator, emotion: Emotion) -> Array:
+def _prototype(rng: np.random.Generator, emotion: Emotion, style: Style) -> Array:
     variants = PROTOTYPES[emotion]
-    weights = np.array([weight for weight, _ in variants])
+    weights = np.array(style.habits.get(emotion, [weight for weight, _ in variants]))
     units = variants[int(rng.choice(len(variants), p=weights / weights.sum()))][1]
     au = np.zeros((len(FACE_AUS), 2))
     side = int(rng.integers(2))

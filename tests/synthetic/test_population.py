@@ -140,3 +140,23 @@ def test_other_clothes_leave_the_face():
     changed = with_cloth(person, np.random.default_rng(0))
     kept = {k: v for k, v in vars(changed.identity).items() if k != "cloth"}
     assert kept == {k: v for k, v in vars(person.identity).items() if k != "cloth"}
+
+
+def test_datasets_have_habits_of_their_own():
+    """Fear with the jaw dropped is the second variant: a dataset shows it as often as its habit says."""
+    population = Population("rafdb")
+
+    def jaw_drops(first):
+        style = Style((1.0, 1.0), {Emotion.FEAR: (first, 1 - first)}, blend=0.0, stray=0.0)
+        rng = population.rng("habits")
+        drawn = [population.person(i % 20).express(rng, Emotion.FEAR, style).au for i in range(300)]
+        return np.mean([au[FACE_AUS.index(26)].mean() > 0.25 for au in drawn])
+
+    assert jaw_drops(0.0) > 0.55
+    assert jaw_drops(1.0) < 0.35
+    assert jaw_drops(0.0) > jaw_drops(0.5) > jaw_drops(1.0)
+    assert len({repr(sorted(STYLES[name].habits.items())) for name in STYLES}) == len(STYLES)
+    for style in STYLES.values():
+        for emotion, shares in style.habits.items():
+            assert len(shares) == len(PROTOTYPES[emotion])
+            assert sum(shares) == pytest.approx(1)

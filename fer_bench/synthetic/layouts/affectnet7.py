@@ -28,7 +28,7 @@ from fer_bench.synthetic.population import (
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
-_AFFECTNET_TRAIN = counts_of(200, 230, 120, 100, 80, 70, 110, 50, order=LABEL_SETS["8"])
+_AFFECTNET_TRAIN = counts_of(230, 280, 150, 130, 110, 100, 140, 60, order=LABEL_SETS["8"])
 _AFFECTNET_COUNTS: dict[Size, tuple[Counts, Counts]] = {
     "tiny": (scaled(_AFFECTNET_TRAIN, 0.05, 4), dict.fromkeys(LABEL_SETS["8"], 3)),
     "quick": (_AFFECTNET_TRAIN, dict.fromkeys(LABEL_SETS["8"], 40)),

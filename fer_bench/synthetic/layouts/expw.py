@@ -30,7 +30,7 @@ from fer_bench.synthetic.truth import Face, face_row
 EXPW_ORDER = tuple(
     Emotion(e) for e in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 )
-_EXPW_QUICK = counts_of(100, 90, 60, 350, 170, 120, 310, order=EXPW_ORDER)
+_EXPW_QUICK = counts_of(140, 130, 100, 320, 180, 140, 290, order=EXPW_ORDER)
 _EXPW_COUNTS: dict[Size, Counts] = {
     "tiny": scaled(_EXPW_QUICK, 0.06, 8),
     "quick": _EXPW_QUICK,
