@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 
@@ -186,3 +187,22 @@ def test_what_befalls_another_process_of_a_run_is_its_reason(
     record = execute(run, Store(tmp_path), workspace)
     assert record.status == status
     assert word in record.error.message
+
+
+def test_a_dataset_that_cannot_be_read_does_not_keep_the_others_from_running(run_cli, tiny_root, tmp_path):
+    """As source it is named with its file; as target it is a missing one of the record."""
+    root = tmp_path / "data"
+    shutil.copytree(tiny_root, root)
+    (labels,) = (root / "rafdb").rglob("list_patition_label.txt")
+    labels.write_text("train_00001.jpg nine\n")
+    code, out, err = run_cli(
+        *("sweep", "-m", "resemotenet", "-d", "rafdb", "-d", "oulu", "--targets", "rafdb,ckplus"),
+        *("--set", "method.width=0.03", "--set", "train.max_epochs=1", "--data-root", root),
+    )
+    assert code == 2
+    assert "missing: rafdb: cannot be used: " in err
+    assert "nine" in err
+    assert "1 of 1 runs are done" in out
+    (record,) = Store(tmp_path / "runs").records()
+    assert set(record.targets) == {"oulu", "ckplus"}
+    assert record.missing["rafdb"].startswith("cannot be used: ")
