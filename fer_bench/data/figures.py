@@ -75,8 +75,8 @@ def _grid(
     found: list[list[int | None]] = []
     known = index["subject"].notna()
     if known.any() and index["subject"].nunique() < known.sum() / 3:
-        shown = index.groupby("subject")["label"].agg(set).to_dict()
-        left, times = [str(name) for name in rng.permutation(list(shown))], dict.fromkeys(classes, 0)
+        shown = {str(who): set(labels) for who, labels in index.groupby("subject")["label"]}
+        left, times = rng.permutation(sorted(shown)).tolist(), dict.fromkeys(classes, 0)
         while left and len(found) < people:
             # who shows most of what the lines so far show least
             best = max(left, key=lambda who: sum(0.3 ** times[name] for name in shown[who]))
@@ -118,12 +118,12 @@ def _strip(part: Any, pictures: Sequence[Image], name: str) -> None:
 
 
 def _whole(dataset: FaceDataset, row: int) -> Image:
-    at = dataset.index.loc[row]
+    at: Any = dataset.index.loc[row]
     return dataset.load(at["path"], [int(at["frame"])])[0]
 
 
 def _crop(dataset: FaceDataset, row: int) -> Image:
-    at = dataset.index.loc[row]
+    at: Any = dataset.index.loc[row]
     picture = dataset.load(at["path"], [int(at["frame"])])[0]
     return crop_face(picture, at["box"], at["landmarks"], recipe_for(dataset, CROP))[0]
 
