@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from fer_bench import methods
 from fer_bench.config import build
 from fer_bench.errors import StoreError
-from fer_bench.runs.plan import PlannedRun, Workspace, recipe_text
+from fer_bench.runs.keys import recipe_text
+from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.predictions import read_predictions
 from fer_bench.runs.record import Record, TargetData
 from fer_bench.runs.store import RunDir, Store

@@ -13,7 +13,8 @@ from pydantic_core import from_json
 
 from fer_bench import methods
 from fer_bench.config import InputSpec, build
-from fer_bench.runs.plan import PlannedRun, Workspace, recipe_text
+from fer_bench.runs.keys import recipe_text
+from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.store import RunDir, Store
 from fer_bench.unions import member_names
 

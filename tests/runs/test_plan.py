@@ -5,9 +5,9 @@ import pytest
 
 from fer_bench.data.crops import crops_of_key, read_crops
 from fer_bench.errors import DataError, UsageError
+from fer_bench.runs.keys import code_hash
 from fer_bench.runs.plan import (
     Workspace,
-    code_hash,
     default_profile,
     folds_to_run,
     plan_config,

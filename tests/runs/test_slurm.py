@@ -205,7 +205,7 @@ def test_a_sweep_that_was_stopped_watches_its_jobs_again(slurm, plan, workspace,
 @pytest.mark.slow
 def test_what_slurm_refuses_is_said_in_its_words(slurm, plan, workspace, tmp_path):
     assert launcher._largest_array() == 1001
-    with pytest.raises(UsageError, match=r"does not take the jobs: .*invalid partition") as refused:
+    with pytest.raises(UsageError, match=r"does not take the jobs: .*Invalid partition") as refused:
         launch([plan(targets="none")], Store(tmp_path), workspace, None, "partition=nope")
     assert "partition=nope" in str(refused.value)
 

@@ -21,9 +21,10 @@ from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
 from fer_bench.runs.attend import Event, Interrupted, Watch
 from fer_bench.runs.current import is_complete
+from fer_bench.runs.keys import package_folder
 from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.launchers.worker import bury, run_dir, work
-from fer_bench.runs.plan import PlannedRun, Workspace, package_folder
+from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.store import Store
 
 POLL = 0.5

@@ -14,7 +14,8 @@ from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.runs.attend import HANG_MARK, TIMED_OUT, Event, Interrupted, Watch, log_tail, record_death
 from fer_bench.runs.execute import Busy, execute
 from fer_bench.runs.group import follow, given_place
-from fer_bench.runs.plan import PlannedRun, Workspace, refuse_other_code
+from fer_bench.runs.keys import refuse_other_code
+from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.store import RunDir, Store
 
 FAILED, STOPPED = 1, 130
