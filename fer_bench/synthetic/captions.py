@@ -1,7 +1,8 @@
 """Plain-English captions of drawn faces, for training image-text models.
 
 A caption says what the generator knows: who is in the picture, how it was taken and, unless that is left out,
-what the face does and feels. Nothing tells left from right, so that a mirrored picture keeps its caption.
+what the face does and feels. Nothing tells left from right, so that a mirrored picture keeps its caption, and
+nothing tells the race: no method here needs it, and gaps between groups are measured.
 """
 
 from __future__ import annotations
@@ -61,7 +62,6 @@ _GLASSES = ("", "round glasses", "thick glasses")
 _HAIR = (
     "no hair", "short hair", "combed hair", "a fringe", "long hair", "long hair", "curly hair", "thin hair",
 )  # fmt: skip
-_RACES = {"caucasian": "white", "african": "black", "asian": "asian"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def describe(person: Person, expression: Expression, scene: Scene, rng: np.rando
         scene: How it was taken.
         rng: Chance: which synonyms are taken and what is left unsaid.
     """
-    who, details = _who(person, rng), _details(person, scene, rng)
+    who, details = _who(person), _details(person, scene, rng)
     kind = _kind(scene, rng)
     adjective = _one(ADJECTIVES[expression.emotion], rng)
     movements = _movements(expression, rng)
@@ -174,7 +174,7 @@ def _kind(scene: Scene, rng: np.random.Generator) -> str:
     return _article(" ".join([*quality, _one(("photo", "picture", "portrait"), rng)]))
 
 
-def _who(person: Person, rng: np.random.Generator) -> str:
+def _who(person: Person) -> str:
     woman = person.gender == "female"
     if person.years < 13:
         words = ["girl" if woman else "boy"]
@@ -183,8 +183,6 @@ def _who(person: Person, rng: np.random.Generator) -> str:
     else:
         age = "young" if person.years < 35 else "middle-aged" if person.years < 55 else "elderly"
         words = [age, "woman" if woman else "man"]
-    if rng.random() < 0.5:
-        words.insert(-1, _RACES[person.race])
     return " ".join(words)
 
 
