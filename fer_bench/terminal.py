@@ -175,7 +175,9 @@ class SweepDisplay:
 
     def _line(self, event: Event) -> None:
         run = next(r for r in self.runs if r.key == event.key)
-        took = time.monotonic() - self._started.get(event.key, time.monotonic())
+        took = event.seconds
+        if took is None:
+            took = time.monotonic() - self._started.get(event.key, time.monotonic())
         reason = (
             "" if event.status == "done" else f": {event.message.splitlines()[0] if event.message else ''}"
         )

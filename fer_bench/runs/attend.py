@@ -46,6 +46,7 @@ class Event:
         message: Why, when it did not end well.
         rate: Images per second, in the phase `step`.
         memory: Most bytes of GPU memory so far, None on a CPU.
+        seconds: How long the run was on, in the phase `end`, where it was not watched from its start.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Event:
     message: str = ""
     rate: float | None = None
     memory: int | None = None
+    seconds: float | None = None
 
 
 Watch = Callable[[Event], None]
@@ -170,7 +172,7 @@ def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) ->
     return "\n".join(text.splitlines()[-lines:])
 
 
-def record_death(run: RunDir, reason: str) -> str:
+def record_death(run: RunDir, reason: str, status: Status = "failed") -> str:
     """Write into the record of a run whose process is gone that it failed; return the reason on record.
 
     A process that could still say why it ended has done so, and its word stands.
@@ -178,6 +180,7 @@ def record_death(run: RunDir, reason: str) -> str:
     Args:
         run: The run.
         reason: What is known from outside.
+        status: How it ended.
 
     Raises:
         StoreError: The record cannot be read or written.
@@ -188,7 +191,7 @@ def record_death(run: RunDir, reason: str) -> str:
     if record.status in ("running", "planned"):
         tail = log_tail(run.log_file, since=HANG_MARK)
         failure = Failure(kind="ProcessDied", message=reason, log=tail)
-        run.write_record(record.model_copy(update={"status": "failed", "error": failure}))
+        run.write_record(record.model_copy(update={"status": status, "error": failure}))
         return reason
     return record.error.message if record.error is not None else reason
 

@@ -9,6 +9,7 @@ as the slurm launcher, torchrun and most others do.
 from __future__ import annotations
 
 import gc
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_bench.errors import DivergedError, FerBenchError, RunFailedError, UsageError
+from fer_bench.runs.attend import record_death
+from fer_bench.runs.store import RunDir
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others, for example while one of them packs a target."""
+GRACE = 20.0
+"""Seconds that the leader has to notice by itself that a follower is gone."""
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -231,15 +236,40 @@ def gathered(planned: PlannedRun, workspace: Workspace, folder: Path) -> Iterato
     gc.collect()  # here, where what is left of an earlier group can be taken apart
     for follower in followers:
         follower.start()
+    over = threading.Event()
     try:
         with _led(Group(places[0], config.device, store)) as group:
+            guard = threading.Thread(target=_guard, args=(followers, group, over, folder), daemon=True)
+            guard.start()
             yield group
     finally:
+        over.set()
         deadline = time.monotonic() + 10
         for follower in followers:
             follower.join(max(0.1, deadline - time.monotonic()))
             if follower.is_alive():
                 follower.kill()
+
+
+def _guard(followers: list[BaseProcess], group: Group, over: threading.Event, folder: Path) -> None:
+    """End the run when a follower is gone and the leader does not notice.
+
+    On CPUs it is told at once. On GPUs it waits for the follower's part of a sum, where nothing but the end
+    of the process ends the waiting.
+    """
+    while not over.wait(1.0):
+        if (lost := next((f for f in followers if f.exitcode), None)) is None or over.wait(GRACE):
+            continue
+        complaint = group.complaint()
+        reason = str(complaint or f"another process of the run ended with exit code {lost.exitcode}")
+        logging.getLogger("fer_bench").error("%s", reason)
+        with suppress(FerBenchError):
+            record_death(RunDir(folder.parent), reason, status="oom" if _is_oom(complaint) else "failed")
+        os._exit(1)
+
+
+def _is_oom(error: Exception | None) -> bool:
+    return type(error).__name__ == "OutOfMemoryError"
 
 
 @contextmanager

@@ -128,8 +128,12 @@ def is_pending(job):
 
 
 @pytest.mark.slow
-def test_an_array_of_jobs_with_a_requeue_ends_as_here(slurm, plan, workspace, tmp_path):
-    """One job is requeued by the administrator while it trains: it resumes and ends in the same bytes."""
+@pytest.mark.parametrize("how", ["by the administrator", "at the time limit"])
+def test_an_array_of_jobs_with_a_requeue_ends_as_here(slurm, plan, workspace, tmp_path, how):
+    """One job is requeued while it trains: it resumes and ends in the same bytes.
+
+    At its time limit a job gets the signal that submitit asks Slurm for, and requeues itself.
+    """
     runs = [plan(seed=seed, targets="none", max_epochs=epochs) for seed, epochs in ((0, 150), (1, 1))]
     store, here, events = Store(tmp_path / "slurm"), Store(tmp_path / "here"), []
     requeued, released = [], []
@@ -145,7 +149,10 @@ def test_an_array_of_jobs_with_a_requeue_ends_as_here(slurm, plan, workspace, tm
                 if line.endswith("_0")
             ]
             requeued.append(job)
-            subprocess.run(["scontrol", "requeue", job], check=True)
+            if how == "at the time limit":
+                subprocess.run(["scancel", job, "--signal", "USR2"], check=True)
+            else:
+                subprocess.run(["scontrol", "requeue", job], check=True)
         elif requeued and not released and is_pending(requeued[0]):
             # Slurm lets a requeued job wait two minutes; an administrator need not.
             released.append(requeued[0])

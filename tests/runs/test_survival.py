@@ -206,3 +206,30 @@ def test_a_dataset_that_cannot_be_read_does_not_keep_the_others_from_running(run
     (record,) = Store(tmp_path / "runs").records()
     assert set(record.targets) == {"oulu", "ckplus"}
     assert record.missing["rafdb"].startswith("cannot be used: ")
+
+
+def _wait_for_a_lost_one(run, root, workspace):
+    """Train on two processes of which one has no memory left, and wait for it as a GPU does: for good."""
+    torch.set_num_threads(1)
+    original = train.fit
+
+    def fit(*arguments, group=None, **named):
+        if group.place.rank == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        time.sleep(600)
+        return original(*arguments, group=group, **named)
+
+    train.fit, group.GRACE = fit, 1.0
+    execute(run, Store(root), workspace)
+
+
+def test_a_leader_that_waits_for_a_lost_process_is_ended(plan, plain, workspace, tmp_path):
+    run = plan(method=plain, overrides=(), devices=2, targets="none")
+    process = FORK.Process(target=_wait_for_a_lost_one, args=(run, tmp_path, workspace))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 1
+    record = run_dir(run, Store(tmp_path)).read_record()
+    assert record.status == "oom"
+    assert record.error.message == "process 1: CUDA out of memory"
+    assert execute(run, Store(tmp_path), workspace).status == "done"

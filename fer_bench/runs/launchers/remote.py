@@ -58,7 +58,8 @@ class StoreWatch:
             record, message = None, error.message
         if record is not None and record.status not in ("running", "planned"):
             message = record.error.message if record.error is not None else ""
-            self.watch(Event(run.key, "end", status=record.status, message=message))
+            took = record.timing.get("attempt")
+            self.watch(Event(run.key, "end", status=record.status, message=message, seconds=took))
         else:
             self.watch(Event(run.key, "end", status="failed", message=message or "it left no record"))
 
