@@ -24,7 +24,7 @@ from fer_bench.evaluation.estimates import Value, answers, average, difference_i
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import counted_targets, never_cross
-from fer_bench.files import write_atomic
+from fer_bench.figures import new_figure, save_figure
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.runs.plan import Workspace, resolve_settings
 from fer_bench.runs.record import Record
@@ -194,13 +194,9 @@ def contributions(store: Store, record: Record, workspace: Workspace) -> NDArray
 
 def draw(found: Mapping[str, NDArray[np.float64]], record: Record, path: Path) -> None:
     """Draw contributions of channels per class, one panel per variant, groups of channels between lines."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from fer_bench.methods.cafe.losses import group_size
 
-    figure = Figure(figsize=(9, 0.6 + 1.9 * len(found)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 0.6 + 1.9 * len(found))
     axes: Any = figure.subplots(len(found), 1, squeeze=False, sharex=True)
     for axis, (name, values) in zip(axes[:, 0], found.items(), strict=True):
         classes, channels = values.shape
@@ -222,9 +218,7 @@ def draw(found: Mapping[str, NDArray[np.float64]], record: Record, path: Path) -
     kind = "SYNTHETIC DATA" if record.data_kind == "synthetic" else "real data"
     title = f"cafe on {record.dataset}: what channels add to the logit of the true class ({kind})"
     figure.suptitle(title, fontsize=9)
-    write_atomic(
-        path, lambda place: figure.savefig(place, format="png", dpi=120, metadata={"Software": None})
-    )
+    save_figure(figure, path, dpi=120)
 
 
 def main(arguments: list[str] | None = None) -> None:

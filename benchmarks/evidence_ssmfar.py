@@ -21,7 +21,8 @@ from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Value, answers, estimate
 from fer_bench.evaluation.statistics import interval, mean_and_sd
-from fer_bench.files import write_atomic, write_text
+from fer_bench.figures import new_figure, save_figure
+from fer_bench.files import write_text
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.ssmfar.losses import FLOOR
 from fer_bench.runs.plan import resolve_settings
@@ -202,9 +203,6 @@ def _believed(arm: Arm) -> str:
 
 def draw(arms: Arms, path: Path) -> None:
     """Draw the thresholds of the first seed over epochs, one panel per dataset and label fraction."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = {
         (dataset, fraction): arm.histories[0]
         for (dataset, fraction, unlabelled), arm in arms.items()
@@ -212,8 +210,7 @@ def draw(arms: Arms, path: Path) -> None:
     }
     datasets = list(dict.fromkeys(dataset for dataset, _ in panels)) or ["none"]
     fractions = sorted({fraction for _, fraction in panels}) or [1.0]
-    figure = Figure(figsize=(2.3 * len(fractions) + 1.4, 2.2 * len(datasets) + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(2.3 * len(fractions) + 1.4, 2.2 * len(datasets) + 0.5)
     axes: Any = figure.subplots(len(datasets), len(fractions), squeeze=False, sharex=True, sharey=True)
     named: dict[str, Any] = {}
     for line, dataset in enumerate(datasets):
@@ -232,9 +229,7 @@ def draw(arms: Arms, path: Path) -> None:
     kind = "SYNTHETIC DATA" if next(iter(arms.values())).records[0].data_kind == "synthetic" else "real data"
     figure.suptitle(f"ssmfar: threshold per class, first seed ({kind})", fontsize=9)
     figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=7, frameon=False)
-    write_atomic(
-        path, lambda place: figure.savefig(place, format="png", dpi=150, metadata={"Software": None})
-    )
+    save_figure(figure, path)
 
 
 def main(arguments: list[str] | None = None) -> None:

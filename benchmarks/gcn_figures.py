@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.data import transforms
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Value
-from fer_bench.files import write_atomic
+from fer_bench.figures import new_figure, save_figure
 from fer_bench.methods.gcn.losses import row_error
 from fer_bench.runs.plan import Workspace
 from fer_bench.runs.record import Record
@@ -114,8 +112,7 @@ def draw_errors(
         path: Where the picture goes.
     """
     names = list(dict.fromkeys(dataset for dataset, _ in points))
-    figure = Figure(figsize=(3.2 * len(names) + 1.4, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3.2 * len(names) + 1.4, 3.2)
     axes: Any = figure.subplots(1, len(names), squeeze=False)
     named: dict[str, Any] = {}
     for axis, dataset in zip(axes[0], names, strict=True):
@@ -133,7 +130,7 @@ def draw_errors(
     figure.supylabel("test UAR in %", fontsize=9)
     figure.suptitle(f"gcn: generation error against UAR, one repetition ({_drawn(kind)})", fontsize=9)
     figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=7, frameon=False)
-    _write(figure, path)
+    save_figure(figure, path)
 
 
 def draw_references(store: Store, workspace: Workspace, shown: Mapping[str, Record], path: Path) -> None:
@@ -159,8 +156,7 @@ def draw_references(store: Store, workspace: Workspace, shown: Mapping[str, Reco
         **{f"generated\n({kind})": faces.drawn for kind, faces in found.items()},
         "true neutral": first.neutral,
     }
-    figure = Figure(figsize=(1.1 * len(columns) + 0.9, 1.12 * len(lines) + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.1 * len(columns) + 0.9, 1.12 * len(lines) + 0.5)
     axes: Any = figure.subplots(len(lines), len(columns), squeeze=False)
     for line, (title, faces) in zip(axes, lines.items(), strict=True):
         line[0].set_ylabel(title, fontsize=7)
@@ -173,15 +169,8 @@ def draw_references(store: Store, workspace: Workspace, shown: Mapping[str, Reco
     figure.suptitle(
         f"gcn on {record.dataset}, people of the test fold ({_drawn(record.data_kind)})", fontsize=8
     )
-    _write(figure, path)
+    save_figure(figure, path)
 
 
 def _drawn(kind: str) -> str:
     return "SYNTHETIC DATA, drawn faces" if kind == "synthetic" else "real data"
-
-
-def _write(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(
-        path, lambda place: figure.savefig(place, format="png", dpi=150, metadata={"Software": None})
-    )

@@ -419,7 +419,7 @@ def report(found: Mapping[str, Any], population: str, drawing: int, seeds: Seque
         )
     lines += table(
         (
-            "dataset", "training rows", "test rows", "accuracy", "UAR", "nearest neighbour on pixels: accuracy",
+            "dataset", "training rows", "test rows", "accuracy", "UAR", "nearest neighbour: accuracy",
             "most frequent class: accuracy", "chance: UAR",
         ),
         rows,
