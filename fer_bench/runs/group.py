@@ -42,6 +42,11 @@ GRACE = 20.0
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
+# A forked process never collects what it has of its parent. A destructor may wait for a thread, as that of a
+# store on which the parent listened, and threads are not forked: collecting such an object would hang.
+os.register_at_fork(after_in_child=gc.freeze)
+
+
 @dataclass(frozen=True)
 class Place:
     """Which of a run's processes this one is.
@@ -337,7 +342,6 @@ def follow(planned: PlannedRun, workspace: Workspace, place: Place, folder: Path
 def _follower(planned: PlannedRun, workspace: Workspace, place: Place, folder: Path, leader: int) -> None:
     import torch
 
-    keep_inherited()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader is asked to stop, and we go with it
     threading.Thread(target=die_with, args=(leader,), daemon=True).start()
@@ -345,15 +349,6 @@ def _follower(planned: PlannedRun, workspace: Workspace, place: Place, folder: P
         torch.set_num_threads(1)
     with suppress(FerBenchError):  # the leader meets the same and says so
         follow(planned, workspace, place, folder)
-
-
-def keep_inherited() -> None:
-    """Never collect what a forked process has of its parent.
-
-    A destructor may wait for a thread, as that of a store on which the parent listened, and threads are not
-    forked: collecting such an object would hang this process.
-    """
-    gc.freeze()
 
 
 def die_with(parent: int) -> None:

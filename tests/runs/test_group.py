@@ -223,15 +223,11 @@ def test_a_forked_process_does_not_take_apart_what_its_parent_listened_on():
         def __init__(self):
             self.me, self.store = self, TCPStore("127.0.0.1", 0, 1, is_master=True, wait_for_workers=False)
 
-    def collect():
-        group.keep_inherited()
-        gc.collect()
-
     gc.disable()
     try:
         cycle = Cycle()
         del cycle
-        process = multiprocessing.get_context("fork").Process(target=collect)
+        process = multiprocessing.get_context("fork").Process(target=gc.collect)
         process.start()
         process.join(20)
         hangs = process.is_alive()

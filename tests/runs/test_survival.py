@@ -13,6 +13,7 @@ from fer_bench.data.crops import CropChoice
 from fer_bench.runs import group, train
 from fer_bench.runs.attend import Interrupted, stop_signals
 from fer_bench.runs.execute import execute
+from fer_bench.runs.group import Fit
 from fer_bench.runs.launchers.worker import run_dir
 from fer_bench.runs.plan import Workspace
 from fer_bench.runs.store import Store
@@ -211,13 +212,12 @@ def test_a_dataset_that_cannot_be_read_does_not_keep_the_others_from_running(run
 def _wait_for_a_lost_one(run, root, workspace):
     """Train on two processes of which one has no memory left, and wait for it as a GPU does: for good."""
     torch.set_num_threads(1)
-    original = train.fit
 
     def fit(*arguments, group=None, **named):
         if group.place.rank == 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        group.tell(Fit(False))
         time.sleep(600)
-        return original(*arguments, group=group, **named)
 
     train.fit, group.GRACE = fit, 1.0
     execute(run, Store(root), workspace)
@@ -228,6 +228,7 @@ def test_a_leader_that_waits_for_a_lost_process_is_ended(plan, plain, workspace,
     process = FORK.Process(target=_wait_for_a_lost_one, args=(run, tmp_path, workspace))
     process.start()
     process.join(60)
+    process.kill()
     assert process.exitcode == 1
     record = run_dir(run, Store(tmp_path)).read_record()
     assert record.status == "oom"

@@ -23,7 +23,7 @@ from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
 from fer_bench.runs.attend import Event, Interrupted, Watch
 from fer_bench.runs.current import is_complete
-from fer_bench.runs.group import die_with, given_place, keep_inherited
+from fer_bench.runs.group import die_with, given_place
 from fer_bench.runs.launchers.worker import bury, work
 from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.store import Store
@@ -237,7 +237,6 @@ def _child(
     parent: int,
 ) -> None:
     """Work off one run in a process of its own."""
-    keep_inherited()
     threading.Thread(target=die_with, args=(parent,), daemon=True).start()
 
     def tell(event: Event) -> None:
