@@ -8,8 +8,8 @@ leaves out what any training has to set up. Drawing and packing pictures, done o
 the libraries do not count.
 
 The size of the paper sweep's store is computed: files of a run as measured here, growing with the rows that
-are predicted, and for each method the checkpoint of its paper network, written and measured here; weights that
-are never trained stand in the store once.
+are predicted, and for each method the checkpoint of its paper network, written and measured here. Weights
+that are never trained stand in the store once.
 
     python benchmarks/speed/sweep_overhead.py --runs 4 --epochs 24
 
