@@ -164,7 +164,7 @@ def steps_for(rows: Rows) -> int:
 
 
 def train(faces: Faces, rows: Rows, seed: int, steps: int | None = None) -> SmallNet:
-    """Train a network on some rows; the same number of steps for all unless one is given."""
+    """Train a network on some rows, for `EPOCHS` passes over them unless a number of steps is given."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -492,6 +492,8 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", choices=datasets.MAIN_SEVEN, default=datasets.MAIN_SEVEN)
     parser.add_argument("--write", action="store_true", help="put the figures into the docs")
     given = parser.parse_args()
+    if given.write and set(given.datasets) != set(datasets.MAIN_SEVEN):
+        parser.error("--write needs all datasets: the docs would lose the tables of the others")
     found = measure(given.population, given.drawing, given.seeds, given.datasets)
     text = report(found, given.population, given.drawing, given.seeds)
     print(text)
@@ -504,7 +506,7 @@ def main() -> None:
             "seeds": given.seeds,
             **found,
         }
-        write_text(ROOT / "docs" / f"synthetic-{section}.json", json.dumps(stored | found, indent=1) + "\n")
+        write_text(ROOT / "docs" / f"synthetic-{section}.json", json.dumps(stored, indent=1) + "\n")
 
 
 if __name__ == "__main__":

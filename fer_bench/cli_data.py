@@ -99,11 +99,7 @@ def verify(
         if "folder" not in roots.named:
             missing.pop("folder", None)
         if not wanted:
-            raise DataError(
-                "no dataset was found here, so nothing was checked",
-                file=roots.root,
-                hint="fer-bench data describe NAME prints the folders and files that a dataset consists of",
-            )
+            raise _nothing_in(roots, "checked")
     else:
         check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
         wanted, missing = [name], {}
@@ -268,6 +264,8 @@ def _opened(dataset: str, data_root: str | None, *, quiet: bool = False) -> dict
     announce_roots(roots, quiet=quiet)
     if name == "all":
         wanted, _ = available(datasets.names(), roots)
+        if not wanted:
+            raise _nothing_in(roots, "drawn or counted")
     else:
         check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
         wanted = [name]
@@ -490,6 +488,14 @@ def _open(name: str, roots: DataRoots) -> FaceDataset:
     from fer_bench.sources import open_source
 
     return open_source(name, roots).dataset
+
+
+def _nothing_in(roots: DataRoots, done: str) -> DataError:
+    return DataError(
+        f"no dataset was found here, so nothing was {done}",
+        file=roots.root,
+        hint="fer-bench data describe NAME prints the folders and files that a dataset consists of",
+    )
 
 
 def _broken(missing: Collection[str], found: Collection[str], roots: DataRoots) -> list[str]:

@@ -90,6 +90,29 @@ class TestLists:
         table = json.loads(run_cli("data", "stats", "-d", "rafdb", "--data-root", tiny_root, "--json")[1])
         assert table["rafdb"]["train"]["rows"] > table["rafdb"]["val"]["rows"] > 0
 
+    def test_plots_and_sheets_say_which_generator_drew_the_faces(
+        self, run_cli, tiny_root, tmp_path, monkeypatch
+    ):
+        from fer_bench.data import figures
+        from fer_bench.synthetic import GENERATOR_VERSION
+
+        titles = []
+        for name in ("draw_stats", "draw_sheet"):
+            monkeypatch.setattr(figures, name, lambda *given, title, **more: titles.append(title))
+        for name, option in (("stats", "--plots"), ("sheet", "--out")):
+            given = ("-d", "rafdb", "--data-root", tiny_root, option, tmp_path / "figures")
+            code, _, err = run_cli("data", name, *given)
+            assert code == 0, err
+        assert len(titles) == 2
+        assert all("SYNTHETIC" in t and f"generator version {GENERATOR_VERSION}" in t for t in titles)
+
+    @pytest.mark.parametrize("command", [("stats",), ("sheet", "--out", "sheets")])
+    def test_a_root_without_any_dataset_is_an_error(self, run_cli, tmp_path, command):
+        code, out, err = run_cli("data", *command, "--data-root", tmp_path)
+        assert code == 2
+        assert out == ""
+        assert "no dataset was found here" in err
+
 
 class TestRun:
     def test_json_is_one_document_and_nothing_else(self, run_cli, tiny_root):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ def draw_sheet(
 ) -> None:
     """Draw a contact sheet: whole pictures, one sequence where there are any, and crops by class.
 
+    The whole pictures are of any row, with or without a label, so that views and lights that the protocol
+    leaves out are seen too.
+
     Args:
         dataset: The dataset.
         protocol: Whose classes are the columns.
@@ -46,7 +50,7 @@ def draw_sheet(
     index = dataset.index[in_label_set(dataset.index, protocol)]
     classes = [e.value for e in protocol.label_set]
     grid = _grid(index, classes, people, rng)
-    wholes = [int(row) for row in rng.permutation(index.index)[:4]]
+    wholes = _different(dataset.index, rng)
     frames = _sequence(dataset.index, index, rng)
     with figure_style():
         lines = people + (2 if frames else 1)
@@ -56,7 +60,8 @@ def draw_sheet(
         parts = figure.subfigures(len(heights), 1, height_ratios=heights)
         _strip(parts[0], [_whole(dataset, row) for row in wholes], "as shipped")
         if frames:
-            _strip(parts[1], [_crop(dataset, row) for row in frames], "one sequence")
+            places = max(len(classes), len(frames))  # below one another with the crops by class
+            _strip(parts[1], [_crop(dataset, row) for row in frames], "one sequence", places=places)
         axes = parts[-1].subplots(people, len(classes), squeeze=False)
         for (line, column), axis in np.ndenumerate(axes):
             axis.set_axis_off()
@@ -107,13 +112,24 @@ def _sequence(everything: pd.DataFrame, shown: pd.DataFrame, rng: np.random.Gene
     return [int(row) for row in mine[places]]
 
 
-def _strip(part: Any, pictures: Sequence[Image], name: str) -> None:
-    """Draw pictures side by side, as wide as each is."""
+def _different(index: pd.DataFrame, rng: np.random.Generator) -> list[int]:
+    """Return rows of four to six pictures that show what there is: several faces in one, every variant."""
+    shuffled = index.loc[rng.permutation(index.index.to_numpy())]
+    crowded = shuffled.index[shuffled.duplicated(["path", "frame", "variant"], keep=False)][:1]
+    variants = shuffled.index[~shuffled["variant"].duplicated()]
+    count = min(6, max(4, len(variants)))
+    return [int(row) for row in dict.fromkeys([*crowded, *variants, *shuffled.index])][:count]
+
+
+def _strip(part: Any, pictures: Sequence[Image], name: str, *, places: int = 0) -> None:
+    """Draw pictures side by side, as wide as each is, with room for as many places as are wanted."""
     widths = [picture.shape[1] / picture.shape[0] for picture in pictures]
-    axes = part.subplots(1, len(pictures), squeeze=False, width_ratios=widths)[0]
-    for axis, picture in zip(axes, pictures, strict=True):
-        axis.imshow(picture)
+    widths += [1.0] * (places - len(pictures))
+    axes = part.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    for axis in axes:
         axis.set_axis_off()
+    for axis, picture in zip(axes, pictures, strict=False):
+        axis.imshow(picture)
     axes[0].set_title(name, fontsize=9, loc="left")
 
 
@@ -184,7 +200,8 @@ def _plot_classes(axis: Any, counts: pd.DataFrame) -> None:
     axis.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
     axis.set_ylabel("rows")
     axis.set_title("classes", fontsize=9)
-    axis.legend(frameon=False)
+    axis.set_ylim(0, 1.18 * max(1.0, float(below.max())))  # room for the legend
+    axis.legend(frameon=False, loc="upper center", ncols=len(ROLES))
 
 
 def _plot_affect(figure: Any, axis: Any, rows: pd.DataFrame) -> None:
@@ -212,8 +229,14 @@ def _plot_units(axis: Any, au: NDArray[np.int8]) -> None:
 
 def _plot_people(axis: Any, rows: pd.DataFrame, name: str) -> None:
     counts = rows[name].fillna("unknown").astype(str).value_counts()
-    counts = counts[sorted(counts.index, key=lambda value: (len(value.partition("-")[0]), value))]
+    counts = counts[sorted(counts.index, key=_by_number_then_name)]
     axis.bar(range(len(counts)), counts.to_numpy(), color=COLOURS[2])
     axis.set_xticks(range(len(counts)), counts.index, rotation=20, ha="right")
     axis.set_ylabel("rows")
     axis.set_title(name, fontsize=9)
+
+
+def _by_number_then_name(value: str) -> tuple[bool, int, str]:
+    """Return a key that puts spans of ages in their order, other words in the alphabet's, unknown last."""
+    digits = re.match(r"\d*", value)
+    return value == "unknown", int(digits[0]) if digits and digits[0] else 0, value

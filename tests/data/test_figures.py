@@ -13,10 +13,16 @@ from fer_bench.synthetic import layouts
 
 
 @pytest.fixture(scope="module")
-def affwild2(tmp_path_factory):
+def more_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    layouts.write("affwild2", root, size="tiny")
-    return datasets.get("affwild2")(root)
+    for name in ("affwild2", "mmi", "expw"):
+        layouts.write(name, root, size="tiny")
+    return root
+
+
+@pytest.fixture(scope="module")
+def affwild2(more_root):
+    return datasets.get("affwild2")(more_root)
 
 
 @pytest.mark.parametrize("name", ["ckplus", "rafdb"])
@@ -59,6 +65,20 @@ def test_a_sequence_runs_from_its_first_to_its_last_frame(tiny_root):
     assert figures._sequence(index[:3], index[:3], np.random.default_rng(0)) == []
 
 
+def test_whole_pictures_show_every_variant_and_several_faces(tiny_root, more_root, affwild2):
+    rng = np.random.default_rng(0)
+    mmi = datasets.get("mmi")(more_root).index
+    assert set(mmi.loc[figures._different(mmi, rng), "variant"]) == set(mmi["variant"])
+    oulu = datasets.get("oulu")(tiny_root).index
+    assert oulu.loc[figures._different(oulu, rng), "variant"].nunique() == 6
+    expw = datasets.get("expw")(more_root).index
+    rows = figures._different(expw, rng)
+    assert len(set(rows)) == 4
+    assert (expw["path"] == expw.loc[rows[0], "path"]).sum() > 1
+    assert len(figures._different(affwild2.index, rng)) == 4
+    assert len(figures._different(affwild2.index[:2], rng)) == 2
+
+
 def test_plots_have_a_panel_for_what_the_dataset_has_and_no_other(tiny_root, affwild2, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
@@ -84,15 +104,26 @@ def test_plots_have_a_panel_for_what_the_dataset_has_and_no_other(tiny_root, aff
     assert [bar.get_height() for bar in units.patches] == pytest.approx(expected)
 
 
-def test_ages_stand_in_their_order():
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("age", ["0-3", "4-19", "20-39", "70+", "unknown"]),
+        ("race", ["African-American", "Asian", "Caucasian", "unknown"]),
+    ],
+)
+def test_ages_stand_in_their_order_words_in_the_alphabets_and_unknown_last(name, values):
     figure = figures.new_figure(3, 3)
     axis = figure.subplots()
-    rows = pd.DataFrame({"age": ["70+", "4-19", "0-3", "20-39", None]})
-    figures._plot_people(axis, rows, "age")
-    assert [label.get_text() for label in axis.get_xticklabels()] == [
-        "0-3",
-        "4-19",
-        "20-39",
-        "70+",
-        "unknown",
-    ]
+    rows = pd.DataFrame({name: [None if value == "unknown" else value for value in reversed(values)]})
+    figures._plot_people(axis, rows, name)
+    assert [label.get_text() for label in axis.get_xticklabels()] == values
+
+
+def test_the_legend_of_the_classes_covers_no_bar(affwild2):
+    protocol = find_protocol(affwild2.card, None, quick=True)
+    figure = figures.new_figure(4.4, 3.4)
+    axis = figure.subplots()
+    figures._plot_classes(axis, split_counts(affwild2, protocol.name, 1))
+    figure.canvas.draw()
+    legend = axis.get_legend().get_window_extent()
+    assert all(bar.get_window_extent().y1 <= legend.y0 for bar in axis.patches)
