@@ -472,8 +472,8 @@ def report(stored: Mapping[str, Any]) -> str:
         f"**SYNTHETIC DATA**, generator version {stored['generator_version']}, size {stored['size']}, "
         f"{stored['population']} population, drawing {stored['drawing']}; seeds of the networks: "
         f"{', '.join(map(str, seeds))}. Figures in %, differences in points. Lab datasets: all folds of the "
-        "quick protocol, test rows pooled, each answered by the network that did not learn from its person; on "
-        "other datasets the mean over the folds' networks.",
+        "quick protocol, test rows pooled, each answered by the network that did not learn from its "
+        "person; on other datasets the mean over the folds' networks.",
         "",
         *(f"* {'holds' if holds else '**does not hold**'}: {what}" for what, holds in verdicts(found)),
         "",
