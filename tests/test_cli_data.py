@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fer_bench import cli, cli_data, datasets
+from fer_bench import cli, cli_cache, cli_data, datasets
 from fer_bench.data import pack as pack_module
 from fer_bench.data.describe import as_markdown, index_page
 from fer_bench.data.pack import open_pack
@@ -47,7 +47,7 @@ def own_cache(tmp_path, monkeypatch):
 def test_every_command_has_an_example():
     groups = {
         ("data",): cli_data.data_app,
-        ("data", "cache"): cli_data.cache_app,
+        ("data", "cache"): cli_cache.cache_app,
         ("check",): cli_data.check_app,
     }
     for prefix, group in groups.items():
