@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +252,7 @@ def synthetic_root(
             seed=seed,
             jobs=workers,
             progress=progress,
+            notice=lambda text: print(text, file=sys.stderr, flush=True),  # else it would wait without a word
         )
     return parent / name
 
