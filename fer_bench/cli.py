@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -37,20 +36,11 @@ from fer_bench.cli_runs import (
     Wandb,
     print_plan,
     register_runs,
-    run_options,
 )
 from fer_bench.cli_scores import register
+from fer_bench.cli_work import choose_launcher, exit_by, open_workspace, print_record, read_targets, work_off
 from fer_bench.errors import DataError, FerBenchError, UsageError
 from fer_bench.importing import EPILOG, import_
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from fer_bench.data.crops import CropChoice
-    from fer_bench.runs.launchers import Launcher
-    from fer_bench.runs.plan import PlannedRun, Workspace
-    from fer_bench.runs.record import Record
-    from fer_bench.sources import DataRoots
 
 app = typer.Typer(
     name="fer-bench",
@@ -168,16 +158,16 @@ def run(
         name = source_name(name)
     else:
         check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
-    wanted = _targets(targets)
+    wanted = read_targets(targets)
     announce_roots(roots, quiet=as_json)
 
     from fer_bench.runs.plan import default_profile, folds_to_run, plan_run, resolve_device, resolve_settings
 
     resolve_settings(method, profile or "quick", settings or (), max_epochs)  # refuse typing errors at once
-    work = _launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, None)
+    work = choose_launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, None)
     place = resolve_device(device, elsewhere=launcher != "local")
     crops = read_crops(crop or (), faces, datasets.names())
-    with _workspace(roots, exclude, crops, quiet=as_json) as workspace:
+    with open_workspace(roots, exclude, crops, quiet=as_json) as workspace:
         chosen = profile or default_profile(workspace.source(name).kind)
         protocol_name, folds = folds_to_run(workspace.source(name), protocol, chosen, fold)
         planned = [
@@ -204,7 +194,7 @@ def run(
         ]
         if workspace.source(name).kind == "synthetic" and not roots.is_synthetic:
             say("SYNTHETIC DATA: the data root holds drawn faces, no photographs", quiet=as_json)
-        records, all_well = _work_off(planned, workspace, runs_dir, work, force=force, quiet=as_json)
+        records, all_well = work_off(planned, workspace, runs_dir, work, force=force, quiet=as_json)
     if as_json:
         documents = [record.model_dump(mode="json") for record in records]
         typer.echo(
@@ -214,8 +204,8 @@ def run(
         )
     else:
         for record in records:
-            _print_record(record, runs_dir)
-    _exit_by(records, all_well)
+            print_record(record, runs_dir)
+    exit_by(records, all_well)
 
 
 @app.command(
@@ -283,7 +273,7 @@ def sweep(
         "methods": method,
         "datasets": dataset,
         "seeds": seed,
-        "targets": None if targets is None else _targets(targets),
+        "targets": None if targets is None else read_targets(targets),
         "devices": devices,
         "nodes": nodes,
         "tf32": tf32,
@@ -296,7 +286,8 @@ def sweep(
         )
     config = check_sweep(changes) if file is None else read_sweep(file, changes)
     config = config.model_copy(update={"set": (*config.set, *(settings or ()))})
-    work = _launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, config.name)
+    group = config.name
+    work = choose_launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, group)
     _, roots = find_roots_of("", data_root)
     announce_roots(roots, quiet=as_json)
 
@@ -305,7 +296,7 @@ def sweep(
     from fer_bench.runs.store import Store
 
     crops = read_crops((*config.crop, *(crop or ())), faces or config.faces, datasets.names())
-    with _workspace(roots, exclude, crops, quiet=as_json) as workspace:
+    with open_workspace(roots, exclude, crops, quiet=as_json) as workspace:
         planned, missing = expand(
             config,
             workspace,
@@ -319,7 +310,7 @@ def sweep(
             store = Store(runs_dir)
             print_plan(match(planned, summaries(store), store, workspace), missing, as_json=as_json)
             return
-        records, all_well = _work_off(
+        records, all_well = work_off(
             planned, workspace, runs_dir, work, force=False, quiet=as_json, skip_damaged=True
         )
     if as_json:
@@ -331,7 +322,7 @@ def sweep(
         typer.echo(f"{done} of {len(planned)} runs are done in {runs_dir}; next: fer-bench leaderboard")
     if any(reason.startswith(UNUSABLE) for reason in missing.values()):
         raise typer.Exit(2)
-    _exit_by(records, all_well)
+    exit_by(records, all_well)
 
 
 @app.command(epilog="Example: fer-bench leaderboard --runs-dir runs --out leaderboard")
@@ -458,145 +449,6 @@ def main() -> None:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _targets(text: str) -> list[str] | str:
-    from fer_bench import datasets
-
-    if text in ("all", "none"):
-        return text
-    names = [part.strip() for part in text.split(",") if part.strip()]
-    for name in names:
-        check_name(name, datasets.names(), "target", "fer-bench list datasets")
-    return names
-
-
-@contextmanager
-def _workspace(
-    roots: DataRoots, exclude: Path | None, crops: CropChoice, *, quiet: bool
-) -> Iterator[Workspace]:
-    """Yield a workspace whose preparation is shown while it lasts."""
-    from fer_bench.runs.plan import Workspace
-    from fer_bench.terminal import Preparation
-
-    display = Preparation(quiet=quiet)
-    try:
-        yield Workspace(roots, leave_out=_read_exclude(exclude), crops=crops, announce=display)
-    finally:
-        display.close()
-
-
-def _read_exclude(path: Path | None) -> dict[str, list[str]]:
-    from fer_bench import datasets
-    from fer_bench.data.textfile import numbered_lines
-    from fer_bench.errors import nearest
-
-    found: dict[str, list[str]] = {}
-    if path is None:
-        return found
-    if not path.is_file():
-        raise DataError(
-            "there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE"
-        )
-    for number, line in numbered_lines(path):
-        name, colon, what = line.partition(":")
-        if not colon or not what.strip():
-            raise DataError(
-                "expected `dataset: sample or path`",
-                file=path,
-                line=number,
-                value=line,
-                hint="fer-bench data verify --write-exclude FILE writes such a list",
-            )
-        if name.strip() not in datasets.names():
-            hint = nearest(name.strip(), datasets.names())
-            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
-        found.setdefault(name.strip(), []).append(what.strip())
-    return found
-
-
-def _launcher(
-    name: str,
-    settings: Sequence[str] | None,
-    jobs: int | None,
-    runs_per_gpu: int,
-    timeout: float | None,
-    wandb: Literal["off", "offline", "online"],
-    tensorboard: bool,
-    group: str | None,
-) -> Launcher:
-    from fer_bench.runs.launchers import make_launcher
-
-    options = run_options(timeout, wandb, tensorboard, group)
-    return make_launcher(name, jobs=jobs, runs_per_gpu=runs_per_gpu, options=options, settings=settings or ())
-
-
-def _work_off(
-    planned: list[PlannedRun],
-    workspace: Workspace,
-    runs_dir: Path,
-    launcher: Launcher,
-    *,
-    force: bool,
-    quiet: bool,
-    skip_damaged: bool = False,
-) -> tuple[list[Record], bool]:
-    """Bring runs to their end; return their records in the order planned, and whether all went well."""
-    from fer_bench.runs.current import is_complete
-    from fer_bench.runs.execute import discard
-    from fer_bench.runs.store import Store
-    from fer_bench.runs.sweep import prepare_targets
-    from fer_bench.terminal import SweepDisplay
-
-    store = Store(runs_dir)
-    store.check_writable()
-    planned = prepare_targets(planned, workspace, skip_damaged=skip_damaged)
-    dirs = {p.key: store.run_dir(p.config.method, p.config.dataset, p.key) for p in planned}
-    if force:
-        for plan in planned:
-            if not dirs[plan.key].lock().acquire():
-                raise UsageError(f"another process is working on {plan.name}", file=dirs[plan.key].path)
-            discard(dirs[plan.key])
-    to_do = [p for p in planned if not is_complete(p, store, workspace)]
-    workspace.announce = None
-    if len(to_do) < len(planned):
-        say(f"{len(planned) - len(to_do)} of {len(planned)} run(s) are finished already", quiet=quiet)
-    with SweepDisplay(to_do, quiet=quiet) as display:
-        launcher.run(to_do, store, workspace, display)
-    records = []
-    for plan in planned:
-        record = dirs[plan.key].read_record()
-        if record is not None:
-            records.append(record)
-    for key, (status, message) in display.failures.items():
-        name = next(p.name for p in planned if p.key == key)
-        say(f"{status}: {name}: {message}\n  log: {dirs[key].path / 'log.txt'}", quiet=False)
-    return records, not display.failures and len(records) == len(planned)
-
-
-_ROW = "  {:12} {:>6} {:>7} {:>9} {:>7} {:>9} {:>9}"
-
-
-def _print_record(record: Record, runs_dir: Path) -> None:
-    kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
-    typer.echo(f"{record.name}: {record.status}{kind}")
-    if record.scores:
-        typer.echo(_ROW.format("target", "n", "classes", "accuracy", "UAR", "macro-F1", "transfer"))
-    for score in sorted(record.scores, key=lambda s: (s.target != record.dataset, s.target)):
-        if score.selection == record.headline:
-            shares = [f"{100 * value:.1f}%" for value in (score.accuracy, score.uar, score.macro_f1)]
-            transfer = "-" if score.transfer is None else f"{score.transfer:.2f}"
-            typer.echo(_ROW.format(score.target, score.n, score.k, *shares, transfer))
-    for target, reason in record.missing.items():
-        typer.echo(f"  {target:12} missing: {reason}")
-    for warning in record.warnings:
-        typer.echo(f"  note: {warning}")
-    typer.echo(f"  stored in {runs_dir / record.method / record.dataset / record.key}")
-
-
-def _exit_by(records: Sequence[Record], all_well: bool) -> None:
-    if not all_well or not records or any(record.status != "done" for record in records):
-        raise typer.Exit(1)
 
 
 # Registered last, so that help lists the commands of daily use first.

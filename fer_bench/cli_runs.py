@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections import Counter
@@ -188,6 +189,7 @@ def rerun(
             typer.echo(f"not as then: {name}")
         for file, difference in result.differences.items():
             what = "identical" if difference == 0 else f"differs by up to {difference:.3g}"
+            what = what if math.isfinite(difference) else "absent, or other rows or columns"
             typer.echo(f"{file:32} {what}")
         if result.failure:
             typer.echo(f"the repetition did not end well: {result.failure}")

@@ -95,6 +95,7 @@ class SweepDisplay:
     _part: dict[str, float] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
     _speed: dict[str, str] = field(default_factory=dict)
+    _notes: dict[str, str] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
     _zero: float = field(default_factory=time.monotonic)
     _bar: Any = None
@@ -137,18 +138,24 @@ class SweepDisplay:
         self._started.setdefault(event.key, time.monotonic())
         if event.phase == "step":
             self._speed[event.key] = _speed(event)
+            self._row(event.key, f"step {event.done}/{event.total}")
             return
         share = event.done / max(1, event.total)
         part = TRAIN_SHARE * share if event.phase == "train" else TRAIN_SHARE + (1 - TRAIN_SHARE) * share
         self._part[event.key] = max(part, self._part.get(event.key, 0.0))
+        self._notes[event.key] = _note(event)
+        self._row(event.key)
+
+    def _row(self, key: str, otherwise: str = "") -> None:
+        """Show how far a running run is, `otherwise` until its first epoch is done."""
         if self._bar is not None:
-            if event.key not in self._tasks:
-                name = next(r.name for r in self.runs if r.key == event.key)
-                self._tasks[event.key] = self._bar.add_task(f"  {name}", total=1.0, note="")
+            if key not in self._tasks:
+                name = next(r.name for r in self.runs if r.key == key)
+                self._tasks[key] = self._bar.add_task(f"  {name}", total=1.0, note="")
             self._bar.update(
-                self._tasks[event.key],
-                completed=self._part[event.key],
-                note=_note(event) + self._speed.get(event.key, ""),
+                self._tasks[key],
+                completed=self._part.get(key, 0.0),
+                note=self._notes.get(key, otherwise) + self._speed.get(key, ""),
             )
         self._refresh()
 

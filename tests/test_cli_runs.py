@@ -52,6 +52,24 @@ def test_rerun_status_logs_and_diff(run_cli, tiny_root, stored, tmp_path):
     assert json.loads(run_cli("status", "--json")[1])["counts"] == {"done": 1, "running": 1}
 
 
+def test_rerun_repeats_also_targets_that_were_asked_for_later(run_cli, tiny_root, stored):
+    more = ("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *COMMON)
+    code, out, _ = run_cli(*more, "--set", "method.width=0.03", "--targets", "rafdb", "--json")
+    assert (code, json.loads(out)["key"]) == (0, stored[0])
+    code, out, _ = run_cli("rerun", stored[0], "--data-root", tiny_root)
+    assert code == 0
+    assert "rafdb@val.parquet" in out
+    assert "absent" not in out
+
+
+def test_rerun_of_a_run_that_is_not_done_is_refused(run_cli, tiny_root, stored, tmp_path):
+    run = Store(tmp_path / "runs").find(stored[0])
+    run.write_record(run.read_record().model_copy(update={"status": "interrupted"}))
+    code, _, err = run_cli("rerun", stored[0], "--data-root", tiny_root)
+    assert code == 2
+    assert "the run is interrupted, so there are no predictions to compare with" in err
+
+
 def test_rerun_tells_a_difference(run_cli, tiny_root, stored, tmp_path, monkeypatch):
     from fer_bench.runs import train
 

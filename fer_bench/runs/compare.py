@@ -18,6 +18,7 @@ from fer_bench.runs.predictions import read_predictions
 from fer_bench.runs.record import read_record
 from fer_bench.runs.store import RunDir, Store
 from fer_bench.sources import DataRoots
+from fer_bench.unions import member_names
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition
         roots: Where data stand.
 
     Raises:
-        UsageError: The two stores are the same, or the data are of another kind than the run's.
+        UsageError: The two stores are the same, the run is not done, or the data are of another kind than
+            the run's.
         StoreError: The run's record or settings cannot be read.
         DataError: The data are absent or damaged.
     """
@@ -78,12 +80,20 @@ def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition
     if out.absolute() == store.root.absolute():
         raise UsageError("the repetition would replace the run", value=str(out), hint="another --out")
     record = read_record(run.record_file)
+    if record.status != "done":
+        raise UsageError(
+            f"the run is {record.status}, so there are no predictions to compare with",
+            file=run.path,
+            hint="fer-bench logs KEY says how it ended; the same run or sweep again finishes it",
+        )
     file = run.path / "config.yaml"
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StoreError(f"the run's settings cannot be read: {error}", file=file) from None
     config = build(RunConfig, content, str(file))
+    own = member_names(config.dataset)  # targets may have been asked for after the settings were written
+    config = config.model_copy(update={"targets": tuple(t for t in record.targets if t not in own)})
     drawn = record.generator or {}
     workspace = Workspace(
         roots,

@@ -81,7 +81,6 @@ def execute(
     lock = run.lock()
     if not lock.acquire():
         raise Busy(f"another process is working on {planned.name}", file=run.path)
-    run.remove_leftovers()
     options = options or RunOptions()
     progress = Progress(run.progress_file)
     dog: HangWatch | None = None
@@ -109,6 +108,7 @@ def execute(
 
     try:
         with heartbeat(lock.beat), log_to(run), stop_signals():
+            run.remove_leftovers()
             if options.timeout is not None:
                 dog = HangWatch(options.timeout, run.log_file, hung)
                 workspace.announce = pat

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from fer_bench import methods
 from fer_bench.config import InputSpec, build
+from fer_bench.errors import DataError
 from fer_bench.runs.keys import recipe_text
 from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.store import RunDir, Store
@@ -162,7 +163,10 @@ def _is_current(run: PlannedRun, summary: Summary, folder: RunDir, workspace: Wo
         has = summary.targets.get(target)
         if has is None or folder.predictions_file(target, summary.headline).name not in there:
             return False
-        now = workspace.once(("current", target, spec.size), partial(_current, target, spec, workspace))
+        try:
+            now = workspace.once(("current", target, spec.size), partial(_current, target, spec, workspace))
+        except DataError:  # the sweep will say which data cannot be used
+            return False
         if has != now:
             return False
     return True

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,8 @@ KEPT_COLUMNS = (
 )
 FROZEN = "frozen"
 """Folder of weights that are never trained, within the store."""
+UNKNOWN = "-"
+"""What a lock says where the system does not tell."""
 STALE_AFTER = 120.0
 """Seconds without a heartbeat after which a lock is taken over."""
 
@@ -100,8 +103,10 @@ class RunDir:
 class Lock:
     """An exclusive claim on a run, which dies with its owner.
 
-    The lock is a file created exclusively; the owner touches it, and a lock that nobody touched for
-    `STALE_AFTER` seconds, or whose process on this machine is gone, may be taken over.
+    The lock is a file created exclusively; the owner touches it. It may be taken over when its owner is gone:
+    at once where that is seen, because it was a process of this machine (another may have got its number
+    since); else when nobody touched the lock for `STALE_AFTER` seconds, as for owners on other machines, in
+    other containers, or from before this machine was started anew.
 
     Args:
         path: The lock file.
@@ -116,7 +121,7 @@ class Lock:
         return _create(self.path, self._owner()) or self._take_over()
 
     def _owner(self) -> str:
-        return f"{socket.gethostname()} {os.getpid()}\n"
+        return f"{socket.gethostname()} {os.getpid()} {_numbering()} {_birth(os.getpid())}\n"
 
     def is_stale(self) -> bool:
         """Return whether the owner is gone."""
@@ -124,12 +129,12 @@ class Lock:
             content, age = self.path.read_text(), self._age()
         except FileNotFoundError:
             return True
-        host, _, pid = content.strip().partition(" ")
+        host, pid, numbering, birth = (*content.split(), "", "", "", "")[:4]
         if not pid.isdigit():
             return age > 5.0  # its owner died before it wrote its name, or is about to
-        if host == socket.gethostname():
-            return not _alive(int(pid))
-        return age > STALE_AFTER
+        if host != socket.gethostname() or numbering not in ("", _numbering()):
+            return age > STALE_AFTER
+        return not _alive(int(pid)) or (birth != "" and _birth(int(pid)) not in (birth, UNKNOWN))
 
     def _age(self) -> float:
         """Return the seconds since the last heartbeat, by the clock of the file system.
@@ -198,6 +203,24 @@ def _create(path: Path, content: str) -> bool:
     with os.fdopen(handle, "w") as file:
         file.write(content)
     return True
+
+
+@cache
+def _numbering() -> str:
+    """Return where the numbers of processes are ours: on this machine since its start, or in a container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return UNKNOWN
+
+
+def _birth(pid: int) -> str:
+    """Return when a process of this machine was started, in clock ticks; numbers are given out again."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return UNKNOWN
 
 
 def _alive(pid: int) -> bool:

@@ -41,6 +41,7 @@ def test_a_terminal_shows_a_live_table(runs, monkeypatch):
     assert "1/4 done, 1 failed" in shown
     assert "left" in shown
     assert "epoch 2/3  val UAR 50.0 %  250 images/s  3.0 GiB" in shown
+    assert "step 5/9  250 images/s  3.0 GiB" in shown  # before its first epoch is done
     assert "oom" in shown
     assert "out of memory at batch size 16" in shown
     assert display.failures == {runs[1].key: ("oom", "out of memory at batch size 16\nmore")}

@@ -9,6 +9,7 @@ from fer_bench.runs.attend import Event, Interrupted
 from fer_bench.runs.execute import execute
 from fer_bench.runs.launchers import local, worker
 from fer_bench.runs.launchers.local import LocalLauncher
+from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.store import Store
 
 
@@ -95,3 +96,26 @@ def test_stopping_leaves_interrupted_runs_and_no_processes(plan, workspace, tmp_
 def test_visible_gpus_are_handed_out(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
     assert local._devices() == ["3", "5"]
+
+
+def test_a_run_that_is_stopped_before_it_can_say_so_is_interrupted(plans, workspace, tmp_path, monkeypatch):
+    def stopped_at_once(run, store, workspace, watch, options):
+        raise Interrupted("SIGTERM")
+
+    monkeypatch.setattr(worker, "execute", stopped_at_once)
+    store, events = Store(tmp_path), []
+    LocalLauncher(jobs=1).run(plans[:1], store, workspace, events.append)
+    (end,) = [e for e in events if e.phase == "end"]
+    assert (end.status, end.message) == ("interrupted", "SIGTERM")
+
+
+def test_launchers_that_see_the_store_alone_tell_of_a_target_that_failed(plan, workspace, tmp_path):
+    store, events = Store(tmp_path), []
+    run = plan(max_epochs=1, targets="none")
+    record = execute(run, store, workspace)
+    more = plan(max_epochs=1, targets=["rafdb"])
+    folder = store.run_dir("resemotenet", "oulu", run.key)
+    StoreWatch(store, events.append).end(run, "")
+    folder.write_record(record.model_copy(update={"missing": {"rafdb": "OSError: gone"}}))
+    StoreWatch(store, events.append).end(more, "")
+    assert [(e.status, e.message) for e in events] == [("done", ""), ("failed", "rafdb: OSError: gone")]

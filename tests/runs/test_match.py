@@ -2,9 +2,11 @@
 
 import pytest
 
+from fer_bench.errors import DataError
 from fer_bench.runs.attend import Interrupted
 from fer_bench.runs.execute import execute
 from fer_bench.runs.match import match, summaries
+from fer_bench.runs.plan import Workspace
 from fer_bench.runs.store import Store
 
 
@@ -41,3 +43,22 @@ def test_every_state_is_told(plan, plain, workspace, tmp_path):
 def test_without_earlier_runs_there_is_no_estimate(plan, workspace, tmp_path):
     (found,) = match([plan()], {}, Store(tmp_path), workspace)
     assert (found.state, found.seconds) == ("to do", None)
+
+
+def test_a_target_that_became_unreadable_does_not_keep_the_plan_from_being_told(
+    plan, plain, workspace, tmp_path, monkeypatch
+):
+    store, run = Store(tmp_path), plan(method=plain, overrides=())
+    execute(run, store, workspace)
+    (found,) = match([run], summaries(store), store, Workspace(workspace.roots))
+    assert found.state == "done"
+    blind, pack = Workspace(workspace.roots), Workspace.pack
+
+    def damaged(self, name, size):
+        if name == "rafdb":
+            raise DataError("a bad line")
+        return pack(self, name, size)
+
+    monkeypatch.setattr(Workspace, "pack", damaged)
+    (found,) = match([run], summaries(store), store, blind)
+    assert found.state == "targets"

@@ -164,6 +164,23 @@ class TestLock:
         path.write_text(f"{socket.gethostname()} {child.pid}\n")
         assert Lock(path).acquire()
 
+    def test_a_process_that_got_the_number_of_a_dead_owner_is_no_owner(self, tmp_path):
+        path = tmp_path / "lock"
+        assert Lock(path).acquire()
+        host, pid, numbering, _ = path.read_text().split()
+        assert not Lock(path).acquire()
+        path.write_text(f"{host} {pid} {numbering} 1\n")
+        assert Lock(path).acquire()
+
+    def test_before_this_machine_was_started_anew_numbers_mean_nothing(self, tmp_path):
+        """As after a power cut, when somebody else has the number, or in another container of that name."""
+        path = tmp_path / "lock"
+        path.write_text(f"{socket.gethostname()} {os.getpid()} another-boot/pid:[1] 1\n")
+        assert not Lock(path).acquire()
+        old = time.time() - STALE_AFTER - 1
+        os.utime(path, (old, old))
+        assert Lock(path).acquire()
+
     def test_other_machine_is_believed_until_its_heartbeat_is_old(self, tmp_path):
         path = tmp_path / "lock"
         path.write_text("elsewhere 1\n")

@@ -57,9 +57,12 @@ class StoreWatch:
         except StoreError as error:
             record, message = None, error.message
         if record is not None and record.status not in ("running", "planned"):
+            status, took = record.status, record.timing.get("attempt")
             message = record.error.message if record.error is not None else ""
-            took = record.timing.get("attempt")
-            self.watch(Event(run.key, "end", status=record.status, message=message, seconds=took))
+            lost = [target for target in run.config.targets if target in record.missing]
+            if status == "done" and lost:  # trained, but a target could not be predicted
+                status, message = "failed", f"{lost[0]}: {record.missing[lost[0]]}"
+            self.watch(Event(run.key, "end", status=status, message=message, seconds=took))
         else:
             self.watch(Event(run.key, "end", status="failed", message=message or "it left no record"))
 

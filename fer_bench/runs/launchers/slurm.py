@@ -145,7 +145,8 @@ class SlurmLauncher:
             while open_jobs:
                 queued = _queue()
                 for job, run in list(open_jobs.items()):
-                    absent[job.job_id] += queued is not None and job.job_id not in queued
+                    if queued is not None:
+                        absent[job.job_id] = 0 if job.job_id in queued else absent[job.job_id] + 1
                     if job.paths.result_pickle.exists() or absent[job.job_id] >= LOOKS:
                         del open_jobs[job]
                         seen.end(run, self._bury(job, run, store))

@@ -52,7 +52,11 @@ def work(run: PlannedRun, store: Store, workspace: Workspace, options: RunOption
                 watch(Event(run.key, "end", status="done"))
                 return 0
             record = execute(run, store, workspace, watch, options)
-        except Interrupted:
+        except Interrupted as error:
+            reason = str(error) or "stopped"
+            with suppress(StoreError):  # where the run had no time to say so itself
+                reason = record_death(folder, reason, status="interrupted")
+            watch(Event(run.key, "end", status="interrupted", message=reason))
             return STOPPED
         except Busy as error:
             watch(Event(run.key, "end", status="running", message=error.message))
