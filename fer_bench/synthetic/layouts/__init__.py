@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_bench.errors import UsageError, nearest
-from fer_bench.synthetic.layouts import affectnet7, affwild2, ckplus, expw, fer2013, mmi, oulu, rafdb
+from fer_bench.synthetic.layouts import affectnet7, affwild2, ckplus, expw, fer2013, ferplus, mmi, oulu, rafdb
 from fer_bench.synthetic.layouts.frame import (
     MARKER,
     NOTICE,
@@ -50,6 +50,7 @@ _WRITERS: dict[str, Writer] = {
     "expw": expw.plan,
     "affwild2": affwild2.plan,
     "fer2013": fer2013.plan,
+    "ferplus": ferplus.plan,
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -45,6 +47,8 @@ _FER_COUNTS: dict[Size, tuple[Counts, Counts, Counts]] = {
 
 
 _CSV = "fer2013.csv"
+USAGES = ("Training", "PublicTest", "PrivateTest")
+"""Official names of the parts."""
 _REPEATED = {"Training": 0.043, "PublicTest": 279 / 3579, "PrivateTest": 288 / 3573}
 """Shares of the rows with the pixels of a Training row before them."""
 _BETWEEN_TESTS = 44 / 3573
@@ -55,8 +59,29 @@ _FACELESS = 176 / 35887
 """Share of the rows that FERPlus's annotators found not to show a face."""
 
 
-def plan(root: Path, population: Population, size: Size) -> Plan:
-    """Plan FER2013: one csv file with 48 x 48 grey pixels as text; some rows repeat earlier ones."""
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the csv before anything is drawn, known by their number.
+
+    Attributes:
+        labels: Label of each.
+        ends: Number of rows up to the end of each part.
+        first: The row whose face each shows, mostly itself; int64 [N].
+        faceless: Which show no face, by the row that `first` names.
+    """
+
+    labels: Sequence[Emotion]
+    ends: Sequence[int]
+    first: NDArray[np.int64]
+    faceless: frozenset[int]
+
+    def usage(self, row: int) -> str:
+        """Return the official name of a row's part."""
+        return USAGES[int(np.searchsorted(self.ends, row, side="right"))]
+
+
+def rows_of(population: Population, size: Size) -> Rows:
+    """Return which rows the csv of a population has."""
     rng = population.rng("plan")
     labels: list[Emotion] = []
     ends = []
@@ -65,31 +90,40 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
         ends.append(len(labels))
     first = _first_of(labels, ends, population.rng("quirks"))
     faceless = planted(len(labels), _FACELESS, population.rng("faceless"), least=0 if size == "tiny" else 1)
+    return Rows(labels, ends, first, faceless)
 
-    def run(serial: int) -> Outcome:
-        usage = ("Training", "PublicTest", "PrivateTest")[int(np.searchsorted(ends, serial, side="right"))]
-        label, drawn = labels[serial], int(first[serial])
-        chance, person, expression = wild(population, drawn, labels[drawn])
-        camera = camera_of(population)
-        scene = arrange(camera, (96, 96), chance)
-        if drawn in faceless:
-            picture = develop(camera, scene, backdrop(camera, scene.size, scene.backdrop), chance)
-            row = faceless_row(scene, _CSV, label, frame=serial)
-        else:
-            shot = shoot(camera, scene, person.identity, expression.au, chance)
-            picture = shot.picture
-            row = face_row(
-                Face(person, expression, expression.au, scene, shot.pose), _CSV, label, frame=serial
-            )
-        small = np.asarray(cv2.resize(picture[:, :, 0], (48, 48), interpolation=cv2.INTER_AREA))
-        greys = " ".join(map(str, small.reshape(-1).tolist()))
-        return Outcome([f"{EXPW_ORDER.index(label)},{greys},{usage}"], [row])
+
+def draw(population: Population, rows: Rows, row: int) -> Outcome:
+    """Draw the picture of a row and return its line of the csv and its truth."""
+    label, drawn = rows.labels[row], int(rows.first[row])
+    chance, person, expression = wild(population, drawn, rows.labels[drawn])
+    camera = camera_of(population)
+    scene = arrange(camera, (96, 96), chance)
+    if drawn in rows.faceless:
+        picture = develop(camera, scene, backdrop(camera, scene.size, scene.backdrop), chance)
+        truth = faceless_row(scene, _CSV, label, frame=row)
+    else:
+        shot = shoot(camera, scene, person.identity, expression.au, chance)
+        picture = shot.picture
+        truth = face_row(Face(person, expression, expression.au, scene, shot.pose), _CSV, label, frame=row)
+    small = np.asarray(cv2.resize(picture[:, :, 0], (48, 48), interpolation=cv2.INTER_AREA))
+    greys = " ".join(map(str, small.reshape(-1).tolist()))
+    return Outcome([f"{EXPW_ORDER.index(label)},{greys},{rows.usage(row)}"], [truth])
+
+
+def write_csv(root: Path, lines: Iterable[str]) -> None:
+    """Write the csv of the lines of all rows, in their order."""
+    write_lines(root / _CSV, chain(["emotion,pixels,Usage"], lines))
+
+
+def plan(root: Path, population: Population, size: Size) -> Plan:
+    """Plan FER2013: one csv file with 48 x 48 grey pixels as text; some rows repeat earlier ones."""
+    rows = rows_of(population, size)
 
     def finish(lines: Sequence[list[str]]) -> None:
-        rows = (line for chunk in lines for line in chunk)
-        write_lines(root / _CSV, chain(["emotion,pixels,Usage"], rows))
+        write_csv(root, chain.from_iterable(lines))
 
-    return Plan(Chunks(len(labels), run), finish)
+    return Plan(Chunks(len(rows.labels), partial(draw, population, rows)), finish)
 
 
 def _first_of(labels: Sequence[Emotion], ends: Sequence[int], rng: Rng) -> NDArray[np.int64]:
