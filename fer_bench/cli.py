@@ -26,6 +26,7 @@ from fer_bench.cli_pretrain import register_pretrain
 from fer_bench.cli_runs import (
     Compile,
     Devices,
+    Exclude,
     LauncherOption,
     LauncherSet,
     Nodes,
@@ -38,7 +39,17 @@ from fer_bench.cli_runs import (
     register_runs,
 )
 from fer_bench.cli_scores import register
-from fer_bench.cli_work import choose_launcher, exit_by, open_workspace, print_record, read_targets, work_off
+from fer_bench.cli_work import (
+    announce_profiles,
+    choose_launcher,
+    exit_by,
+    open_workspace,
+    print_record,
+    read_folds,
+    read_protocols,
+    read_targets,
+    work_off,
+)
 from fer_bench.errors import DataError, FerBenchError, UsageError
 from fer_bench.importing import EPILOG, import_
 
@@ -67,14 +78,6 @@ DeviceOption = Annotated[
 PrecisionOption = Annotated[
     Literal["auto", "32", "bf16-mixed", "16-mixed", "bf16-true"] | None,
     typer.Option("--precision", help="Default auto: bf16-mixed on GPUs that have it, else 32."),
-]
-Exclude = Annotated[
-    Path | None,
-    typer.Option(
-        "--exclude",
-        metavar="FILE",
-        help="Leave out the rows listed as `dataset: sample or path`, one a line.",
-    ),
 ]
 
 
@@ -161,10 +164,12 @@ def run(
     wanted = read_targets(targets)
     announce_roots(roots, quiet=as_json)
 
+    from fer_bench.runs.launchers import check_nodes
     from fer_bench.runs.plan import default_profile, folds_to_run, plan_run, resolve_device, resolve_settings
 
     resolve_settings(method, profile or "quick", settings or (), max_epochs)  # refuse typing errors at once
     work = choose_launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, None)
+    check_nodes(launcher, devices or 1, nodes or 1)
     place = resolve_device(device, elsewhere=launcher != "local")
     crops = read_crops(crop or (), faces, datasets.names())
     with open_workspace(roots, exclude, crops, quiet=as_json) as workspace:
@@ -192,6 +197,8 @@ def run(
             )
             for number in folds
         ]
+        if profile is None:
+            announce_profiles(planned, quiet=as_json)
         if workspace.source(name).kind == "synthetic" and not roots.is_synthetic:
             say("SYNTHETIC DATA: the data root holds drawn faces, no photographs", quiet=as_json)
         records, all_well = work_off(planned, workspace, runs_dir, work, force=force, quiet=as_json)
@@ -225,6 +232,23 @@ def sweep(
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Instead of the file's.")
+    ] = None,
+    profile: Annotated[
+        Literal["quick", "paper"] | None,
+        typer.Option(
+            "--profile", help="Instead of the file's; without one, quick for synthetic data, else paper."
+        ),
+    ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            metavar="[DATASET=]NAME",
+            help="Instead of the file's: of all sources, or of one.",
+        ),
+    ] = None,
+    fold: Annotated[
+        list[str] | None, typer.Option("--fold", help="Instead of the file's: fold numbers, or all.")
     ] = None,
     targets: Annotated[
         str | None, typer.Option("--targets", help="Instead of the file's: all, none, or names with commas.")
@@ -266,10 +290,13 @@ def sweep(
     """
     from fer_bench import datasets
     from fer_bench.data.crops import read_crops
+    from fer_bench.runs.launchers import check_nodes
     from fer_bench.runs.sweep import UNUSABLE, expand, read_sweep
     from fer_bench.runs.sweepfile import check_sweep
 
     given = {
+        "profile": profile,
+        "folds": None if fold is None else read_folds(fold),
         "methods": method,
         "datasets": dataset,
         "seeds": seed,
@@ -285,9 +312,10 @@ def sweep(
             "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
         )
     config = check_sweep(changes) if file is None else read_sweep(file, changes)
-    config = config.model_copy(update={"set": (*config.set, *(settings or ()))})
-    group = config.name
+    changed = {"set": (*config.set, *(settings or ())), "protocols": read_protocols(protocol or (), config)}
+    config, group = config.model_copy(update=changed), config.name
     work = choose_launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, group)
+    check_nodes(launcher, config.devices, config.nodes)
     _, roots = find_roots_of("", data_root)
     announce_roots(roots, quiet=as_json)
 
@@ -304,6 +332,8 @@ def sweep(
             precision=precision,
             keep_checkpoints=keep_checkpoints,
         )
+        if "profile" not in config.model_fields_set:
+            announce_profiles(planned, quiet=as_json)
         for name, reason in missing.items():
             say(f"missing: {name}: {reason}", quiet=as_json)
         if dry_run:

@@ -7,17 +7,21 @@ import math
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fer_bench.cli_common import AsJson, DataRoot, find_roots_of, say
-from fer_bench.errors import StoreError, UsageError
+from fer_bench.errors import DataError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fer_bench.config import RunOptions
     from fer_bench.runs.match import Planned
+    from fer_bench.runs.plan import PlannedRun
 
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Key of a run, or how it begins.")]
@@ -39,6 +43,14 @@ Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Us
 Timeout = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="Stop a run that makes no progress for so long."),
+]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        "--exclude",
+        metavar="FILE",
+        help="Leave out the rows listed as `dataset: sample or path`, one a line.",
+    ),
 ]
 Wandb = Annotated[
     Literal["off", "offline", "online"], typer.Option("--wandb", help="Log to Weights & Biases.")
@@ -69,6 +81,38 @@ def run_options(
     options = build(RunOptions, values, "options")
     check_loggers(options)
     return options
+
+
+def read_exclude(path: Path) -> dict[str, list[str]]:
+    """Return what a file of `--exclude` lists: sample ids or paths per dataset.
+
+    Raises:
+        DataError: It is absent, or a line of it names no dataset and sample.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.textfile import numbered_lines
+    from fer_bench.errors import nearest
+
+    found: dict[str, list[str]] = {}
+    if not path.is_file():
+        raise DataError(
+            "there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE"
+        )
+    for number, line in numbered_lines(path):
+        name, colon, what = line.partition(":")
+        if not colon or not what.strip():
+            raise DataError(
+                "expected `dataset: sample or path`",
+                file=path,
+                line=number,
+                value=line,
+                hint="fer-bench data verify --write-exclude FILE writes such a list",
+            )
+        if name.strip() not in datasets.names():
+            hint = nearest(name.strip(), datasets.names())
+            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
+        found.setdefault(name.strip(), []).append(what.strip())
+    return found
 
 
 def print_plan(plan: list[Planned], missing: dict[str, str], *, as_json: bool) -> None:
@@ -170,29 +214,48 @@ def rerun(
         float, typer.Option("--tolerance", min=0.0, help="How far apart a number may be, on a GPU.")
     ] = 0.0,
     data_root: DataRoot = None,
+    exclude: Exclude = None,
     as_json: AsJson = False,
 ) -> None:
     """Repeat a run from its record and compare the predictions.
 
+    Rows that the run left out are left out again; --exclude leaves out others instead.
     Exit code 0 when all predictions are identical, or as close as --tolerance says; 1 otherwise.
     """
     from fer_bench.runs.compare import Repetition, repeat
+    from fer_bench.terminal import Preparation, SweepDisplay
 
     _, roots = find_roots_of("", data_root)
     store = _store(runs_dir)
-    with tempfile.TemporaryDirectory() as temporary:
-        result: Repetition = repeat(store, store.find(run), out or Path(temporary), roots)
+    found, left_out = store.find(run), None if exclude is None else read_exclude(exclude)
+    preparation = Preparation(quiet=as_json)
+
+    def show(runs: Sequence[PlannedRun]) -> SweepDisplay:
+        preparation.close()
+        return SweepDisplay(runs, quiet=as_json)
+
+    with tempfile.TemporaryDirectory() as temporary, closing(preparation):
+        result: Repetition = repeat(
+            *(store, found, out or Path(temporary), roots),
+            leave_out=left_out,
+            announce=preparation,
+            show=show,
+        )
     if as_json:
         typer.echo(json.dumps(result.document(), indent=2))
     else:
         for name in result.changed:
             typer.echo(f"not as then: {name}")
+        for target, reason in result.missing.items():
+            typer.echo(f"missing: {target}: {reason}")
         for file, difference in result.differences.items():
             what = "identical" if difference == 0 else f"differs by up to {difference:.3g}"
             what = what if math.isfinite(difference) else "absent, or other rows or columns"
             typer.echo(f"{file:32} {what}")
         if result.failure:
             typer.echo(f"the repetition did not end well: {result.failure}")
+        if result.other_rows and exclude is None:
+            say("other rows than then: if the run was made with --exclude FILE, say so again")
     if not result.agrees(tolerance):
         raise typer.Exit(1)
 

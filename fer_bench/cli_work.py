@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from fer_bench.cli_common import check_name, say
-from fer_bench.cli_runs import run_options
-from fer_bench.errors import DataError, UsageError
+from fer_bench.cli_runs import read_exclude, run_options
+from fer_bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fer_bench.config import SweepConfig
     from fer_bench.data.crops import CropChoice
     from fer_bench.runs.launchers import Launcher
     from fer_bench.runs.plan import PlannedRun, Workspace
@@ -38,6 +39,44 @@ def read_targets(text: str) -> list[str] | str:
     return names
 
 
+def read_folds(given: Sequence[str]) -> list[int] | str:
+    """Return what `--fold` of a sweep asks for: `all`, or numbers.
+
+    Raises:
+        UsageError: Something else.
+    """
+    if list(given) == ["all"]:
+        return "all"
+    for text in given:
+        if not text.isdecimal():
+            raise UsageError("a fold is a number, or all", value=text, hint="--fold 1 --fold 2")
+    return [int(text) for text in given]
+
+
+def read_protocols(given: Sequence[str], sweep: SweepConfig) -> dict[str, str]:
+    """Return the protocol of each source, as `--protocol` says where it does, else the file.
+
+    Args:
+        given: Names, for all sources, or `dataset=name`.
+        sweep: The sweep.
+
+    Raises:
+        UsageError: A source that the sweep does not have.
+    """
+    from fer_bench.datasets import MAIN_SEVEN
+    from fer_bench.unions import source_name
+
+    sources = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
+    chosen = dict(sweep.protocols)
+    for text in sorted(given, key=lambda text: "=" in text):  # what is said of one dataset counts most
+        dataset, equals, name = text.rpartition("=")
+        if equals:
+            dataset = source_name(dataset)
+            check_name(dataset, sources, "source", "those of the sweep")
+        chosen |= dict.fromkeys([dataset] if equals else sources, name)
+    return chosen
+
+
 @contextmanager
 def open_workspace(
     roots: DataRoots, exclude: Path | None, crops: CropChoice, *, quiet: bool
@@ -48,38 +87,10 @@ def open_workspace(
 
     display = Preparation(quiet=quiet)
     try:
-        yield Workspace(roots, leave_out=_read_exclude(exclude), crops=crops, announce=display)
+        left_out = None if exclude is None else read_exclude(exclude)
+        yield Workspace(roots, leave_out=left_out, crops=crops, announce=display)
     finally:
         display.close()
-
-
-def _read_exclude(path: Path | None) -> dict[str, list[str]]:
-    from fer_bench import datasets
-    from fer_bench.data.textfile import numbered_lines
-    from fer_bench.errors import nearest
-
-    found: dict[str, list[str]] = {}
-    if path is None:
-        return found
-    if not path.is_file():
-        raise DataError(
-            "there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE"
-        )
-    for number, line in numbered_lines(path):
-        name, colon, what = line.partition(":")
-        if not colon or not what.strip():
-            raise DataError(
-                "expected `dataset: sample or path`",
-                file=path,
-                line=number,
-                value=line,
-                hint="fer-bench data verify --write-exclude FILE writes such a list",
-            )
-        if name.strip() not in datasets.names():
-            hint = nearest(name.strip(), datasets.names())
-            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
-        found.setdefault(name.strip(), []).append(what.strip())
-    return found
 
 
 def choose_launcher(
@@ -128,7 +139,7 @@ def work_off(
     from fer_bench.runs.execute import discard
     from fer_bench.runs.store import Store
     from fer_bench.runs.sweep import prepare_targets
-    from fer_bench.terminal import SweepDisplay
+    from fer_bench.terminal import Preparation, SweepDisplay
 
     store = Store(runs_dir)
     store.check_writable()
@@ -140,6 +151,8 @@ def work_off(
                 raise UsageError(f"another process is working on {plan.name}", file=dirs[plan.key].path)
             discard(dirs[plan.key])
     to_do = [p for p in planned if not is_complete(p, store, workspace)]
+    if isinstance(workspace.announce, Preparation):
+        workspace.announce.close()  # a terminal shows one table at a time
     workspace.announce = None
     if len(to_do) < len(planned):
         say(f"{len(planned) - len(to_do)} of {len(planned)} run(s) are finished already", quiet=quiet)
@@ -147,13 +160,23 @@ def work_off(
         launcher.run(to_do, store, workspace, display)
     records = []
     for plan in planned:
-        record = dirs[plan.key].read_record()
+        try:
+            record = dirs[plan.key].read_record()
+        except StoreError as error:
+            say(f"damaged: {plan.name}: {error}; the same command does it again")
+            continue
         if record is not None:
             records.append(record)
     for key, (status, message) in display.failures.items():
         name = next(p.name for p in planned if p.key == key)
         say(f"{status}: {name}: {message}\n  log: {dirs[key].path / 'log.txt'}", quiet=False)
     return records, not display.failures and len(records) == len(planned)
+
+
+def announce_profiles(planned: Sequence[PlannedRun], *, quiet: bool) -> None:
+    """Say which profiles were taken, where nobody asked for one."""
+    for kind, profile in sorted({(p.data_kind, p.config.profile) for p in planned}):
+        say(f"profile: {profile}, the default for {kind} data; --profile takes another", quiet=quiet)
 
 
 _ROW = "  {:12} {:>6} {:>7} {:>9} {:>7} {:>9} {:>9}"

@@ -1,9 +1,14 @@
+import dataclasses
 import json
 import socket
 
 import pytest
 
+from fer_bench.runs.plan import Workspace
 from fer_bench.runs.store import Store
+from fer_bench.runs.sweep import expand
+from fer_bench.runs.sweepfile import check_sweep
+from fer_bench.sources import find_roots
 
 COMMON = ("--profile", "quick", "--max-epochs", "2", "--targets", "none", "--set", "train.batch_size=16")
 
@@ -90,6 +95,102 @@ def test_rerun_crops_faces_as_the_run_did(run_cli, tiny_root):
     code, out, _ = run_cli("rerun", key, "--data-root", tiny_root, "--json")
     again = json.loads(out)
     assert (code, again["identical"], again["changed"], again["key"]) == (0, True, [], key)
+
+
+@pytest.fixture
+def made_without(run_cli, tiny_root, tmp_path):
+    """A run without two rows of its source and one of its target, by files that are gone afterwards."""
+    left_out = {"oulu": ("first", "second"), "rafdb": ("first",)}
+    workspace, lines = Workspace(find_roots(str(tiny_root))), []
+    for name, some in left_out.items():
+        samples = tuple(workspace.source(name).dataset.index["sample_id"].iloc[3 : 3 + len(some)])
+        left_out[name] = samples
+        lines += [f"{name}: {sample}" for sample in samples]
+    file = tmp_path / "bad.txt"
+    file.write_text("\n".join(lines))
+    code, out, err = run_cli(
+        *("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *COMMON, "--max-epochs", 1),
+        *("--set", "method.width=0.03", "--targets", "rafdb", "--exclude", file, "--json"),
+    )
+    assert code == 0, err
+    file.rename(tmp_path / "kept.txt")
+    return json.loads(out)["key"], left_out
+
+
+def test_rerun_leaves_out_what_the_run_left_out(run_cli, tiny_root, made_without, tmp_path):
+    key, left_out = made_without
+    store = Store(tmp_path / "runs")
+    record = store.find(key).read_record()
+    assert record.excluded == left_out
+    code, out, err = run_cli("rerun", key, "--data-root", tiny_root)
+    assert code == 0, out
+    assert "not as then" not in out
+    assert "rafdb@val.parquet" in out
+    assert "[    1/1] done" in err  # progress is shown as that of `run`
+
+    store.find(key).write_record(record.model_copy(update={"excluded": {}}))  # as older versions wrote it
+    code, out, err = run_cli("rerun", key, "--data-root", tiny_root)
+    assert code == 1
+    assert "not as then: fingerprint" in out
+    assert "--exclude FILE" in err
+    again = run_cli("rerun", key, "--data-root", tiny_root, "--exclude", tmp_path / "kept.txt", "--json")
+    assert (again[0], json.loads(again[1])["changed"], again[2]) == (0, [], "")
+
+
+def sweep_plan(run_cli, root, *options):
+    """Return the runs' names and what is said of a dry sweep without a file."""
+    code, out, err = run_cli(
+        *("sweep", "-m", "resemotenet", "-d", "oulu", "--targets", "none", "--data-root", root),
+        *("--dry-run", *options),
+    )
+    assert code == 0, err
+    return [line.split("  ", 1)[1] for line in out.splitlines()], err
+
+
+def test_a_sweep_without_a_file_takes_profile_protocol_and_folds(run_cli, tiny_root):
+    names, err = sweep_plan(run_cli, tiny_root)
+    assert "profile: quick, the default for synthetic data" in err
+    assert len(names) == 1
+    names, err = sweep_plan(run_cli, tiny_root, "--protocol", "oulu=7n-4fold", "--fold", 2, "--fold", 3)
+    assert [name.partition("(")[2] for name in names] == [
+        f"7n-4fold, fold {fold}, seed 0)" for fold in (2, 3)
+    ]
+    names, err = sweep_plan(
+        run_cli, tiny_root, "--profile", "paper", "--protocol", "6-4fold", "--fold", "all"
+    )
+    assert len(names) == 4
+    assert "profile:" not in err
+    for wrong, said in (
+        (("--fold", "two"), "a fold is a number, or all"),
+        (("--protocol", "rafdb=basic"), "unknown source"),
+        (("--protocol", "nothing"), "nothing"),
+    ):
+        command = ("sweep", "-m", "gcn", "-d", "oulu", "--data-root", tiny_root, "--dry-run", *wrong)
+        code, _, err = run_cli(*command)
+        assert code == 2
+        assert said in err
+
+
+def test_a_sweep_takes_the_profile_that_run_takes_on_real_data(tiny_root):
+    workspace = Workspace(find_roots(str(tiny_root)))
+    content = {"methods": ["resemotenet"], "datasets": ["oulu"], "targets": "none", "folds": [1]}
+    content["protocols"] = {"oulu": "6-4fold"}  # paper has ten folds, of more people than these
+    asked = check_sweep({**content, "profile": "quick"})
+    (drawn,), _ = expand(check_sweep(content), workspace)
+    workspace._sources["oulu"] = dataclasses.replace(workspace.source("oulu"), kind="real")
+    (real,), _ = expand(check_sweep(content), workspace)
+    (quick,), _ = expand(asked, workspace)
+    assert [run.config.profile for run in (drawn, real, quick)] == ["quick", "paper", "quick"]
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_several_machines_are_refused_before_anything_is_stored(run_cli, tiny_root, tmp_path, command):
+    code, _, err = run_cli(
+        *(command, "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, "--nodes", 2)
+    )
+    assert code == 2
+    assert "several machines need something that starts a process on each" in err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_grid_on_the_command_line_and_its_plan(run_cli, tiny_root, tmp_path):

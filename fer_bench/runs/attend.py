@@ -25,6 +25,8 @@ LOG_LINES = 30
 """Lines of a log that a record keeps of a run that did not end well."""
 HANG_MARK = "Timeout ("
 """How the interpreter's own watch begins what it writes before it ends a process."""
+ATTEMPT_MARK = "=== attempt of process "
+"""How the line of a log begins with which an attempt starts."""
 TIMED_OUT = 124
 """Exit code of a process that hung, as of the `timeout` command."""
 PROGRESS_EVERY = 2.0
@@ -159,7 +161,8 @@ def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) ->
     Args:
         file: The log.
         lines: How many at most.
-        since: Return the first lines from the last place of this text instead, where the log has it.
+        since: Return the first lines from the last place of this text instead, where the last attempt's
+            part of the log has it.
     """
     try:
         with file.open("rb") as opened:
@@ -167,8 +170,9 @@ def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) ->
             text = opened.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    if since is not None and since in text:
-        return "\n".join(text[text.rindex(since) :].splitlines()[:lines])
+    attempt = text[max(0, text.rfind(ATTEMPT_MARK)) :]  # all of it where an attempt wrote more than that
+    if since is not None and since in attempt:
+        return "\n".join(attempt[attempt.rindex(since) :].splitlines()[:lines])
     return "\n".join(text.splitlines()[-lines:])
 
 
@@ -219,6 +223,9 @@ def heartbeat(beat: Callable[[], None]) -> Iterator[None]:
 def log_to(run: RunDir) -> Iterator[None]:
     """Send log records and warnings of this run to its `log.txt`, and Lightning's chatter nowhere else."""
     run.path.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError), run.log_file.open("a", encoding="utf-8") as log_file:
+        when = time.strftime("%Y-%m-%d %H:%M:%S")
+        log_file.write(f"{ATTEMPT_MARK}{os.getpid()} on {socket.gethostname()}, {when}\n")
     handler = logging.FileHandler(run.log_file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ import yaml
 from fer_bench.config import RunConfig, build
 from fer_bench.data.crops import crops_of_key
 from fer_bench.errors import StoreError, UsageError
+from fer_bench.runs.attend import Watch
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import Workspace, plan_config
+from fer_bench.runs.plan import Announce, PlannedRun, Workspace, plan_config
 from fer_bench.runs.predictions import read_predictions
 from fer_bench.runs.record import read_record
 from fer_bench.runs.store import RunDir, Store
+from fer_bench.runs.sweep import prepare_targets
 from fer_bench.sources import DataRoots
 from fer_bench.unions import member_names
 
@@ -31,12 +35,14 @@ class Repetition:
         differences: Largest absolute difference of a number per prediction file; infinite where rows differ
             or a file is absent.
         failure: Why the repetition did not end well, or None.
+        missing: Targets that could not be opened this time, with the reason.
     """
 
     key: str
     changed: tuple[str, ...]
     differences: dict[str, float]
     failure: str | None
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identical(self) -> bool:
@@ -57,10 +63,25 @@ class Repetition:
             "changed": list(self.changed),
             "differences": shown,
             "failure": self.failure,
+            "missing": dict(self.missing),
         }
 
+    @property
+    def other_rows(self) -> bool:
+        """Whether the source's rows are not those of then."""
+        return any(name.rpartition(".")[2] == "fingerprint" for name in self.changed)
 
-def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition:
+
+def repeat(
+    store: Store,
+    run: RunDir,
+    out: Path,
+    roots: DataRoots,
+    *,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    announce: Announce | None = None,
+    show: Callable[[Sequence[PlannedRun]], AbstractContextManager[Watch | None]] | None = None,
+) -> Repetition:
     """Repeat a run from its record, in another store, and compare the predictions.
 
     Args:
@@ -68,6 +89,9 @@ def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition
         run: The run.
         out: Where the repetition goes.
         roots: Where data stand.
+        leave_out: Sample ids or paths to leave out, per dataset; None leaves out what the run left out.
+        announce: Called while data are prepared.
+        show: Opens what watches the repetition.
 
     Raises:
         UsageError: The two stores are the same, the run is not done, or the data are of another kind than
@@ -99,7 +123,9 @@ def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition
         roots,
         size=drawn.get("size", "quick"),
         population=drawn.get("population", "benchmark"),
+        leave_out=record.excluded if leave_out is None else leave_out,
         crops=crops_of_key(record.key_fields.get("crops", {})),
+        announce=announce,
     )
     kind = workspace.source(config.dataset).kind
     if kind != record.data_kind:
@@ -108,20 +134,22 @@ def repeat(store: Store, run: RunDir, out: Path, roots: DataRoots) -> Repetition
             file=run.path,
             hint="--data-root DIR, as the run had it",
         )
-    planned = plan_config(workspace, config, {})
+    (planned,) = prepare_targets([plan_config(workspace, config, {})], workspace, skip_damaged=True)
+    workspace.announce = None
     if config.device == "cpu":
         torch.set_num_threads(1)  # as launchers do: more threads add numbers in another order
-    repeated = execute(planned, Store(out), workspace)
+    with show([planned]) if show is not None else nullcontext() as watch:
+        repeated = execute(planned, Store(out), workspace, watch)
     changed = tuple(differences(record.key_fields, planned.key_fields))
     if repeated.status != "done":
         why = repeated.error.message if repeated.error is not None else repeated.status
-        return Repetition(planned.key, changed, {}, why)
+        return Repetition(planned.key, changed, {}, why, planned.missing)
     again = Store(out).run_dir(config.method, config.dataset, planned.key)
     found = {
         path.name: _difference(path, again.path / "predictions" / path.name)
         for path in sorted((run.path / "predictions").glob("*.parquet"))
     }
-    return Repetition(planned.key, changed, found, None)
+    return Repetition(planned.key, changed, found, None, planned.missing)
 
 
 def _difference(one: Path, other: Path) -> float:

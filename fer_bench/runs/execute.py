@@ -196,7 +196,11 @@ class _Execution:
         surroundings = environment.describe()
         write_json(self.run.path / "env.json", surroundings)
         record = first_record(self.planned, surroundings).model_copy(
-            update={"generator": self.source.generator, "warnings": (*warnings, *self._warnings())}
+            update={
+                "generator": self.source.generator,
+                "excluded": self.workspace.excluded(member_names(config.dataset)),
+                "warnings": (*warnings, *self._warnings()),
+            }
         )
         self.run.write_record(record)
         return record
@@ -289,7 +293,7 @@ class _Execution:
             jobs.append(("val", "val"))
         jobs += [(target, headline) for target in self.config.targets]
         scores = {(s.target, s.selection): s for s in record.scores}
-        data = dict(record.targets)
+        data, excluded = dict(record.targets), dict(record.excluded)
         for number, (target, selection) in enumerate(jobs, start=1):
             if stale is not None and target not in stale:
                 continue
@@ -299,6 +303,8 @@ class _Execution:
                 )
             score, described = self._test(loaded[selection], record, target, selection)
             data[target] = described
+            excluded.pop(target, None)
+            excluded |= self.workspace.excluded((target,))
             if score is not None:
                 scores[target, selection] = score
             self.watch(Event(self.planned.key, "evaluate", number, len(jobs)))
@@ -313,6 +319,7 @@ class _Execution:
                 "targets": dict(sorted(data.items())),
                 "warnings": _with_data_warnings(record, data),
                 "missing": still_missing(self.planned, record, data),
+                "excluded": dict(sorted(excluded.items())),
                 "timing": {**record.timing, **self.timing},
                 "error": None,
             }

@@ -199,6 +199,21 @@ def given_place(devices: int, nodes: int) -> Place | None:
     return Place(int(os.environ["RANK"]), devices, nodes, host, port)
 
 
+def refuse_alone(devices: int, nodes: int) -> None:
+    """Refuse several machines where nothing has started processes on them.
+
+    Raises:
+        UsageError: Nothing has, or for another number of processes.
+    """
+    if nodes > 1 and given_place(devices, nodes) is None:
+        raise UsageError(
+            "several machines need something that starts a process on each",
+            value=f"--nodes {nodes}",
+            hint="--launcher slurm, or srun or torchrun with RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and "
+            "MASTER_PORT set",
+        )
+
+
 @contextmanager
 def gathered(planned: PlannedRun, workspace: Workspace, folder: Path) -> Iterator[Group | None]:
     """Yield the group that works on a run, as its leader sees it; None where a run has one process.
@@ -220,13 +235,7 @@ def gathered(planned: PlannedRun, workspace: Workspace, folder: Path) -> Iterato
         with _led(Group(place, config.device)) as group:
             yield group
         return
-    if config.nodes > 1:
-        raise UsageError(
-            "several machines need something that starts a process on each",
-            value=f"--nodes {config.nodes}",
-            hint="--launcher slurm, or srun or torchrun with RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and "
-            "MASTER_PORT set",
-        )
+    refuse_alone(config.devices, config.nodes)
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore("127.0.0.1", 0, config.world_size, is_master=True, wait_for_workers=False)

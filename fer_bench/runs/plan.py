@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,7 +52,7 @@ class Workspace:
         *,
         size: str = "quick",
         population: str = "benchmark",
-        leave_out: dict[str, list[str]] | None = None,
+        leave_out: Mapping[str, Sequence[str]] | None = None,
         crops: CropChoice = CropChoice(),
         announce: Announce | None = None,
     ) -> None:
@@ -79,6 +79,10 @@ class Workspace:
         found: T = self._memory[name]
         return found
 
+    def excluded(self, datasets: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return what is left out by name of some datasets, without those of which nothing is."""
+        return {name: tuple(self._leave_out[name]) for name in datasets if self._leave_out.get(name)}
+
     def source(self, name: str) -> Source:
         """Return a dataset or a union of several, opened on first use."""
         if name not in self._sources and len(members := member_names(name)) > 1:
@@ -91,7 +95,7 @@ class Workspace:
                 population=self.population,
                 progress=self._progress(f"drawing {name}"),
             )
-            if name in self._leave_out:
+            if self._leave_out.get(name):
                 source.dataset.leave_out(self._leave_out[name])
             self.crops.apply(source.dataset)
             self._sources[name] = source

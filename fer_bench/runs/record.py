@@ -134,6 +134,8 @@ class Record(Frozen):
         scores: One entry per target and selection.
         targets: Data that each target's predictions were made on.
         missing: Targets that were asked for and absent, with the reason.
+        excluded: Per dataset the sample ids or paths that were left out by name; none are known of records
+            of older versions.
         environment: Versions, commit, hardware.
         timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
         warnings: What a reader of the number should know.
@@ -163,6 +165,7 @@ class Record(Frozen):
     scores: tuple[Score, ...] = ()
     targets: dict[str, TargetData] = {}
     missing: dict[str, str] = {}
+    excluded: dict[str, tuple[str, ...]] = {}
     environment: dict[str, Any] = {}
     timing: dict[str, float] = {}
     warnings: tuple[str, ...] = ()

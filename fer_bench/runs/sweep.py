@@ -8,7 +8,7 @@ from fer_bench import methods
 from fer_bench.config import Precision, SweepConfig, build
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.errors import DataError
-from fer_bench.runs.plan import PlannedRun, Workspace, folds_to_run, plan_run
+from fer_bench.runs.plan import PlannedRun, Workspace, default_profile, folds_to_run, plan_run
 from fer_bench.runs.sweepfile import parse_grid, read_sweep
 from fer_bench.unions import available_sources
 
@@ -32,7 +32,7 @@ def expand(
     of any.
 
     Args:
-        sweep: What to run.
+        sweep: What to run. Where it does not set a profile, each source's kind of data decides.
         workspace: Datasets and packs; sources are packed to compute keys.
         device: `cpu` or `cuda`.
         precision: Wanted precision, instead of the sweep's.
@@ -73,10 +73,11 @@ def _runs_of(
 ) -> list[PlannedRun]:
     """Return the runs of one source and seed."""
     source, protocol, asked = workspace.source(dataset), sweep.protocols.get(dataset), sweep.folds
+    profile = sweep.profile if "profile" in sweep.model_fields_set else default_profile(source.kind)
     if isinstance(asked, str):
-        folds = [folds_to_run(source, protocol, sweep.profile, None if asked == "default" else "all")]
+        folds = [folds_to_run(source, protocol, profile, None if asked == "default" else "all")]
     else:
-        folds = [folds_to_run(source, protocol, sweep.profile, n) for n in asked]
+        folds = [folds_to_run(source, protocol, profile, n) for n in asked]
     return [
         plan_run(
             workspace,
@@ -85,7 +86,7 @@ def _runs_of(
             protocol=name,
             fold=fold,
             seed=seed,
-            profile=sweep.profile,
+            profile=profile,
             overrides=(*sweep.set, *change, *combination),
             targets=sweep.targets,
             device=device,

@@ -11,10 +11,11 @@ import torch
 
 from fer_bench.data.crops import CropChoice
 from fer_bench.runs import group, train
-from fer_bench.runs.attend import Interrupted, stop_signals
+from fer_bench.runs.attend import HANG_MARK, Interrupted, log_to, stop_signals
+from fer_bench.runs.ending import first_record
 from fer_bench.runs.execute import execute
 from fer_bench.runs.group import Fit
-from fer_bench.runs.launchers.worker import run_dir
+from fer_bench.runs.launchers.worker import bury, run_dir
 from fer_bench.runs.plan import Workspace
 from fer_bench.runs.store import Store
 
@@ -155,6 +156,25 @@ def test_a_failure_keeps_the_tail_of_the_log(plan, plain, workspace, tmp_path, m
     record = execute(plan(method=plain, overrides=(), targets="none"), Store(tmp_path), workspace)
     assert "the last words before it broke" in record.error.log
     assert "ValueError: odd" in record.error.traceback
+
+
+def test_a_hang_of_an_earlier_attempt_is_no_reason_of_a_later_death(plan, plain, workspace, tmp_path):
+    run, store = plan(method=plain, overrides=(), targets="none"), Store(tmp_path)
+    folder = run_dir(run, store)
+
+    def dies(first_words=""):
+        with log_to(folder):
+            with folder.log_file.open("a") as log:
+                log.write(f"{first_words}\nother words\n")
+            folder.write_record(first_record(run, {}))
+        return bury(run, store, 1), folder.read_record().error.log
+
+    hung, log = dies(f"{HANG_MARK}0:00:08)!\nThread 0x1")
+    assert "no progress for too long" in hung
+    assert log.startswith(HANG_MARK)
+    reason, log = dies()
+    assert reason == "the process ended with exit code 1"
+    assert not log.startswith(HANG_MARK)
 
 
 def test_a_lock_that_was_taken_over_is_not_given_up(tmp_path):

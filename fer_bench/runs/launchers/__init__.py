@@ -39,6 +39,29 @@ class Launcher(Protocol):
         """
 
 
+def check_nodes(name: str, devices: int, nodes: int) -> None:
+    """Refuse a launcher that cannot spread a run over machines, before anything is computed or stored.
+
+    Args:
+        name: One of `LAUNCHERS`.
+        devices: Devices per machine.
+        nodes: Machines that share a run.
+
+    Raises:
+        UsageError: The launcher works on one machine.
+    """
+    from fer_bench.runs.group import refuse_alone
+
+    if name == "ray" and nodes > 1:
+        raise UsageError(
+            "a run of the ray launcher stays on one machine",
+            value=f"--nodes {nodes}",
+            hint="--launcher slurm",
+        )
+    if name == "local":
+        refuse_alone(devices, nodes)
+
+
 def make_launcher(
     name: str,
     *,

@@ -23,7 +23,7 @@ from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
 from fer_bench.runs.attend import Event, Interrupted, Watch
 from fer_bench.runs.current import is_complete
-from fer_bench.runs.group import die_with, given_place
+from fer_bench.runs.group import die_with, given_place, refuse_alone
 from fer_bench.runs.launchers.worker import bury, work
 from fer_bench.runs.plan import PlannedRun, Workspace
 from fer_bench.runs.store import Store
@@ -82,9 +82,11 @@ class LocalLauncher:
             watch: Called in this process on every event of every run, and with an empty key while waiting.
 
         Raises:
-            UsageError: A run wants more GPUs than there are.
+            UsageError: A run wants more GPUs than there are, or several machines.
             KeyboardInterrupt: After the running processes have stopped at a clean point.
         """
+        for run in runs:
+            refuse_alone(run.config.devices, run.config.nodes)
         waiting = [(0.0, run) for run in runs]
         limit = self._open_slots(runs)
         told: set[str] = set()

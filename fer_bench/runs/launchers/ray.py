@@ -10,18 +10,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from fer_bench.config import RunOptions
 from fer_bench.data.card import Frozen
-from fer_bench.errors import UsageError
+from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import usable_cores
-from fer_bench.runs.attend import Event, Interrupted, Watch
+from fer_bench.runs.attend import Event, Interrupted, Watch, record_death
 from fer_bench.runs.current import is_complete
 from fer_bench.runs.keys import package_folder
+from fer_bench.runs.launchers import check_nodes
 from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.launchers.worker import bury, run_dir, work
 from fer_bench.runs.plan import PlannedRun, Workspace
@@ -68,12 +70,7 @@ class RayLauncher:
         """Bring all runs to their end, see `Launcher`."""
         ray = _import()
         for run in runs:
-            if run.config.nodes > 1:
-                raise UsageError(
-                    "a run of the ray launcher stays on one machine",
-                    value=f"--nodes {run.config.nodes}",
-                    hint="--launcher slurm",
-                )
+            check_nodes("ray", run.config.devices, run.config.nodes)
         store = Store(store.root.absolute())
         own = not ray.is_initialized()
         if own:
@@ -112,16 +109,19 @@ class RayLauncher:
                     time.sleep(POLL)
                 for task in finished:
                     run = at_work.pop(task)
-                    outcome, lost = _outcome_of(ray, task)
+                    outcome, how = _outcome_of(ray, task)
                     if outcome == "busy":
                         waiting.append((time.monotonic() + ASK_AGAIN, run))
                         if run.key not in told:
                             told.add(run.key)
                             watch(Event(run.key, "wait", message="another process works on it"))
-                    elif lost and self._try_again(run, store, losses):
+                    elif how == "lost" and self._try_again(run, store, losses):
                         waiting.insert(0, (0.0, run))
+                    elif how == "broke":
+                        _put_on_record(run, store, outcome)
+                        watch(Event(run.key, "end", status="failed", message=outcome))
                     else:
-                        seen.end(run, outcome if not lost else _bury(run, store, outcome))
+                        seen.end(run, outcome if how == "said" else _bury(run, store, outcome))
                 seen.look(list(at_work.values()))
         except (KeyboardInterrupt, Interrupted):
             for task in at_work:
@@ -139,9 +139,15 @@ class RayLauncher:
         return task.remote(run, store, shared, self.options)
 
     def _try_again(self, run: PlannedRun, store: Store, losses: dict[str, int]) -> bool:
-        """Return whether a run whose process was lost is sent again; one that hung is not."""
+        """Return whether a run whose process was lost is sent again; one that hung is not.
+
+        A record that the loss has damaged says nothing: the run is done again.
+        """
         losses[run.key] = losses.get(run.key, 0) + 1
-        record = run_dir(run, store).read_record()
+        try:
+            record = run_dir(run, store).read_record()
+        except StoreError:
+            record = None
         said_why = record is not None and record.status not in ("running", "planned")
         return not said_why and losses[run.key] <= self.settings.retries
 
@@ -160,8 +166,11 @@ def _task(run: PlannedRun, store: Store, workspace: Workspace, options: RunOptio
     return ends[-1].message if ends else ""
 
 
-def _outcome_of(ray: Any, task: Any) -> tuple[str, bool]:
-    """Return what a task said, and whether it was lost before it could say anything."""
+def _outcome_of(ray: Any, task: Any) -> tuple[str, Literal["said", "lost", "broke"]]:
+    """Return what is known of a task's end, and how it ended.
+
+    It said so itself; it was lost before it could; or it broke with an error, which it would do again.
+    """
     gone = (
         ray.exceptions.WorkerCrashedError,
         ray.exceptions.NodeDiedError,
@@ -170,16 +179,24 @@ def _outcome_of(ray: Any, task: Any) -> tuple[str, bool]:
         ray.exceptions.ObjectLostError,
     )
     try:
-        return str(ray.get(task)), False
+        return str(ray.get(task)), "said"
     except gone as error:
-        return f"lost: {type(error).__name__}", True
+        return f"lost: {type(error).__name__}", "lost"
     except ray.exceptions.RayError as error:
-        return str(error).strip().splitlines()[-1], False
+        return (str(error).strip().splitlines() or [type(error).__name__])[-1], "broke"
 
 
 def _bury(run: PlannedRun, store: Store, outcome: str) -> str:
     reason = bury(run, store, 1)
     return f"{reason} ({outcome})"
+
+
+def _put_on_record(run: PlannedRun, store: Store, reason: str) -> None:
+    """Write into the record of a run whose task broke why, unless somebody else works on the run."""
+    folder = run_dir(run, store)
+    if folder.lock().is_stale():
+        with suppress(StoreError):
+            record_death(folder, reason)
 
 
 def _connect(ray: Any, address: str | None) -> None:
