@@ -84,7 +84,7 @@ def test_claims_stand_beside_real_runs_under_the_papers_recipe_alone(store, add,
     lines = [line for line in text.splitlines() if "94.76" in line]
     assert len(lines) == 1
     assert lines[0].startswith("| resemotenet | rafdb | rafdb | accuracy |")
-    assert "7 remarks in its file" in lines[0]
+    assert "9 remarks in its file" in lines[0]
 
 
 def test_csv_has_one_row_per_run_and_target(store, add, tmp_path):
