@@ -8,8 +8,8 @@ units, valence and arousal can be learnt. Everything is drawn, trained and score
     python benchmarks/synthetic_realism.py --population development
     python benchmarks/synthetic_realism.py --write
 
-The generator's constants were chosen on the development population alone. The tables of the benchmark's own go
-into `docs/synthetic.md`, all figures into `docs/synthetic-realism-benchmark.json`.
+The generator's constants were chosen on the development population alone. The tables of the benchmark's own
+population go into `docs/synthetic.md`, all figures into `docs/synthetic-realism-benchmark.json`.
 """
 
 from __future__ import annotations
