@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcn_figures import draw_errors, draw_references, generation_error
-from readme_section import write_section
+from readme_section import figure_table, write_section
 
 from fer_bench import datasets
 from fer_bench.config import SweepConfig
@@ -142,11 +142,6 @@ def difference(store: Store, first: Arm, second: Arm) -> str:
     return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {test.p:.2g}"
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    rule = "|".join(["---", *["--:"] * (len(header) - 1)])
-    return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
-
-
 def _banner(arms: Arms) -> str:
     first = next(iter(next(iter(arms.values())).values())).first
     if first.data_kind == "synthetic":
@@ -175,7 +170,7 @@ def evidence_table(store: Store, arms: Arms) -> str:
                 )
             )
     header = ("dataset", "", "seeds", "UAR", "sd", "accuracy", "parameters, multiply-adds", "gcn - plain")
-    return "\n".join([_banner(arms), "", *_table(header, rows)])
+    return "\n".join([_banner(arms), "", *figure_table(header, rows)])
 
 
 def _size(record: Record) -> str:
@@ -205,7 +200,7 @@ def adapted_table(store: Store, arms: Arms) -> str:
                 )
             )
     header = ("dataset", "", "marked adapted", "seeds", "UAR", "sd", "less plain encoder", "less adapted")
-    return "\n".join([_banner(arms), "", *_table(header, rows)])
+    return "\n".join([_banner(arms), "", *figure_table(header, rows)])
 
 
 def variants_table(store: Store, arms: Arms, sweep: SweepConfig) -> str:
@@ -226,7 +221,7 @@ def variants_table(store: Store, arms: Arms, sweep: SweepConfig) -> str:
                 cells.append(f"{100 * scores['uar'].value:.1f} ({100 * scores['accuracy'].value:.1f})")
         rows.append((name, *cells))
     header = ("variant", *(f"{dataset}: paper" if claim else dataset for dataset, claim in columns))
-    return "\n".join([_banner(arms), "", *_table(header, rows)])
+    return "\n".join([_banner(arms), "", *figure_table(header, rows)])
 
 
 def _claims(arms: Arms) -> dict[tuple[str, str], str]:
@@ -265,7 +260,7 @@ def defaults_table(arms: Arms) -> str:
             rows.append((name, dataset, str(arm.seeds()), f"{100 * mean:.1f}", points(sd), against, spread))
     header = ("alternative", "dataset", "seeds", "validation UAR", "sd", "less default", "sd of that")
     banner = f"{_banner(arms)} Development population, validation rows only."
-    return "\n".join([banner, "", *_table(header, rows)])
+    return "\n".join([banner, "", *figure_table(header, rows)])
 
 
 def _validation(arm: Arm) -> dict[tuple[int, int], float]:

@@ -1,7 +1,8 @@
-"""The sections of READMEs that the evidence scripts write."""
+"""What the evidence scripts write into READMEs: sections between markers, and tables of figures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fer_bench.errors import StoreError
@@ -20,3 +21,9 @@ def write_section(file: Path, name: str, text: str) -> None:
         raise StoreError("the page has no such section", file=file, value=start.strip())
     before, after = page.partition(start)[0], page.partition(end)[2]
     write_text(file, f"{before}{start}\n{text}\n\n{end}{after}")
+
+
+def figure_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a markdown table whose first column is text and whose others are figures."""
+    rule = "|".join(["---", *["--:"] * (len(header) - 1)])
+    return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]

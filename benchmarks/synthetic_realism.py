@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from readme_section import write_section
+from readme_section import figure_table, write_section
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -458,12 +458,6 @@ def verdicts(found: Mapping[str, Any]) -> list[tuple[str, bool]]:
     ]
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a markdown table whose first column is text and whose others are figures."""
-    rule = "|".join(["---", *["--:"] * (len(header) - 1)])
-    return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
 def report(stored: Mapping[str, Any]) -> str:
     """Return the verdicts and tables of stored figures as markdown."""
     found, seeds = stored["found"], stored["seeds"]
@@ -495,13 +489,14 @@ def report(stored: Mapping[str, Any]) -> str:
                 percent(100 * mean(results, "chance")),
             ]
         )
-    lines += table(
+    lines += figure_table(
         (
             "dataset", "training rows", "test rows", "accuracy", "UAR", "nearest neighbour: accuracy",
             "most frequent class: accuracy", "chance: UAR",
         ),
         rows,
     )  # fmt: skip
+    lines.append("")
     names = list(found["crossing"])
     by_pair = {(source, target): (there, own) for source, target, there, own in gaps(found)}
     lines += [
@@ -516,7 +511,7 @@ def report(stored: Mapping[str, Any]) -> str:
             there, own = by_pair.get((source, target), (float("nan"), float("nan")))
             cells.append("-" if source == target else f"{100 * there:.0f} ({100 * (own - there):.0f})")
         rows.append([f"from {source}", *cells])
-    lines += table(("", *(f"on {name}" for name in names)), rows)
+    lines += [*figure_table(("", *(f"on {name}" for name in names)), rows), ""]
     far = sum(own - there >= 0.10 for there, own in by_pair.values())
     lines += [f"In {far} of {len(by_pair)} pairs the loss is at least 10 points.", ""]
     lines += [
@@ -528,7 +523,7 @@ def report(stored: Mapping[str, Any]) -> str:
     for name, results in found["frame_split"].items():
         persons, frames = mean(found["in_domain"][name], "network", "uar"), mean(results, "uar")
         rows.append([name, percent(100 * persons), percent(100 * frames), f"{100 * (frames - persons):+.1f}"])
-    lines += table(("dataset", "by person, UAR", "by frame, UAR", "flattered by, points"), rows)
+    lines += [*figure_table(("dataset", "by person, UAR", "by frame, UAR", "flattered by, points"), rows), ""]
     lines += [
         "UAR after training on a share of the people (of the photos, where nobody says who it is), for the "
         "same number of steps:",
@@ -539,7 +534,10 @@ def report(stored: Mapping[str, Any]) -> str:
         results = found["people"][name]
         uars = [percent(100 * mean(results, f"{share:g}", "uar")) for share in SHARES]
         rows.append([name, str(results[0]["1"]["people"]), *uars])
-    lines += table(("dataset", "people", *(f"{100 * share:.0f} % of them" for share in SHARES)), rows)
+    lines += [
+        *figure_table(("dataset", "people", *(f"{100 * share:.0f} % of them" for share in SHARES)), rows),
+        "",
+    ]
     lines += [
         "Valence and arousal (CCC, -1 to 1) and action units (F1 in %, mean over units with at least "
         f"{FEWEST} positive test rows; in brackets of calling every row positive):",
@@ -559,7 +557,7 @@ def report(stored: Mapping[str, Any]) -> str:
                     str(known.get("aus", "-")),
                 ]
             )
-    lines += table(("dataset", "valence", "arousal", "action units", "units"), rows)
+    lines += [*figure_table(("dataset", "valence", "arousal", "action units", "units"), rows), ""]
     return "\n".join(lines).rstrip()
 
 

@@ -140,8 +140,7 @@ def _whole(dataset: FaceDataset, row: int) -> Image:
 
 def _crop(dataset: FaceDataset, row: int) -> Image:
     at: Any = dataset.index.loc[row]
-    picture = dataset.load(at["path"], [int(at["frame"])])[0]
-    return crop_face(picture, at["box"], at["landmarks"], recipe_for(dataset, CROP))[0]
+    return crop_face(_whole(dataset, row), at["box"], at["landmarks"], recipe_for(dataset, CROP))[0]
 
 
 # --- Plots of the rows
