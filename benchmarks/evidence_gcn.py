@@ -1,9 +1,10 @@
 """Write what the stored runs of gcn say into its README: tables, and two figures in docs/figures.
 
-    fer-bench sweep benchmarks/gcn_evidence.yaml --runs-dir runs-evidence
+    python benchmarks/sweep_synthetic.py gcn_evidence --size full --runs-dir runs-evidence
+    python benchmarks/sweep_synthetic.py gcn_references --size full --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_adapted.yaml --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_variants.yaml --runs-dir runs-evidence
-    python benchmarks/gcn_defaults.py --runs-dir runs-development
+    python benchmarks/sweep_synthetic.py gcn_defaults --population development --runs-dir runs-development
     python benchmarks/evidence_gcn.py --runs-dir runs-evidence --development runs-development
 
 Nothing is trained here, and the same stores give the same bytes. A table is left as it is while its runs are
@@ -145,8 +146,10 @@ def difference(store: Store, first: Arm, second: Arm) -> str:
 def _banner(arms: Arms) -> str:
     first = next(iter(next(iter(arms.values())).values())).first
     if first.data_kind == "synthetic":
+        drawn = first.generator or {}
         return (
-            f"**SYNTHETIC DATA** (drawn faces; this says nothing about real ones), profile {first.profile}."
+            f"**SYNTHETIC DATA** (drawn faces, size {drawn.get('size')}; this says nothing about real ones), "
+            f"profile {first.profile}."
         )
     return f"Real data, profile {first.profile}."
 
@@ -247,7 +250,8 @@ def defaults_table(arms: Arms) -> str:
                 raise StoreError(
                     "defaults are chosen on the development population",
                     value=str(arm.first.generator),
-                    hint="python benchmarks/gcn_defaults.py --runs-dir runs-development",
+                    hint="python benchmarks/sweep_synthetic.py gcn_defaults --population development "
+                    "--runs-dir runs-development",
                 )
             mean, sd = mean_and_sd(list(_validation(arm).values()))
             against, spread = "", "-"
@@ -303,9 +307,14 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         write_section(given.readme, name, SECTIONS[name](store, arms, sweeps[name]))
         print(f"wrote {name} to {given.readme}")
-    workspace = Workspace(find_roots(given.data_root))
-    variants, evidence = found["gcn_variants"], found["gcn_evidence"]
-    if variants:
+
+    def workspace_of(arms: Arms) -> Workspace:
+        """Return the data of these runs: those of the data root, or the stand-in of their size."""
+        drawn = next(iter(next(iter(arms.values())).values())).first.generator or {}
+        return Workspace(find_roots(given.data_root), size=drawn.get("size", "quick"))
+
+    if variants := found["gcn_variants"]:
+        workspace = workspace_of(variants)
         points = {
             (dataset, name): (
                 generation_error(store, workspace, arm.first),
@@ -313,22 +322,24 @@ def main(arguments: list[str] | None = None) -> None:
             )
             for dataset, by_name in variants.items()
             for name, arm in by_name.items()
+            if name != PLAIN
         }
         plain = {
             dataset: by_name[PLAIN].estimate(store).values["uar"].value
-            for dataset, by_name in evidence.items()
+            for dataset, by_name in variants.items()
             if PLAIN in by_name
         }
         kind = next(iter(next(iter(variants.values())).values())).first.data_kind
         draw_errors(points, plain, kind, given.figures / "gcn-generation-error.png")
-        shown = {
-            name.partition(" ")[2]: arm.first
-            for name, arm in variants.get("oulu", {}).items()
-            if name.startswith("S1R1 ")
-        }
-        if shown:
-            draw_references(store, workspace, shown, given.figures / "gcn-references.png")
-        print(f"wrote the figures to {given.figures}")
+        print(f"wrote gcn-generation-error.png to {given.figures}")
+    references = read_arms(store, read_sweep(FOLDER / "gcn_references.yaml"))
+    if not references:
+        print("missing: no finished run of benchmarks/gcn_references.yaml")
+        return
+    for by_name in references.values():
+        shown = {name: arm.first for name, arm in by_name.items()}
+        draw_references(store, workspace_of(references), shown, given.figures / "gcn-references.png")
+    print(f"wrote gcn-references.png to {given.figures}")
 
 
 SECTIONS: dict[str, Callable[[Store, Arms, SweepConfig], str]] = {

@@ -12,7 +12,7 @@ from fer_bench.data.batch import Batch, Task
 from fer_bench.errors import UsageError
 from fer_bench.methods.base import count_parameters
 from fer_bench.methods.gcn import method as m
-from fer_bench.methods.gcn.layers import Decoder, Encoder
+from fer_bench.methods.gcn.layers import Decoder, Encoder, convolve_doubled
 from fer_bench.methods.gcn.method import GCN, GCNSettings
 from fer_bench.methods.gcn.network import GCNNetwork, contrast, unit_features
 
@@ -48,7 +48,28 @@ def test_sizes_of_the_paper():
     for coder in (network.encoder1, network.encoder2):
         assert maps_after(coder, torch.zeros(2, 1, 64, 64)) == [(32, 64), (64, 32), (96, 16)]
     for decoder in (network.decoder1, network.decoder2):
-        assert maps_after(decoder, torch.zeros(2, 96, 8, 8)) == [(64, 16), (32, 32), (1, 64)]
+        assert [layer.out_channels for layer in convolutions(decoder)] == [64, 32, 1]
+        assert maps_after(decoder, torch.zeros(2, 96, 8, 8)) == [(64, 16), (32, 32)]
+        assert decoder(torch.zeros(2, 96, 8, 8)).shape == (2, 1, 64, 64)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7, 9])
+@pytest.mark.parametrize("bias", [True, False])
+def test_doubled_images_are_convolved_at_their_own_size(kernel, bias):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(3, 2, kernel, padding=kernel // 2, bias=bias).double()
+    image = torch.rand(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    doubled = image.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    expected, found = convolution(doubled), convolve_doubled(image, convolution)
+    torch.testing.assert_close(found, expected)
+    weights = torch.rand_like(expected)
+    inputs = [image, *convolution.parameters()]
+    for ours, theirs in zip(
+        torch.autograd.grad((found * weights).sum(), inputs),
+        torch.autograd.grad((expected * weights).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
 
 
 def maps_after(module: nn.Module, given: torch.Tensor) -> list[tuple[int, int]]:

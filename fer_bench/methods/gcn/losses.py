@@ -92,8 +92,9 @@ def contrastive_loss(
 def divergence_loss(latent: Gaussian, pixels: int) -> Tensor:
     """Return the mean divergence KL(N(mean, variance), N(0, 1)) of codes, in nats per pixel of the picture.
 
-    Per pixel, because the generation loss is a mean over pixels too: with weight w the two are the bound of
-    Kingma and Welling for pixels with a variance of w / 2.
+    Per pixel, because the generation loss is a mean over pixels too: with w the divergence's weight over that
+    of the generation loss, the two are the bound of Kingma and Welling for pixels with a variance of w / 2
+    (squared errors) or a mean absolute deviation of w (absolute errors).
 
     Args:
         latent: Distributions of the codes.

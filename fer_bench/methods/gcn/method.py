@@ -57,7 +57,7 @@ class GCN(Method):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=20, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=30, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
             method={"width": 0.25, "hidden": 128, "lr": 5e-3, "distance": "signed"},
         ),

@@ -59,13 +59,13 @@ class GCNSettings(MethodSettings):
     unpool: Unpool = "nearest"
     batch_norm: bool = True
     distance: Distance = "absolute"
-    pixel_loss: PixelLoss = "squared"
-    generation: float = Field(default=30.0, ge=0)
-    reconstruction: float = Field(default=1.0, ge=0)
+    pixel_loss: PixelLoss = "absolute"
+    generation: float = Field(default=100.0, ge=0)
+    reconstruction: float = Field(default=0.1, ge=0)
     contrastive: float = Field(default=0.1, ge=0)
-    margin: float = Field(default=1.0, gt=0, lt=2)
-    divergence: float = Field(default=0.01, ge=0)
-    adversarial: float = Field(default=0.01, ge=0)
+    margin: float = Field(default=0.5, gt=0, lt=2)
+    divergence: float = Field(default=1.0, ge=0)
+    adversarial: float = Field(default=0.1, ge=0)
     hide_pairs: bool = False
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
