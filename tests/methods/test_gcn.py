@@ -223,7 +223,8 @@ def test_every_form_logs_its_losses_and_adds_them_weighted(monkeypatch, settings
 
 
 def test_losses_of_a_step_are_those_of_its_flows():
-    method = make().eval()  # fixed batch norm, so that the flows can be computed again
+    # Fixed batch norm, so that the flows can be computed again.
+    method = make(pixel_loss="squared", margin=1.0).eval()
     batch = make_batch(4)
     batch["label"] = torch.tensor([0, 1, -1, 2])
     batch["has_reference"] = torch.tensor([True, False, True, False])
@@ -260,7 +261,7 @@ def test_reference_pixels_of_rows_without_one_do_not_matter():
 
 
 def test_hidden_pairs_leave_neutral_rows_their_own_reference():
-    method = make(hide_pairs=True).eval()
+    method = make(hide_pairs=True, pixel_loss="squared").eval()
     batch = make_batch(4)  # row 0 is neutral
     parts = method.losses(batch)
     image = batch["image"][:, :1]

@@ -19,7 +19,8 @@ from fer_bench.runs.sweep import expand, read_sweep
 from fer_bench.sources import find_roots
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-SWEEPS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
+SECTIONS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
+SWEEPS = (*SECTIONS, "gcn_references")
 SMALL = ["method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"]
 
 
@@ -54,7 +55,7 @@ def small(tmp_path_factory):
 def store(workspace, small, tmp_path_factory):
     torch.set_num_threads(1)
     found = Store(tmp_path_factory.mktemp("runs"))
-    for name in SWEEPS[:3]:
+    for name in (*SECTIONS[:3], "gcn_references"):
         planned, _ = expand(read_sweep(small / f"{name}.yaml"), workspace)
         for run in planned:
             assert execute(run, found, workspace).status == "done"
@@ -64,7 +65,7 @@ def store(workspace, small, tmp_path_factory):
 @pytest.fixture
 def readme(tmp_path):
     page = tmp_path / "README.md"
-    page.write_text("".join(f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in SWEEPS))
+    page.write_text("".join(f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in SECTIONS))
     return page
 
 
@@ -125,7 +126,7 @@ def test_a_page_without_the_section_is_refused(evidence, tmp_path):
 
 def test_the_readme_has_every_section(evidence):
     page = evidence.README.read_text()
-    assert all(page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1 for name in SWEEPS)
+    assert all(page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1 for name in SECTIONS)
 
 
 def test_the_sweep_of_a_licensed_user_prints_its_table(evidence, store, small, capsys):
