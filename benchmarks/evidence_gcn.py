@@ -1,6 +1,7 @@
 """Write what the stored runs of gcn say into its README: tables, and two figures in docs/figures.
 
     python benchmarks/sweep_synthetic.py gcn_evidence --size full --runs-dir runs-evidence
+    python benchmarks/sweep_synthetic.py gcn_evidence_mmi --size full --runs-dir runs-evidence
     python benchmarks/sweep_synthetic.py gcn_references --size full --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_adapted.yaml --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_variants.yaml --runs-dir runs-evidence
@@ -237,6 +238,20 @@ def _claims(arms: Arms) -> dict[tuple[str, str], str]:
     return {(c.target, c.variant or PLAIN.partition(" ")[0]): c.value for c in same}
 
 
+def references_table(store: Store, workspace: Workspace, arms: Arms) -> str:
+    """Return how far generated references are from the true ones, beside the inputs themselves."""
+    rows = []
+    for dataset, by_name in arms.items():
+        for name, arm in by_name.items():
+            errors = generation_error(store, workspace, arm.first)
+            uar = arm.estimate(store).values["uar"].value
+            rows.append(
+                (dataset, name, f"{errors.generated:.4f}", f"{errors.copied:.4f}", f"{100 * uar:.1f}")
+            )
+    header = ("dataset", "generator", "error of the generated", "error of the input", "UAR")
+    return "\n".join([_banner(arms), "", *figure_table(header, rows)])
+
+
 def defaults_table(arms: Arms) -> str:
     """Return validation UAR of every alternative and its difference from the default, over seeds.
 
@@ -297,6 +312,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(variants_table(store, arms, sweep))
         return
     sweeps = {name: read_sweep(FOLDER / f"{name}.yaml") for name in SECTIONS}
+    sweeps |= {name: read_sweep(FOLDER / f"{name}.yaml") for name in ("gcn_evidence_mmi", "gcn_references")}
     found = {
         name: read_arms(development if name == "gcn_defaults" else store, sweep)
         for name, sweep in sweeps.items()
@@ -304,9 +320,11 @@ def main(arguments: list[str] | None = None) -> None:
     for name, arms in found.items():
         if not arms:
             print(f"missing: no finished run of benchmarks/{name}.yaml")
-            continue
-        write_section(given.readme, name, SECTIONS[name](store, arms, sweeps[name]))
-        print(f"wrote {name} to {given.readme}")
+    found["gcn_evidence"] |= found.pop("gcn_evidence_mmi")
+    for name, write in SECTIONS.items():
+        if arms := found[name]:
+            write_section(given.readme, name, write(store, arms, sweeps[name]))
+            print(f"wrote {name} to {given.readme}")
 
     def workspace_of(arms: Arms) -> Workspace:
         """Return the data of these runs: those of the data root, or the stand-in of their size."""
@@ -332,14 +350,13 @@ def main(arguments: list[str] | None = None) -> None:
         kind = next(iter(next(iter(variants.values())).values())).first.data_kind
         draw_errors(points, plain, kind, given.figures / "gcn-generation-error.png")
         print(f"wrote gcn-generation-error.png to {given.figures}")
-    references = read_arms(store, read_sweep(FOLDER / "gcn_references.yaml"))
-    if not references:
-        print("missing: no finished run of benchmarks/gcn_references.yaml")
-        return
-    for by_name in references.values():
+    if references := found["gcn_references"]:
+        workspace = workspace_of(references)
+        write_section(given.readme, "gcn_references", references_table(store, workspace, references))
+        (by_name,) = references.values()
         shown = {name: arm.first for name, arm in by_name.items()}
-        draw_references(store, workspace_of(references), shown, given.figures / "gcn-references.png")
-    print(f"wrote gcn-references.png to {given.figures}")
+        draw_references(store, workspace, shown, given.figures / "gcn-references.png")
+        print(f"wrote gcn_references to {given.readme} and gcn-references.png to {given.figures}")
 
 
 SECTIONS: dict[str, Callable[[Store, Arms, SweepConfig], str]] = {

@@ -20,7 +20,8 @@ from fer_bench.sources import find_roots
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SECTIONS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
-SWEEPS = (*SECTIONS, "gcn_references")
+MARKED = (*SECTIONS, "gcn_references")
+SWEEPS = (*SECTIONS, "gcn_evidence_mmi", "gcn_references")
 SMALL = ["method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"]
 
 
@@ -43,6 +44,7 @@ def small(tmp_path_factory):
         kept = [v for v in content["variants"] if not v.startswith(("S0R1", "S1R0", "S0R0 v", "S0R0 g"))][:4]
         content |= {
             "datasets": ["oulu"],
+            "folds": "default",
             "seeds": content["seeds"][:2],
             "set": SMALL,
             "variants": {variant: content["variants"][variant] for variant in kept},
@@ -65,11 +67,14 @@ def store(workspace, small, tmp_path_factory):
 @pytest.fixture
 def readme(tmp_path):
     page = tmp_path / "README.md"
-    page.write_text("".join(f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in SECTIONS))
+    sections = (f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in MARKED)
+    page.write_text("".join(sections))
     return page
 
 
-def test_tables_and_figures(evidence, store, small, readme, tiny_root, tmp_path, monkeypatch, capsys):
+def test_tables_and_figures(
+    evidence, store, small, workspace, readme, tiny_root, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(evidence, "FOLDER", small)
     given = ["--runs-dir", str(store.root), "--development", str(tmp_path / "none")]
     given += ["--readme", str(readme), "--figures", str(tmp_path / "f"), "--data-root", str(tiny_root)]
@@ -77,8 +82,8 @@ def test_tables_and_figures(evidence, store, small, readme, tiny_root, tmp_path,
     page = readme.read_text()
     assert "no finished run of benchmarks/gcn_defaults.yaml" in capsys.readouterr().out
     assert page.count("old") == 1
-    assert page.count("after") == 4
-    assert page.count("SYNTHETIC DATA") == 3
+    assert page.count("after") == 5
+    assert page.count("SYNTHETIC DATA") == 4
     arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
     scores = {name: [r.score("oulu").uar for r in arm.records.values()] for name, arm in arms.items()}
     assert {name: len(values) for name, values in scores.items()} == {"gcn": 2, "plain encoder": 2}
@@ -86,10 +91,17 @@ def test_tables_and_figures(evidence, store, small, readme, tiny_root, tmp_path,
     lines = [line for line in page.splitlines() if line.startswith("| oulu | ")]
     assert f"| oulu | gcn | 2 | {gcn:.1f}" in lines[0]
     assert re.search(rf"{re.escape(f'{gcn - plain:+.1f}')}( \[.*\], p = .*)? \|$", lines[0])
-    assert [line.split(" | ")[1:3] for line in lines[2:]] == [
+    assert [line.split(" | ")[1:3] for line in lines[2:5]] == [
         ["paired", "no"],
         ["adapted", "yes"],
         ["plain encoder", "no"],
+    ]
+    references = read_sweep(small / "gcn_references.yaml")
+    found = evidence.read_arms(store, references)["oulu"]
+    errors = [sys.modules["gcn_figures"].generation_error(store, workspace, a.first) for a in found.values()]
+    assert [line.split(" | ")[1:4] for line in lines[5:]] == [
+        [name, f"{error.generated:.4f}", f"{error.copied:.4f}"]
+        for name, error in zip(("ae", "vae", "gan"), errors, strict=True)
     ]
     assert re.search(r"\| S1R1 vae \| \d+\.\d \(\d+\.\d\) \|", page)
     figures = {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()}
@@ -126,7 +138,7 @@ def test_a_page_without_the_section_is_refused(evidence, tmp_path):
 
 def test_the_readme_has_every_section(evidence):
     page = evidence.README.read_text()
-    assert all(page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1 for name in SECTIONS)
+    assert all(page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1 for name in MARKED)
 
 
 def test_the_sweep_of_a_licensed_user_prints_its_table(evidence, store, small, capsys):
