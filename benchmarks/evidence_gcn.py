@@ -1,7 +1,7 @@
 """Write what the stored runs of gcn say into its README: tables, and two figures in docs/figures.
 
     python benchmarks/sweep_synthetic.py gcn_evidence --size full --runs-dir runs-evidence
-    python benchmarks/sweep_synthetic.py gcn_evidence_mmi --size full --runs-dir runs-evidence
+    python benchmarks/sweep_synthetic.py gcn_evidence_folds --size full --runs-dir runs-evidence
     python benchmarks/sweep_synthetic.py gcn_references --size full --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_adapted.yaml --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_variants.yaml --runs-dir runs-evidence
@@ -312,7 +312,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(variants_table(store, arms, sweep))
         return
     sweeps = {name: read_sweep(FOLDER / f"{name}.yaml") for name in SECTIONS}
-    sweeps |= {name: read_sweep(FOLDER / f"{name}.yaml") for name in ("gcn_evidence_mmi", "gcn_references")}
+    sweeps |= {name: read_sweep(FOLDER / f"{name}.yaml") for name in ("gcn_evidence_folds", "gcn_references")}
     found = {
         name: read_arms(development if name == "gcn_defaults" else store, sweep)
         for name, sweep in sweeps.items()
@@ -320,7 +320,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, arms in found.items():
         if not arms:
             print(f"missing: no finished run of benchmarks/{name}.yaml")
-    found["gcn_evidence"] |= found.pop("gcn_evidence_mmi")
+    found["gcn_evidence"] |= found.pop("gcn_evidence_folds")
     for name, write in SECTIONS.items():
         if arms := found[name]:
             write_section(given.readme, name, write(store, arms, sweeps[name]))

@@ -21,7 +21,7 @@ from fer_bench.sources import find_roots
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SECTIONS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
 MARKED = (*SECTIONS, "gcn_references")
-SWEEPS = (*SECTIONS, "gcn_evidence_mmi", "gcn_references")
+SWEEPS = (*SECTIONS, "gcn_evidence_folds", "gcn_references")
 SMALL = ["method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"]
 
 
