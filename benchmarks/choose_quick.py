@@ -33,7 +33,7 @@ TRIALS: dict[str, tuple[str, ...]] = {
         "method.lr=2e-3",
         "method.lr=5e-3",
         "method.lr=1e-2",
-        "method.lr=5e-3 train.batch_size=16",
+        "method.lr=5e-3 train.batch_size=32",
         "method.lr=5e-3 train.augmentation.brightness=0.3 train.augmentation.contrast=0.3",
         "method.lr=5e-3 method.distance=absolute",
     ),

@@ -1,7 +1,7 @@
 """Write what the stored runs of gcn say into its README: tables, and two figures in docs/figures.
 
     python benchmarks/sweep_synthetic.py gcn_evidence --size full --runs-dir runs-evidence
-    python benchmarks/sweep_synthetic.py gcn_evidence_folds --size full --runs-dir runs-evidence
+    python benchmarks/sweep_synthetic.py gcn_evidence_mmi --size full --runs-dir runs-evidence
     python benchmarks/sweep_synthetic.py gcn_references --size full --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_adapted.yaml --runs-dir runs-evidence
     fer-bench sweep benchmarks/gcn_variants.yaml --runs-dir runs-evidence
@@ -25,7 +25,7 @@ from readme_section import figure_table, write_section
 
 from fer_bench import datasets
 from fer_bench.config import SweepConfig
-from fer_bench.data.protocols import find_protocol
+from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
 from fer_bench.evaluation.pairs import compare, uar_of
@@ -37,12 +37,14 @@ from fer_bench.runs.plan import Workspace, resolve_settings
 from fer_bench.runs.record import Record
 from fer_bench.runs.store import Store
 from fer_bench.runs.sweep import read_sweep
-from fer_bench.sources import find_roots
+from fer_bench.sources import DataRoots, find_roots
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parent / "fer_bench" / "methods" / "gcn" / "README.md"
 FIGURES = FOLDER.parent / "docs" / "figures"
 PLAIN = "plain encoder"
+FULL = ("gcn_evidence", "gcn_evidence_mmi", "gcn_references")
+"""Sweeps on a stand-in with as many people as the real datasets have."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ class Arm:
         dataset: Trained and tested on.
         name: Of the variant in its sweep file.
         records: By fold and seed.
+        folds: How many folds the sweep has.
     """
 
     dataset: str
     name: str
     records: Mapping[tuple[int, int], Record]
+    folds: int
 
     @property
     def first(self) -> Record:
@@ -71,7 +75,7 @@ class Arm:
     def only(self, other: Arm) -> Arm:
         """Return the runs that have a partner of the same fold and seed in another arm."""
         kept = {key: record for key, record in self.records.items() if key in other.records}
-        return Arm(self.dataset, self.name, kept)
+        return Arm(self.dataset, self.name, kept, self.folds)
 
     def estimate(self, store: Store) -> Estimate:
         """Return the test scores, averaged over folds and then over seeds."""
@@ -88,38 +92,52 @@ Arms = dict[str, dict[str, Arm]]
 """By dataset and variant."""
 
 
-def read_arms(store: Store, sweep: SweepConfig) -> Arms:
+def read_arms(store: Store, sweep: SweepConfig, size: str | None = None) -> Arms:
     """Return the finished runs of a sweep file by what they were set to, whatever code trained them.
 
     Of several runs with the same settings, fold and seed the last one finished counts.
+
+    Args:
+        store: Where the runs are.
+        sweep: What was to run.
+        size: Leave out synthetic runs on a stand-in of another size.
 
     Raises:
         StoreError: A damaged record, or synthetic and real data in one store.
     """
     found: Arms = {}
     records = [
-        r for r in store.records() if (r.method, r.profile, r.status) == ("gcn", sweep.profile, "done")
+        r
+        for r in store.records()
+        if (r.method, r.profile, r.status) == ("gcn", sweep.profile, "done")
+        and (size is None or r.generator is None or r.generator["size"] == size)
     ]
     if len({r.data_kind for r in records}) > 1:
         raise StoreError("the store mixes synthetic and real data", file=store.root)
     for dataset in sweep.datasets:
         card = datasets.get(dataset).card
-        protocol = find_protocol(card, sweep.protocols.get(dataset), quick=sweep.profile == "quick").name
+        quick = sweep.profile == "quick"
+        protocol = find_protocol(card, sweep.protocols.get(dataset), quick=quick)
+        folds = sweep.folds if isinstance(sweep.folds, tuple) else folds_of(protocol)
+        folds = folds[:1] if quick and sweep.folds == "default" else folds
         for name, change in sweep.variants.items():
             settings, train = resolve_settings("gcn", sweep.profile, (*sweep.set, *change))
-            wanted = (dataset, protocol, settings.model_dump(mode="json"), train.model_dump(mode="json"))
+            wanted = (dataset, protocol.name, settings.model_dump(mode="json"), train.model_dump(mode="json"))
             mine = sorted(
                 (
                     r
                     for r in records
                     if (r.dataset, r.protocol, r.settings["method"], r.settings["train"]) == wanted
                     and r.seed in sweep.seeds
+                    and r.fold in folds
                 ),
                 key=lambda r: float(r.timing["finished_at"]),
             )
             if mine:
                 by_run = {(r.fold, r.seed): r for r in mine}
-                found.setdefault(dataset, {})[name] = Arm(dataset, name, dict(sorted(by_run.items())))
+                found.setdefault(dataset, {})[name] = Arm(
+                    dataset, name, dict(sorted(by_run.items())), len(folds)
+                )
     return found
 
 
@@ -222,9 +240,14 @@ def variants_table(store: Store, arms: Arms, sweep: SweepConfig) -> str:
                 cells.append("-")
             else:
                 scores = arm.estimate(store).values
-                cells.append(f"{100 * scores['uar'].value:.1f} ({100 * scores['accuracy'].value:.1f})")
+                done = len({fold for fold, _ in arm.records})
+                part = "" if done == arm.folds else f", {done} of {arm.folds} folds"
+                cells.append(f"{100 * scores['uar'].value:.1f} ({100 * scores['accuracy'].value:.1f}{part})")
         rows.append((name, *cells))
-    header = ("variant", *(f"{dataset}: paper" if claim else dataset for dataset, claim in columns))
+    header = (
+        "variant",
+        *(f"{dataset}: paper (accuracy)" if claim else dataset for dataset, claim in columns),
+    )
     return "\n".join([_banner(arms), "", *figure_table(header, rows)])
 
 
@@ -312,15 +335,19 @@ def main(arguments: list[str] | None = None) -> None:
         print(variants_table(store, arms, sweep))
         return
     sweeps = {name: read_sweep(FOLDER / f"{name}.yaml") for name in SECTIONS}
-    sweeps |= {name: read_sweep(FOLDER / f"{name}.yaml") for name in ("gcn_evidence_folds", "gcn_references")}
+    sweeps |= {name: read_sweep(FOLDER / f"{name}.yaml") for name in ("gcn_evidence_mmi", "gcn_references")}
     found = {
-        name: read_arms(development if name == "gcn_defaults" else store, sweep)
+        name: read_arms(
+            development if name == "gcn_defaults" else store,
+            sweep,
+            size=None if given.data_root else ("full" if name in FULL else "quick"),
+        )
         for name, sweep in sweeps.items()
     }
     for name, arms in found.items():
         if not arms:
             print(f"missing: no finished run of benchmarks/{name}.yaml")
-    found["gcn_evidence"] |= found.pop("gcn_evidence_folds")
+    found["gcn_evidence"] |= found.pop("gcn_evidence_mmi")
     for name, write in SECTIONS.items():
         if arms := found[name]:
             write_section(given.readme, name, write(store, arms, sweeps[name]))
@@ -328,8 +355,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     def workspace_of(arms: Arms) -> Workspace:
         """Return the data of these runs: those of the data root, or the stand-in of their size."""
-        drawn = next(iter(next(iter(arms.values())).values())).first.generator or {}
-        return Workspace(find_roots(given.data_root), size=drawn.get("size", "quick"))
+        drawn = next(iter(next(iter(arms.values())).values())).first.generator
+        if drawn is None or given.data_root:
+            return Workspace(find_roots(given.data_root))
+        return Workspace(DataRoots(None, {}, "the synthetic stand-in"), size=drawn["size"])
 
     if variants := found["gcn_variants"]:
         workspace = workspace_of(variants)

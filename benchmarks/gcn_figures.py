@@ -115,6 +115,7 @@ def draw_errors(
     figure = new_figure(3.2 * len(names) + 1.4, 3.2)
     axes: Any = figure.subplots(1, len(names), squeeze=False)
     named: dict[str, Any] = {}
+    copied = 0.0
     for axis, dataset in zip(axes[0], names, strict=True):
         axis.set_title(dataset, fontsize=9)
         for (other, name), (errors, uar) in points.items():
@@ -123,7 +124,8 @@ def draw_errors(
             variant, _, generator = name.partition(" ")
             style = {"marker": MARKS[generator], "color": COLOURS[variant], "linestyle": "none"}
             (named[name],) = axis.plot(errors.generated, 100 * uar.value, **style)
-            named["input as reference"] = axis.axvline(errors.copied, color="0.7", lw=1, ls=":")
+            copied = errors.copied
+        named["input as reference"] = axis.axvline(copied, color="0.7", lw=1, ls=":")
         if dataset in plain:
             named["plain encoder"] = axis.axhline(100 * plain[dataset], color="0.4", lw=1, ls="--")
     figure.supxlabel("generation error (mean squared, test rows)", fontsize=9)

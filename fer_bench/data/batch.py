@@ -47,6 +47,7 @@ class Task:
         has_va: Whether training rows carry valence and arousal.
         has_au: Whether training rows carry action units.
         has_reference: Whether training rows carry neutral frames of the same person.
+        reference_share: Share of the training rows that do, in [0, 1].
         reference_by_label: Whether these are frames that somebody labelled neutral, not first frames of
             sequences that begin with a neutral face.
         au_counts: (negative, positive) training rows per action unit; empty without AUs.
@@ -58,6 +59,7 @@ class Task:
     has_va: bool = False
     has_au: bool = False
     has_reference: bool = False
+    reference_share: float = 1.0
     reference_by_label: bool = False
     au_counts: tuple[tuple[int, int], ...] = ()
     unlabelled: int = 0

@@ -255,6 +255,7 @@ class FaceDataModule(LightningDataModule):
         va = index[["valence", "arousal"]].to_numpy()[train]
         known = (aus >= 0).any(axis=0)
         references = reference_rows(index, self.hidden)[train]
+        share = float((references >= 0).mean()) if len(references) else 0.0
         references = references[references >= 0]
         return Task(
             classes=self.classes,
@@ -262,6 +263,7 @@ class FaceDataModule(LightningDataModule):
             has_va=bool(np.isfinite(va).all(axis=1).any()),
             has_au=bool(known.any()),
             has_reference=len(references) > 0,
+            reference_share=share,
             reference_by_label=bool((~index["is_neutral_frame"].to_numpy(bool)[references]).any()),
             au_counts=tuple((int((c == 0).sum()), int((c == 1).sum())) for c in aus.T) if known.any() else (),
             unlabelled=int((~shown).sum()),

@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from fer_bench import datasets
+from fer_bench.data.protocols import find_protocol
 from fer_bench.errors import StoreError
 from fer_bench.methods.claims import claims_of
 from fer_bench.runs.execute import execute
@@ -21,7 +23,7 @@ from fer_bench.sources import find_roots
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SECTIONS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
 MARKED = (*SECTIONS, "gcn_references")
-SWEEPS = (*SECTIONS, "gcn_evidence_folds", "gcn_references")
+SWEEPS = (*SECTIONS, "gcn_evidence_mmi", "gcn_references")
 SMALL = ["method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"]
 
 
@@ -112,6 +114,32 @@ def test_tables_and_figures(
     assert {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()} == figures
 
 
+def test_other_folds_and_sizes_do_not_count(evidence, store, small):
+    sweep = read_sweep(small / "gcn_evidence.yaml")
+    assert set(evidence.read_arms(store, sweep, size="tiny")) == {"oulu"}
+    assert evidence.read_arms(store, sweep, size="full") == {}
+    assert evidence.read_arms(store, sweep.model_copy(update={"folds": (2,)})) == {}
+
+
+def test_claims_stand_beside_real_runs_of_the_paper_profile(evidence, store, small):
+    sweep = read_sweep(small / "gcn_variants.yaml")
+    found = evidence.read_arms(store, sweep)["oulu"]
+    real = {"data_kind": "real", "profile": "paper", "generator": None}
+    arms = {
+        "oulu": {
+            name: evidence.Arm(
+                "oulu", name, {key: r.model_copy(update=real) for key, r in arm.records.items()}, 10
+            )
+            for name, arm in found.items()
+        }
+    }
+    lines = evidence.variants_table(store, arms, sweep).splitlines()
+    assert lines[0] == "Real data, profile paper."
+    assert "| oulu: paper (accuracy) |" in lines[2]
+    (full,) = [line for line in lines if line.startswith("| S1R1 ae ")]
+    assert full.endswith("1 of 10 folds) | 86.11 |")
+
+
 def test_generation_error_by_hand(evidence, store, small, workspace):
     figures = sys.modules["gcn_figures"]
     arm = evidence.read_arms(store, read_sweep(small / "gcn_variants.yaml"))["oulu"]["S1R1 ae"]
@@ -154,10 +182,13 @@ def test_the_sweep_of_a_licensed_user_prints_its_table(evidence, store, small, c
 def test_the_sweep_files_are_valid(name):
     sweep = read_sweep(FOLDER / f"{name}.yaml")
     assert sweep.methods == ("gcn",)
-    settings = [resolve_settings("gcn", sweep.profile, change) for change in sweep.variants.values()]
-    assert len({str(s) for s in settings}) == len(
-        settings
-    )  # no alternative is the default under another name
+    settings = [
+        resolve_settings("gcn", sweep.profile, (*sweep.set, *change)) for change in sweep.variants.values()
+    ]
+    # No alternative is the default under another name.
+    assert len({str(s) for s in settings}) == len(settings)
+    for dataset in sweep.datasets:
+        find_protocol(datasets.get(dataset).card, sweep.protocols.get(dataset))
 
 
 def test_claims_are_the_papers():

@@ -114,7 +114,7 @@ class TestSettings:
             planned = plan(method=method, overrides=small, compile=wanted, targets="none")
             record = execute(planned, Store(tmp_path), workspace)
             assert record.settings["compile"] is wanted
-        assert len(compiled) == 1
+        assert (len(compiled) > 1) if method == "gcn" else (len(compiled) == 1)  # gcn trains part by part
 
     @pytest.mark.parametrize(
         ("precision", "given"),

@@ -112,7 +112,8 @@ def convolve_doubled(image: Tensor, convolution: nn.Conv2d) -> Tensor:
     def met(weight: Tensor, place: int) -> Tensor:
         """Return the taps along the last axis, added up by the value that they meet from this place."""
         before = 2 * reach + place - radius
-        return F.pad(weight, (before, 4 * reach + 2 - kernel - before)).unflatten(-1, (-1, 2)).sum(dim=-1)
+        padded = F.pad(weight, (before, 4 * reach + 2 - kernel - before))
+        return padded.reshape(*padded.shape[:-1], -1, 2).sum(dim=-1)
 
     across = torch.stack([met(convolution.weight, x) for x in (0, 1)], dim=1).transpose(-1, -2)
     places = torch.stack([met(across, y) for y in (0, 1)], dim=1).transpose(-1, -2)
@@ -153,9 +154,9 @@ class Latent(nn.Module):
         spread = self.log_variance(code).float().clamp(-10.0, 10.0)
         latent = Gaussian(self.mean(code).float(), spread)
         if not self.training:
-            return latent.mean, latent
+            return latent.mean.to(code.dtype), latent
         drawn = latent.mean + torch.exp(0.5 * spread) * torch.randn_like(latent.mean)
-        return drawn, latent
+        return drawn.to(code.dtype), latent
 
 
 class Discriminator(nn.Module):

@@ -20,6 +20,9 @@ from fer_bench.methods.gcn.layers import Discriminator
 from fer_bench.methods.gcn.network import SIZE, Flows, GCNNetwork, Generated
 from fer_bench.methods.gcn.settings import GCNSettings
 
+PAIRED = 0.95
+"""Share of training rows with a neutral frame from which on a source is paired: lab sets have stills."""
+
 
 class Targets(NamedTuple):
     """What a training batch says, as the losses want it.
@@ -118,9 +121,16 @@ class GCN(Method):
         if not settings.generates:
             return None
         if task.has_reference and not settings.hide_pairs:
-            if not task.reference_by_label:
+            if task.reference_by_label:
+                return (
+                    "the reference is the nearest frame of the same person and video that is labelled neutral"
+                )
+            if task.reference_share >= PAIRED:
                 return None
-            return "the reference is the nearest frame of the same person and video that is labelled neutral"
+            return (
+                f"{task.reference_share:.0%} of the training rows have a neutral frame of the same person; "
+                "others are their own reference when labelled neutral, else they teach the generator nothing"
+            )
         why = "hidden" if task.has_reference else "no"
         if Emotion.NEUTRAL in task.classes:
             return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -121,6 +121,11 @@ class GCNNetwork(nn.Module):
         values = self.stages[-1] * (SIZE // 2 ** len(self.stages)) ** 2
         self.classifier = nn.Sequential(nn.Linear(values, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
+    def compile(self, *arguments: Any, **named: Any) -> None:
+        """Compile every part: training calls them one by one, and not this module's `forward`."""
+        for part in self.children():
+            part.compile(*arguments, **named)
+
     def generator_parts(self) -> list[nn.Module]:
         """Return the modules that draw the reference face; none without a generator."""
         return [part for part in (self.encoder1, self.latent, self.decoder1) if part is not None]
@@ -169,7 +174,8 @@ class GCNNetwork(nn.Module):
         return drawn_query, drawn_reference
 
     def _classify(self, query: Tensor, reference: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(contrast(query, reference, self.distance))
+        weight = cast(nn.Linear, self.classifier[0]).weight
+        logits: Tensor = self.classifier(contrast(query, reference, self.distance).to(weight.dtype))
         return logits.float()
 
 
