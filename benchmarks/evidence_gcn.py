@@ -221,7 +221,7 @@ def adapted_table(store: Store, arms: Arms) -> str:
                     against.get("adapted", ""),
                 )
             )
-    header = ("dataset", "", "marked adapted", "seeds", "UAR", "sd", "less plain encoder", "less adapted")
+    header = ("dataset", "", "marked adapted", "seeds", "UAR", "sd", "minus plain encoder", "minus adapted")
     return "\n".join([_banner(arms), "", *figure_table(header, rows)])
 
 
@@ -300,7 +300,7 @@ def defaults_table(arms: Arms) -> str:
                     centre, sd_moved = mean_and_sd(moved)
                     against, spread = f"{100 * centre:+.1f}", points(sd_moved)
             rows.append((name, dataset, str(arm.seeds()), f"{100 * mean:.1f}", points(sd), against, spread))
-    header = ("alternative", "dataset", "seeds", "validation UAR", "sd", "less default", "sd of that")
+    header = ("alternative", "dataset", "seeds", "validation UAR", "sd", "minus default", "sd of that")
     banner = f"{_banner(arms)} Development population, validation rows only."
     return "\n".join([banner, "", *figure_table(header, rows)])
 
