@@ -22,7 +22,7 @@ test-slow: $(INSTALLED)  ## Run the tests that take minutes.
 
 evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours on two cores) and write them.
 	for sweep in label_fraction gcn_adapted gcn_variants ablation_cafe; do \
-	  $(BIN)/fer-bench sweep benchmarks/$$sweep.yaml --runs-dir $(EVIDENCE) || exit 1; done
+	  $(BIN)/python benchmarks/sweep_synthetic.py $$sweep --runs-dir $(EVIDENCE) || exit 1; done
 	for sweep in gcn_evidence gcn_evidence_mmi gcn_references; do \
 	  $(BIN)/python benchmarks/sweep_synthetic.py $$sweep --size full --runs-dir $(EVIDENCE) || exit 1; done
 	$(BIN)/python benchmarks/sweep_synthetic.py gcn_defaults --population development --runs-dir $(DEVELOPMENT)
