@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def _plan(workspace: Workspace, method: str, trial: str, dataset: str) -> PlannedRun:
-    protocol, folds = folds_to_run(workspace.source(dataset), None, "quick", None)
+    protocol, folds = folds_to_run(workspace.source(dataset).dataset.card, None, "quick", None)
     return plan_run(
         workspace,
         method=method,

@@ -20,12 +20,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcn_figures import draw_errors, draw_references, generation_error
+from gcn_figures import Faces, draw_errors, draw_references, errors_of, faces_of
 from readme_section import figure_table, write_section
 
 from fer_bench import datasets
 from fer_bench.config import SweepConfig
-from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
 from fer_bench.evaluation.pairs import compare, uar_of
@@ -36,7 +35,7 @@ from fer_bench.methods.claims import claims_of
 from fer_bench.runs.plan import Workspace, resolve_settings
 from fer_bench.runs.record import Record
 from fer_bench.runs.store import Store
-from fer_bench.runs.sweep import read_sweep
+from fer_bench.runs.sweep import folds_asked, read_sweep
 from fer_bench.sources import DataRoots, find_roots
 
 FOLDER = Path(__file__).parent
@@ -116,20 +115,17 @@ def read_arms(store: Store, sweep: SweepConfig, size: str | None = None) -> Arms
         raise StoreError("the store mixes synthetic and real data", file=store.root)
     for dataset in sweep.datasets:
         card = datasets.get(dataset).card
-        quick = sweep.profile == "quick"
-        protocol = find_protocol(card, sweep.protocols.get(dataset), quick=quick)
-        folds = sweep.folds if isinstance(sweep.folds, tuple) else folds_of(protocol)
-        folds = folds[:1] if quick and sweep.folds == "default" else folds
+        folds = folds_asked(sweep, dataset, card, sweep.profile)
         for name, change in sweep.variants.items():
             settings, train = resolve_settings("gcn", sweep.profile, (*sweep.set, *change))
-            wanted = (dataset, protocol.name, settings.model_dump(mode="json"), train.model_dump(mode="json"))
+            wanted = (dataset, settings.model_dump(mode="json"), train.model_dump(mode="json"))
             mine = sorted(
                 (
                     r
                     for r in records
-                    if (r.dataset, r.protocol, r.settings["method"], r.settings["train"]) == wanted
+                    if (r.dataset, r.settings["method"], r.settings["train"]) == wanted
                     and r.seed in sweep.seeds
-                    and r.fold in folds
+                    and (r.protocol, r.fold) in folds
                 ),
                 key=lambda r: float(r.timing["finished_at"]),
             )
@@ -162,8 +158,13 @@ def difference(store: Store, first: Arm, second: Arm) -> str:
     return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {test.p:.2g}"
 
 
+def _any_record(arms: Arms) -> Record:
+    """Return a run of a table, for what all of them have in common."""
+    return next(iter(next(iter(arms.values())).values())).first
+
+
 def _banner(arms: Arms) -> str:
-    first = next(iter(next(iter(arms.values())).values())).first
+    first = _any_record(arms)
     if first.data_kind == "synthetic":
         drawn = first.generator or {}
         return (
@@ -253,7 +254,7 @@ def variants_table(store: Store, arms: Arms, sweep: SweepConfig) -> str:
 
 def _claims(arms: Arms) -> dict[tuple[str, str], str]:
     """Return the paper's numbers by dataset and variant; none beside synthetic data or other profiles."""
-    first = next(iter(next(iter(arms.values())).values())).first
+    first = _any_record(arms)
     found = claims_of("gcn")
     if found is None or (first.data_kind, first.profile) != ("real", "paper"):
         return {}
@@ -261,12 +262,26 @@ def _claims(arms: Arms) -> dict[tuple[str, str], str]:
     return {(c.target, c.variant or PLAIN.partition(" ")[0]): c.value for c in same}
 
 
-def references_table(store: Store, workspace: Workspace, arms: Arms) -> str:
-    """Return how far generated references are from the true ones, beside the inputs themselves."""
+def _workspace_of(arms: Arms, data_root: str | None) -> Workspace:
+    """Return the data of these runs: those of the data root, or the stand-in of their size."""
+    drawn = _any_record(arms).generator
+    if drawn is None or data_root:
+        return Workspace(find_roots(data_root))
+    return Workspace(DataRoots(None, {}, "the synthetic stand-in"), size=drawn["size"])
+
+
+def references_table(store: Store, arms: Arms, drawn: Mapping[str, Faces]) -> str:
+    """Return how far generated references are from the true ones, beside the inputs themselves.
+
+    Args:
+        store: Where the runs are.
+        arms: The runs of one dataset.
+        drawn: What they drew, by variant.
+    """
     rows = []
     for dataset, by_name in arms.items():
         for name, arm in by_name.items():
-            errors = generation_error(store, workspace, arm.first)
+            errors = errors_of(drawn[name])
             uar = arm.estimate(store).values["uar"].value
             rows.append(
                 (dataset, name, f"{errors.generated:.4f}", f"{errors.copied:.4f}", f"{100 * uar:.1f}")
@@ -352,19 +367,11 @@ def main(arguments: list[str] | None = None) -> None:
         if arms := found[name]:
             write_section(given.readme, name, write(store, arms, sweeps[name]))
             print(f"wrote {name} to {given.readme}")
-
-    def workspace_of(arms: Arms) -> Workspace:
-        """Return the data of these runs: those of the data root, or the stand-in of their size."""
-        drawn = next(iter(next(iter(arms.values())).values())).first.generator
-        if drawn is None or given.data_root:
-            return Workspace(find_roots(given.data_root))
-        return Workspace(DataRoots(None, {}, "the synthetic stand-in"), size=drawn["size"])
-
     if variants := found["gcn_variants"]:
-        workspace = workspace_of(variants)
+        workspace = _workspace_of(variants, given.data_root)
         points = {
             (dataset, name): (
-                generation_error(store, workspace, arm.first),
+                errors_of(faces_of(store, workspace, arm.first)),
                 arm.estimate(store).values["uar"],
             )
             for dataset, by_name in variants.items()
@@ -376,15 +383,16 @@ def main(arguments: list[str] | None = None) -> None:
             for dataset, by_name in variants.items()
             if PLAIN in by_name
         }
-        kind = next(iter(next(iter(variants.values())).values())).first.data_kind
-        draw_errors(points, plain, kind, given.figures / "gcn-generation-error.png")
+        draw_errors(
+            points, plain, _any_record(variants).data_kind, given.figures / "gcn-generation-error.png"
+        )
         print(f"wrote gcn-generation-error.png to {given.figures}")
     if references := found["gcn_references"]:
-        workspace = workspace_of(references)
-        write_section(given.readme, "gcn_references", references_table(store, workspace, references))
+        workspace = _workspace_of(references, given.data_root)
         (by_name,) = references.values()
-        shown = {name: arm.first for name, arm in by_name.items()}
-        draw_references(store, workspace, shown, given.figures / "gcn-references.png")
+        drawn = {name: faces_of(store, workspace, arm.first) for name, arm in by_name.items()}
+        write_section(given.readme, "gcn_references", references_table(store, references, drawn))
+        draw_references(drawn, _any_record(references), given.figures / "gcn-references.png")
         print(f"wrote gcn_references to {given.readme} and gcn-references.png to {given.figures}")
 
 

@@ -93,9 +93,8 @@ def faces_of(store: Store, workspace: Workspace, record: Record) -> Faces:
     )
 
 
-def generation_error(store: Store, workspace: Workspace, record: Record) -> Errors:
-    """Return how far a run's generated references are from the true ones, on its test rows."""
-    faces = faces_of(store, workspace, record)
+def errors_of(faces: Faces) -> Errors:
+    """Return how far generated references, and the inputs themselves, are from the true ones."""
     generated = row_error(faces.drawn, faces.neutral, "squared").mean()
     return Errors(float(generated), float(row_error(faces.image, faces.neutral, "squared").mean()))
 
@@ -115,17 +114,15 @@ def draw_errors(
     figure = new_figure(3.2 * len(names) + 1.4, 3.2)
     axes: Any = figure.subplots(1, len(names), squeeze=False)
     named: dict[str, Any] = {}
-    copied = 0.0
     for axis, dataset in zip(axes[0], names, strict=True):
         axis.set_title(dataset, fontsize=9)
-        for (other, name), (errors, uar) in points.items():
-            if other != dataset:
-                continue
+        here = {name: point for (other, name), point in points.items() if other == dataset}
+        for name, (errors, uar) in here.items():
             variant, _, generator = name.partition(" ")
             style = {"marker": MARKS[generator], "color": COLOURS[variant], "linestyle": "none"}
             (named[name],) = axis.plot(errors.generated, 100 * uar.value, **style)
-            copied = errors.copied
-        named["input as reference"] = axis.axvline(copied, color="0.7", lw=1, ls=":")
+        (any_errors, _), *_ = here.values()  # the inputs are the same for every run
+        named["input as reference"] = axis.axvline(any_errors.copied, color="0.7", lw=1, ls=":")
         if dataset in plain:
             named["plain encoder"] = axis.axhline(100 * plain[dataset], color="0.4", lw=1, ls="--")
     figure.supxlabel("generation error (mean squared, test rows)", fontsize=9)
@@ -135,21 +132,19 @@ def draw_errors(
     save_figure(figure, path)
 
 
-def draw_references(store: Store, workspace: Workspace, shown: Mapping[str, Record], path: Path) -> None:
+def draw_references(found: Mapping[str, Faces], record: Record, path: Path) -> None:
     """Draw test faces, the references that several generators make of them, and the true neutral faces.
 
     One face per expression, each of another person: the first in the order of the index.
 
     Args:
-        store: Where the runs are.
-        workspace: The data.
-        shown: Runs on one dataset, by kind of generator.
+        found: What runs on one dataset drew, by kind of generator.
+        record: One of the runs.
         path: Where the picture goes.
     """
-    found = {kind: faces_of(store, workspace, record) for kind, record in shown.items()}
     first = next(iter(found.values()))
     columns: list[int] = []
-    for label in next(iter(shown.values())).classes:
+    for label in record.classes:
         seen = {first.subject[column] for column in columns}
         fresh = [i for i in np.flatnonzero(first.label == label) if first.subject[i] not in seen]
         columns += [int(fresh[0])] if fresh else []
@@ -167,7 +162,6 @@ def draw_references(store: Store, workspace: Workspace, shown: Mapping[str, Reco
             axis.set(xticks=[], yticks=[])
     for axis, column in zip(axes[0], columns, strict=True):
         axis.set_title(first.label[column], fontsize=7)
-    record = next(iter(shown.values()))
     figure.suptitle(
         f"gcn on {record.dataset}, people of the test fold ({_drawn(record.data_kind)})", fontsize=8
     )

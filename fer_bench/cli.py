@@ -174,7 +174,7 @@ def run(
     crops = read_crops(crop or (), faces, datasets.names())
     with open_workspace(roots, exclude, crops, quiet=as_json) as workspace:
         chosen = profile or default_profile(workspace.source(name).kind)
-        protocol_name, folds = folds_to_run(workspace.source(name), protocol, chosen, fold)
+        protocol_name, folds = folds_to_run(workspace.source(name).dataset.card, protocol, chosen, fold)
         planned = [
             plan_run(
                 workspace,

@@ -29,6 +29,7 @@ from fer_bench.unions import drop_seen, member_names, open_union, source_name
 
 if TYPE_CHECKING:
     from fer_bench.config import MethodSettings
+    from fer_bench.data.card import Card
 
 Announce = Callable[[str, int, int], None]
 T = TypeVar("T")
@@ -237,12 +238,12 @@ def resolve_settings(
 
 
 def folds_to_run(
-    source: Source, protocol: str | None, profile: str, fold: int | str | None
+    card: Card, protocol: str | None, profile: str, fold: int | str | None
 ) -> tuple[str, tuple[int, ...]]:
     """Return the protocol name and the folds to run.
 
     Args:
-        source: The dataset.
+        card: Of the dataset.
         protocol: Protocol name or None for the profile's.
         profile: Profile name.
         fold: A fold number, `all`, or None for the profile's default (`quick`: fold 1; else all).
@@ -250,7 +251,7 @@ def folds_to_run(
     Raises:
         UsageError: Unknown protocol or fold.
     """
-    chosen = find_protocol(source.dataset.card, protocol, quick=profile == "quick")
+    chosen = find_protocol(card, protocol, quick=profile == "quick")
     known = folds_of(chosen)
     if fold is None:
         return chosen.name, known[:1] if profile == "quick" else known
@@ -258,7 +259,7 @@ def folds_to_run(
         return chosen.name, known
     if not str(fold).isdecimal() or int(fold) not in known:
         raise UsageError(
-            f"{source.dataset.card.name}/{chosen.name} has no such fold",
+            f"{card.name}/{chosen.name} has no such fold",
             value=fold,
             hint=f"1 to {len(known)}, or all",
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fer_bench import methods
 from fer_bench.config import Precision, SweepConfig, build
@@ -12,7 +14,10 @@ from fer_bench.runs.plan import PlannedRun, Workspace, default_profile, folds_to
 from fer_bench.runs.sweepfile import parse_grid, read_sweep
 from fer_bench.unions import available_sources
 
-__all__ = ["UNUSABLE", "expand", "prepare_targets", "read_sweep"]
+if TYPE_CHECKING:
+    from fer_bench.data.card import Card
+
+__all__ = ["UNUSABLE", "expand", "folds_asked", "prepare_targets", "read_sweep"]
 
 UNUSABLE = "cannot be used"
 """How the reason begins where data are there but damaged."""
@@ -72,18 +77,14 @@ def _runs_of(
     keep_checkpoints: bool,
 ) -> list[PlannedRun]:
     """Return the runs of one source and seed."""
-    source, protocol, asked = workspace.source(dataset), sweep.protocols.get(dataset), sweep.folds
+    source = workspace.source(dataset)
     profile = sweep.profile if "profile" in sweep.model_fields_set else default_profile(source.kind)
-    if isinstance(asked, str):
-        folds = [folds_to_run(source, protocol, profile, None if asked == "default" else "all")]
-    else:
-        folds = [folds_to_run(source, protocol, profile, n) for n in asked]
     return [
         plan_run(
             workspace,
             method=method,
             dataset=dataset,
-            protocol=name,
+            protocol=protocol,
             fold=fold,
             seed=seed,
             profile=profile,
@@ -100,9 +101,27 @@ def _runs_of(
         for method, grid in map(parse_grid, methods.names() if sweep.methods == "all" else sweep.methods)
         for combination in grid
         for change in sweep.variants.values() or [()]
-        for name, numbers in folds
-        for fold in numbers
+        for protocol, fold in folds_asked(sweep, dataset, source.dataset.card, profile)
     ]
+
+
+def folds_asked(sweep: SweepConfig, dataset: str, card: Card, profile: str) -> list[tuple[str, int]]:
+    """Return protocol and number of every fold that a sweep asks for of one source.
+
+    Args:
+        sweep: The sweep.
+        dataset: The source, as the sweep calls it.
+        card: Of the source.
+        profile: Profile name.
+
+    Raises:
+        UsageError: Unknown protocol or fold.
+    """
+    wanted: Sequence[int | str | None] = (
+        sweep.folds if isinstance(sweep.folds, tuple) else [None if sweep.folds == "default" else "all"]
+    )
+    found = (folds_to_run(card, sweep.protocols.get(dataset), profile, fold) for fold in wanted)
+    return [(protocol, fold) for protocol, folds in found for fold in folds]
 
 
 def prepare_targets(

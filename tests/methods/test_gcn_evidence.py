@@ -100,7 +100,8 @@ def test_tables_and_figures(
     ]
     references = read_sweep(small / "gcn_references.yaml")
     found = evidence.read_arms(store, references)["oulu"]
-    errors = [sys.modules["gcn_figures"].generation_error(store, workspace, a.first) for a in found.values()]
+    drawing = sys.modules["gcn_figures"]
+    errors = [drawing.errors_of(drawing.faces_of(store, workspace, arm.first)) for arm in found.values()]
     assert [line.split(" | ")[1:4] for line in lines[5:]] == [
         [name, f"{error.generated:.4f}", f"{error.copied:.4f}"]
         for name, error in zip(("ae", "vae", "gan"), errors, strict=True)
@@ -144,7 +145,7 @@ def test_generation_error_by_hand(evidence, store, small, workspace):
     figures = sys.modules["gcn_figures"]
     arm = evidence.read_arms(store, read_sweep(small / "gcn_variants.yaml"))["oulu"]["S1R1 ae"]
     faces = figures.faces_of(store, workspace, arm.first)
-    errors = figures.generation_error(store, workspace, arm.first)
+    errors = figures.errors_of(faces)
     assert errors.generated == pytest.approx(((faces.drawn - faces.neutral) ** 2).mean().item(), rel=1e-5)
     assert errors.copied == pytest.approx(((faces.image - faces.neutral) ** 2).mean().item(), rel=1e-5)
     index = workspace.source("oulu").dataset.index

@@ -280,7 +280,7 @@ def test_record_says_whether_the_method_was_adapted(workspace, tmp_path, dataset
         workspace,
         method="gcn",
         dataset=dataset,
-        protocol=protocol or folds_to_run(workspace.source(dataset), None, "quick", None)[0],
+        protocol=protocol or folds_to_run(workspace.source(dataset).dataset.card, None, "quick", None)[0],
         fold=1,
         seed=0,
         profile="quick",

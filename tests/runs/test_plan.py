@@ -104,15 +104,15 @@ class TestResolving:
         assert resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
 
     def test_folds(self, workspace):
-        source = workspace.source("oulu")
-        assert folds_to_run(source, None, "quick", None) == ("6-4fold", (1,))
-        assert folds_to_run(source, None, "quick", "all") == ("6-4fold", (1, 2, 3, 4))
-        assert folds_to_run(source, None, "paper", None) == ("6-10fold", tuple(range(1, 11)))
-        assert folds_to_run(source, "oulu/7n-10fold", "paper", "3") == ("7n-10fold", (3,))
+        card = workspace.source("oulu").dataset.card
+        assert folds_to_run(card, None, "quick", None) == ("6-4fold", (1,))
+        assert folds_to_run(card, None, "quick", "all") == ("6-4fold", (1, 2, 3, 4))
+        assert folds_to_run(card, None, "paper", None) == ("6-10fold", tuple(range(1, 11)))
+        assert folds_to_run(card, "oulu/7n-10fold", "paper", "3") == ("7n-10fold", (3,))
         with pytest.raises(UsageError, match="1 to 4"):
-            folds_to_run(source, None, "quick", "5")
+            folds_to_run(card, None, "quick", "5")
         with pytest.raises(UsageError, match="did you mean 6-10fold"):
-            folds_to_run(source, "6-1fold", "quick", None)
+            folds_to_run(card, "6-1fold", "quick", None)
 
     def test_absent_targets_are_listed_never_replaced(self, plan):
         planned = plan(targets="all")
