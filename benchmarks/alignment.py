@@ -1,7 +1,7 @@
 """Measure how many drawn faces the detectors find and how far off their boxes are: `docs/alignment.md`.
 
 Scenes of several cameras are drawn with known face boxes; each detector searches the whole picture. YuNet is
-measured where its file is there (see `fer_bench/data/detectors.py`).
+measured where its file is there (see `fer_bench/data/crops/detectors.py`).
 
     python benchmarks/alignment.py --scenes 150
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_bench.data.align import CropRecipe, Detector, find_face
-from fer_bench.data.detectors import yunet_file
+from fer_bench.data.crops.detectors import yunet_file
+from fer_bench.data.crops.recipe import CropRecipe, Detector, find_face
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import write_text
 from fer_bench.synthetic.camera import camera_of

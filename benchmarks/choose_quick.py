@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fer_bench.cli.terminal import Preparation, SweepDisplay
 from fer_bench.methods import BUILT_IN
+from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.plan import PlannedRun, Workspace, folds_to_run, plan_run
-from fer_bench.runs.store import Store
-from fer_bench.sources import DataRoots
-from fer_bench.terminal import Preparation, SweepDisplay
+from fer_bench.runs.plan import PlannedRun, folds_to_run, plan_run
+from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.workspace import Workspace
 
 DATASETS = ("ckplus", "oulu", "rafdb")
 TRIALS: dict[str, tuple[str, ...]] = {

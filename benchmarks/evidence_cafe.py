@@ -26,11 +26,12 @@ from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import counted_targets, never_cross
 from fer_bench.figures import new_figure, save_figure
 from fer_bench.leaderboard.markup import percent, points
-from fer_bench.runs.plan import Workspace, resolve_settings
-from fer_bench.runs.record import Record
-from fer_bench.runs.store import Store
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.runs.plan import resolve_settings
 from fer_bench.runs.sweep import read_sweep
-from fer_bench.sources import find_roots
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
 
 FOLDER = Path(__file__).parent
 SWEEP = FOLDER / "ablation_cafe.yaml"
@@ -173,8 +174,8 @@ def contributions(store: Store, record: Record, workspace: Workspace) -> NDArray
     """Return what each channel adds to the logit of a row's own class, mean over its test rows [C, D]."""
     import torch
 
-    from fer_bench.data.datamodule import evaluation_batches
-    from fer_bench.runs.train import load_weights
+    from fer_bench.data.loading.datamodule import evaluation_batches
+    from fer_bench.runs.training.fit import load_weights
 
     run = store.run_dir(record.method, record.dataset, record.key)
     method: Any = load_weights(run.checkpoints / f"{record.headline}.pt")

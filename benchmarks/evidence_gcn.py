@@ -32,11 +32,12 @@ from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.claims import claims_of
-from fer_bench.runs.plan import Workspace, resolve_settings
-from fer_bench.runs.record import Record
-from fer_bench.runs.store import Store
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.runs.plan import resolve_settings
 from fer_bench.runs.sweep import folds_asked, read_sweep
-from fer_bench.sources import DataRoots, find_roots
+from fer_bench.workspace.sources import DataRoots, find_roots
+from fer_bench.workspace.workspace import Workspace
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parent / "fer_bench" / "methods" / "gcn" / "README.md"

@@ -25,9 +25,9 @@ from fer_bench.figures import new_figure, save_figure
 from fer_bench.files import write_text
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.ssmfar.losses import FLOOR
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
 from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.record import Record
-from fer_bench.runs.store import Store
 from fer_bench.runs.sweep import read_sweep
 
 ROOT = Path(__file__).parents[1]

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_bench.data import transforms
+from fer_bench.data.loading import transforms
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Value
 from fer_bench.figures import new_figure, save_figure
 from fer_bench.methods.gcn.losses import row_error
-from fer_bench.runs.plan import Workspace
-from fer_bench.runs.record import Record
-from fer_bench.runs.store import Store
-from fer_bench.runs.train import load_weights
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.runs.training.fit import load_weights
+from fer_bench.workspace.workspace import Workspace
 
 MARKS = {"ae": "o", "vae": "s", "gan": "^"}
 COLOURS = {"S0R0": "C0", "S1R0": "C1", "S0R1": "C2", "S1R1": "C3"}

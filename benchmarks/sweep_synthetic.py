@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fer_bench.cli.terminal import Preparation, SweepDisplay
+from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.plan import Workspace
-from fer_bench.runs.store import Store
 from fer_bench.runs.sweep import expand, read_sweep
-from fer_bench.sources import DataRoots
 from fer_bench.synthetic.layouts.frame import SIZES
-from fer_bench.terminal import Preparation, SweepDisplay
+from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.workspace import Workspace
 
 FOLDER = Path(__file__).parent
 

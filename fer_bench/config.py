@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from fer_bench.data.card import Frozen
 from fer_bench.errors import UsageError, nearest
+from fer_bench.schema import Frozen
 
 M = TypeVar("M", bound=Frozen)
 ResolvedPrecision = Literal["32", "bf16-mixed", "16-mixed", "bf16-true"]

@@ -32,7 +32,7 @@ def tiny_root(tmp_path_factory):
 @pytest.fixture
 def run_cli(monkeypatch, capsys, tmp_path):
     """Call the command line as a process would; return exit code, standard output and standard error."""
-    from fer_bench import cli
+    from fer_bench.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
 

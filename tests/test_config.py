@@ -118,5 +118,5 @@ def test_a_sweep_file_says_little_and_means_all():
 
 
 def test_configuration_imports_no_torch():
-    code = "import sys, fer_bench.config, fer_bench.sources; sys.exit('torch' in sys.modules)"
+    code = "import sys, fer_bench.config, fer_bench.workspace.sources; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench import cli, datasets
+from fer_bench import datasets
+from fer_bench.cli import main as cli
 from fer_bench.emotions import LABEL_SETS
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -2,9 +2,8 @@
 
 Writes label files of the published size with empty pictures into a temporary folder, then builds each index
 in a process of its own: wall seconds, peak resident memory, and the ratio to a plain pass over the same label
-files (`csv.reader` over the lists; reading every npy as bytes). A further process opens the index that was
-kept (`fer_bench.data.index_cache`): its time as a share of building, its memory, and whether both indexes are
-the same.
+files (`csv.reader` over the lists; reading every npy as bytes). A further process opens the kept index: its
+time as a share of building, its memory, and whether both indexes are the same.
 
     python benchmarks/speed/index_scale.py --only affectnet-csv affwild2 --dir /dev/shm
 """
@@ -164,8 +163,8 @@ def plain_pass(root: Path) -> float:
 
 def measure(name: str, root: Path) -> dict[str, Any]:
     """Build one index in this process, or open the one that is kept."""
-    from fer_bench.data import index_cache
     from fer_bench.data.index import fingerprint
+    from fer_bench.data.packs import index_cache
     from fer_bench.datasets import get
 
     index_cache.SETTLED = -3600.0  # the files were written just now, and nobody changes them

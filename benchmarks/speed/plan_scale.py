@@ -22,12 +22,13 @@ from pathlib import Path
 from fer_bench import methods
 from fer_bench.config import SweepConfig
 from fer_bench.datasets import MAIN_SEVEN
+from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.match import match, summaries
-from fer_bench.runs.plan import PlannedRun, Workspace
-from fer_bench.runs.store import Store
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.remaining import match, summaries
 from fer_bench.runs.sweep import expand
-from fer_bench.sources import DataRoots
+from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.workspace import Workspace
 
 LIMIT_SECONDS, LIMIT_BYTES = 10.0, 500 * 2**20
 

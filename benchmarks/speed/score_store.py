@@ -24,10 +24,10 @@ from fer_bench.evaluation.rescore import rescore
 from fer_bench.evaluation.statistics import RESAMPLES
 from fer_bench.evaluation.transfer import score_predictions
 from fer_bench.files import short_hash
-from fer_bench.leaderboard.markdown import write_leaderboard
-from fer_bench.runs.predictions import Predictions, PredictionsMeta, predictions_frame, write_predictions
-from fer_bench.runs.record import Chosen, Record, TargetData
-from fer_bench.runs.store import Store
+from fer_bench.leaderboard.page import write_leaderboard
+from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame, write_predictions
+from fer_bench.results.record import Chosen, Record, TargetData
+from fer_bench.results.store import Store
 
 CLASSES = tuple(e.value for e in LABEL_SETS["7"])
 TARGETS = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")

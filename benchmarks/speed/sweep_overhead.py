@@ -30,13 +30,14 @@ from fer_bench import methods
 from fer_bench.config import SweepConfig
 from fer_bench.data.batch import Task
 from fer_bench.emotions import LABEL_SETS
-from fer_bench.runs.current import is_complete
+from fer_bench.results.store import FROZEN, Store
+from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.plan import Workspace, resolve_settings
-from fer_bench.runs.store import FROZEN, Store
+from fer_bench.runs.plan import resolve_settings
 from fer_bench.runs.sweep import expand, prepare_targets
-from fer_bench.runs.train import save_weights
-from fer_bench.sources import DataRoots
+from fer_bench.runs.training.fit import save_weights
+from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.workspace import Workspace
 
 RATIO, STORE_BYTES = 1.03, 60e9
 PAPER_RUNS_PER_METHOD = (10 * 3 + 4) * 3

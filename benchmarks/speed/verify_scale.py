@@ -70,8 +70,8 @@ def plain(root: Path) -> dict[str, Any]:
 
 def check(root: Path) -> dict[str, Any]:
     """Check the tree in this process, saying how far it is."""
-    from fer_bench.data import scan
-    from fer_bench.data.verify import verify
+    from fer_bench.data.audit import scan
+    from fer_bench.data.audit.verify import verify
     from fer_bench.datasets import get
 
     scan.SAVED_EVERY = 1.0  # so that a short run has something to go on from

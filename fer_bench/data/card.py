@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from fer_bench.emotions import Emotion, LabelSet
+from fer_bench.schema import Frozen
 
 SplitName = Literal["train", "val", "test", "none"]
 Trust = Literal["page", "code", "secondary", "inferred"]
 
 CountUnit = Literal["images", "sequences", "subjects", "faces", "rows", "clips", "videos"]
-
-
-class Frozen(BaseModel):
-    """A pydantic model that cannot change and accepts no unknown field, no NaN and no infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NativeClass(Frozen):

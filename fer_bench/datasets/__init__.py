@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import UsageError, nearest
 
 BUILT_IN: dict[str, str] = {

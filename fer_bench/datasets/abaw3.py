@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Official, Protocol, Quirk, SplitName, TreeEntry
-from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import Listing, list_folder
-from fer_bench.data.reads import note_read
-from fer_bench.data.sequences import listed, matching, nearest_frames
-from fer_bench.data.textfile import numbered_lines
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
+from fer_bench.data.reading.folders import Listing, list_folder
+from fer_bench.data.reading.sequences import listed, matching, nearest_frames
+from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.datasets import affwild2
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS
 from fer_bench.errors import DataError

@@ -25,10 +25,10 @@ from fer_bench.data.card import (
     TreeEntry,
     class_counts,
 )
-from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import list_folder
-from fer_bench.data.problems import raise_or_collect
-from fer_bench.data.reads import note_read
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
+from fer_bench.data.reading.folders import list_folder
+from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, SplitName
-from fer_bench.data.listing import Listing, list_folder, refuse_leaving, refuse_missing
-from fer_bench.data.problems import raise_or_collect
-from fer_bench.data.reads import note_read
-from fer_bench.data.textfile import numbered_lines
+from fer_bench.data.reading.dependencies import note_read
+from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.errors import DataError
 
 MISSING = -2.0

@@ -22,12 +22,12 @@ from fer_bench.data.card import (
     TreeEntry,
     class_counts,
 )
-from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import Listing, list_folder, refuse_leaving
-from fer_bench.data.problems import raise_or_collect
-from fer_bench.data.reads import note_read
-from fer_bench.data.sequences import nearest_frames, subfolders
-from fer_bench.data.textfile import numbered_lines
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
+from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving
+from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.sequences import nearest_frames, subfolders
+from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 

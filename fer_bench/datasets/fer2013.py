@@ -24,11 +24,11 @@ from fer_bench.data.card import (
     SplitName,
     TreeEntry,
 )
-from fer_bench.data.dataset import FaceDataset, Image, read_picture
-from fer_bench.data.listing import list_folder
-from fer_bench.data.problems import raise_or_collect
-from fer_bench.data.sequences import some_files, subfolders
-from fer_bench.data.textfile import numbered_lines
+from fer_bench.data.reading.dataset import FaceDataset, Image, read_picture
+from fer_bench.data.reading.folders import list_folder
+from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.sequences import some_files, subfolders
+from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 

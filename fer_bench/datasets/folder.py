@@ -17,8 +17,8 @@ from fer_bench.data.card import (
     Stratified,
     TreeEntry,
 )
-from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import Listing, list_folder
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.folders import Listing, list_folder
 from fer_bench.emotions import Emotion, aliases, match_emotion
 from fer_bench.errors import DataError
 
@@ -69,7 +69,7 @@ CARD = Card(
                 "with `--faces whole`, which keeps their proportions."
             ),
             trust="code",
-            source="fer_bench.data.align",
+            source="fer_bench.data.crops.recipe",
         ),
         Quirk(
             text="Class names are matched by name and alias in any case, with leading sort numbers ignored.",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.data.card import Card, ExpectedCount, Folds, NativeClass, Protocol, Quirk, TreeEntry
-from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.problems import raise_or_collect
-from fer_bench.data.sequences import listed, matching, some_files, subfolders
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.sequences import listed, matching, some_files, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 

@@ -16,9 +16,9 @@ from fer_bench.data.card import (
     TreeEntry,
     fold_protocols,
 )
-from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.problems import raise_or_collect
-from fer_bench.data.sequences import listed, matching, neutral_and_peak, subfolders
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.sequences import listed, matching, neutral_and_peak, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
 

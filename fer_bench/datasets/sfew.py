@@ -17,9 +17,9 @@ from fer_bench.data.card import (
     TreeEntry,
     class_counts,
 )
-from fer_bench.data.dataset import FaceDataset
-from fer_bench.data.listing import list_folder, pictures_of_class
-from fer_bench.data.sequences import listed
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.folders import list_folder, pictures_of_class
+from fer_bench.data.reading.sequences import listed
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
 

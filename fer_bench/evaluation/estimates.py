@@ -25,7 +25,7 @@ from fer_bench.evaluation.statistics import (
     mean_and_sd,
     seed_of,
 )
-from fer_bench.runs.predictions import Predictions
+from fer_bench.results.predictions import Predictions
 
 
 def answers(predictions: Predictions, label_set: Sequence[str]) -> Answers:

@@ -20,13 +20,21 @@ from fer_bench.emotions import Emotion
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.evaluation.stored import read_scored, stored_index
 from fer_bench.evaluation.transfer import members, score_on
-from fer_bench.files import file_hash, write_json
-from fer_bench.runs.record import Record
-from fer_bench.runs.store import RunDir, Store
+from fer_bench.files import file_hash, short_hash, write_json
+from fer_bench.provenance import code_hash
+from fer_bench.results.record import Record
+from fer_bench.results.store import RunDir, Store
 
 MANIFEST = "scores.json"
 AT_LEAST_PER_PROCESS = 20
 """Fewer stale runs are scored in this process: starting another takes longer."""
+NOT_SCORING = (
+    "fer_bench.datasets.*",
+    "fer_bench.data.reading.*",
+    "fer_bench.synthetic.*",
+    "fer_bench.workspace.*",
+)
+"""Modules that scoring needs and that change no score."""
 State = Literal["scored", "busy", "unfinished", "failed"]
 
 
@@ -211,13 +219,5 @@ def code_version() -> str:
     """Return a hash of the code that scores, and of what the cards say about groups."""
     from fer_bench import datasets
 
-    package = Path(__file__).parents[1]
-    files = [*sorted(Path(__file__).parent.glob("*.py"))]
-    files += [package / "emotions.py"]
-    files += [package / "runs" / f"{name}.py" for name in ("details", "predictions", "record")]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name} {file_hash(file)}\n".encode())
-    for name in datasets.names():
-        digest.update(f"{name} {datasets.get(name).card.variant_parts}\n".encode())
-    return digest.hexdigest()[:16]
+    cards = {name: datasets.get(name).card.variant_parts for name in datasets.names()}
+    return short_hash([code_hash([__name__], without=NOT_SCORING), cards])

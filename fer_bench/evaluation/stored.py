@@ -12,9 +12,9 @@ import pandas as pd
 
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import StoreError
-from fer_bench.runs.predictions import Predictions
-from fer_bench.runs.record import Record, Selection
-from fer_bench.runs.store import Store
+from fer_bench.results.predictions import Predictions
+from fer_bench.results.record import Record, Selection
+from fer_bench.results.store import Store
 
 
 def read_scored(store: Store, record: Record, target: str, selection: Selection) -> Predictions:

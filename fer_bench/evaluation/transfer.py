@@ -17,11 +17,11 @@ import pandas as pd
 from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.errors import DataError
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.details import describe
 from fer_bench.evaluation.estimates import SMALL_CLASS, Value, answers, average, unrestricted
+from fer_bench.evaluation.scoring import describe
 from fer_bench.evaluation.stored import rows_hash
-from fer_bench.runs.predictions import Predictions
-from fer_bench.runs.record import Score
+from fer_bench.results.predictions import Predictions
+from fer_bench.results.record import Score
 
 MIN_IN_DOMAIN = 0.1
 """Retention is given only where the in-domain score is surely above this: a ratio to nothing says nothing."""

@@ -28,9 +28,9 @@ from fer_bench.evaluation.transfer import (
     retention,
 )
 from fer_bench.files import canonical
-from fer_bench.runs.predictions import Predictions
-from fer_bench.runs.record import Record, Score, Selection
-from fer_bench.runs.store import Store
+from fer_bench.results.predictions import Predictions
+from fer_bench.results.record import Record, Score, Selection
+from fer_bench.results.store import Store
 
 
 @dataclass(frozen=True)

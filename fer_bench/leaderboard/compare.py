@@ -16,8 +16,8 @@ from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import members
 from fer_bench.leaderboard.cells import in_domain_sum
 from fer_bench.leaderboard.tables import Section, build_board
-from fer_bench.runs.record import Record, read_record
-from fer_bench.runs.store import Store
+from fer_bench.results.record import Record, read_record
+from fer_bench.results.store import Store
 
 
 @dataclass(frozen=True)

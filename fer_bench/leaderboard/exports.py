@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fer_bench.evaluation.estimates import Value
 from fer_bench.leaderboard.tables import Board
-from fer_bench.runs.details import Details
-from fer_bench.runs.record import Record, Score
+from fer_bench.results.record import Record, Score
+from fer_bench.results.scores import Details
 
 _DETAILS = ("units", "mcc", "worst_class", "worst_recall", "va_ccc", "au_f1", "abaw")
 _CALIBRATION = ("ece", "ece_adaptive", "ece_classwise", "brier", "nll")

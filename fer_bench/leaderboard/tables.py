@@ -26,8 +26,8 @@ from fer_bench.leaderboard.cells import (
     variants,
     what,
 )
-from fer_bench.runs.record import Record
-from fer_bench.runs.store import Store
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
 
 OPEN = ("planned", "running")
 """Statuses of runs that have not ended."""

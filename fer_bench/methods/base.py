@@ -23,7 +23,7 @@ from fer_bench.errors import DivergedError
 from fer_bench.methods.affect_score import AffectScore
 
 if TYPE_CHECKING:
-    from fer_bench.data.pack import Pack
+    from fer_bench.data.packs.pack import Pack
 
 __all__ = [
     "Batch",

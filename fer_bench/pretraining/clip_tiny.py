@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from fer_bench.config import Augmentation
-from fer_bench.data import transforms
+from fer_bench.data.loading import transforms
 from fer_bench.files import file_hash, write_atomic, write_json
 from fer_bench.methods.cafe.tiny import SPEC, TINY, TinyTower
 from fer_bench.pretraining.faces import EMOTIONS, Faces, draw_faces

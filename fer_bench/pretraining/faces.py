@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.align import cut
+from fer_bench.data.crops.recipe import cut
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.files import usable_cores
 from fer_bench.synthetic.camera import Camera

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.data.card import Card
-from fer_bench.data.datamodule import EVAL_BATCH, evaluation_batches
-from fer_bench.data.dataset import FaceDataset
 from fer_bench.data.index import stack_au
-from fer_bench.data.pack import Pack
+from fer_bench.data.loading.datamodule import EVAL_BATCH, evaluation_batches
+from fer_bench.data.packs.pack import Pack
+from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.methods.base import Method
-from fer_bench.runs.group import Group, Place, Predict
-from fer_bench.runs.predictions import predictions_frame
+from fer_bench.results.predictions import predictions_frame
+from fer_bench.runs.distributed import Group, Place, Predict
 
 Share = dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]]
 
@@ -40,7 +40,7 @@ def predict(
     tick: Callable[[], None] | None = None,
     checkpoint: Path | None = None,
 ) -> pd.DataFrame:
-    """Return predictions in the columns of `fer_bench.runs.predictions`, one row per wanted index row.
+    """Return predictions in the columns of `fer_bench.results.predictions`, one row per wanted index row.
 
     With several processes each predicts every so-manieth batch. Batches are the same as in one process, so
     that the numbers are too, and no row is padded or repeated.

@@ -20,8 +20,15 @@ from fer_bench.data.protocols import find_protocol, target_rows
 from fer_bench.emotions import Emotion
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import write_json, write_text
+from fer_bench.results.predictions import Predictions, PredictionsMeta, write_predictions
+from fer_bench.results.record import Chosen, Failure, Record, Score, Selection, TargetData
+from fer_bench.results.store import RunDir, Store, kept_attributes
 from fer_bench.runs import environment
-from fer_bench.runs.attend import (
+from fer_bench.runs.completeness import stale_targets, still_missing
+from fer_bench.runs.distributed import Group, gathered
+from fer_bench.runs.failures import fail_before_start, first_record, reason_of
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.supervision import (
     Event,
     HangWatch,
     Progress,
@@ -31,20 +38,14 @@ from fer_bench.runs.attend import (
     log_to,
     stop_signals,
 )
-from fer_bench.runs.current import stale_targets, still_missing
-from fer_bench.runs.ending import fail_before_start, first_record, reason_of
-from fer_bench.runs.group import Group, gathered
-from fer_bench.runs.loggers import Loggers
-from fer_bench.runs.plan import PlannedRun, Workspace
-from fer_bench.runs.predictions import Predictions, PredictionsMeta, write_predictions
-from fer_bench.runs.record import Chosen, Failure, Record, Score, Selection, TargetData
-from fer_bench.runs.store import RunDir, Store, kept_attributes
-from fer_bench.sources import Source
-from fer_bench.unions import member_names, seen_note
+from fer_bench.runs.training.loggers import Loggers
+from fer_bench.workspace.sources import Source
+from fer_bench.workspace.unions import member_names, seen_note
+from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from fer_bench.data.batch import Task
-    from fer_bench.data.datamodule import FaceDataModule
+    from fer_bench.data.loading.datamodule import FaceDataModule
 
 WEAKLY = "found weakly, by the cascade or not at all"
 
@@ -218,7 +219,7 @@ class _Execution:
 
     def _train(self, record: Record, loggers: Loggers) -> Record:
         from fer_bench.methods.base import count_parameters, multiply_adds
-        from fer_bench.runs.train import build_data, build_method, fit
+        from fer_bench.runs.training.fit import build_data, build_method, fit
 
         config = self.config
         kind = methods.get(config.method)
@@ -279,7 +280,7 @@ class _Execution:
 
     def _evaluate(self, record: Record, *, stale: set[str] | None) -> Record:
         """Predict, score, and write the record as `done`; only the stale targets where they are given."""
-        from fer_bench.runs.train import load_weights
+        from fer_bench.runs.training.fit import load_weights
 
         started = time.perf_counter()
         headline = record.headline
@@ -396,7 +397,7 @@ class _Execution:
         A method that predicts valence, arousal or action units is also tested on the test rows that have
         these alone.
         """
-        from fer_bench.data.union_module import UnionDataModule
+        from fer_bench.data.loading.union_module import UnionDataModule
 
         dataset = source.dataset
         if in_domain:

@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import platform
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_bench import methods
 from fer_bench.config import RunConfig, build
-from fer_bench.data.align import recipe_for
-from fer_bench.data.fraction import hidden_rows
+from fer_bench.data.crops.recipe import recipe_for
+from fer_bench.data.loading.label_fraction import hidden_rows
+from fer_bench.data.loading.union import UnionDataset, member_protocol
 from fer_bench.data.protocols import find_protocol
-from fer_bench.data.union import UnionDataset, member_protocol
-from fer_bench.errors import DataError, UsageError
+from fer_bench.errors import UsageError
 from fer_bench.files import canonical
-from fer_bench.sources import Source
+from fer_bench.provenance import closure, code_hash
+from fer_bench.workspace.sources import Source
 
 if TYPE_CHECKING:
     from fer_bench.config import InputSpec
-    from fer_bench.runs.plan import PlannedRun, Workspace
+    from fer_bench.runs.plan import PlannedRun
+    from fer_bench.workspace.workspace import Workspace
 
-KEY_VERSION = 1
-TRAINING_CODE = (
-    "methods/base.py",
-    "data/align.py",
-    "data/batch.py",
-    "data/datamodule.py",
-    "data/detectors.py",
-    "data/features.py",
-    "data/fraction.py",
-    "data/pack.py",
-    "data/protocols.py",
-    "data/strong.py",
-    "data/transforms.py",
-    "methods/backbones.py",
-    "runs/callbacks.py",
-    "runs/train.py",
+KEY_VERSION = 2
+TRAINING_CODE = ("fer_bench.runs.training.fit", "fer_bench.data.loading.datamodule")
+"""Modules that, with what they need, decide the weights or the rows of every method."""
+UNION_CODE = ("fer_bench.data.loading.union", "fer_bench.data.loading.union_module")
+"""Modules that, besides, decide the rows of unions."""
+NOT_DECIDING = (
+    "fer_bench.config",  # resolved settings are in the key themselves
+    "fer_bench.data.card",  # so are the fields of a card that decide
+    "fer_bench.data.index",  # and the index, as its fingerprint
+    "fer_bench.data.packs.index_cache",
+    "fer_bench.data.reading.*",
+    "fer_bench.datasets.*",
+    "fer_bench.emotions",
+    "fer_bench.errors",
+    "fer_bench.files",
+    "fer_bench.provenance",
+    "fer_bench.results.*",
+    "fer_bench.runs.training.loggers",
+    "fer_bench.schema",
+    "fer_bench.synthetic.*",  # drawn pictures are in the key as the hash of the packed pixels
+    "fer_bench.workspace.*",
 )
-"""Files whose code decides the weights or the rows of every method, besides the method's own folder."""
-UNION_CODE = ("data/union.py", "data/union_module.py")
-"""Files whose code decides the rows of unions."""
+"""Modules that training needs and whose code changes neither weights nor rows except through other fields of
+the key."""
 
 
 def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
@@ -104,10 +108,7 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
 
 def _code_fields(method: str) -> dict[str, str]:
     """Return the part of the key that is decided by this package's code."""
-    return {
-        "method_code": method_code_hash(method),
-        "training_code": code_hash(tuple(package_folder() / file for file in TRAINING_CODE)),
-    }
+    return {"method_code": method_code_hash(method), "training_code": training_code_hash()}
 
 
 def refuse_other_code(run: PlannedRun) -> None:
@@ -121,7 +122,6 @@ def refuse_other_code(run: PlannedRun) -> None:
             raise UsageError(
                 f"{name} is not as it was when the run was planned: another fer-bench is installed on "
                 f"{platform.node()}, or its files were edited since",
-                file=package_folder(),
                 value=here,
                 hint="the same sweep again, with the same fer-bench on every machine",
             )
@@ -169,8 +169,7 @@ def _union_fields(workspace: Workspace, name: str, protocol_name: str, size: int
             "protocol": own.model_dump(mode="json", exclude={"note", "aliases"}),
             "crop": pack.recipe.model_dump(mode="json"),
         }
-    code = code_hash(tuple(package_folder() / name for name in UNION_CODE))
-    return {"union": {"code": code, "members": members}}
+    return {"union": {"code": union_code_hash(), "members": members}}
 
 
 def recipe_text(source: Source, spec: InputSpec) -> str:
@@ -178,43 +177,29 @@ def recipe_text(source: Source, spec: InputSpec) -> str:
     return recipe_for(source.dataset, spec.size).text
 
 
-def package_folder() -> Path:
-    """Return the folder of this package."""
-    return Path(__file__).parents[1]
-
-
-def method_code_hash(name: str) -> str:
-    """Return a hash of the code in a method's folder."""
-    import inspect
-
-    folder = Path(inspect.getfile(methods.get(name))).parent
-    return code_hash(tuple(sorted(folder.glob("*.py"))))
+@cache
+def training_modules() -> tuple[str, ...]:
+    """Return the modules whose code decides the weights or the rows of every method."""
+    return tuple(closure(TRAINING_CODE, without=(*NOT_DECIDING, "fer_bench.methods.*", *UNION_CODE)))
 
 
 @cache
-def code_hash(files: tuple[Path, ...]) -> str:
-    """Return a hash of what Python files do: comments, docstrings and layout do not count.
+def training_code_hash() -> str:
+    """Return the hash of the code that decides the weights or the rows of every method."""
+    return code_hash(training_modules(), without=(*NOT_DECIDING, "fer_bench.methods.*", *UNION_CODE))
 
-    Raises:
-        DataError: A file is missing.
+
+@cache
+def union_code_hash() -> str:
+    """Return the hash of the code that decides the rows of unions, besides that of all training."""
+    return code_hash(UNION_CODE, without=(*NOT_DECIDING, *training_modules()))
+
+
+@cache
+def method_code_hash(name: str) -> str:
+    """Return the hash of a method's module and of what that needs of its own package and of this one.
+
+    What every method shares by training counts in `training_code_hash`, the registry not at all.
     """
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"a source file of the package is missing: {error.strerror}", file=file) from None
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-                and node.body
-            ):
-                first = node.body[0]
-                if (
-                    isinstance(first, ast.Expr)
-                    and isinstance(first.value, ast.Constant)
-                    and isinstance(first.value.value, str)
-                ):
-                    node.body = node.body[1:] or [ast.Pass()]
-        digest.update(f"{file.name}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()[:16]
+    shared = (*NOT_DECIDING, "fer_bench.methods", *training_modules())
+    return code_hash([methods.get(name).__module__], without=shared)

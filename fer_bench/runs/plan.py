@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fer_bench import methods
 from fer_bench.config import (
@@ -17,120 +17,17 @@ from fer_bench.config import (
     apply_overrides,
     build,
 )
-from fer_bench.data.crops import CropChoice
-from fer_bench.data.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, folds_of
-from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.errors import UsageError, nearest
 from fer_bench.files import short_hash
 from fer_bench.runs.keys import key_fields
-from fer_bench.sources import DataKind, DataRoots, Source, available, open_source
-from fer_bench.unions import drop_seen, member_names, open_union, source_name
+from fer_bench.workspace.sources import DataKind
+from fer_bench.workspace.unions import source_name
+from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from fer_bench.config import MethodSettings
     from fer_bench.data.card import Card
-
-Announce = Callable[[str, int, int], None]
-T = TypeVar("T")
-
-
-class Workspace:
-    """Datasets and packs that the runs of one command share; each is opened once.
-
-    Args:
-        roots: Where data stand.
-        size: Size of the synthetic stand-in.
-        population: Who the synthetic stand-in shows: `benchmark`, or `development` for choosing defaults.
-        leave_out: Sample ids or paths to leave out, per dataset.
-        crops: How faces are cut out, where that is not each dataset's own way.
-        announce: Called with a label, steps done and steps in all while data are prepared.
-    """
-
-    def __init__(
-        self,
-        roots: DataRoots,
-        *,
-        size: str = "quick",
-        population: str = "benchmark",
-        leave_out: Mapping[str, Sequence[str]] | None = None,
-        crops: CropChoice = CropChoice(),
-        announce: Announce | None = None,
-    ) -> None:
-        self.roots, self.size, self.population = roots, size, population
-        self.crops, self.announce = crops, announce
-        self._leave_out = leave_out or {}
-        self._sources: dict[str, Source] = {}
-        self._packs: dict[tuple[str, int], Pack] = {}
-        self._memory: dict[tuple[Any, ...], Any] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Travel to another process without open files; they are opened again there."""
-        return {**self.__dict__, "announce": None, "_sources": {}, "_packs": {}, "_memory": {}}
-
-    def once(self, name: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """Return what `make` returns, called once per name: the runs of a sweep have much in common.
-
-        Args:
-            name: Everything the answer depends on.
-            make: Computes it; its answer must not be changed afterwards.
-        """
-        if name not in self._memory:
-            self._memory[name] = make()
-        found: T = self._memory[name]
-        return found
-
-    def excluded(self, datasets: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return what is left out by name of some datasets, without those of which nothing is."""
-        return {name: tuple(self._leave_out[name]) for name in datasets if self._leave_out.get(name)}
-
-    def source(self, name: str) -> Source:
-        """Return a dataset or a union of several, opened on first use."""
-        if name not in self._sources and len(members := member_names(name)) > 1:
-            self._sources[name] = open_union([self.source(member) for member in members])
-        if name not in self._sources:
-            source = open_source(
-                name,
-                self.roots,
-                size=self.size,
-                population=self.population,
-                progress=self._progress(f"drawing {name}"),
-            )
-            if self._leave_out.get(name):
-                source.dataset.leave_out(self._leave_out[name])
-            self.crops.apply(source.dataset)
-            self._sources[name] = source
-        return self._sources[name]
-
-    def pack(self, name: str, size: int) -> Pack:
-        """Return the packed crops of a dataset, built on first use; a union reads those of its members."""
-        if (name, size) not in self._packs and len(members := member_names(name)) > 1:
-            from fer_bench.data.union_module import join_packs
-
-            self._packs[name, size] = join_packs({member: self.pack(member, size) for member in members})
-        if (name, size) not in self._packs:
-            dataset = self.source(name).dataset
-            self._packs[name, size] = open_pack(dataset, size, progress=self._progress(f"packing {name}"))
-        return self._packs[name, size]
-
-    def targets(self, wanted: Sequence[str] | str, source: str) -> tuple[list[str], dict[str, str]]:
-        """Return which targets besides the source can be tested, and why the others cannot.
-
-        Args:
-            wanted: Dataset names, `all` (the seven of the leaderboard) or `none`.
-            source: The dataset or union trained on.
-        """
-        if wanted == "none":
-            return [], {}
-        names = MAIN_SEVEN if wanted == "all" else tuple(wanted)
-        kind, own = self.source(source).kind, member_names(source)
-        found, missing = available([name for name in names if name not in own], self.roots, kind=kind)
-        found, seen = drop_seen(found, source)
-        return found, missing | seen
-
-    def _progress(self, label: str) -> Callable[[int, int], None] | None:
-        announce = self.announce
-        return None if announce is None else lambda done, total: announce(label, done, total)
 
 
 @dataclass(frozen=True)

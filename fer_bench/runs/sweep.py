@@ -10,9 +10,10 @@ from fer_bench import methods
 from fer_bench.config import Precision, SweepConfig, build
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.errors import DataError
-from fer_bench.runs.plan import PlannedRun, Workspace, default_profile, folds_to_run, plan_run
+from fer_bench.runs.plan import PlannedRun, default_profile, folds_to_run, plan_run
 from fer_bench.runs.sweepfile import parse_grid, read_sweep
-from fer_bench.unions import available_sources
+from fer_bench.workspace.unions import available_sources
+from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from fer_bench.data.card import Card

@@ -10,11 +10,12 @@ import torch
 import yaml
 
 from fer_bench.errors import StoreError
+from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import Workspace, resolve_settings
-from fer_bench.runs.store import Store
+from fer_bench.runs.plan import resolve_settings
 from fer_bench.runs.sweep import expand, read_sweep
-from fer_bench.sources import find_roots
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 KEPT = ("frozen feature alone", "mask", "mask, separation and diversity")
@@ -83,8 +84,8 @@ def test_section_and_figure(evidence, store, sweep_file, tiny_root, tmp_path):
 
 
 def test_contributions_add_up_to_the_logit(evidence, store, workspace, sweep_file):
-    from fer_bench.data.datamodule import evaluation_batches
-    from fer_bench.runs.train import load_weights
+    from fer_bench.data.loading.datamodule import evaluation_batches
+    from fer_bench.runs.training.fit import load_weights
 
     record = evidence.read_arms(store, read_sweep(sweep_file))["mask"].records[0]
     found = evidence.contributions(store, record, workspace)

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from fer_bench.errors import StoreError
+from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import Workspace, resolve_settings
-from fer_bench.runs.store import Store
+from fer_bench.runs.plan import resolve_settings
 from fer_bench.runs.sweep import expand, read_sweep
-from fer_bench.sources import find_roots
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

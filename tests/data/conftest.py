@@ -7,7 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from toy import Toy
+
+from tests.data.toy import Toy
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from fer_bench import datasets
+from fer_bench.data.audit.describe import as_text
 from fer_bench.data.card import (
     Card,
     Folds,
@@ -14,7 +15,6 @@ from fer_bench.data.card import (
     Stratified,
     fold_protocols,
 )
-from fer_bench.data.describe import as_text
 from fer_bench.emotions import LABEL_SETS, Emotion
 
 EVERY = pytest.mark.parametrize("name", datasets.names())

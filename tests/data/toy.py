@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.data.card import Card, Folds, NativeClass, Official, Protocol, TreeEntry
-from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.emotions import LABEL_SETS, Emotion
 
 NAMES = [emotion.value for emotion in LABEL_SETS["6"]]

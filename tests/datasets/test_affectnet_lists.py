@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.align import CropRecipe, find_face
+from fer_bench.data.crops.recipe import CropRecipe, find_face
 from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.datasets.affectnet import CARD, AffectNet
 from fer_bench.errors import DataError

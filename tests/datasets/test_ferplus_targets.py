@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_ferplus import HAPPY, NEUTRAL, write_csvs
 
 from fer_bench.config import InputSpec
 from fer_bench.datasets.ferplus import FERPlus
 from fer_bench.errors import UsageError
+from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import PlannedRun, Workspace, plan_run
-from fer_bench.runs.store import Store
-from fer_bench.sources import find_roots
+from fer_bench.runs.plan import PlannedRun, plan_run
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
+from tests.datasets.test_ferplus import HAPPY, NEUTRAL, write_csvs
 
 DOUBT = (4, 0, 0, 4, 0, 0, 2, 0, 0, 0)
 SAD = (0, 0, 0, 6, 2, 0, 0, 2, 0, 0)

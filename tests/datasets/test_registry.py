@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_bench.data.audit.describe import as_text
 from fer_bench.data.card import Card
-from fer_bench.data.describe import as_text
 from fer_bench.data.protocols import deal_folds, find_protocol
 from fer_bench.datasets import BUILT_IN, MAIN_SEVEN, get, looks_like, names
 from fer_bench.emotions import LABEL_SETS, Emotion, project

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from fer_bench.runs.predictions import Predictions, PredictionsMeta, predictions_frame
+from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame
 
 Make = Callable[..., Predictions]
 

@@ -11,9 +11,9 @@ from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation import rescore as module
 from fer_bench.evaluation.rescore import MANIFEST, rescore
 from fer_bench.evaluation.transfer import score_predictions
-from fer_bench.runs.predictions import read_predictions, write_predictions
-from fer_bench.runs.record import Chosen, Record, TargetData
-from fer_bench.runs.store import Store
+from fer_bench.results.predictions import read_predictions, write_predictions
+from fer_bench.results.record import Chosen, Record, TargetData
+from fer_bench.results.store import Store
 
 SEVEN = [e.value for e in LABEL_SETS["7"]]
 

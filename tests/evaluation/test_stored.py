@@ -11,7 +11,12 @@ import pytest
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.stored import check_types
-from fer_bench.runs.predictions import Predictions, read_predictions, validate_predictions, write_predictions
+from fer_bench.results.predictions import (
+    Predictions,
+    read_predictions,
+    validate_predictions,
+    write_predictions,
+)
 
 SEVEN = ["neutral", "happiness"]
 FILE = Path("x.parquet")

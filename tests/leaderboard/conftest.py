@@ -12,9 +12,9 @@ import pytest
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation.transfer import score_predictions
 from fer_bench.files import short_hash
-from fer_bench.runs.predictions import Predictions, PredictionsMeta, predictions_frame, write_predictions
-from fer_bench.runs.record import Chosen, Failure, Record, TargetData
-from fer_bench.runs.store import Store
+from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame, write_predictions
+from fer_bench.results.record import Chosen, Failure, Record, TargetData
+from fer_bench.results.store import Store
 
 EMOTIONS = {
     "ckplus": "7c",

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fer_bench.cli_scores import register
+from fer_bench.cli.scores import register
 from fer_bench.errors import FerBenchError
 from fer_bench.evaluation.pairs import swap_tests
 from fer_bench.leaderboard.compare import compare_named

@@ -11,7 +11,7 @@ from fer_bench.evaluation.estimates import answers
 from fer_bench.leaderboard import tables
 from fer_bench.leaderboard.notes import notes_of
 from fer_bench.leaderboard.tables import build_board
-from fer_bench.runs.predictions import read_predictions, write_predictions
+from fer_bench.results.predictions import read_predictions, write_predictions
 
 NAMED = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
 

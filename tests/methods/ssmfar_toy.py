@@ -10,8 +10,8 @@ import torch
 
 from fer_bench.config import Augmentation, TrainSettings
 from fer_bench.data.card import Card, NativeClass, Official, Protocol, TreeEntry
-from fer_bench.data.datamodule import FaceDataModule
-from fer_bench.data.dataset import FaceDataset
+from fer_bench.data.loading.datamodule import FaceDataModule
+from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
 

@@ -20,7 +20,7 @@ from fer_bench.methods.cafe.tiny import TINY, shipped
 from fer_bench.methods.cafe.towers import build_tower, load_tower, open_tower
 from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
 from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.train import build_method, load_weights, save_weights
+from fer_bench.runs.training.fit import build_method, load_weights, save_weights
 
 
 @pytest.fixture
@@ -200,8 +200,9 @@ class TestInRuns:
 
     @pytest.fixture
     def plan(self, tiny_root):
-        from fer_bench.runs.plan import Workspace, plan_run
-        from fer_bench.sources import find_roots
+        from fer_bench.runs.plan import plan_run
+        from fer_bench.workspace.sources import find_roots
+        from fer_bench.workspace.workspace import Workspace
 
         workspace = Workspace(find_roots(str(tiny_root)))
 

@@ -13,7 +13,6 @@ from lightning import Callback, Trainer
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 from torch.utils.data import DataLoader
-from two_processes import Step, joined, run_two
 
 from fer_bench.config import InputSpec, MethodSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
@@ -27,6 +26,7 @@ from fer_bench.methods.base import (
     multiply_adds,
     uar_of_confusion,
 )
+from tests.methods.two_processes import Step, joined, run_two
 
 CLASSES = ("neutral", "happiness", "surprise")
 TASK = Task(CLASSES, (4, 4, 4), has_reference=True)
@@ -298,7 +298,7 @@ def ddp_worker(rank: int, folder: str) -> None:
 
 
 def test_two_processes_stay_equal(tmp_path):
-    run_two("test_base", tmp_path, seconds=120)
+    run_two(__name__, tmp_path, seconds=120)
     for name in BUILT_IN:
         first, second = (torch.load(tmp_path / f"{name}-{r}.pt", weights_only=True) for r in (0, 1))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

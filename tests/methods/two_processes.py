@@ -40,8 +40,8 @@ def joined(rank: int, folder: str) -> Iterator[None]:
 
 def run_two(module: str, folder: Path, *, seconds: float) -> None:
     """Call `ddp_worker(rank, folder)` of a test module in two processes; both must end well."""
-    command = f"import sys, {module}; {module}.ddp_worker(int(sys.argv[1]), sys.argv[2])"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = f"import sys; from {module} import ddp_worker; ddp_worker(int(sys.argv[1]), sys.argv[2])"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     workers = [
         subprocess.Popen([sys.executable, "-c", command, str(rank), str(folder)], env=env) for rank in (0, 1)
     ]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from fer_bench.cli import app
+from fer_bench.cli.main import app
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import file_hash
 from fer_bench.methods.cafe import tiny, towers

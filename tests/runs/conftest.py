@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from fer_bench.runs.plan import Workspace, plan_run
-from fer_bench.sources import find_roots
+from fer_bench.runs.plan import plan_run
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
 
 SMALL = ("method.width=0.03", "train.batch_size=16")
 
@@ -46,6 +47,6 @@ def plain(monkeypatch):
     """Register the method `plain` of these tests."""
     from fer_bench import methods
 
-    entry = methods.Entry("plain_method:Plain", "for tests", "")
+    entry = methods.Entry("tests.runs.plain_method:Plain", "for tests", "")
     monkeypatch.setattr(methods, "registry", lambda: {**methods.BUILT_IN, "plain": entry})
     return "plain"

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from fer_bench.data.protocols import find_protocol, target_rows
-from fer_bench.runs.attend import Interrupted
-from fer_bench.runs.current import is_complete
+from fer_bench.results.predictions import read_predictions
+from fer_bench.results.store import Store
+from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.execute import Busy, execute
-from fer_bench.runs.predictions import read_predictions
-from fer_bench.runs.store import Store
-from fer_bench.runs.train import load_weights
+from fer_bench.runs.supervision import Interrupted
+from fer_bench.runs.training.fit import load_weights
 
 
 def run_dir(store, planned):
@@ -270,7 +270,7 @@ class TestSurvival:
         def broken(*args, **kwargs):
             raise error
 
-        monkeypatch.setattr("fer_bench.runs.train.fit", broken)
+        monkeypatch.setattr("fer_bench.runs.training.fit.fit", broken)
         record = execute(plan(targets="none"), Store(tmp_path), workspace)
         assert record.status == status
         assert str(error) in record.error.message

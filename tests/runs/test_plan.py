@@ -3,11 +3,9 @@ import shutil
 
 import pytest
 
-from fer_bench.data.crops import crops_of_key, read_crops
+from fer_bench.data.crops.choice import crops_of_key, read_crops
 from fer_bench.errors import DataError, UsageError
-from fer_bench.runs.keys import code_hash
 from fer_bench.runs.plan import (
-    Workspace,
     default_profile,
     folds_to_run,
     plan_config,
@@ -15,7 +13,8 @@ from fer_bench.runs.plan import (
     resolve_precision,
     resolve_settings,
 )
-from fer_bench.sources import find_roots
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
 
 
 class TestKey:
@@ -59,18 +58,6 @@ class TestKey:
         moved = Workspace(find_roots(str(tmp_path / "elsewhere")))
         again = plan(moved, targets="none")
         assert again.key == plan().key
-
-    def test_code_hash_ignores_comments_and_docstrings_only(self, tmp_path):
-        def hash_of(text):
-            file = tmp_path / "f.py"
-            file.write_text(text)
-            code_hash.cache_clear()
-            return code_hash((file,))
-
-        plain = hash_of("def f(x):\n    return x + 1\n")
-        assert hash_of('"""Doc."""\n# why\ndef f(x):\n    """Say."""\n\n    return x  + 1\n') == plain
-        assert hash_of("def f(x):\n    return x + 2\n") != plain
-        code_hash.cache_clear()
 
 
 class TestResolving:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR
 
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
-from fer_bench.data import features
-from fer_bench.data.datamodule import FaceDataModule
-from fer_bench.data.union_module import UnionDataModule
+from fer_bench.data.loading import features
+from fer_bench.data.loading.datamodule import FaceDataModule
+from fer_bench.data.loading.union_module import UnionDataModule
 from fer_bench.errors import UsageError
 from fer_bench.files import short_hash
 from fer_bench.methods.backbones import (
@@ -32,7 +32,7 @@ from fer_bench.methods.cafe.network import CAFENetwork, MaskKind, Outputs
 from fer_bench.methods.cafe.tiny import TINY
 
 if TYPE_CHECKING:
-    from fer_bench.data.pack import Pack
+    from fer_bench.data.packs.pack import Pack
 
 DECAY = 0.9
 """Factor on the learning rate after every epoch (authors' code)."""

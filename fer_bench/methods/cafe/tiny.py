@@ -24,7 +24,7 @@ SAW = {
 SIZE = 64
 """Side in pixels of the pictures that they were trained on."""
 SPEC = InputSpec(size=SIZE)
-FOLDER = Path(__file__).parents[2] / "pretraining" / "weights"
+FOLDER = Path(__file__).parents[1] / "shipped"
 
 
 class TinyTower(nn.Module):

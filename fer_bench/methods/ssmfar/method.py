@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
 from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
-from fer_bench.data.datamodule import FaceDataModule
+from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.errors import UsageError
 from fer_bench.methods.backbones import Backbone, fitting_backbone, load_backbone, open_pretrained
 from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task

@@ -9,9 +9,10 @@ from fer_bench.config import RunOptions, build, parse_override
 from fer_bench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from fer_bench.runs.attend import Watch
-    from fer_bench.runs.plan import PlannedRun, Workspace
-    from fer_bench.runs.store import Store
+    from fer_bench.results.store import Store
+    from fer_bench.runs.plan import PlannedRun
+    from fer_bench.runs.supervision import Watch
+    from fer_bench.workspace.workspace import Workspace
 
 LauncherName = Literal["local", "ray", "slurm"]
 LAUNCHERS: dict[LauncherName, str] = {
@@ -50,7 +51,7 @@ def check_nodes(name: str, devices: int, nodes: int) -> None:
     Raises:
         UsageError: The launcher works on one machine.
     """
-    from fer_bench.runs.group import refuse_alone
+    from fer_bench.runs.distributed import refuse_alone
 
     if name == "ray" and nodes > 1:
         raise UsageError(

@@ -21,12 +21,13 @@ from multiprocessing.process import BaseProcess
 from fer_bench.config import RunOptions
 from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
-from fer_bench.runs.attend import Event, Interrupted, Watch
-from fer_bench.runs.current import is_complete
-from fer_bench.runs.group import die_with, given_place, refuse_alone
+from fer_bench.results.store import Store
+from fer_bench.runs.completeness import is_complete
+from fer_bench.runs.distributed import die_with, given_place, refuse_alone
 from fer_bench.runs.launchers.worker import bury, work
-from fer_bench.runs.plan import PlannedRun, Workspace
-from fer_bench.runs.store import Store
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.supervision import Event, Interrupted, Watch
+from fer_bench.workspace.workspace import Workspace
 
 POLL = 0.5
 """Seconds between looks at the clock while nothing happens."""

@@ -17,17 +17,18 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fer_bench.config import RunOptions
-from fer_bench.data.card import Frozen
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import usable_cores
-from fer_bench.runs.attend import Event, Interrupted, Watch, record_death
-from fer_bench.runs.current import is_complete
-from fer_bench.runs.keys import package_folder
+from fer_bench.provenance import package_folder
+from fer_bench.results.store import Store
+from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.launchers import check_nodes
 from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.launchers.worker import bury, run_dir, work
-from fer_bench.runs.plan import PlannedRun, Workspace
-from fer_bench.runs.store import Store
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.supervision import Event, Interrupted, Watch, record_death
+from fer_bench.schema import Frozen
+from fer_bench.workspace.workspace import Workspace
 
 POLL = 0.5
 """Seconds for which Ray is asked at a time whether a task is done."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fer_bench.errors import StoreError
-from fer_bench.runs.attend import Event, Watch
+from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.launchers.worker import run_dir
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.runs.store import RunDir, Store
+from fer_bench.runs.supervision import Event, Watch
 
 LOOK_EVERY = 2.0
 """Seconds between two looks at how far runs are."""

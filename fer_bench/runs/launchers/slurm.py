@@ -21,14 +21,15 @@ from typing import Any
 from pydantic import Field
 
 from fer_bench.config import RunOptions
-from fer_bench.data.card import Frozen
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import write_text
-from fer_bench.runs.attend import Event, Watch, log_tail, record_death
+from fer_bench.results.store import Store
 from fer_bench.runs.launchers.remote import StoreWatch
 from fer_bench.runs.launchers.worker import STOPPED, run_dir, work
-from fer_bench.runs.plan import PlannedRun, Workspace
-from fer_bench.runs.store import Store
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.supervision import Event, Watch, log_tail, record_death
+from fer_bench.schema import Frozen
+from fer_bench.workspace.workspace import Workspace
 
 POLL = 2.0
 """Seconds between two looks at jobs."""

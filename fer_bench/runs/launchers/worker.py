@@ -11,12 +11,13 @@ from pathlib import Path
 
 from fer_bench.config import RunOptions
 from fer_bench.errors import FerBenchError, StoreError
-from fer_bench.runs.attend import HANG_MARK, TIMED_OUT, Event, Interrupted, Watch, log_tail, record_death
+from fer_bench.results.store import RunDir, Store
+from fer_bench.runs.distributed import follow, given_place
 from fer_bench.runs.execute import Busy, execute
-from fer_bench.runs.group import follow, given_place
 from fer_bench.runs.keys import refuse_other_code
-from fer_bench.runs.plan import PlannedRun, Workspace
-from fer_bench.runs.store import RunDir, Store
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.supervision import HANG_MARK, TIMED_OUT, Event, Interrupted, Watch, log_tail, record_death
+from fer_bench.workspace.workspace import Workspace
 
 FAILED, STOPPED = 1, 130
 """Exit codes, besides 0: the run did not end well; somebody stopped it."""

@@ -1,0 +1,291 @@
+"""Commands over stored runs: `status`, `logs`, `rerun` and `diff`; and the options that say how runs run."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fer_bench.cli.options import AsJson, DataRoot, find_roots_of, say
+from fer_bench.errors import DataError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fer_bench.config import RunOptions
+    from fer_bench.runs.plan import PlannedRun
+    from fer_bench.runs.remaining import Planned
+
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Key of a run, or how it begins.")]
+LauncherOption = Annotated[
+    Literal["local", "ray", "slurm"],
+    typer.Option("--launcher", help="Processes here, a Ray cluster, or Slurm jobs."),
+]
+LauncherSet = Annotated[
+    list[str] | None,
+    typer.Option("--launcher-set", metavar="NAME=VALUE", help="As partition=gpu; see docs/sweeps.md."),
+]
+RunsPerGpu = Annotated[int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU.")]
+Devices = Annotated[
+    int | None, typer.Option("--devices", min=1, help="GPUs or cores per machine that share one run.")
+]
+Nodes = Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that share one run.")]
+Tf32 = Annotated[bool | None, typer.Option("--tf32/--no-tf32", help="Faster float32 on GPUs, rounded.")]
+Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="Stop a run that makes no progress for so long."),
+]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        "--exclude",
+        metavar="FILE",
+        help="Leave out the rows listed as `dataset: sample or path`, one a line.",
+    ),
+]
+Wandb = Annotated[
+    Literal["off", "offline", "online"], typer.Option("--wandb", help="Log to Weights & Biases.")
+]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files.")]
+
+
+def register_runs(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command(epilog="Examples: fer-bench status; fer-bench status --runs-dir /lab/runs --json")(status)
+    app.command(epilog="Examples: fer-bench logs 3f2a; fer-bench logs 3f2a --lines 100")(logs)
+    app.command(epilog="Examples: fer-bench rerun 3f2a; fer-bench rerun 3f2a --out again")(rerun)
+    app.command(epilog="Examples: fer-bench diff 3f2a 91bc; fer-bench diff 3f2a 91bc --json")(diff)
+
+
+def run_options(
+    timeout: float | None, wandb: Literal["off", "offline", "online"], tensorboard: bool, group: str | None
+) -> RunOptions:
+    """Return what surrounds runs, as the command line has it.
+
+    Raises:
+        UsageError: A timeout that is no time, or a logger that is not installed.
+    """
+    from fer_bench.config import RunOptions, build
+    from fer_bench.runs.training.loggers import check_loggers
+
+    values = {"timeout": timeout, "wandb": wandb, "tensorboard": tensorboard, "group": group}
+    options = build(RunOptions, values, "options")
+    check_loggers(options)
+    return options
+
+
+def read_exclude(path: Path) -> dict[str, list[str]]:
+    """Return what a file of `--exclude` lists: sample ids or paths per dataset.
+
+    Raises:
+        DataError: It is absent, or a line of it names no dataset and sample.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.reading.textfile import numbered_lines
+    from fer_bench.errors import nearest
+
+    found: dict[str, list[str]] = {}
+    if not path.is_file():
+        raise DataError(
+            "there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE"
+        )
+    for number, line in numbered_lines(path):
+        name, colon, what = line.partition(":")
+        if not colon or not what.strip():
+            raise DataError(
+                "expected `dataset: sample or path`",
+                file=path,
+                line=number,
+                value=line,
+                hint="fer-bench data verify --write-exclude FILE writes such a list",
+            )
+        if name.strip() not in datasets.names():
+            hint = nearest(name.strip(), datasets.names())
+            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
+        found.setdefault(name.strip(), []).append(what.strip())
+    return found
+
+
+def print_plan(plan: list[Planned], missing: dict[str, str], *, as_json: bool) -> None:
+    """Print what a sweep would do, and about how long it takes."""
+    rows = [
+        {
+            "key": p.run.key,
+            "run": p.run.name,
+            "state": p.state,
+            "done": p.state == "done",
+            "seconds": None if p.seconds is None else round(p.seconds, 1),
+        }
+        for p in plan
+    ]
+    counts = Counter(p.state for p in plan)
+    known = [p.seconds * p.run.config.world_size for p in plan if p.seconds is not None]
+    unknown = sum(p.seconds is None for p in plan)
+    device = "GPU" if plan and plan[0].run.config.device == "cuda" else "CPU"
+    if as_json:
+        estimate = {"device_hours": sum(known) / 3600, "device": device, "runs_without_estimate": unknown}
+        typer.echo(json.dumps({"runs": rows, "missing": missing, "estimate": estimate}, indent=2))
+        return
+    for row in rows:
+        typer.echo(f"{row['state']:8} {row['key']}  {row['run']}")
+    listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+    say(f"{len(plan)} runs: {listed}")
+    if counts.total() > counts["done"]:
+        left = f"; {unknown} of them have no earlier run like them" if unknown else ""
+        say(f"estimated from earlier records: {sum(known) / 3600:.2f} {device}-hours{left}")
+
+
+def status(
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Show what a store's runs do now, from any shell or machine that sees the store."""
+    from fer_bench.cli.terminal import seconds
+    from fer_bench.results.record import read_record
+    from fer_bench.runs.launchers.remote import read_progress
+
+    store = _store(runs_dir)
+    rows: list[dict[str, Any]] = []
+    counts: Counter[str] = Counter()
+    for run in store.run_dirs():
+        try:
+            record = read_record(run.record_file)
+        except StoreError:
+            counts["damaged"] += 1
+            continue
+        state = str(record.status)
+        if state == "running" and run.lock().is_stale():
+            state = "lost"
+        counts[state] += 1
+        if state == "done":
+            continue
+        row: dict[str, Any] = {"key": record.key, "run": record.name, "state": state}
+        if record.error is not None:
+            row["why"] = record.error.message.splitlines()[0]
+        rows.append({**row, **(read_progress(run) or {})})
+    if as_json:
+        typer.echo(json.dumps({"counts": dict(sorted(counts.items())), "runs": rows}, indent=2))
+        return
+    for row in rows:
+        what = row.get("why", "")
+        if row["state"] == "running":
+            what = f"{row.get('phase', 'starts')} {row.get('done', 0)}/{row.get('total', 0)}"
+            what += f", {row['rate']:.0f} images/s" if row.get("rate") else ""
+            what += f", {row['memory'] / 2**30:.1f} GiB" if row.get("memory") else ""
+            if "updated" in row:
+                age = seconds(max(0.0, time.time() - row["updated"]))
+                what += f" on {row.get('host')}, seen {age} ago"
+        elif row["state"] == "lost":
+            what = "its process is gone; the same sweep or run goes on with it"
+        typer.echo(f"{row['state']:12} {row['key']}  {row['run']}  {what}")
+    typer.echo(", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "no runs")
+
+
+def logs(
+    run: Run,
+    runs_dir: RunsDir = Path("runs"),
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines from the end.")] = 40,
+) -> None:
+    """Print the end of a run's log."""
+    from fer_bench.runs.supervision import log_tail
+
+    found = _store(runs_dir).find(run)
+    if not found.log_file.exists():
+        raise StoreError("the run has no log", file=found.log_file)
+    typer.echo(log_tail(found.log_file, lines))
+
+
+def rerun(
+    run: Run,
+    runs_dir: RunsDir = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Keep the repetition in this store.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0.0, help="How far apart a number may be, on a GPU.")
+    ] = 0.0,
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    as_json: AsJson = False,
+) -> None:
+    """Repeat a run from its record and compare the predictions.
+
+    Rows that the run left out are left out again; --exclude leaves out others instead.
+    Exit code 0 when all predictions are identical, or as close as --tolerance says; 1 otherwise.
+    """
+    from fer_bench.cli.terminal import Preparation, SweepDisplay
+    from fer_bench.runs.repeat import Repetition, repeat
+
+    _, roots = find_roots_of("", data_root)
+    store = _store(runs_dir)
+    found, left_out = store.find(run), None if exclude is None else read_exclude(exclude)
+    preparation = Preparation(quiet=as_json)
+
+    def show(runs: Sequence[PlannedRun]) -> SweepDisplay:
+        preparation.close()
+        return SweepDisplay(runs, quiet=as_json)
+
+    with tempfile.TemporaryDirectory() as temporary, closing(preparation):
+        result: Repetition = repeat(
+            *(store, found, out or Path(temporary), roots),
+            leave_out=left_out,
+            announce=preparation,
+            show=show,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.document(), indent=2))
+    else:
+        for name in result.changed:
+            typer.echo(f"not as then: {name}")
+        for target, reason in result.missing.items():
+            typer.echo(f"missing: {target}: {reason}")
+        for file, difference in result.differences.items():
+            what = "identical" if difference == 0 else f"differs by up to {difference:.3g}"
+            what = what if math.isfinite(difference) else "absent, or other rows or columns"
+            typer.echo(f"{file:32} {what}")
+        if result.failure:
+            typer.echo(f"the repetition did not end well: {result.failure}")
+        if result.other_rows and exclude is None:
+            say("other rows than then: if the run was made with --exclude FILE, say so again")
+    if not result.agrees(tolerance):
+        raise typer.Exit(1)
+
+
+def diff(one: Run, other: Run, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
+    """Name every field in which two runs differ: settings, data, code, results, surroundings."""
+    from fer_bench.results.record import read_record
+    from fer_bench.runs.repeat import differences
+
+    store = _store(runs_dir)
+    first, second = (read_record(store.find(key).record_file) for key in (one, other))
+    found = differences(first.model_dump(mode="json"), second.model_dump(mode="json"))
+    if as_json:
+        rows = [{"field": name, "one": a, "other": b} for name, (a, b) in found.items()]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for name, (a, b) in found.items():
+        typer.echo(f"{name}: {_short(a)} | {_short(b)}")
+    if not found:
+        say("the records are the same")
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = "-" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _store(runs_dir: Path) -> Any:
+    from fer_bench.results.store import Store
+
+    if not runs_dir.is_dir():
+        raise UsageError("there is no run store", file=runs_dir, hint="--runs-dir DIR")
+    return Store(runs_dir)

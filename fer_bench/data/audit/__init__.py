@@ -1,0 +1,1 @@
+"""Checking and describing data: `verify`, copies across splits, the contract suite, sheets and pages."""

@@ -1,0 +1,123 @@
+"""Pictures that are the same or nearly the same: small prints of faces and the pairs that agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.reading.dataset import Image
+
+DISTANCE = 3
+"""Bits of 64 in which the difference hashes of two near duplicates may differ."""
+CORRELATION = 0.985
+"""Least correlation of the 16x16 thumbnails of two near duplicates: faces in one pose hash alike."""
+BANDS = 4
+"""More than `DISTANCE`, so that two hashes this close agree in at least one band (pigeonhole)."""
+THUMBNAIL = 16
+MOST_NEIGHBOURS = 512
+"""Hashes compared with each hash of a band at most: bounds the time where one band value is everywhere."""
+PAIRS_AT_ONCE = 1 << 12
+PRINT = np.dtype([("pixels", "<u8"), ("hash", "<u8"), ("mirrored", "<u8"), ("thumbnail", "u1", (256,))])
+"""The print of one face: a hash of its pixels, difference hashes of it and its mirror image, a thumbnail."""
+
+
+def face_region(image: Image, box: Any) -> Image:
+    """Return the part of a picture inside a box; the whole picture without one or when it lies outside."""
+    if box is None:
+        return image
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = np.clip(np.round(box), 0, [width, height] * 2).astype(int)
+    return image[y0:y1, x0:x1] if x1 > x0 and y1 > y0 else image
+
+
+def take_print(face: Image) -> NDArray[np.void]:
+    """Return the print of a face.
+
+    The difference hash compares each of 8x8 cells with its right neighbour (dHash); it survives scaling,
+    recompression and changes of brightness.
+
+    Args:
+        face: RGB uint8 [H, W, 3].
+
+    Returns:
+        One element of dtype `PRINT`.
+    """
+    import hashlib
+
+    import cv2
+
+    grey = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2GRAY)
+    cells = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+    digest = hashlib.blake2b(repr(face.shape).encode() + face.tobytes(), digest_size=8).digest()
+    thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    found = np.zeros((), PRINT)
+    found["pixels"] = int.from_bytes(digest, "little")
+    found["hash"] = _bits(cells)
+    found["mirrored"] = _bits(cells[:, ::-1])
+    found["thumbnail"] = thumbnail.reshape(-1)
+    return found[()]
+
+
+def _bits(cells: NDArray[np.int16]) -> np.uint64:
+    return np.uint64(np.packbits(cells[:, 1:] > cells[:, :-1]).view(">u8")[0])
+
+
+def near_pairs(
+    prints: NDArray[np.void],
+    rows: NDArray[np.int64],
+    differ: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield pairs of rows whose faces are nearly the same, mirrored or not; memory does not grow with pairs.
+
+    Two faces pair when their difference hashes differ in at most `DISTANCE` bits and their thumbnails
+    correlate with at least `CORRELATION`. A pair may come more than once.
+
+    Args:
+        prints: Prints of all rows, dtype `PRINT` [N].
+        rows: Rows to compare, without faces of one colour.
+        differ: Returns which pairs of rows are worth reporting (not of one sequence, for example).
+    """
+    hashes = np.concatenate([prints["hash"][rows], prints["mirrored"][rows]])
+    owner = np.concatenate([rows, rows])
+    is_mirrored = np.repeat([False, True], len(rows))
+    width = 64 // BANDS
+    for band in range(BANDS):
+        keys = (hashes >> np.uint64(band * width)) & np.uint64((1 << width) - 1)
+        order = np.lexsort((hashes, keys))
+        keys, sorted_hashes = keys[order], hashes[order]
+        active = np.arange(len(order) - 1)
+        for step in range(1, MOST_NEIGHBOURS + 1):
+            active = active[active + step < len(order)]
+            active = active[keys[active] == keys[active + step]]
+            if len(active) == 0:
+                break
+            close = np.bitwise_count(sorted_hashes[active] ^ sorted_hashes[active + step]) <= DISTANCE
+            first, second = order[active[close]], order[active[close] + step]
+            wanted = ~(is_mirrored[first] & is_mirrored[second]) & (owner[first] != owner[second])
+            first, second = first[wanted], second[wanted]
+            wanted = differ(owner[first], owner[second])
+            first, second = first[wanted], second[wanted]
+            for start in range(0, len(first), PAIRS_AT_ONCE):
+                a, b = first[start : start + PAIRS_AT_ONCE], second[start : start + PAIRS_AT_ONCE]
+                alike = _correlate(prints, owner[a], owner[b], is_mirrored[a] != is_mirrored[b])
+                if alike.any():
+                    yield owner[a[alike]], owner[b[alike]]
+
+
+def _correlate(
+    prints: NDArray[np.void],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    mirrored: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    shape = (-1, THUMBNAIL, THUMBNAIL)
+    a = prints["thumbnail"][first].reshape(shape).astype(np.float32)
+    b = prints["thumbnail"][second].reshape(shape).astype(np.float32)
+    b = np.where(mirrored[:, None, None], b[:, :, ::-1], b)
+    a = a - a.mean(axis=(1, 2), keepdims=True)
+    b = b - b.mean(axis=(1, 2), keepdims=True)
+    norm = np.sqrt((a * a).sum(axis=(1, 2)) * (b * b).sum(axis=(1, 2)))
+    return np.asarray((a * b).sum(axis=(1, 2)) >= CORRELATION * np.maximum(norm, 1e-6))

@@ -1,0 +1,169 @@
+"""Decoding every picture once and keeping a small print of each, so that a check can go on later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.audit.lookalikes import PRINT, face_region, take_print
+from fer_bench.data.crops.recipe import LARGEST
+from fer_bench.data.index import fingerprint
+from fer_bench.data.packs.pack import by_file, cache_root, file_stamp
+from fer_bench.data.reading.dataset import FaceDataset, Image
+from fer_bench.errors import FerBenchError, StoreError
+from fer_bench.files import short_hash, usable_cores, write_atomic
+
+STATE_VERSION = 3
+SAVED_EVERY = 10.0
+"""Seconds between two savings of what has been checked."""
+BATCH = 64
+"""Files per thread that are in work at once."""
+NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
+BEYOND = 0.15
+"""Share of a picture's side from which on an annotation that reaches beyond it is no loose box any more."""
+SEEN = np.dtype([("state", "u1"), ("constant", "?"), ("outside", "?"), ("beyond", "?"), ("print", PRINT)])
+"""What is known of one row: its state, whether it has one colour only, a face outside or one that reaches far
+beyond its picture, and its print."""
+
+
+class Scan:
+    """What was found in every row's picture.
+
+    Args:
+        dataset: The dataset.
+        cache: Where the state stands, `cache_root()` by default.
+        fresh: Forget what an earlier check found.
+
+    Attributes:
+        seen: dtype `SEEN` [N], in the order of the index.
+        errors: Message per unreadable file.
+        resumed: Rows that an earlier check had seen; their files have the same size and time as then.
+        unsaved: Why the state could not be saved, or None.
+    """
+
+    def __init__(self, dataset: FaceDataset, *, cache: Path | None = None, fresh: bool = False) -> None:
+        self.dataset = dataset
+        index = dataset.index
+        stamp = file_stamp(dataset.base, index)
+        key = short_hash([fingerprint(index), stamp, dataset.card.version, STATE_VERSION], 20)
+        self._file = (cache or cache_root()) / "verify" / f"{dataset.card.name}-{key}.npy"
+        self.seen = np.zeros(len(index), SEEN)
+        if not fresh:
+            self._resume()
+        self.resumed = int((self.seen["state"] == FINE).sum())
+        self.errors: dict[str, str] = {}
+        self.unsaved: str | None = None
+        self._saved_at = time.monotonic()
+
+    def run(self, progress: Callable[[int, int], None] | None = None, *, jobs: int | None = None) -> None:
+        """Look at every picture that has not been seen; memory does not grow with the dataset's pictures.
+
+        Args:
+            progress: Called with rows done and rows in all.
+            jobs: Threads that decode, one per core by default.
+        """
+        index = self.dataset.index
+        boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
+        frames = index["frame"].to_numpy()
+        state = self.seen["state"]
+        todo = ((path, rows) for path, rows in by_file(index) if (state[rows] != FINE).any())
+        done, total = self.resumed, len(index)
+
+        def look(job: tuple[str, NDArray[np.int64]]) -> tuple[str, NDArray[np.int64], str | None]:
+            path, rows = job
+            try:
+                images = self.dataset.load(path, [int(frames[row]) for row in rows])
+            except FerBenchError as error:
+                return path, rows, str(error)
+            for row, image in zip(rows, images, strict=True):
+                face = face_region(image, boxes[row])
+                constant = bool((face == face[0, 0]).all())
+                outside = lies_outside(image, boxes[row], landmarks[row])
+                beyond = reaches_beyond(image, boxes[row], landmarks[row])
+                self.seen[row] = (FINE, constant, outside, beyond, take_print(face))
+            return path, rows, None
+
+        workers = jobs or usable_cores()
+        try:
+            with ThreadPoolExecutor(workers) as pool:
+                for batch in _batches(todo, BATCH * workers):
+                    for path, rows, problem in pool.map(look, batch):
+                        if problem is not None:
+                            self.errors[path] = problem
+                            state[rows] = UNREADABLE
+                        done += len(rows)
+                    if progress is not None:
+                        progress(min(done, total), total)
+                    if time.monotonic() - self._saved_at > SAVED_EVERY:
+                        self._save()
+        finally:  # also when stopped: the next check goes on here
+            if self.resumed < total:
+                self._save()
+        if progress is not None and done < total:
+            progress(total, total)
+
+    def _resume(self) -> None:
+        try:
+            known = np.load(self._file, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return  # none, or one that was damaged: looking again is always right
+        if known.dtype == SEEN and known.shape == self.seen.shape:
+            self.seen = known
+
+    def _save(self) -> None:
+        if self.unsaved is not None:
+            return
+
+        def write(file: Path) -> None:
+            with file.open("wb") as stream:
+                np.save(stream, self.seen, allow_pickle=False)
+
+        try:
+            write_atomic(self._file, write)
+        except StoreError as error:
+            self.unsaved = error.message
+        self._saved_at = time.monotonic()
+
+
+def lies_outside(image: Image, box: Any, points: Any) -> bool:
+    """Return whether the centre of a box or the mean of landmarks is outside the picture.
+
+    A box that dwarfs its picture, or a single landmark the picture's size away from it, counts as well.
+    """
+    size = np.array([image.shape[1], image.shape[0]])
+    if box is not None:
+        low, high = np.array(box[:2]), np.array(box[2:])
+        centre = (low + high) / 2
+        if (centre < 0).any() or (centre > size).any() or (high - low > LARGEST * size.max()).any():
+            return True
+    if points is None:
+        return False
+    mean = np.mean(points, axis=0)
+    far = (points < -size) | (points > 2 * size)
+    return bool((mean < 0).any() or (mean > size).any() or far.any())
+
+
+def reaches_beyond(image: Image, box: Any, points: Any) -> bool:
+    """Return whether a box or a landmark reaches beyond the picture by more than `BEYOND` of its side."""
+    size = np.array([image.shape[1], image.shape[0]])
+    corners = [np.reshape(each, (-1, 2)) for each in (box, points) if each is not None]
+    return any(bool(((c < -BEYOND * size) | (c > (1 + BEYOND) * size)).any()) for c in corners)
+
+
+def _batches(
+    jobs: Iterator[tuple[str, NDArray[np.int64]]], size: int
+) -> Iterator[Sequence[tuple[str, NDArray[np.int64]]]]:
+    batch: list[tuple[str, NDArray[np.int64]]] = []
+    for job in jobs:
+        batch.append(job)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

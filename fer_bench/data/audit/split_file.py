@@ -1,0 +1,78 @@
+"""Splits written down: which row has which role, with a hash that is the same on every machine."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fer_bench.data.card import Card, Protocol
+from fer_bench.data.protocols import assign_roles, find_protocol
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.files import short_hash
+
+
+@dataclass(frozen=True)
+class FrozenSplit:
+    """The rows of one fold of a protocol.
+
+    Attributes:
+        dataset: Name of the dataset.
+        protocol: Name of the protocol.
+        fold: Fold from 1.
+        rows: Columns `sample_id`, `role`, `group`, `label`, in the order of the ids; rows without a role are
+            left out.
+    """
+
+    dataset: str
+    protocol: str
+    fold: int
+    rows: pd.DataFrame
+
+    @property
+    def csv(self) -> str:
+        """Return the rows as CSV text with Unix line ends, a missing label empty."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(self.rows.columns)
+        writer.writerows(self.rows.fillna("").itertuples(index=False, name=None))
+        return stream.getvalue()
+
+    @property
+    def hash(self) -> str:
+        """Return the first 16 hex digits of the SHA-256 of the CSV text, as `sha256sum` prints them."""
+        return hashlib.sha256(self.csv.encode()).hexdigest()[:16]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return rows per role."""
+        return {role: int((self.rows["role"] == role).sum()) for role in ("train", "val", "test")}
+
+
+def freeze(dataset: FaceDataset, protocol: str | None = None, fold: int = 1) -> FrozenSplit:
+    """Return which row has which role; paths, order and machine do not matter.
+
+    Args:
+        dataset: The dataset.
+        protocol: Protocol name, the default when None.
+        fold: Fold from 1.
+
+    Raises:
+        UsageError: No such protocol or fold.
+        DataError: A role that the protocol needs is empty.
+    """
+    chosen = find_protocol(dataset.card, protocol)
+    index = dataset.index
+    rows = index[["sample_id", "group", "label"]].astype(object)
+    rows.insert(1, "role", assign_roles(index, dataset.card, chosen, fold))
+    rows = rows[rows["role"] != ""].sort_values("sample_id", kind="stable").reset_index(drop=True)
+    return FrozenSplit(dataset.card.name, chosen.name, fold, rows)
+
+
+def protocol_hash(card: Card, protocol: Protocol) -> str:
+    """Return a hash of what a protocol decides: dataset, card version, classes, split rule and variants."""
+    rule = protocol.model_dump(mode="json", exclude={"note", "aliases"})
+    return short_hash([card.name, card.version, rule], 12)

@@ -1,0 +1,1 @@
+"""From a picture to the square crop a network sees: recipes, the user's choice of one, face detectors."""

@@ -1,0 +1,1 @@
+"""From packs to batches: LightningDataModules, augmentation, frozen features, unions."""

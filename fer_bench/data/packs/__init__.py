@@ -1,0 +1,1 @@
+"""Decoded once: packed crops and kept indexes in the cache."""

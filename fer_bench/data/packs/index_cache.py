@@ -1,0 +1,195 @@
+"""Indexes of large datasets, built once and then read: a parquet file per dataset and folder in the cache.
+
+A kept index is used while everything its reader looked at has the size and times it had then (`data.reads`),
+and the code of the data layer, the reader and the card's version are the same. Otherwise it is built anew and
+replaces the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from fer_bench.data.index import COLUMNS, NO_AU, build_index, text_series
+from fer_bench.data.packs.pack import cache_root
+from fer_bench.data.reading.dependencies import recording, stamp
+from fer_bench.data.reading.problems import any_collected
+from fer_bench.errors import StoreError
+from fer_bench.files import canonical, short_hash, write_atomic
+from fer_bench.provenance import code_hash
+
+if TYPE_CHECKING:
+    from fer_bench.data.reading.dataset import FaceDataset
+
+FOLDER = "indexes"
+SETTLED = 2.0
+"""Seconds that a file must not have changed before reading begins: clocks of file systems tick coarsely, so
+that a later change might look like none."""
+_FACTS = b"fer-bench"
+_PIECE = 1 << 15
+_BYTES: dict[str, tuple[type[Any], tuple[int, ...]]] = {
+    "box": (np.float64, (4,)),
+    "landmarks": (np.float32, (-1, 2)),
+    "au": (np.int8, (-1,)),
+    "votes": (np.float32, (-1,)),
+}
+"""Columns of small arrays, kept as their bytes."""
+
+
+def kept_index(dataset: FaceDataset) -> pd.DataFrame:
+    """Return a dataset's index: the kept one where it is still true, else a new one, which is kept.
+
+    Its reader's notes come with it. Where the cache cannot be written, nothing is kept.
+    """
+    file = file_of(dataset)
+    index = _read(file, dataset)
+    if index is not None:
+        return index
+    began = time.time()
+    with recording() as reads:
+        index = build_index(dataset.rows(), dataset.card.name)
+    if any_collected():  # a run must meet these problems itself
+        return index
+    stamps = {path: (kind, *stamp(path, kind)) for path, kind in reads.items()}
+    if all(changed < (began - SETTLED) * 1e9 for _, _, changed in stamps.values()):
+        facts = {
+            "dataset": dataset.card.name,
+            "base": str(dataset.base.absolute()),
+            "code": code_of(type(dataset)),
+            "card_version": dataset.card.version,
+            "rows": len(index),
+            "notes": dataset.notes,
+            "reads": {path: [kind, text] for path, (kind, text, _) in stamps.items()},
+        }
+        with contextlib.suppress(StoreError):  # a full or read-only cache: the lists are read again
+            write_atomic(file, lambda temporary: _write(temporary, index, facts))
+    return index
+
+
+def file_of(dataset: FaceDataset) -> Path:
+    """Return where the index of a dataset in its folder is kept."""
+    kind = type(dataset)
+    place = short_hash([str(dataset.base.absolute()), kind.__module__, kind.__qualname__], 12)
+    return cache_root() / FOLDER / f"{dataset.card.name}-{place}.parquet"
+
+
+@cache
+def code_of(kind: type[FaceDataset]) -> str:
+    """Return the hash of the code that decides an index: the reader's module and everything it needs."""
+    return code_hash([kind.__module__, __name__])
+
+
+def read_facts(file: Path) -> dict[str, Any]:
+    """Return what a kept index says of itself.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    try:
+        found = json.loads((parquet.read_schema(file).metadata or {})[_FACTS])
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(found, dict):
+        raise ValueError("no facts")
+    return found
+
+
+def outdated(facts: dict[str, Any], kind: type[FaceDataset]) -> str | None:
+    """Return why a kept index is not true any more, None when it is.
+
+    Args:
+        facts: What it says of itself.
+        kind: The dataset's reader.
+    """
+    if facts.get("code") != code_of(kind) or facts.get("card_version") != kind.card.version:
+        return "the reader has changed since"
+    for path, (how, text) in facts.get("reads", {}).items():
+        if stamp(path, how)[0] != text:
+            return f"this has changed since: {path}"
+    return None
+
+
+def _read(file: Path, dataset: FaceDataset) -> pd.DataFrame | None:
+    """Return a kept index that is whole and true, None without one."""
+    if not file.is_file():
+        return None
+    try:
+        facts = read_facts(file)
+        if outdated(facts, type(dataset)) is not None:
+            return None
+        # Page checksums: a flipped bit shall not become a label.
+        with parquet.ParquetFile(file, page_checksum_verification=True) as stored:
+            if tuple(stored.schema_arrow.names) != COLUMNS or stored.metadata.num_rows != facts["rows"]:
+                return None
+            frame = pd.DataFrame(index=range(facts["rows"]))
+            for name in COLUMNS:
+                frame[name] = _column(name, stored)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None  # damaged, or of another version: building anew is always right
+    with contextlib.suppress(OSError):
+        os.utime(file)  # used now; a read-only cache cannot say so
+    dataset.notes = [str(note) for note in facts["notes"]]
+    return frame
+
+
+def _column(name: str, stored: parquet.ParquetFile) -> Any:
+    """Return one column; read alone, so that no other is in memory twice."""
+    if name not in _BYTES:
+        found = stored.read([name]).column(0)
+        return text_series(found) if pa.types.is_large_string(found.type) else found.to_numpy()
+    kind, shape = _BYTES[name]
+    values: list[Any] = []
+    for batch in stored.iter_batches(_PIECE, columns=[name]):
+        bytes_of = batch.column(0)
+        ends = np.frombuffer(bytes_of.buffers()[1], np.int32)[bytes_of.offset :]
+        content = bytes_of.buffers()[2]
+        raw = np.frombuffer(content, np.uint8) if content is not None else np.zeros(0, np.uint8)
+        for at, there in enumerate(bytes_of.is_valid().to_pylist()):
+            if not there:
+                values.append(NO_AU if name == "au" else None)
+                continue
+            value = raw[ends[at] : ends[at + 1]].view(kind).reshape(shape)
+            values.append(tuple(value.tolist()) if name == "box" else value)
+    return pd.Series(values, dtype=object)
+
+
+def _write(file: Path, index: pd.DataFrame, facts: dict[str, Any]) -> None:
+    fields = []
+    for name in COLUMNS:
+        if name in _BYTES:
+            fields.append(pa.field(name, pa.binary()))
+        elif pd.api.types.is_string_dtype(index[name].dtype):
+            fields.append(pa.field(name, pa.large_string()))
+        else:
+            fields.append(pa.field(name, pa.from_numpy_dtype(index[name].dtype)))
+    schema = pa.schema(fields, metadata={_FACTS: canonical(facts).encode()})
+    with parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+        for start in range(0, len(index), _PIECE):
+            piece = index.iloc[start : start + _PIECE]
+            arrays = [_array(piece[field.name], field) for field in fields]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _array(values: pd.Series[Any], field: pa.Field) -> pa.Array:
+    if field.name not in _BYTES:
+        is_text = pa.types.is_large_string(field.type)
+        plain = values.astype(object).where(values.notna(), None) if is_text else values.to_numpy()
+        return pa.array(plain, field.type)  # not from pandas: NaN stays a number
+    kind = _BYTES[field.name][0]
+    return pa.array(
+        [
+            None if value is None or value is NO_AU else np.ascontiguousarray(value, kind).tobytes()
+            for value in values
+        ],
+        field.type,
+    )

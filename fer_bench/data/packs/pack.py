@@ -1,0 +1,379 @@
+"""Decode once, ever: the crops of a dataset as one uint8 memory map, keyed by index and recipe."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.data.crops.recipe import CropRecipe, Found, crop_face, recipe_for
+from fer_bench.data.index import fingerprint
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.errors import DataError, FerBenchError, StoreError
+from fer_bench.files import file_hash, short_hash, usable_cores, write_json
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing tells whether a pack is in use
+    fcntl = None  # type: ignore[assignment]
+
+ROWS_AT_ONCE = 1 << 16
+"""Paths that are put into a hash at once."""
+FRAMES_AT_ONCE = 4096
+PACK_VERSION = 2
+"""Raised when the files of a pack change."""
+CHECKED = "checked.json"
+"""File that holds what the pixel file looked like when its hash was last right. It is no part of `pack.json`:
+that is equal for equal packs, and cannot be replaced while processes hold their locks on it."""
+WAYS: tuple[Found, ...] = get_args(Found)
+Progress = Callable[[int, int], None]
+
+
+def cache_root() -> Path:
+    """Return where derived data stand: `FER_BENCH_CACHE`, else `fer-bench` in the user's cache folder."""
+    if named := os.environ.get("FER_BENCH_CACHE"):
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fer-bench"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The packed crops of a dataset.
+
+    Attributes:
+        pixels: uint8 [N, size, size, 3], RGB, in the order of the index; a read-only memory map.
+        fingerprint: Hash of the index.
+        pixel_hash: SHA-256 of the pixel file.
+        recipe: How crops were cut.
+        found: Number of rows per way of finding the face.
+        weak: bool [N], rows whose face was found by a weak detector, or not at all so that the central square
+            was taken.
+    """
+
+    pixels: NDArray[np.uint8]
+    fingerprint: str
+    pixel_hash: str
+    recipe: CropRecipe
+    found: dict[str, int]
+    weak: NDArray[np.bool_]
+
+    def weak_share(self, rows: NDArray[np.int64]) -> float:
+        """Return the share of weakly found faces among some rows, 0 where there are no rows."""
+        return float(self.weak[rows].mean()) if len(rows) else 0.0
+
+
+def open_pack(
+    dataset: FaceDataset, size: int, *, cache: Path | None = None, progress: Progress | None = None
+) -> Pack:
+    """Return the pack of a dataset, building it when it is absent or the pictures have changed.
+
+    Safe against several processes: each builds under its own temporary name and the first rename wins.
+
+    Args:
+        dataset: The dataset.
+        size: Side of the crops in pixels.
+        cache: Where packs stand, `cache_root()` by default.
+        progress: Called with rows done and rows in all.
+
+    Raises:
+        DataError: Pictures that cannot be decoded or cut, all of them named or counted.
+        StoreError: The cache cannot be written (full disk); nothing is left behind. Or the pack that is there
+            is damaged: its pixels are hashed where the size or time of their file is not what it was.
+    """
+    recipe = recipe_for(dataset, size)
+    index = dataset.index
+    print_of_index = fingerprint(index)
+    stamp = file_stamp(dataset.base, index)
+    version = dataset.card.version
+    mark = short_hash([recipe.model_dump(), stamp, version, PACK_VERSION], 12)
+    name = f"{dataset.card.name}-{print_of_index}-{mark}"
+    folder = (cache or cache_root()) / "packs" / name
+    for _ in range(2):  # again when it was pruned just now
+        if not (folder / "pack.json").exists():
+            _build(dataset, recipe, folder, progress)
+        if _note_use(folder):
+            break
+    return _open(folder, print_of_index, recipe, len(index))
+
+
+def check_pack(folder: Path) -> None:
+    """Hash the pixels of a pack in full, whatever size and time of their file say.
+
+    Args:
+        folder: The folder of the pack.
+
+    Raises:
+        StoreError: It is damaged; whoever opens it from now on is told so.
+    """
+    try:
+        with (folder / "pack.json").open("rb") as opened:
+            if fcntl is not None:
+                with contextlib.suppress(OSError):  # without locks nothing prunes it in safety anyway
+                    fcntl.flock(opened, fcntl.LOCK_SH)
+            _, _, pixel_hash = _read(folder)
+            _check_pixels(folder, pixel_hash, in_full=True)
+    except OSError as error:
+        raise _damaged(folder, str(error)) from None
+
+
+def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> Pack:
+    pixels, ways, pixel_hash = _read(folder)
+    if pixels.shape != (rows, recipe.size, recipe.size, 3):
+        raise _damaged(folder, value=pixels.shape)
+    _check_pixels(folder, pixel_hash)
+    counts = np.bincount(ways, minlength=len(WAYS)).tolist()
+    found = {str(way): int(count) for way, count in sorted(zip(WAYS, counts, strict=True)) if count}
+    is_weak = np.array([recipe.is_weak(way) for way in WAYS])
+    return Pack(pixels, print_of_index, pixel_hash, recipe, found, is_weak[ways])
+
+
+def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
+    """Return pixels, ways and the hash that the pixels had when they were packed."""
+    try:
+        pixel_hash = json.loads((folder / "pack.json").read_text())["pixel_hash"]
+        pixels, ways = np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "ways.npy")
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, str(error)) from None
+    if pixels.dtype != np.uint8 or ways.shape != pixels.shape[:1] or ways.max(initial=0) >= len(WAYS):
+        raise _damaged(folder, value=pixels.shape)
+    return pixels, ways, pixel_hash
+
+
+def _check_pixels(folder: Path, pixel_hash: str, *, in_full: bool = False) -> None:
+    """Check that the pixels are those that were packed.
+
+    Reading them all takes long, so a file of the size and time at which its hash was last right is trusted. A
+    copied or restored file has another time: it is hashed once, and this time remembered.
+    """
+    file = folder / CHECKED
+    try:
+        look = _look(folder, pixel_hash)
+        known = _last_look(file)
+        if known == look and not in_full:
+            return
+        found = file_hash(folder / "pixels.npy")
+    except OSError as error:
+        raise _damaged(folder, str(error)) from None
+    if found != pixel_hash:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)  # else the next opening would trust size and time
+        raise _damaged(folder, "its pixels are not those that were packed")
+    if known != look:
+        with contextlib.suppress(StoreError):  # a cache may be read-only or full
+            write_json(file, look)
+
+
+def _look(folder: Path, pixel_hash: str) -> dict[str, str | int]:
+    status = (folder / "pixels.npy").stat()
+    return {"pixel_hash": pixel_hash, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _last_look(file: Path) -> Any:
+    """Return what was remembered of a pixel file, None where that is absent or damaged."""
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _damaged(folder: Path, why: str = "", *, value: object | None = None) -> StoreError:
+    return StoreError(
+        f"the pack is damaged{f': {why}' if why else ''}",
+        file=folder,
+        value=value,
+        hint="delete this folder and try again",
+    )
+
+
+_in_use: dict[Path, IO[bytes]] = {}
+"""Open files that hold a shared lock on each pack this process reads; they last as long as the process."""
+
+
+def _note_use(folder: Path) -> bool:
+    """Mark a pack as used now and, until this process ends, as in use; return whether it is still there.
+
+    A cache that is read-only cannot be marked, and need not be: nobody prunes it.
+    """
+    file = folder / "pack.json"
+    with contextlib.suppress(OSError):
+        os.utime(file)
+    if fcntl is not None and folder not in _in_use:
+        with contextlib.suppress(OSError):
+            opened = file.open("rb")
+            fcntl.flock(opened, fcntl.LOCK_SH)
+            if not file.exists():
+                opened.close()
+                return False
+            _in_use[folder] = opened
+    return file.exists()
+
+
+def try_to_own(folder: Path) -> IO[bytes] | None:
+    """Return an open file that holds a pack for this caller alone, None while any process uses the pack."""
+    for name in ("pack.json", "pixels.npy"):
+        with contextlib.suppress(FileNotFoundError):
+            opened = (folder / name).open("rb")
+            break
+    else:
+        return open(os.devnull, "rb")
+    if fcntl is not None:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            opened.close()
+            return None
+    return opened
+
+
+def file_stamp(base: Path, index: pd.DataFrame) -> str:
+    """Return a hash of which row is on which file, and of size and modification time of every file."""
+    digest, paths = hashlib.sha256(), index["path"]
+    for start in range(0, len(paths), ROWS_AT_ONCE):
+        digest.update(("\0" * (start > 0) + "\0".join(paths.iloc[start : start + ROWS_AT_ONCE])).encode())
+    for path in paths.drop_duplicates().sort_values():
+        try:
+            status = os.stat(base / path)
+        except OSError:
+            digest.update(f"{path}\0absent\n".encode())
+            continue
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Progress | None) -> None:
+    index = dataset.index
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        shape = (len(index), recipe.size, recipe.size, 3)
+        temporary.chmod(0o755)  # a cache may be shared, and mkdtemp thinks otherwise
+        pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+        _claim(temporary / "pixels.npy")
+        ways = _fill(dataset, recipe, pixels, progress)
+        pixels.flush()
+        del pixels
+        pixel_hash = file_hash(temporary / "pixels.npy")
+        look = _look(temporary, pixel_hash)
+        facts = {
+            "pixel_hash": pixel_hash,
+            "recipe": recipe.text,
+            "dataset": dataset.card.name,
+            "card_version": dataset.card.version,
+            "base": str(dataset.base.absolute()),
+        }
+        np.save(temporary / "ways.npy", ways)
+        (temporary / "pack.json").write_text(json.dumps(facts))
+        (temporary / CHECKED).write_text(json.dumps(look))
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "pack.json").exists():
+                raise
+    except OSError as error:
+        raise StoreError(
+            f"the pack cannot be written: {error.strerror or error}",
+            file=folder.parent,
+            hint="free some space there, or set FER_BENCH_CACHE to a folder that has it",
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _claim(file: Path) -> None:
+    """Take the disk space of a file now: writing to a memory map on a full disk kills the process (SIGBUS).
+
+    Raises:
+        OSError: The disk is full.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("rb+") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+
+
+def _fill(
+    dataset: FaceDataset, recipe: CropRecipe, pixels: NDArray[np.uint8], progress: Progress | None
+) -> NDArray[np.uint8]:
+    """Cut all crops into `pixels` and return the position in `WAYS` of how each face was found."""
+    index = dataset.index
+    boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
+    frames = index["frame"].to_numpy()
+    ways = np.zeros(len(index), np.uint8)
+    broken: list[FerBenchError] = []
+
+    def work(job: tuple[str, NDArray[np.int64]]) -> None:
+        path, rows = job
+        images = dataset.load(path, [int(frames[row]) for row in rows])
+        for row, image in zip(rows, images, strict=True):
+            try:
+                pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
+            except DataError as error:
+                raise DataError(error.message, file=dataset.base / path, value=error.value) from None
+            ways[row] = WAYS.index(way)
+
+    done = 0
+    workers = usable_cores()
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = list(by_file(index))
+        for job, result in zip(jobs, pool.map(_keeping_errors(work), jobs), strict=True):
+            if result is not None:
+                broken.append(result)
+            done += len(job[1])
+            if progress is not None:
+                progress(done, len(index))
+    if broken:
+        raise _unreadable(dataset, broken)
+    return ways
+
+
+def _keeping_errors(work: Callable[[Any], None]) -> Callable[[Any], FerBenchError | None]:
+    def guarded(job: Any) -> FerBenchError | None:
+        try:
+            work(job)
+        except FerBenchError as error:
+            return error
+        return None
+
+    return guarded
+
+
+def by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield each file with its rows, so that a photo or a clip is decoded once."""
+    number, paths = pd.factorize(index["path"], sort=True)  # groups as arrays would take 300 bytes a file
+    order = np.argsort(number, kind="stable").astype(np.int64)
+    ends = np.cumsum(np.bincount(number))
+    for path, end, start in zip(paths, ends, np.r_[0, ends[:-1]], strict=True):
+        for first in range(start, end, FRAMES_AT_ONCE):
+            yield str(path), order[first : min(first + FRAMES_AT_ONCE, end)]
+
+
+def _unreadable(dataset: FaceDataset, broken: list[FerBenchError]) -> DataError:
+    name = dataset.card.name
+    listed = "".join(f"\n    {error}" for error in broken[:5])
+    more = f"\n    and {len(broken) - 5} more" if len(broken) > 5 else ""
+    return DataError(
+        f"{len(broken)} file(s) of {name} cannot be used:{listed}{more}",
+        file=dataset.base,
+        hint=f"restore them, or leave them out by name: fer-bench data verify --dataset {name} "
+        "--write-exclude FILE, then --exclude FILE",
+    )

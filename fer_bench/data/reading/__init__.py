@@ -1,0 +1,1 @@
+"""Reading official files: the reader contract and what readers share."""

@@ -1,0 +1,283 @@
+"""The reader's contract: what a dataset file must provide, and everything it gets for it."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.data.card import Card, Protocol
+from fer_bench.data.index import build_index
+from fer_bench.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from fer_bench.data.crops.recipe import CropKind
+    from fer_bench.data.loading.datamodule import FaceDataModule
+
+Image = NDArray[np.uint8]
+SoftTarget = Literal["probability", "soft"]
+
+
+class FaceDataset(ABC):
+    """A dataset in its official layout: where it is, which faces it has and how to decode them.
+
+    A subclass is one file in `fer_bench/datasets`: a `card`, `locate` and `rows`. It imports no torch, so
+    that describing and verifying data answers at once; `datamodule` builds the LightningDataModule.
+
+    Args:
+        root: The data root, or the dataset's own folder.
+
+    Raises:
+        DataError: The folder does not exist or is not laid out like this dataset.
+    """
+
+    card: Card
+    """The class has one; `folder` replaces it on the instance by what it found."""
+    left_out: Sequence[str] = ()
+    """The notes on rows that the user left out."""
+    keeps_index: ClassVar[bool] = False
+    """Whether the index is kept in the cache. What such a reader reads by other means than `numbered_lines`,
+    `list_folder` and `matching` it reports with `note_read`."""
+    soft_targets: ClassVar[tuple[SoftTarget, ...]] = ()
+    """What `targets` can make of the votes of several people; empty where the dataset has none."""
+    crop: CropKind = "whole"
+    """How faces are cut out, see `fer_bench.data.crops.recipe.CropRecipe`; an instance may have its own."""
+    margin: float | None = None
+    """Margin of the crops as a share of their side, None for the recipe's own."""
+    layout: str = ""
+    """Which of the official layouts is read, where their published counts differ; see `ExpectedCount`."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        found = self.find(self.root)
+        if found is None:
+            raise self._not_found(self.root)
+        self.base: Path = found
+        self.notes: list[str] = []
+        """What the reader met and tolerated (missing sequences, skipped rows), one sentence each."""
+
+    @classmethod
+    @abstractmethod
+    def locate(cls, folder: Path) -> Path | None:
+        """Return the base folder if `folder` itself holds this dataset's official tree, else None.
+
+        Looks only at names (never reads labels), accepts every known spelling, and returns the folder that
+        index paths are relative to.
+        """
+
+    @abstractmethod
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        """Yield one mapping per usable face with the columns of `fer_bench.data.index`.
+
+        Raises:
+            DataError: A file that does not follow the official format, with file, line and value.
+        """
+
+    @classmethod
+    def find(cls, root: Path) -> Path | None:
+        """Return the dataset's base folder below a root that is either its own or one folder per dataset."""
+        if not root.is_dir():
+            return None
+        own = root / cls.card.name
+        if own.is_dir() and (found := cls.locate(own)) is not None:
+            return found
+        if (found := cls.locate(root)) is not None:
+            return found
+        for child in cls.named_folders(root):
+            if (found := cls.locate(child)) is not None:
+                return found
+        return None
+
+    @classmethod
+    def named_folders(cls, root: Path) -> list[Path]:
+        """Return the folders below a root that are called like this dataset, whatever they hold."""
+        aliases = {cls.card.name, cls.card.title.casefold(), *cls.folder_names()}
+        try:
+            children = sorted(root.iterdir())
+        except OSError:
+            return []
+        return [child for child in children if child.name.casefold() in aliases and child.is_dir()]
+
+    @classmethod
+    def folder_names(cls) -> tuple[str, ...]:
+        """Return further folder names, case-folded, under which people keep this dataset below a root."""
+        return ()
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """The validated index, see `fer_bench.data.index`."""
+        try:
+            if self.keeps_index:
+                from fer_bench.data.packs.index_cache import kept_index
+
+                return kept_index(self)
+            return build_index(self.rows(), self.card.name)
+        except DataError as error:
+            if error.hint is not None:
+                raise
+            hint = f"compare with the official layout: fer-bench data describe {self.card.name}"
+            raise DataError(
+                error.message, file=error.file, line=error.line, value=error.value, hint=hint
+            ) from error
+
+    def roles(self, protocol: Protocol, fold: int) -> NDArray[np.str_]:
+        """Return the role of every row, see `fer_bench.data.protocols.assign_roles`."""
+        from fer_bench.data.protocols import assign_roles
+
+        return assign_roles(self.index, self.card, protocol, fold)
+
+    def targets(self, kind: SoftTarget) -> NDArray[np.float32]:
+        """Return training targets made of several people's votes, one row per row of the index.
+
+        Args:
+            kind: `probability`: the distribution that the dataset's authors train on; `soft`: the shares of
+                all votes for emotions.
+
+        Returns:
+            float32 [N, 9] in the order of `Emotion`; rows sum to one, or are zero where there is no target.
+
+        Raises:
+            UsageError: The dataset has no such targets.
+        """
+        has = ", ".join(("label", *self.soft_targets))
+        raise UsageError(
+            f"{self.card.title} has no votes of several people to make targets of: its rows have {has}",
+            value=f"train.targets={kind}",
+            hint="--set train.targets=label; the votes of FER2013's faces are the dataset ferplus",
+        )
+
+    def leave_out(self, names: Iterable[str]) -> int:
+        """Drop rows by sample id or path, noting how many; return that number.
+
+        Raises:
+            DataError: A name is no sample and no path of this dataset, or nothing would be left.
+        """
+        wanted = set(names)
+        index = self.index
+        hit = (index["sample_id"].isin(list(wanted)) | index["path"].isin(list(wanted))).to_numpy()
+        unknown = wanted - set(index["sample_id"]) - set(index["path"])
+        if unknown:
+            raise DataError(
+                f"{self.card.name} has no such sample or file to leave out",
+                value=min(unknown),
+                hint=f"fer-bench data verify -d {self.card.name} --write-exclude FILE writes a list anew",
+            )
+        if hit.all():
+            raise DataError(
+                f"leaving these rows out leaves nothing of {self.card.name}",
+                value=len(wanted),
+                hint=f"fer-bench data verify --dataset {self.card.name}",
+            )
+        kept = index[~hit].reset_index(drop=True)
+        lost = ~kept["reference_id"].isin(kept["sample_id"])
+        kept.loc[lost, "reference_id"] = None
+        self.__dict__["index"] = kept
+        if hit.any():
+            self.left_out = [f"{int(hit.sum())} row(s) left out by name"]
+            self.notes += self.left_out
+        return int(hit.sum())
+
+    def load(self, path: str, frames: Sequence[int]) -> list[Image]:
+        """Decode frames of one file, in the coordinates that boxes and landmarks use.
+
+        Args:
+            path: Path of the index, relative to `base`.
+            frames: Frame numbers of that file that are wanted; `[-1]` for a picture.
+
+        Returns:
+            One RGB uint8 array [H, W, 3] per wanted frame.
+
+        Raises:
+            DataError: The file is missing or cannot be decoded.
+        """
+        if any(frame != -1 for frame in frames):
+            raise DataError("a picture has no frames", file=self.base / path, value=list(frames))
+        return [read_picture(self.base / path)] * len(frames)
+
+    def datamodule(self, **options: Any) -> FaceDataModule:
+        """Return the LightningDataModule over this dataset; options as of `FaceDataModule`."""
+        from fer_bench.data.loading.datamodule import FaceDataModule
+
+        return FaceDataModule(self, **options)
+
+    @classmethod
+    def _not_found(cls, root: Path) -> DataError:
+        card = cls.card
+        if not root.exists():
+            return DataError(
+                f"the data root for {card.name} does not exist",
+                file=root,
+                hint=f"fer-bench data describe {card.name}",
+            )
+        from fer_bench.datasets import looks_like
+
+        tree = "\n".join(f"    {entry.path}" for entry in card.tree if entry.required)
+        own = next(iter(cls.named_folders(root)), None)
+        place = root if own is None else own  # what is called like it says more than what lies beside
+        others = [name for name in looks_like(place) if name != card.name]
+        instead = f"It looks like {' or '.join(others)} instead. " if others else ""
+        where = f", in this folder or in {card.name}/ below it" if own is None else " in this folder"
+        return DataError(
+            f"{card.title} was not found here in its official layout. {instead}Expected{where}:\n{tree}\n"
+            f"  The folder holds: {_content(place)}",
+            file=place,
+            hint=f"fer-bench data describe {card.name}",
+        )
+
+
+def _content(folder: Path, most: int = 8) -> str:
+    """Return the first names in a folder for a message, bytes that are no UTF-8 shown as escapes."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(e.name + ("/" if e.is_dir() else "") for e in entries)
+    except OSError as error:
+        return f"nothing that can be listed ({error.strerror})"
+    shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "nothing"
+
+
+def read_picture(file: Path) -> Image:
+    """Decode a picture file to RGB uint8 [H, W, 3], refusing what is truncated.
+
+    Args:
+        file: A JPEG, PNG, TIFF or BMP file; grey pictures are replicated to three channels.
+
+    Raises:
+        DataError: The file is missing, empty, truncated or no picture.
+    """
+    import cv2
+
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"the picture cannot be read: {error.strerror}", file=file) from None
+    if raw[:2] == b"\xff\xd8" and raw.rfind(b"\xff\xd9") < _start_of_scan(raw):
+        raise DataError("the JPEG is truncated (no end marker)", file=file, value=f"{len(raw)} bytes")
+    try:
+        decoded = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
+    except cv2.error:  # more pixels than OpenCV is willing to take
+        decoded = None
+    if decoded is None:
+        raise DataError("the picture cannot be decoded", file=file, value=f"{len(raw)} bytes")
+    return np.ascontiguousarray(decoded[:, :, ::-1])
+
+
+def _start_of_scan(raw: bytes) -> int:
+    """Return where the pixels of a JPEG start, its length if they never do.
+
+    A preview in the header has an end marker of its own, and cameras append data behind the last one, so that
+    only an end marker anywhere behind this place says that the picture is whole.
+    """
+    place = 2
+    while place + 4 <= len(raw) and raw[place] == 0xFF and raw[place + 1] != 0xDA:
+        is_fill_byte = raw[place + 1] == 0xFF
+        place += 1 if is_fill_byte else 2 + int.from_bytes(raw[place + 2 : place + 4], "big")
+    found = raw.find(b"\xff\xda", place)  # decoders skip stray bytes between segments, and so does this
+    return len(raw) if found < 0 else found

@@ -1,0 +1,165 @@
+"""Folder listings: which files are there, read once per folder instead of asked once per file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_bench.data.reading.dependencies import note_read
+from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.errors import DataError
+
+_LEAVES = "the path leaves the dataset root"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The names in one folder.
+
+    Attributes:
+        folder: The folder.
+        files: Names of the files in it, hidden ones left out.
+        folders: Names of the folders in it, hidden ones left out.
+        leaving: Names of symlinks that lead out of the dataset's base folder.
+    """
+
+    folder: Path
+    files: frozenset[str]
+    folders: frozenset[str]
+    leaving: frozenset[str]
+
+    def has(self, name: str, *, file: Path, line: int | None = None) -> bool:
+        """Return whether the folder holds that file.
+
+        Args:
+            name: File name, as a list says or implies it.
+            file: The list, for the message.
+            line: 1-based line of the list.
+
+        Raises:
+            DataError: The name is a symlink that leaves the dataset's base folder.
+        """
+        self._refuse_leaving(name, file, line)
+        return name in self.files
+
+    def has_folder(self, name: str, *, file: Path, line: int | None = None) -> bool:
+        """Return whether the folder holds that folder; arguments and errors as of `has`."""
+        self._refuse_leaving(name, file, line)
+        return name in self.folders
+
+    def _refuse_leaving(self, name: str, file: Path, line: int | None) -> None:
+        if name in self.leaving:
+            raise DataError(_LEAVES, file=file, line=line, value=name)
+
+
+def list_folder(folder: Path, base: Path) -> Listing:
+    """List a folder below the dataset's base folder with one directory scan.
+
+    Args:
+        folder: The folder to list.
+        base: The dataset's base folder, which nothing may lead out of.
+
+    Raises:
+        DataError: The folder cannot be read, leads out of the base, or holds a name that is no valid UTF-8.
+    """
+    note_read(folder)
+    root = base.resolve()
+    if not folder.resolve().is_relative_to(root):
+        raise DataError(_LEAVES, file=folder, value=str(folder.resolve()))
+    files, folders, leaving = [], [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                if not name.isascii() and _undecodable(name):
+                    raise DataError("a file name is not valid UTF-8", file=folder, value=name)
+                if entry.is_file(follow_symlinks=False):
+                    files.append(name)
+                elif entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+                    leaving.append(name)
+                elif entry.is_dir():
+                    folders.append(name)
+                elif entry.is_file():
+                    files.append(name)
+    except OSError as error:
+        raise DataError(f"the folder cannot be read: {error.strerror}", file=folder) from None
+    return Listing(folder, frozenset(files), frozenset(folders), frozenset(leaving))
+
+
+def refuse_leaving(name: str, *, file: Path, line: int) -> None:
+    """Refuse a listed name that is absolute or climbs out of its folder.
+
+    Args:
+        name: The name as the list has it.
+        file: The list.
+        line: 1-based line of the list.
+
+    Raises:
+        DataError: The name is absolute, contains `..` or a backslash.
+    """
+    if name.startswith("/") or "\\" in name or (".." in name and ".." in name.split("/")):
+        raise DataError(_LEAVES, file=file, line=line, value=name)
+
+
+def refuse_missing(missing: Sequence[tuple[int, str]], *, file: Path, folder: Path, dataset: str) -> None:
+    """Refuse a list whose pictures are not all there; a check counts them and goes on.
+
+    Args:
+        missing: Line and name of every listed picture that is absent.
+        file: The list.
+        folder: Where the pictures should be.
+        dataset: Name of the dataset, for the hint.
+
+    Raises:
+        DataError: At least one is missing, and no check collects the problems; the first is named and all
+            are counted.
+    """
+    if not missing:
+        return
+    line, name = missing[0]
+    count = "1 listed picture is" if len(missing) == 1 else f"{len(missing)} listed pictures are"
+    raise_or_collect(
+        DataError(
+            f"{count} missing from {folder}, first {name!r}",
+            file=file,
+            line=line,
+            hint=f"unpack the pictures again; for the expected tree: fer-bench data describe {dataset}",
+        ),
+        rows=len(missing),
+        missing=frozenset(folder / absent for _, absent in missing),
+    )
+
+
+def _undecodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def pictures_of_class(listing: Listing, endings: Collection[str], dataset: str) -> list[str]:
+    """Return the sorted names of the pictures in a class folder.
+
+    Args:
+        listing: The folder.
+        endings: Endings of pictures, in small letters with the dot.
+        dataset: Name for the hint.
+
+    Raises:
+        DataError: There is none, or a file links out of the dataset root.
+    """
+    for name in sorted(listing.leaving):
+        listing.has(name, file=listing.folder)
+    names = sorted(name for name in listing.files if Path(name).suffix.casefold() in endings)
+    if not names:
+        raise DataError(
+            "empty class: no picture in this folder",
+            file=listing.folder,
+            hint=f"unpack the archive again; fer-bench data describe {dataset}",
+        )
+    return names

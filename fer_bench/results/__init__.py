@@ -1,0 +1,1 @@
+"""What a run leaves behind: its record, scores, predictions and folder in the store."""

@@ -1,0 +1,212 @@
+"""The record: what a run was, how it ended and what it scored, as one JSON file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from fer_bench.errors import StoreError
+from fer_bench.results.scores import Details
+from fer_bench.schema import Frozen
+
+SCHEMA_VERSION = 1
+Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
+Selection = Literal["val", "last", "val_abaw"]
+"""Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
+are tested on their own dataset only."""
+
+
+class Score(Frozen):
+    """How one checkpoint did on one target, computed from stored predictions.
+
+    Attributes:
+        target: Dataset name; equal to the run's dataset in-domain.
+        selection: Which checkpoint.
+        label_set: Classes scored: the protocol's in-domain, the pair label set elsewhere.
+        n: Rows scored.
+        k: Number of scored classes with at least one row.
+        kept_share: Scored rows divided by labelled rows of the target.
+        accuracy: Share of rows predicted right (WAR), logits restricted to `label_set`.
+        uar: Unweighted average recall over the k classes.
+        macro_f1: Unweighted mean F1 over the k classes.
+        transfer: Chance-corrected UAR, (uar - 1/k) / (1 - 1/k); null for a single class.
+        unrestricted_uar: UAR when the model may answer any of its classes.
+        small_classes: Scored classes with fewer than five rows.
+        rows: Hash of the rows and truths behind the score; empty in records of older versions.
+        details: Everything else; null in records of older versions.
+    """
+
+    target: str
+    selection: Selection
+    label_set: tuple[str, ...]
+    n: int
+    k: int
+    kept_share: float
+    accuracy: float
+    uar: float
+    macro_f1: float
+    transfer: float | None
+    unrestricted_uar: float
+    small_classes: tuple[str, ...] = ()
+    rows: str = ""
+    details: Details | None = None
+
+
+class Chosen(Frozen):
+    """Which epoch a selection took.
+
+    Attributes:
+        epoch: Epoch from 0.
+        val_uar: Validation UAR of that epoch, null without validation.
+        val_abaw: ABAW sum of its validation rows, null where it is not defined.
+        checkpoint: SHA-256 of the stored weights.
+    """
+
+    epoch: int
+    val_uar: float | None
+    val_abaw: float | None = None
+    checkpoint: str
+
+
+class TargetData(Frozen):
+    """What data a target's predictions were made on.
+
+    Attributes:
+        fingerprint: Hash of the target's index.
+        pixels: Hash of its packed pictures.
+        recipe: Crop recipe, as text.
+        card_version: Version of its card.
+        protocol: Protocol whose rows were used.
+        faces_weak: Share of the scored faces found by a weak fallback of the recipe, in [0, 1].
+    """
+
+    fingerprint: str
+    pixels: str
+    recipe: str
+    card_version: int
+    protocol: str
+    faces_weak: float = 0.0
+
+
+class Failure(Frozen):
+    """Why a run did not end well.
+
+    Attributes:
+        kind: Name of the error.
+        message: Its message.
+        traceback: The last lines of the traceback.
+        log: The last lines of the log, of runs that could not say themselves why they ended.
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+    log: str = ""
+
+
+class Record(Frozen):
+    """Everything a table or a reader needs to know about a run.
+
+    Attributes:
+        schema_version: Version of this layout.
+        status: How far the run came.
+        key: Run key: hash of `key_fields`.
+        method: Method name.
+        dataset: Source dataset.
+        protocol: Protocol name within the dataset.
+        fold: Fold from 1.
+        folds: Number of folds of the protocol, 1 without folds.
+        seed: Repetition.
+        profile: Profile name.
+        data_kind: `real` or `synthetic`.
+        generator: Version, size, seed and population of the synthetic data; null for real data.
+        classes: Ordered class names of the model.
+        adapted: How the method is adapted to data it was not designed for, or null.
+        settings: Resolved settings: `method`, `train`, `precision`.
+        key_fields: What the key was computed from, for `diff`.
+        parameters: Trainable parameters.
+        multiply_adds: Multiply-adds of one image's forward pass.
+        rows: Rows per role.
+        selection: Chosen epoch per selection.
+        scores: One entry per target and selection.
+        targets: Data that each target's predictions were made on.
+        missing: Targets that were asked for and absent, with the reason.
+        excluded: Per dataset the sample ids or paths that were left out by name; none are known of records
+            of older versions.
+        environment: Versions, commit, hardware.
+        timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
+        warnings: What a reader of the number should know.
+        error: Why the run did not end well, or null.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    status: Status
+    key: str
+    method: str
+    dataset: str
+    protocol: str
+    fold: int = Field(ge=1)
+    folds: int = Field(ge=1)
+    seed: int
+    profile: str
+    data_kind: Literal["real", "synthetic"]
+    generator: dict[str, Any] | None = None
+    classes: tuple[str, ...]
+    adapted: str | None = None
+    settings: dict[str, Any]
+    key_fields: dict[str, Any]
+    parameters: int = 0
+    multiply_adds: int = 0
+    rows: dict[str, int] = {}
+    selection: dict[str, Chosen] = {}
+    scores: tuple[Score, ...] = ()
+    targets: dict[str, TargetData] = {}
+    missing: dict[str, str] = {}
+    excluded: dict[str, tuple[str, ...]] = {}
+    environment: dict[str, Any] = {}
+    timing: dict[str, float] = {}
+    warnings: tuple[str, ...] = ()
+    error: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        """Return a short readable name: method/dataset/protocol fold seed."""
+        fold = f" fold {self.fold} of {self.folds}" if self.folds > 1 else ""
+        return f"{self.method}/{self.dataset}/{self.protocol}{fold} seed {self.seed}"
+
+    @property
+    def headline(self) -> Selection:
+        """Which selection tables show: `val`, or `last` under a protocol without validation."""
+        return "val" if "val" in self.selection or not self.selection else "last"
+
+    def score(self, target: str, selection: Selection = "val") -> Score | None:
+        """Return the score on a target, or None when it was not evaluated."""
+        return next((s for s in self.scores if s.target == target and s.selection == selection), None)
+
+
+def read_record(path: Path) -> Record:
+    """Read and validate a record.
+
+    Raises:
+        StoreError: The file is absent, no JSON, of a newer schema, or breaks the schema.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError("there is no record", file=path) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"the record is not readable JSON: {error}", file=path) from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise StoreError(f"this version reads records of schema {SCHEMA_VERSION}", file=path, value=version)
+    try:
+        return Record.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(
+            f"invalid record: {where}: {first['msg']}", file=path, value=first["input"]
+        ) from None

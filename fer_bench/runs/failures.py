@@ -1,0 +1,95 @@
+"""How runs end badly: the status, the reason and the last lines of the log that their record keeps."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+from fer_bench.data.card import Protocol
+from fer_bench.data.protocols import folds_of
+from fer_bench.errors import DivergedError
+from fer_bench.results.record import Failure, Record, Status
+from fer_bench.results.store import RunDir
+from fer_bench.runs import environment
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.supervision import Interrupted, log_tail
+
+TRACEBACK_LINES = 30
+BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the learning rate is not scaled"
+NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")
+"""What libraries say that have no exception of their own for it."""
+
+
+def first_record(planned: PlannedRun, surroundings: dict[str, Any]) -> Record:
+    """Return the record of a run that starts, as far as the plan decides it."""
+    config = planned.config
+    protocol = Protocol.model_validate(planned.key_fields["protocol"])
+    return Record(
+        status="running",
+        key=planned.key,
+        method=config.method,
+        dataset=config.dataset,
+        protocol=config.protocol,
+        fold=config.fold,
+        folds=len(folds_of(protocol)),
+        seed=config.seed,
+        profile=config.profile,
+        data_kind=planned.data_kind,
+        classes=tuple(e.value for e in protocol.label_set),
+        settings={
+            "method": config.method_settings,
+            "train": config.train.model_dump(mode="json"),
+            "precision": config.precision,
+            "tf32": config.tf32,
+            "compile": config.compile,
+            "device": config.device,
+            "devices": config.devices,
+            "nodes": config.nodes,
+            "batch_rule": BATCH_RULE,
+        },
+        key_fields=planned.key_fields,
+        environment=surroundings,
+    )
+
+
+def reason_of(error: BaseException, planned: PlannedRun, run: RunDir) -> tuple[Status, Failure]:
+    """Return how a run ended that raised an error, and why, for its record; the log gets the reason too."""
+    status, kind = _status_of(error)
+    tail = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
+    message = str(error) or kind
+    if status == "oom":
+        message = f"out of memory at batch size {planned.config.train.batch_size}: {message}"
+    log = log_tail(run.log_file)
+    logging.getLogger("fer_bench").error("%s: %s", kind, message)
+    return status, Failure(kind=kind, message=message, traceback="\n".join(tail), log=log)
+
+
+def fail_before_start(planned: PlannedRun, run: RunDir, error: Exception) -> Record:
+    """Put on record that a run could not even start, for example where its data cannot be read from here.
+
+    Raises:
+        StoreError: The record cannot be read or written.
+    """
+    status, failure = reason_of(error, planned, run)
+    record = run.read_record() or first_record(planned, environment.describe())
+    if record.status != "done":
+        record = record.model_copy(update={"status": status, "error": failure})
+        run.write_record(record)
+    return record
+
+
+def _status_of(error: BaseException) -> tuple[Status, str]:
+    name = type(error).__name__
+    if isinstance(error, DivergedError):
+        return "diverged", name
+    if isinstance(error, Interrupted | KeyboardInterrupt | SystemExit):  # schedulers exit to requeue a job
+        return "interrupted", name
+    text = str(error)
+    if (
+        name == "OutOfMemoryError"
+        or isinstance(error, MemoryError)
+        or any(sign in text for sign in NO_MEMORY)
+    ):
+        return "oom", name
+    return "failed", name

@@ -1,0 +1,192 @@
+"""Two runs beside each other: in which fields they differ, and whether a repetition predicts the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fer_bench.config import RunConfig, build
+from fer_bench.data.crops.choice import crops_of_key
+from fer_bench.errors import StoreError, UsageError
+from fer_bench.results.predictions import read_predictions
+from fer_bench.results.record import read_record
+from fer_bench.results.store import RunDir, Store
+from fer_bench.runs.execute import execute
+from fer_bench.runs.plan import PlannedRun, plan_config
+from fer_bench.runs.supervision import Watch
+from fer_bench.runs.sweep import prepare_targets
+from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.unions import member_names
+from fer_bench.workspace.workspace import Announce, Workspace
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """How a repetition compares with the run it repeats.
+
+    Attributes:
+        key: Key of the repetition.
+        changed: Fields of the run key that are not as they were then.
+        differences: Largest absolute difference of a number per prediction file; infinite where rows differ
+            or a file is absent.
+        failure: Why the repetition did not end well, or None.
+        missing: Targets that could not be opened this time, with the reason.
+    """
+
+    key: str
+    changed: tuple[str, ...]
+    differences: dict[str, float]
+    failure: str | None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identical(self) -> bool:
+        """Whether every prediction is bit for bit the same."""
+        return self.agrees(0.0)
+
+    def agrees(self, tolerance: float) -> bool:
+        """Return whether there are predictions, and no number of them differs by more."""
+        apart = self.differences.values()
+        return self.failure is None and bool(apart) and all(value <= tolerance for value in apart)
+
+    def document(self) -> dict[str, Any]:
+        """Return this as what JSON can hold."""
+        shown = {name: value if np.isfinite(value) else None for name, value in self.differences.items()}
+        return {
+            "key": self.key,
+            "identical": self.identical,
+            "changed": list(self.changed),
+            "differences": shown,
+            "failure": self.failure,
+            "missing": dict(self.missing),
+        }
+
+    @property
+    def other_rows(self) -> bool:
+        """Whether the source's rows are not those of then."""
+        return any(name.rpartition(".")[2] == "fingerprint" for name in self.changed)
+
+
+def repeat(
+    store: Store,
+    run: RunDir,
+    out: Path,
+    roots: DataRoots,
+    *,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    announce: Announce | None = None,
+    show: Callable[[Sequence[PlannedRun]], AbstractContextManager[Watch | None]] | None = None,
+) -> Repetition:
+    """Repeat a run from its record, in another store, and compare the predictions.
+
+    Args:
+        store: Where the run is kept.
+        run: The run.
+        out: Where the repetition goes.
+        roots: Where data stand.
+        leave_out: Sample ids or paths to leave out, per dataset; None leaves out what the run left out.
+        announce: Called while data are prepared.
+        show: Opens what watches the repetition.
+
+    Raises:
+        UsageError: The two stores are the same, the run is not done, or the data are of another kind than
+            the run's.
+        StoreError: The run's record or settings cannot be read.
+        DataError: The data are absent or damaged.
+    """
+    import torch
+
+    if out.absolute() == store.root.absolute():
+        raise UsageError("the repetition would replace the run", value=str(out), hint="another --out")
+    record = read_record(run.record_file)
+    if record.status != "done":
+        raise UsageError(
+            f"the run is {record.status}, so there are no predictions to compare with",
+            file=run.path,
+            hint="fer-bench logs KEY says how it ended; the same run or sweep again finishes it",
+        )
+    file = run.path / "config.yaml"
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StoreError(f"the run's settings cannot be read: {error}", file=file) from None
+    config = build(RunConfig, content, str(file))
+    own = member_names(config.dataset)  # targets may have been asked for after the settings were written
+    config = config.model_copy(update={"targets": tuple(t for t in record.targets if t not in own)})
+    drawn = record.generator or {}
+    workspace = Workspace(
+        roots,
+        size=drawn.get("size", "quick"),
+        population=drawn.get("population", "benchmark"),
+        leave_out=record.excluded if leave_out is None else leave_out,
+        crops=crops_of_key(record.key_fields.get("crops", {})),
+        announce=announce,
+    )
+    kind = workspace.source(config.dataset).kind
+    if kind != record.data_kind:
+        raise UsageError(
+            f"the run is on {record.data_kind} data and these are {kind}",
+            file=run.path,
+            hint="--data-root DIR, as the run had it",
+        )
+    (planned,) = prepare_targets([plan_config(workspace, config, {})], workspace, skip_damaged=True)
+    workspace.announce = None
+    if config.device == "cpu":
+        torch.set_num_threads(1)  # as launchers do: more threads add numbers in another order
+    with show([planned]) if show is not None else nullcontext() as watch:
+        repeated = execute(planned, Store(out), workspace, watch)
+    changed = tuple(differences(record.key_fields, planned.key_fields))
+    if repeated.status != "done":
+        why = repeated.error.message if repeated.error is not None else repeated.status
+        return Repetition(planned.key, changed, {}, why, planned.missing)
+    again = Store(out).run_dir(config.method, config.dataset, planned.key)
+    found = {
+        path.name: _difference(path, again.path / "predictions" / path.name)
+        for path in sorted((run.path / "predictions").glob("*.parquet"))
+    }
+    return Repetition(planned.key, changed, found, None, planned.missing)
+
+
+def _difference(one: Path, other: Path) -> float:
+    """Return the largest absolute difference of two prediction files."""
+    try:
+        first, second = read_predictions(one).frame, read_predictions(other).frame
+    except StoreError:
+        return float("inf")
+    if list(first.columns) != list(second.columns) or len(first) != len(second):
+        return float("inf")
+    numbers = first.select_dtypes("number").columns
+    texts = first.columns.difference(numbers)
+    if not first[texts].equals(second[texts]):
+        return float("inf")
+    a, b = first[numbers].to_numpy(np.float64), second[numbers].to_numpy(np.float64)
+    if (np.isnan(a) != np.isnan(b)).any():
+        return float("inf")
+    return float(np.nanmax(np.abs(a - b), initial=0.0))
+
+
+def differences(one: Any, other: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return every field in which two JSON documents differ, by its dotted name, absent ones as None.
+
+    Args:
+        one: A document.
+        other: Another.
+        name: What stands before the names.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in dict.fromkeys((*one, *other)):
+            found |= differences(one.get(key), other.get(key), f"{name}.{key}" if name else str(key))
+        return found
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        found = {}
+        for at, (a, b) in enumerate(zip(one, other, strict=True)):
+            found |= differences(a, b, f"{name}[{at}]")
+        return found
+    return {} if one == other else {name: (one, other)}

@@ -1,0 +1,1 @@
+"""Training one run: fit, epoch selection, checkpoints, callbacks, loggers."""

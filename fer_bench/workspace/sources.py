@@ -1,0 +1,278 @@
+"""Where data stand: a root the user names, or the synthetic stand-in, and never a mixture of both."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import yaml
+
+from fer_bench import datasets
+from fer_bench.data.packs.pack import cache_root
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.files import usable_cores
+
+if TYPE_CHECKING:
+    from fer_bench.synthetic.layouts import Size
+    from fer_bench.synthetic.population import PopulationName
+
+ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
+MARKER = "synthetic.json"
+GENERATOR_FIELDS = ("generator_version", "size", "population", "seed")
+DataKind = Literal["real", "synthetic"]
+_YAML_EXAMPLE = "example: `rafdb: ~/data/RAF-DB`"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset that was found.
+
+    Attributes:
+        dataset: Its reader.
+        kind: `real`, or `synthetic` when the folder carries the generator's marker.
+        generator: Version, size, population and seed of the drawing from that marker, None for real data.
+    """
+
+    dataset: FaceDataset
+    kind: DataKind
+    generator: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class DataRoots:
+    """Where each dataset is looked for.
+
+    Attributes:
+        root: A folder with one folder per dataset, or one dataset's own folder; None when nothing was given.
+        named: Paths by dataset name, from a `data.yaml`.
+        origin: What decided, for messages: the option, the variable or the file.
+    """
+
+    root: Path | None
+    named: dict[str, Path]
+    origin: str
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether no data root was given, so that the synthetic stand-in is used."""
+        return self.root is None and not self.named
+
+    def path_of(self, name: str) -> Path | None:
+        """Return the path to try for a dataset, None when a `data.yaml` does not list it."""
+        return self.named.get(name, self.root)
+
+    def with_folder(self, path: Path) -> DataRoots:
+        """Return these roots with a folder of one's own pictures as the dataset `folder`."""
+        folder = path.expanduser().absolute()
+        origin = f"folder {folder}" if self.is_synthetic else self.origin
+        return DataRoots(self.root, {**self.named, "folder": folder}, origin)
+
+
+def find_roots(option: str | None) -> DataRoots:
+    """Return the data roots: the option, else `FER_BENCH_DATA`, else `data.yaml` here, else none.
+
+    Args:
+        option: Value of `--data-root`: a folder or a YAML file that maps dataset names to folders.
+
+    Raises:
+        DataError: The folder or file does not exist or is malformed.
+    """
+    if option == "":
+        raise UsageError(
+            "--data-root is empty", hint="give a folder, or leave the option out for the synthetic stand-in"
+        )
+    for value, origin in (
+        (option, "--data-root"),
+        (os.environ.get(ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE),
+    ):
+        if value:
+            path = Path(value).expanduser()
+            if path.is_file():
+                return DataRoots(None, _read_yaml(path), f"{origin} {path}")
+            if not path.is_dir():
+                raise DataError(
+                    f"the data root given by {origin} does not exist", file=path, hint="fer-bench doctor"
+                )
+            return DataRoots(path, {}, f"{origin} {path}")
+    here = Path("data.yaml")
+    if here.is_file():
+        return DataRoots(None, _read_yaml(here), str(here))
+    return DataRoots(None, {}, "the synthetic stand-in")
+
+
+def _read_yaml(path: Path) -> dict[str, Path]:
+    try:
+        tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"not valid YAML: {error}", file=path, hint=_YAML_EXAMPLE) from None
+    except OSError as error:
+        raise DataError(
+            f"the file cannot be read: {error.strerror}", file=path, hint="--data-root names another"
+        ) from None
+    if not isinstance(tree, yaml.MappingNode) or not tree.value:
+        raise DataError("expected lines of the form `dataset: folder`", file=path, hint=_YAML_EXAMPLE)
+    found: dict[str, Path] = {}
+    for key, value in tree.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name not in datasets.names():
+            hint = nearest(name, datasets.names())
+            raise DataError("unknown dataset", file=path, line=line, value=name, hint=hint)
+        if name in found:
+            raise DataError(
+                "this dataset is listed twice", file=path, line=line, value=name, hint="keep one of the lines"
+            )
+        if value.tag != "tag:yaml.org,2002:str" or not value.value:
+            raise DataError(
+                f"the folder of {name} is no text",
+                file=path,
+                line=line,
+                value=str(value.value),
+                hint=_YAML_EXAMPLE,
+            )
+        found[name] = (path.parent / Path(value.value).expanduser()).absolute()
+    return found
+
+
+def open_source(
+    name: str,
+    roots: DataRoots,
+    *,
+    size: str = "quick",
+    population: str = "benchmark",
+    progress: Callable[[int, int], None] | None = None,
+) -> Source:
+    """Return a dataset, from the given roots or, when none was given, from the synthetic stand-in.
+
+    Args:
+        name: Dataset name.
+        roots: Where to look.
+        size: Size of the synthetic stand-in, written on first use.
+        population: Who it shows.
+        progress: Called with pictures written and pictures in all.
+
+    Raises:
+        UsageError: Unknown dataset.
+        DataError: The dataset is not there or not in its official layout.
+    """
+    kind = datasets.get(name)
+    if roots.is_synthetic:
+        return _with_marker(kind(synthetic_root(name, size, population=population, progress=progress)))
+    path = roots.path_of(name)
+    if path is None:
+        raise DataError(f"{roots.origin} does not list {name}", hint=f"add a line `{name}: FOLDER`")
+    return _with_marker(kind(path))
+
+
+def available(
+    names: Iterable[str], roots: DataRoots, *, kind: DataKind | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """Return which datasets can be used, and for the others why not.
+
+    With no data root everything the synthetic generator knows is available; with one, nothing of it is.
+
+    Args:
+        names: Dataset names.
+        roots: Where to look.
+        kind: Count a dataset of another kind as missing, because real and synthetic data never mix.
+
+    Raises:
+        UsageError: Unknown dataset.
+    """
+    found: list[str] = []
+    missing: dict[str, str] = {}
+    for name in names:
+        reader = datasets.get(name)
+        if roots.is_synthetic:
+            from fer_bench.synthetic import layouts
+
+            if name in layouts.names():
+                found.append(name)
+            else:
+                missing[name] = "no synthetic stand-in"
+            continue
+        path = roots.path_of(name)
+        if path is None:
+            missing[name] = f"not listed in {roots.origin}"
+        elif not path.is_dir():
+            missing[name] = f"{path} does not exist"
+        elif (base := reader.find(path)) is None:
+            missing[name] = (
+                "not found below the data root" if name not in roots.named else f"not found in {path}"
+            )
+        elif kind is not None and (other := "real" if _marker_of(base) is None else "synthetic") != kind:
+            missing[name] = f"{other} data, which are never mixed with {kind} data"
+        else:
+            found.append(name)
+    return found, missing
+
+
+def synthetic_root(
+    name: str,
+    size: str = "quick",
+    *,
+    population: str = "benchmark",
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Return the folder that holds the synthetic stand-in of a dataset, writing it on first use.
+
+    Args:
+        name: Dataset name.
+        size: `tiny`, `quick` or `full`.
+        population: `benchmark`, or `development` for choosing defaults.
+        seed: Generator seed.
+        jobs: Processes that write, all cores by default.
+        progress: Called with pictures written and pictures in all.
+
+    Raises:
+        DataError: The generator does not know this dataset.
+    """
+    from fer_bench.synthetic import GENERATOR_VERSION, layouts
+
+    if name not in layouts.names():
+        raise DataError(
+            f"there is no synthetic stand-in for {name}",
+            hint=f"give its folder with --data-root DIR, or fer-bench data describe {name}",
+        )
+    parent = cache_root() / "synthetic" / f"v{GENERATOR_VERSION}-{size}-{population}-{seed}"
+    if not (parent / name / MARKER).exists():
+        workers = jobs or usable_cores()
+        layouts.write(
+            name,
+            parent,
+            size=cast("Size", size),  # the writer refuses what it does not know
+            population=cast("PopulationName", population),
+            seed=seed,
+            jobs=workers,
+            progress=progress,
+            notice=lambda text: print(text, file=sys.stderr, flush=True),  # else it would wait without a word
+        )
+    return parent / name
+
+
+def _with_marker(dataset: FaceDataset) -> Source:
+    marker = _marker_of(dataset.base)
+    if marker is None:
+        return Source(dataset, "real", None)
+    # What all datasets of one drawing have in common: boards keep different drawings apart by it.
+    return Source(dataset, "synthetic", {name: marker.get(name) for name in GENERATOR_FIELDS})
+
+
+def _marker_of(base: Path) -> dict[str, Any] | None:
+    """Return the generator's marker in a folder or any above it: the root given may lie inside a dataset."""
+    here, behind_links = base.absolute(), base.resolve()
+    for folder in dict.fromkeys((here, *here.parents, behind_links, *behind_links.parents)):
+        try:
+            content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict) and content.get("synthetic") is True:
+            return content
+    return None

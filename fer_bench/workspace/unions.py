@@ -1,0 +1,140 @@
+"""Names of sources: a dataset, or a union `ckplus+mmi+oulu` of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from fer_bench import datasets
+from fer_bench.data.loading.union import UnionDataset
+from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.workspace.sources import DataRoots, Source, available
+
+
+def member_names(source: str) -> tuple[str, ...]:
+    """Return the datasets of a source, sorted: itself, or those of a union.
+
+    Args:
+        source: A dataset's name, or several joined by `+` in any order.
+
+    Raises:
+        UsageError: A name is unknown or repeated, or two datasets of a union hold the same pictures.
+    """
+    names = sorted(part.strip() for part in source.split("+"))
+    for name in names:
+        if name not in datasets.names():
+            hint = nearest(name, datasets.names()) if name else "a union is written ckplus+mmi+oulu"
+            raise UsageError("unknown dataset", value=name or source, hint=hint)
+        if names.count(name) > 1:
+            raise UsageError(f"{name} comes twice in a union", value=source, hint="name each dataset once")
+    for one, other in combinations(names, 2):
+        if share_pixels(one, other):
+            raise UsageError(
+                f"{one} and {other} hold the same pictures, so one's test pictures would train the other",
+                value=source,
+                hint="leave one of them out of the union",
+            )
+    return tuple(names)
+
+
+def source_name(source: str) -> str:
+    """Return the one name of a source: the members of a union are sorted.
+
+    Raises:
+        UsageError: As of `member_names`.
+    """
+    return "+".join(member_names(source))
+
+
+def share_pixels(one: str, other: str) -> bool:
+    """Return whether two datasets hold the same pictures."""
+    return (
+        other in datasets.get(one).card.shares_pixels_with
+        or one in datasets.get(other).card.shares_pixels_with
+    )
+
+
+def open_union(members: Sequence[Source]) -> Source:
+    """Return a union of datasets that were found.
+
+    Raises:
+        UsageError: The members have fewer than two emotions in common.
+        DataError: Members of different kinds or drawings.
+    """
+    first = members[0]
+    for other in members[1:]:
+        if (other.kind, other.generator) != (first.kind, first.generator):
+            raise DataError(
+                f"{first.dataset.card.name} is {_origin(first)} and {other.dataset.card.name} is "
+                f"{_origin(other)}, which are never mixed",
+                file=other.dataset.base,
+                hint="give all members from one data root: --data-root DIR",
+            )
+    return Source(UnionDataset([member.dataset for member in members]), first.kind, first.generator)
+
+
+def _origin(source: Source) -> str:
+    if source.generator is None:
+        return f"{source.kind} data"
+    return f"a drawing ({', '.join(f'{name} {value}' for name, value in source.generator.items())})"
+
+
+def available_sources(names: Iterable[str], roots: DataRoots) -> tuple[list[str], dict[str, str]]:
+    """Return which sources can be trained on, and for the others why not; a union needs all its members.
+
+    Args:
+        names: Names of sources.
+        roots: Where to look.
+
+    Raises:
+        UsageError: As of `member_names`.
+    """
+    found: list[str] = []
+    missing: dict[str, str] = {}
+    for name in names:
+        members = member_names(name)
+        _, absent = available(members, roots)
+        if not absent:
+            found.append(name)
+        else:
+            missing[name] = "; ".join(
+                why if len(members) == 1 else f"{member}: {why}" for member, why in absent.items()
+            )
+    return found, missing
+
+
+def drop_seen(targets: Iterable[str], source: str) -> tuple[list[str], dict[str, str]]:
+    """Return the targets whose pictures a union does not hold, and why the others are none.
+
+    A single dataset keeps all targets: boards leave such pairs out, and `seen_note` says so.
+
+    Args:
+        targets: Dataset names.
+        source: What was trained on.
+    """
+    members = member_names(source)
+    kept: list[str] = []
+    dropped: dict[str, str] = {}
+    for target in targets:
+        seen = [member for member in members if len(members) > 1 and share_pixels(member, target)]
+        if seen:
+            dropped[target] = f"holds pictures of {seen[0]}, which the union was trained on"
+        else:
+            kept.append(target)
+    return kept, dropped
+
+
+def seen_note(target: str, source: str) -> str | None:
+    """Return why a score on a target does not count as unseen after training on a source, None when it does.
+
+    Args:
+        target: Dataset tested on.
+        source: Dataset or union trained on.
+    """
+    shared = [name for name in member_names(source) if name != target and share_pixels(name, target)]
+    if not shared:
+        return None
+    return (
+        f"{target} holds pictures of {' and '.join(shared)}, which was trained on: its score is stored and "
+        f"never counted as cross-dataset (fer-bench data describe {target})"
+    )

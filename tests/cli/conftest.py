@@ -1,0 +1,3 @@
+from tests.runs.conftest import plan, workspace
+
+__all__ = ["plan", "workspace"]

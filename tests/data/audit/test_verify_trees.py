@@ -1,0 +1,429 @@
+"""Damages to trees in the official layouts, and what the check says to each: a line per damage."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_bench import datasets
+from fer_bench.data.audit.verify import Report, verify
+from fer_bench.data.card import Card, ExpectedCount
+from fer_bench.data.packs import index_cache
+from fer_bench.data.protocols import unit_interval
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.errors import DataError
+from fer_bench.synthetic import layouts
+from tests.datasets import test_affectnet as affectnet
+from tests.datasets import test_affectnet_lists as affectnet_lists
+from tests.datasets import test_affwild2 as affwild2
+from tests.datasets import test_ckplus as ckplus
+from tests.datasets import test_expw as expw
+from tests.datasets import test_fer2013 as fer2013
+from tests.datasets import test_mmafedb as mmafedb
+from tests.datasets import test_mmi as mmi
+from tests.datasets import test_oulu as oulu
+from tests.datasets import test_rafdb as rafdb
+from tests.datasets import test_sfew as sfew
+
+PICTURES = {".jpg", ".jpeg", ".png", ".tif"}
+Damage = Callable[[Path], object]
+
+
+def paint(root: Path) -> Path:
+    """Give every empty picture of a tree a face of its own: smooth, so that compression keeps it."""
+    files = sorted(f for f in root.rglob("*") if f.suffix.casefold() in PICTURES and not f.stat().st_size)
+    for seed, file in enumerate(files):
+        coarse = np.random.default_rng(seed).integers(0, 256, (7, 7, 3)).astype(np.uint8)
+        cv2.imwrite(str(file), cv2.resize(coarse, (120, 120), interpolation=cv2.INTER_CUBIC))
+    return root
+
+
+def expw_tree(root: Path) -> Path:
+    """Write 280 photos with one face each, all classes on all sides of the hash split."""
+    lines = tuple(f"boy_{i}.jpg 0 10 10 110 110 9.5 {i % 7}" for i in range(280))
+    return paint(expw.write_tree(root, lines))
+
+
+def fer2013_tree(root: Path) -> Path:
+    """Write the csv with four faces per class and part, no two alike."""
+    lines = []
+    for seed, usage in enumerate(u for u in ("Training", "PublicTest", "PrivateTest") for _ in range(28)):
+        coarse = np.random.default_rng(seed).integers(0, 256, (7, 7)).astype(np.uint8)
+        face = cv2.resize(coarse, (48, 48), interpolation=cv2.INTER_CUBIC)
+        lines.append(f"{seed % 7},{' '.join(map(str, face.ravel()))},{usage}")
+    return fer2013.write_csv(root, lines)
+
+
+def ckplus_tree(root: Path) -> Path:
+    """Write four sequences of four people per emotion, with points inside the pictures."""
+    for subject in range(1, 29):
+        stem = ckplus.add_labelled(root, f"S{subject:03d}", "001", subject % 7 + 1, frames=4)
+        ckplus.add_text(root, "Landmarks", stem, "".join(f"{20 + i} {30 + i}\n" for i in range(68)))
+    return paint(root)
+
+
+def mmi_tree(root: Path) -> Path:
+    """Write one clip of each of 18 people, three per emotion."""
+    for number in range(18):
+        mmi.add_session(root, number, f"S{number:03d}-001", emotion=str(number % 6 + 1))
+        clip = clip_of(number, root)
+        coarse = np.random.default_rng(number).integers(0, 200, (7, 7, 3)).astype(np.uint8)
+        face = cv2.resize(coarse, (64, 48), interpolation=cv2.INTER_CUBIC)
+        writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 24, (64, 48))
+        for frame in range(9):
+            writer.write(np.roll(face, frame, axis=1))
+        writer.release()
+    return root
+
+
+def oulu_tree(root: Path) -> Path:
+    """Write the six emotions of ten people, originals in strong light."""
+    for subject in range(1, 11):
+        for emotion in oulu.EMOTIONS:
+            oulu.add_sequence(root / "OriginalImg" / "VL" / "Strong", f"P{subject:03d}", emotion, frames=4)
+    return paint(root / "OriginalImg").parent
+
+
+def affectnet_tree(root: Path) -> Path:
+    """Write crops of eight classes, 40 to train on, with points inside the pictures."""
+    return paint(affectnet.write_tree(root, per_class=(5, 3)))
+
+
+def affwild2_tree(root: Path) -> Path:
+    """Write videos of every expression, ten to train on and four to validate."""
+    lists = [
+        tuple(
+            f"v{video}/{frame:05d}.jpg,0.1,0.2,{(frame - 1) % 8},{affwild2.AUS}"
+            for video in videos
+            for frame in range(1, 9)
+        )
+        for videos in (range(10), range(10, 14))
+    ]
+    return paint(affwild2.write_tree(root, *lists))
+
+
+def clip_of(number: int, root: Path) -> Path:
+    return root / mmi.DOWNLOAD / "Sessions" / str(number) / f"S{number:03d}-001.avi"
+
+
+def cut(file: Path, keep: float = 0.5) -> None:
+    """Leave the beginning of a file only, as a copy that was stopped does."""
+    raw = file.read_bytes()
+    file.write_bytes(raw[: int(len(raw) * keep)])
+
+
+def change_lines(file: Path, change: Callable[[list[str]], list[str]]) -> None:
+    file.write_text("\n".join(change(file.read_text().splitlines())) + "\n")
+
+
+def put_test_picture_into_training(lines: list[str]) -> list[str]:
+    """Give a training row of fer2013.csv the pixels of a test row of its class."""
+    emotion, _, usage = lines[1].split(",")
+    return [lines[0], ",".join([emotion, lines[57].split(",")[1], usage]), *lines[2:]]
+
+
+TREES: dict[str, Callable[[Path], Path]] = {
+    "expw": expw_tree,
+    "fer2013": fer2013_tree,
+    "sfew": lambda root: paint(sfew.write_tree(root)),
+    "mmafedb": lambda root: paint(mmafedb.write_tree(root, 4)),
+    "rafdb": lambda root: paint(rafdb.write_tree(root)).parent,
+    "rafdbcompound": lambda root: paint(rafdb.write_compound(root)),
+    "ckplus": ckplus_tree,
+    "mmi": mmi_tree,
+    "oulu": oulu_tree,
+    "affectnet7": affectnet_tree,
+    "affwild2": affwild2_tree,
+}
+
+
+def check(name: str, root: Path, *, is_real: bool = False) -> Report:
+    reader = datasets.get(name)
+    return verify(lambda: reader(root), name, is_real=is_real, cache=root.parent / "cache")
+
+
+def photo_of(side: str, root: Path, number: int = 0) -> Path:
+    """Return an ExpW photo that trains or tests under the hash rule."""
+    names = [f"boy_{i}.jpg" for i in range(280)]
+    place = unit_interval(names, "split/expw")
+    wanted = place < 0.7 if side == "train" else place >= 0.85
+    return root / "image/origin" / np.array(names)[wanted][number]
+
+
+def copy(source: Path, target: Path) -> None:
+    target.write_bytes(source.read_bytes())
+
+
+def mirror(source: Path, target: Path) -> None:
+    cv2.imwrite(str(target), cv2.imread(str(source))[:, ::-1])
+
+
+def shrink(source: Path, target: Path) -> None:
+    cv2.imwrite(str(target), cv2.resize(cv2.imread(str(source)), (90, 90), interpolation=cv2.INTER_AREA))
+
+
+SMALL, FLAT = np.eye(8, dtype=np.uint8) * 200, np.full((120, 120, 3), 90, np.uint8)
+CSV = "fer2013.csv"
+CK_PICTURE = "cohn-kanade-images/S003/001/S003_001_00000004.png"
+CK_EMOTION = "Emotion/S003/001/S003_001_00000004_emotion.txt"
+OULU = "OriginalImg/VL/Strong"
+WILD = "training_set_annotations.txt"
+TRAIN, VAL = sfew.TRAIN, sfew.VAL
+RAF_LIST = "basic/EmoLabel/list_patition_label.txt"
+SFEW_TRAIN = f"{TRAIN}/Happy/Film3_000519240_00000003.png"
+SFEW_VAL = f"{VAL}/Happy/Film100_000519240_00000000.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "severity", "kind"),
+    [
+        ("expw", lambda r: copy(photo_of("test", r), photo_of("train", r)), "error", "leak"),
+        ("expw", lambda r: mirror(photo_of("test", r), photo_of("train", r)), "warning", "near-leak"),
+        ("expw", lambda r: copy(photo_of("train", r), photo_of("train", r, 1)), "warning", "duplicate"),
+        ("expw", lambda r: cv2.imwrite(str(photo_of("train", r)), SMALL), "warning", "outside"),
+        ("expw", lambda r: cv2.imwrite(str(photo_of("train", r)), FLAT), "warning", "constant"),
+        ("fer2013", lambda r: change_lines(r / CSV, put_test_picture_into_training), "warning", "leak"),
+        ("sfew", lambda r: copy(r / SFEW_VAL, r / SFEW_TRAIN), "error", "leak"),
+        ("sfew", lambda r: shrink(r / SFEW_VAL, r / SFEW_TRAIN), "warning", "near-leak"),
+        ("mmafedb", lambda r: copy(r / "test/sad/1.jpg", r / "train/sad/1.jpg"), "error", "leak"),
+        ("mmafedb", lambda r: mirror(r / "test/sad/1.jpg", r / "train/sad/1.jpg"), "warning", "near-leak"),
+        ("mmafedb", lambda r: copy(r / "train/sad/1.jpg", r / "train/fear/1.jpg"), "warning", "conflict"),
+        ("rafdb", lambda r: (r / RAF_LIST).unlink(), "error", "layout"),
+        (
+            "rafdb",
+            lambda r: (r / RAF_LIST).write_bytes("caf\xe9.jpg 1\n".encode("latin-1")),
+            "error",
+            "layout",
+        ),
+        (
+            "rafdb",
+            lambda r: change_lines(r / RAF_LIST, lambda x: [y for y in x if y[-1] != "2"]),
+            "warning",
+            "classes",
+        ),
+        (
+            "rafdb",
+            lambda r: change_lines(r / RAF_LIST, lambda x: [y for y in x if "test" not in y]),
+            "error",
+            "protocol",
+        ),
+        ("rafdb", lambda r: next(r.rglob("train_00003_aligned.jpg")).unlink(), "error", "layout"),
+        (
+            "rafdb",
+            lambda r: next(r.rglob("train_00003_aligned.jpg")).write_bytes(b"<html>"),
+            "error",
+            "unreadable",
+        ),
+        ("ckplus", lambda r: cut(r / CK_PICTURE), "error", "unreadable"),
+        ("ckplus", lambda r: (r / CK_EMOTION).write_text("happy"), "error", "layout"),
+        (
+            "ckplus",
+            lambda r: [shutil.rmtree(x) for x in (r / "Emotion").glob("S0*") if x.name > "S003"],
+            "error",
+            "protocol",
+        ),
+        ("mmi", lambda r: cut(clip_of(3, r), 0.1), "error", "unreadable"),
+        ("mmi", lambda r: clip_of(3, r).with_suffix(".xml").write_text("<clip>"), "error", "layout"),
+        ("mmi", lambda r: [shutil.rmtree(clip_of(n, r).parent) for n in range(3, 18)], "error", "protocol"),
+        ("oulu", lambda r: cut(r / OULU / "P002/Fear/003.jpeg"), "error", "unreadable"),
+        (
+            "oulu",
+            lambda r: [shutil.rmtree(x) for x in (r / OULU).iterdir() if x.name > "P003"],
+            "error",
+            "protocol",
+        ),
+        ("oulu", lambda r: (r / OULU / "P002/Fear").rename(r / OULU / "P002/Faer"), "error", "layout"),
+        ("affectnet7", lambda r: cut(r / "train_set/images/3.jpg"), "error", "unreadable"),
+        ("affectnet7", lambda r: cut(r / "train_set/annotations/3_val.npy"), "error", "layout"),
+        ("affectnet7", lambda r: (r / "train_set/images/3.jpg").unlink(), "error", "layout"),
+        ("affwild2", lambda r: cut(r / "cropped_aligned/v1/00003.jpg"), "error", "unreadable"),
+        ("affwild2", lambda r: change_lines(r / WILD, lambda x: [*x[:5], "v1", *x[6:]]), "error", "layout"),
+    ],
+)
+def test_a_damage_has_its_finding(tmp_path, name, damage: Damage, severity, kind):
+    root = TREES[name](tmp_path / "tree")
+    damage(root)
+    found = {(f.severity, f.kind) for f in check(name, root).findings}
+    assert (severity, kind) in found
+
+
+@pytest.mark.parametrize("name", ["ckplus", "affectnet7", "expw"])
+def test_halved_pictures_with_the_annotation_of_the_whole_ones_are_told(tmp_path, name):
+    root = layouts.write(name, tmp_path / "drawn", size="tiny")
+    assert "outside" not in {f.kind for f in check(name, root).findings}
+    for file in (f for f in root.rglob("*") if f.suffix.casefold() in PICTURES):
+        picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(file), picture[::2, ::2])
+    report = check(name, root)
+    assert max(f.rows for f in report.findings if f.kind == "outside") > 0.9 * report.rows
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_clean_tree_has_notes_only(tmp_path, name):
+    report = check(name, TREES[name](tmp_path / "tree"))
+    assert {f.severity for f in report.findings} <= {"note"}, report.findings
+
+
+def test_a_list_from_windows_changes_nothing(tmp_path):
+    root = TREES["rafdb"](tmp_path / "tree")
+    before = check("rafdb", root).as_dict()
+    text = (root / RAF_LIST).read_bytes()
+    (root / RAF_LIST).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    after = check("rafdb", root).as_dict()
+    assert before["rows"] == after["rows"] > 0
+    assert {f["kind"] for f in after["findings"]} <= {"resumed"}
+
+
+def with_counts(reader: type[FaceDataset], monkeypatch, counts: dict[tuple[str, str | None], int]) -> None:
+    """Let a card's published counts be those of the small tree."""
+    expected = tuple(
+        ExpectedCount(split=split, code=code, unit="images", n=n, trust="page", source="here")
+        for (split, code), n in counts.items()
+    )
+    card: Card = reader.card
+    monkeypatch.setattr(reader, "card", card.model_copy(update={"counts": expected}))
+
+
+def test_a_repackaged_copy_with_more_pictures_is_an_error(tmp_path, monkeypatch):
+    """Enlarged RAF-DB: more pictures than were published."""
+    root = TREES["rafdb"](tmp_path / "tree")
+    with_counts(datasets.get("rafdb"), monkeypatch, {("train", None): 28, ("test", None): 14})
+    assert not check("rafdb", root, is_real=True).has_errors
+    with_counts(datasets.get("rafdb"), monkeypatch, {("train", None): 14, ("test", None): 14})
+    found = [f for f in check("rafdb", root, is_real=True).findings if f.severity == "error"]
+    assert [(f.kind, f.rows) for f in found] == [("enlarged", 14)]
+    assert "augmented" in found[0].message
+
+
+def test_a_pre_augmented_training_part_is_an_error_and_a_half_copied_one_a_warning(tmp_path, monkeypatch):
+    root = TREES["fer2013"](tmp_path / "tree")
+    published = {(part, None): 28 for part in ("train", "val", "test")}
+    with_counts(datasets.get("fer2013"), monkeypatch, published)
+    assert {f.severity for f in check("fer2013", root, is_real=True).findings} <= {"note"}
+    whole = (root / CSV).read_text()
+
+    def augment(lines: list[str]) -> list[str]:
+        more = [f"{e},{' '.join(reversed(p.split()))},{u}" for e, p, u in (x.split(",") for x in lines[1:29])]
+        return [*lines, *more]
+
+    change_lines(root / CSV, augment)
+    found = [f for f in check("fer2013", root, is_real=True).findings if f.severity == "error"]
+    assert [(f.kind, f.rows) for f in found] == [("enlarged", 28)]
+    (root / CSV).write_text(whole)
+    change_lines(root / CSV, lambda lines: [lines[0], *lines[15:]])
+    found = [f for f in check("fer2013", root, is_real=True).findings if f.severity != "note"]
+    assert [(f.severity, f.kind, f.rows) for f in found] == [("warning", "counts", 14)]
+    assert "unpack it again" in found[0].advice
+
+
+def test_rows_with_affect_alone_do_not_count_as_more_pictures_than_published(tmp_path, monkeypatch):
+    root = paint(affectnet_lists.write_tree(tmp_path / "tree"))
+    index = datasets.get("affectnet7")(root).index
+    trained = index[index["split"] == "train"]
+    assert (trained["native_label"] == "8").sum() == 1
+    sizes = trained["native_label"][trained["native_label"] != "8"].value_counts()
+    counts = {("train", code): int(n) for code, n in sizes.items()} | {("train", None): int(sizes.sum())}
+    with_counts(datasets.get("affectnet7"), monkeypatch, counts)
+    kinds = {f.kind for f in check("affectnet7", root, is_real=True).findings}
+    assert not kinds & {"enlarged", "counts"}
+    with_counts(datasets.get("affectnet7"), monkeypatch, counts | {("train", None): int(sizes.sum()) - 1})
+    report = check("affectnet7", root, is_real=True)
+    assert "enlarged" in {f.kind for f in report.findings}, "a total of all annotated rows counts all of them"
+
+
+def test_classes_without_a_canonical_emotion_are_a_note(tmp_path):
+    report = check("rafdbcompound", TREES["rafdbcompound"](tmp_path / "tree"))
+    (note,) = [f for f in report.findings if f.kind == "protocol"]
+    assert note.severity == "note"
+    assert "canonical emotion" in note.message
+
+
+def test_a_dataset_under_anothers_name_is_told(tmp_path):
+    root = TREES["rafdb"](tmp_path / "tree")
+    (finding,) = check("expw", root).findings
+    assert (finding.severity, finding.kind) == ("error", "layout")
+    assert "looks like rafdb instead" in finding.message
+
+
+def test_faults_of_several_kinds_are_told_at_once(tmp_path):
+    """A lost picture, an empty one and two malformed lines, beside rows that are fine."""
+    root = TREES["rafdb"](tmp_path / "tree")
+    clean = check("rafdb", root).rows
+    next(root.rglob("train_00003_aligned.jpg")).unlink()
+    next(root.rglob("train_00004_aligned.jpg")).write_bytes(b"")
+
+    def malform(lines: list[str]) -> list[str]:
+        return [lines[0] + " 9", *lines[1:4], "caf\N{LATIN SMALL LETTER E WITH ACUTE}.jpg 1", *lines[5:]]
+
+    change_lines(root / RAF_LIST, malform)
+    report = check("rafdb", root)
+    errors = [(f.kind, f.message) for f in report.findings if f.severity == "error"]
+    for kind, words in (
+        ("layout", "list_patition_label.txt, line 1: "),
+        ("layout", "list_patition_label.txt, line 5: "),
+        ("layout", "1 listed picture is missing"),
+        ("unreadable", "train_00004_aligned.jpg"),
+    ):
+        assert [k for k, message in errors if words in message] == [kind], words
+    assert report.rows == clean - 2, "the missing picture stays in the denominator"
+    assert len(report.unreadable) == 1, "the missing picture is told once, by the list"
+
+
+def test_a_malformed_row_of_the_csv_hides_no_other(tmp_path):
+    root = TREES["fer2013"](tmp_path / "tree")
+    change_lines(root / CSV, lambda x: [x[0], "7" + x[1][1:], *x[2:40], x[40] + " 256", *x[41:]])
+    report = check("fer2013", root)
+    assert [f.message.partition(": ")[0].split(", ")[1] for f in report.findings if f.kind == "layout"] == [
+        "line 2",
+        "line 41",
+    ]
+    assert report.rows == 82
+
+
+def test_many_faults_are_named_up_to_a_number_and_counted(tmp_path):
+    root = TREES["expw"](tmp_path / "tree")
+    change_lines(root / "label/label.lst", lambda lines: [x.replace(" 9.5 ", " high ") for x in lines[:30]])
+    report = check("expw", root)
+    assert report.has_errors
+    assert not report.rows
+    change_lines(
+        root / "label/label.lst",
+        lambda x: [*x, *(f"boy_{i}.jpg 0 10 10 110 110 9.5 1" for i in range(30, 99))],
+    )
+    report = check("expw", root)
+    layout = [f for f in report.findings if f.kind == "layout"]
+    assert (len(layout), sum(f.rows for f in layout)) == (11, 30)
+    assert layout[-1].message.startswith("20 more")
+
+
+def test_a_problem_that_a_check_went_on_after_still_stops_a_run(tmp_path, monkeypatch):
+    """Aff-Wild2 keeps its index: what a check read must not be served to a run."""
+    monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "kept"))
+    root = TREES["affwild2"](tmp_path / "tree")
+    change_lines(root / WILD, lambda x: [*x[:5], "v1", *x[6:]])
+    monkeypatch.setattr(index_cache, "SETTLED", -3600.0)
+    assert check("affwild2", root).has_errors
+    with pytest.raises(DataError, match="line 6"):
+        _ = datasets.get("affwild2")(root).index
+
+
+@pytest.mark.parametrize("name", ["ckplus", "mmi", "oulu"])
+def test_a_half_copied_lab_dataset_is_not_sent_to_this_very_command(tmp_path, name):
+    root = TREES[name](tmp_path / "tree")
+    for folder in [x for x in root.rglob("*") if x.is_dir() and x.name in ("S003", "S004", "P002", "P003")]:
+        shutil.rmtree(folder)
+    for number in range(6, 18):
+        shutil.rmtree(root / mmi.DOWNLOAD / "Sessions" / str(number), ignore_errors=True)
+    report = check(name, root, is_real=True)
+    assert report.rows
+    told = "\n".join(report.lines())
+    assert "fer-bench data verify" not in told
+    if name != "ckplus":
+        (finding,) = [f for f in report.findings if f.kind == "protocol"]
+        assert "folds need at least" in finding.message
+        assert "unpack it again" in finding.advice

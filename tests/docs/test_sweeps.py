@@ -1,0 +1,96 @@
+"""docs/sweeps.md: its commands are run, and what it names exists."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_bench.results.store import Store
+from fer_bench.runs.launchers.ray import RaySettings
+from fer_bench.runs.launchers.slurm import SlurmSettings
+from fer_bench.runs.remaining import STATES
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
+
+
+def blocks(language):
+    found = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    return [content for name, content in found if name == language]
+
+
+@pytest.fixture
+def swept(run_cli, tiny_root, tmp_path, monkeypatch):
+    """Run the commands of the page in their order, on tiny faces and with a small network."""
+    monkeypatch.setenv("FER_BENCH_DATA", str(tiny_root))
+    (example,) = blocks("yaml")
+    content = yaml.safe_load(example)
+    content["set"].append("method.width=0.03")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    said = []
+    (commands,) = blocks("")
+    for line in commands.strip().splitlines():
+        program, *words = shlex.split(line, comments=True)
+        assert program == "fer-bench"
+        said.append((words, *run_cli(*words)))
+    return said
+
+
+def test_the_commands_do_what_the_page_says(swept, run_cli, tmp_path):
+    assert [code for _, code, _, _ in swept] == [0] * len(swept)
+    dry, first, more, without_a_file, status = swept
+    assert dry[2].count("to do") == 4
+    seeds = [int(seed) for seed in re.findall(r"seed (\d)", dry[2])]
+    assert seeds == sorted(seeds)
+    assert "4 of 4 runs are done" in first[2]
+    assert "6 of 6 runs are done" in more[2]
+    assert "4 of 6 run(s) are finished already" in more[3]
+    assert without_a_file[2].count("resemotenet on oulu") == 2
+    assert status[2].strip() == "6 done"
+
+    one, two = [run.path.name for run in Store(tmp_path / "runs").run_dirs()][:2]
+    assert run_cli("logs", one)[0] == 0
+    assert run_cli("diff", one, two)[0] == 0
+    assert run_cli("rerun", one)[0] == 0
+    assert {command for command in INLINE if command.startswith("fer-bench")} == {
+        "fer-bench status",
+        "fer-bench logs KEY",
+        "fer-bench diff KEY KEY",
+        "fer-bench rerun KEY",
+    }
+
+
+def test_every_option_exists(run_cli):
+    (sweep, rerun), said = (run_cli(name, "--help")[1] for name in ("sweep", "rerun")), set()
+    for text in INLINE:
+        said |= set(re.findall(r"--[a-z0-9-]+", text))
+    assert said >= {"--launcher", "--timeout", "--devices", "--tolerance"}
+    assert {option for option in said if option not in sweep + rerun} == set()
+
+
+def test_every_setting_of_a_launcher_is_named():
+    for name, settings in (("ray", RaySettings), ("slurm", SlurmSettings)):
+        (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `--launcher {name}`")]
+        named = {
+            word for text in re.findall(r"`([^`]+)`", row) for word in re.findall(r"\w+(?==)|^\w+$", text)
+        }
+        assert named >= set(settings.model_fields)
+
+
+def test_every_state_of_a_plan_is_named():
+    assert set(STATES) <= set(INLINE)
+
+
+@pytest.mark.parametrize("name", ["quick", "paper", "cross-dataset", "ablations"])
+def test_the_examples_can_be_planned(run_cli, tiny_root, name):
+    """On the three datasets that are there, and for profile and folds that these have."""
+    changed = yaml.safe_load((ROOT / "benchmarks" / f"{name}.yaml").read_text())
+    changed |= {"datasets": ["oulu", "rafdb"], "profile": "quick", "folds": "default", "targets": "none"}
+    Path("example.yaml").write_text(yaml.safe_dump(changed))
+    code, out, _ = run_cli("sweep", "example.yaml", "--data-root", tiny_root, "--dry-run", "--json")
+    assert code == 0
+    assert {run["state"] for run in json.loads(out)["runs"]} == {"to do"}

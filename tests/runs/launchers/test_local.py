@@ -1,0 +1,121 @@
+import dataclasses
+import os
+import signal
+import time
+
+import pytest
+
+from fer_bench.results.store import Store
+from fer_bench.runs.execute import execute
+from fer_bench.runs.launchers import local, worker
+from fer_bench.runs.launchers.local import LocalLauncher
+from fer_bench.runs.launchers.remote import StoreWatch
+from fer_bench.runs.supervision import Event, Interrupted
+
+
+@pytest.fixture
+def plans(plan):
+    return [plan(seed=seed, targets="none", max_epochs=1) for seed in range(3)]
+
+
+def statuses(store, plans):
+    found = [store.run_dir(p.config.method, p.config.dataset, p.key).read_record() for p in plans]
+    return [None if record is None else record.status for record in found]
+
+
+def test_all_runs_come_to_their_end(plans, workspace, tmp_path):
+    store, events = Store(tmp_path), []
+    LocalLauncher(jobs=2).run(plans, store, workspace, events.append)
+    assert statuses(store, plans) == ["done"] * 3
+    assert sorted(e.key for e in events if e.phase == "end") == sorted(p.key for p in plans)
+
+
+def test_processes_give_the_same_bytes_as_this_one(plans, workspace, tmp_path):
+    apart, here = Store(tmp_path / "apart"), Store(tmp_path / "here")
+    LocalLauncher(jobs=2).run(plans[:1], apart, workspace, lambda event: None)
+    execute(plans[0], here, workspace)
+    file = [
+        s.run_dir("resemotenet", "oulu", plans[0].key).predictions_file("oulu", "val") for s in (apart, here)
+    ]
+    assert file[0].read_bytes() == file[1].read_bytes()
+
+
+def test_code_that_was_edited_since_the_plan_is_not_run_under_its_key(plans, workspace, tmp_path):
+    other = {**plans[0].key_fields, "training_code": "0123456789abcdef"}
+    old, events = dataclasses.replace(plans[0], key_fields=other), []
+    LocalLauncher(jobs=1).run([old], Store(tmp_path), workspace, events.append)
+    (end,) = [e for e in events if e.phase == "end"]
+    assert end.status == "failed"
+    assert "training_code is not as it was when the run was planned" in end.message
+    assert statuses(Store(tmp_path), plans[:1]) == [None]
+
+
+def test_a_killed_run_is_a_row_and_the_rest_goes_on(plans, workspace, tmp_path, monkeypatch):
+    def killed_once(run, store, workspace, watch, options):
+        def deadly(event):
+            watch(event)
+            if run.key == plans[0].key and event.phase == "train":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return execute(run, store, workspace, deadly, options)
+
+    monkeypatch.setattr(worker, "execute", killed_once)
+    store, events = Store(tmp_path), []
+    LocalLauncher(jobs=1).run(plans, store, workspace, events.append)
+    assert statuses(store, plans) == ["failed", "done", "done"]
+    (end,) = [e for e in events if e.phase == "end" and e.key == plans[0].key]
+    assert "SIGKILL" in end.message
+    record = store.run_dir("resemotenet", "oulu", plans[0].key).read_record()
+    assert "SIGKILL" in record.error.message
+    monkeypatch.undo()
+    LocalLauncher(jobs=1).run(plans[:1], store, workspace, events.append)
+    assert statuses(store, plans) == ["done"] * 3
+
+
+def test_stopping_leaves_interrupted_runs_and_no_processes(plan, workspace, tmp_path):
+    long = [plan(seed=seed, targets="none", max_epochs=500) for seed in range(2)]
+    store = Store(tmp_path)
+    launcher = LocalLauncher(jobs=2)
+    started = set()
+
+    def stop_when_both_train(event: Event) -> None:
+        if event.phase == "train":
+            started.add(event.key)
+        if len(started) == 2:
+            raise Interrupted("enough")
+
+    with pytest.raises(Interrupted):
+        launcher.run(long, store, workspace, stop_when_both_train)
+    deadline = time.monotonic() + 30
+    while any(slot.process.is_alive() for slot in launcher._slots) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert statuses(store, long) == ["interrupted"] * 2
+    assert not list(tmp_path.rglob("lock"))
+
+
+def test_visible_gpus_are_handed_out(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert local._devices() == ["3", "5"]
+
+
+def test_a_run_that_is_stopped_before_it_can_say_so_is_interrupted(plans, workspace, tmp_path, monkeypatch):
+    def stopped_at_once(run, store, workspace, watch, options):
+        raise Interrupted("SIGTERM")
+
+    monkeypatch.setattr(worker, "execute", stopped_at_once)
+    store, events = Store(tmp_path), []
+    LocalLauncher(jobs=1).run(plans[:1], store, workspace, events.append)
+    (end,) = [e for e in events if e.phase == "end"]
+    assert (end.status, end.message) == ("interrupted", "SIGTERM")
+
+
+def test_launchers_that_see_the_store_alone_tell_of_a_target_that_failed(plan, workspace, tmp_path):
+    store, events = Store(tmp_path), []
+    run = plan(max_epochs=1, targets="none")
+    record = execute(run, store, workspace)
+    more = plan(max_epochs=1, targets=["rafdb"])
+    folder = store.run_dir("resemotenet", "oulu", run.key)
+    StoreWatch(store, events.append).end(run, "")
+    folder.write_record(record.model_copy(update={"missing": {"rafdb": "OSError: gone"}}))
+    StoreWatch(store, events.append).end(more, "")
+    assert [(e.status, e.message) for e in events] == [("done", ""), ("failed", "rafdb: OSError: gone")]
