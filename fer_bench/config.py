@@ -85,8 +85,8 @@ class TrainSettings(Frozen):
             method's recipe, which most often never stops.
         label_fraction: Share of the training rows whose expression label is shown; see `data.fraction`.
         unlabelled: Whether methods that can learn from training rows without an expression label get them.
-        targets: What the classifier learns: one `label`, or where a dataset has the votes of several people a
-            distribution made of them, see `FaceDataset.targets`.
+        soft_labels: Distributions that the classifier learns instead of one label per face, where several
+            people voted on each face: `probability` or `votes`, see `FaceDataset.soft_labels`.
         augmentation: Random changes of training images.
     """
 
@@ -96,7 +96,7 @@ class TrainSettings(Frozen):
     early_stop: int | None = Field(default=None, ge=1)
     label_fraction: float = Field(default=1.0, gt=0, le=1)
     unlabelled: bool = True
-    targets: Literal["label", "probability", "soft"] = "label"
+    soft_labels: Literal["none", "probability", "votes"] = "none"
     augmentation: Augmentation = Augmentation()
 
 

@@ -153,7 +153,7 @@ def run(
     """
     from fer_bench import datasets, methods
     from fer_bench.data.crops.choice import read_crops
-    from fer_bench.workspace.unions import source_name
+    from fer_bench.datasets import source_name
 
     check_name(method, methods.names(), "method", "fer-bench list methods")
     name, roots = find_roots_of(dataset, data_root)

@@ -64,8 +64,7 @@ def read_protocols(given: Sequence[str], sweep: SweepConfig) -> dict[str, str]:
     Raises:
         UsageError: A source that the sweep does not have.
     """
-    from fer_bench.datasets import MAIN_SEVEN
-    from fer_bench.workspace.unions import source_name
+    from fer_bench.datasets import MAIN_SEVEN, source_name
 
     sources = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
     chosen = dict(sweep.protocols)

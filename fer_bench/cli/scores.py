@@ -265,16 +265,16 @@ def rows(
 ) -> None:
     """List the rows that a submission predicts, and print what its metadata must say."""
     from fer_bench.data.index import fingerprint
+    from fer_bench.datasets import members_of, source_name
     from fer_bench.files import write_text
     from fer_bench.runs.submission import refuse_shared, template, trained_under
     from fer_bench.workspace.sources import find_roots, open_source
-    from fer_bench.workspace.unions import member_names, source_name
 
     trained_on = source_name(source or target)
     refuse_shared(trained_on, target)
     trained = trained_under(trained_on, protocol, quick=quick)
     opened = open_source(target, find_roots(data_root))
-    own = trained if target in member_names(trained_on) else None
+    own = trained if target in members_of(trained_on) else None
     table = template(opened, own, fold=fold, quick=quick, with_affect=affect)
     write_text(out, table.to_csv(index=False, lineterminator="\n"))
     facts = {

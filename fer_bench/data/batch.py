@@ -19,8 +19,8 @@ class Batch(TypedDict, total=False):
             augmentation; present in training when the method asks for it, zeros where there is none.
         has_reference: bool [B], whether `reference` is real.
         label: int64 [B], position in the method's classes, -1 = missing.
-        target: float32 [B, C], what several people's votes say about each class; a row sums to one, or is
-            zero where there are none. Present in training when `TrainSettings.targets` asks for it.
+        soft_label: float32 [B, C], what several people's votes say about each class; a row sums to one, or is
+            zero where there are none. Present in training when `TrainSettings.soft_labels` asks for it.
         va: float [B, 2], valence and arousal in [-1, 1], NaN = missing.
         au: int64 [B, 12], 0/1 in the order of `ACTION_UNITS`, -1 = missing.
         row: int64 [B], position in the dataset's index.
@@ -31,7 +31,7 @@ class Batch(TypedDict, total=False):
     reference: Tensor
     has_reference: Tensor
     label: Tensor
-    target: Tensor
+    soft_label: Tensor
     va: Tensor
     au: Tensor
     row: Tensor

@@ -17,6 +17,8 @@ from fer_bench.emotions import NEVER_TRANSFERRED, Emotion
 from fer_bench.errors import DataError, UsageError, nearest
 
 ROLES: tuple[str, ...] = ("train", "val", "test")
+QUICK = "-quick"
+"""How the name of a union's protocol ends that deals each member's rows as the `quick` profile does."""
 
 
 def find_protocol(card: Card, name: str | None, *, quick: bool = False) -> Protocol:
@@ -146,6 +148,64 @@ def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[
         return np.asarray(has_label & ~lone.to_numpy(), bool)
     every = protocol.model_copy(update={"label_set": tuple(Emotion)})
     return np.asarray(has_label & (assign_roles(index, card, every) == "test"), bool)
+
+
+def member_protocol(card: Card, protocol: Protocol) -> Protocol:
+    """Return the protocol that deals the rows of a member of a union: its own, with the union's label set.
+
+    Args:
+        card: The member's card.
+        protocol: A protocol of the union.
+    """
+    own = find_protocol(card, None, quick=protocol.name.endswith(QUICK))
+    return own.model_copy(update={"label_set": protocol.label_set})
+
+
+def evaluation_rows(
+    index: pd.DataFrame,
+    card: Card,
+    trained: Protocol | None,
+    *,
+    fold: int = 1,
+    quick: bool = False,
+    with_affect: bool = False,
+) -> tuple[Protocol, NDArray[np.int64]]:
+    """Return the rows of a dataset on which a model is tested: the one rule for runs and submissions.
+
+    Args:
+        index: The target's index.
+        card: Its card.
+        trained: Protocol that the model was trained under: one of the target's, or one of a union with it;
+            None for models of other datasets.
+        fold: Fold that is tested, in-domain; a member without folds has one.
+        quick: Whether models of other datasets are tested under the protocol of the `quick` profile.
+        with_affect: Whether test rows with valence, arousal or action units but without a label belong to
+            it, in-domain. They do for a method that predicts them.
+
+    Returns:
+        The protocol whose rows these are, and index positions, ascending.
+
+    Raises:
+        UsageError: No such fold.
+        DataError: A role that the protocol needs is empty.
+    """
+    if trained is None:
+        other = find_protocol(card, None, quick=quick)
+        return other, np.flatnonzero(target_rows(index, card, other)).astype(np.int64)
+    if fold not in folds_of(trained):
+        known = f"1 to {len(folds_of(trained))}"
+        raise UsageError(f"no such fold of {card.name}/{trained.name}", value=fold, hint=known)
+    own = trained if trained in card.protocols else member_protocol(card, trained)
+    rows = assign_roles(index, card, own, fold if len(folds_of(own)) > 1 else 1) == "test"
+    if not with_affect:
+        rows &= in_label_set(index, own)
+    return own, np.flatnonzero(rows).astype(np.int64)
+
+
+def units_of(index: pd.DataFrame, card: Card) -> list[str]:
+    """Return what the bootstrap resamples: subjects in the lab, else groups (videos, photos or images)."""
+    units: list[str] = index["subject" if card.unit == "subject" else "group"].tolist()
+    return units
 
 
 def _has_affect(index: pd.DataFrame) -> NDArray[np.bool_]:

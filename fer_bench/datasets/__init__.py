@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from itertools import combinations
 from pathlib import Path
 
 from fer_bench.data.reading.dataset import FaceDataset
@@ -70,3 +71,39 @@ def looks_like(root: Path) -> list[str]:
     if not fitting and get("folder").locate(root) is not None:
         return ["folder"]
     return fitting
+
+
+def members_of(source: str) -> tuple[str, ...]:
+    """Return the datasets of a source: itself, or those of a union `a+b`; `source_name` checks them."""
+    return tuple(source.split("+"))
+
+
+def source_name(source: str) -> str:
+    """Return the one name of a source: a dataset, or a union with its members sorted.
+
+    Args:
+        source: A dataset's name, or several joined by `+` in any order.
+
+    Raises:
+        UsageError: A name is unknown or repeated, or two datasets of a union hold the same pictures.
+    """
+    members = sorted(part.strip() for part in members_of(source))
+    for name in members:
+        if name not in names():
+            hint = nearest(name, names()) if name else "a union is written ckplus+mmi+oulu"
+            raise UsageError("unknown dataset", value=name or source, hint=hint)
+        if members.count(name) > 1:
+            raise UsageError(f"{name} comes twice in a union", value=source, hint="name each dataset once")
+    for one, other in combinations(members, 2):
+        if share_pixels(one, other):
+            raise UsageError(
+                f"{one} and {other} hold the same pictures, so one's test pictures would train the other",
+                value=source,
+                hint="leave one of them out of the union",
+            )
+    return "+".join(members)
+
+
+def share_pixels(one: str, other: str) -> bool:
+    """Return whether two datasets hold the same pictures, as either card says."""
+    return other in get(one).card.shares_pixels_with or one in get(other).card.shares_pixels_with

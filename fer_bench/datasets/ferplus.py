@@ -23,7 +23,7 @@ from fer_bench.data.card import (
     TreeEntry,
     class_counts,
 )
-from fer_bench.data.reading.dataset import FaceDataset, Image, SoftTarget
+from fer_bench.data.reading.dataset import FaceDataset, Image, SoftLabels
 from fer_bench.data.reading.folders import list_folder, refuse_leaving, refuse_missing
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
@@ -195,8 +195,8 @@ CARD = Card(
         ),
         Quirk(
             text=(
-                "Training targets: `--set train.targets=probability` learns the official distribution over "
-                "the leading emotions (official mode crossentropy), `soft` the shares of all votes for "
+                "Soft labels: `--set train.soft_labels=probability` learns the official distribution over "
+                "the leading emotions (official mode crossentropy), `votes` the shares of all votes for "
                 "emotions; otherwise the leading one is the label. Votes outside the protocol's classes do "
                 "not count."
             ),
@@ -247,7 +247,7 @@ class FERPlus(FaceDataset):
     """
 
     card = CARD
-    soft_targets: ClassVar[tuple[SoftTarget, ...]] = ("probability", "soft")
+    soft_label_kinds: ClassVar[tuple[SoftLabels, ...]] = ("probability", "votes")
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
@@ -330,19 +330,19 @@ class FERPlus(FaceDataset):
             "are left out."
         )
 
-    def targets(self, kind: SoftTarget) -> NDArray[np.float32]:
+    def soft_labels(self, kind: SoftLabels) -> NDArray[np.float32]:
         """Return training targets for the rows of the index, see `FaceDataset.targets`.
 
         Args:
             kind: `probability`: the official distribution over at most three leading emotions (the official
-                mode `crossentropy` trains on it, mode `probability` draws from it); `soft`: the shares of all
-                votes for emotions.
+                mode `crossentropy` trains on it, mode `probability` draws from it); `votes`: the shares of
+                all votes for emotions.
         """
         rows = self._rows
         targets = np.zeros((len(self.index), len(Emotion)), np.float32)
         for place, sample_id in enumerate(self.index["sample_id"]):
             votes = rows[sample_id].votes
-            found = votes[:_FACES] if kind == "soft" else official_target(votes, kind)
+            found = votes[:_FACES] if kind == "votes" else official_target(votes, kind)
             if found is not None:
                 targets[place, _PLACES] = found / found.sum()
         return targets

@@ -16,10 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from fer_bench.datasets import members_of
 from fer_bench.emotions import Emotion
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.evaluation.stored import read_scored, stored_index
-from fer_bench.evaluation.transfer import members, score_on
+from fer_bench.evaluation.transfer import score_on
 from fer_bench.files import file_hash, short_hash, write_json
 from fer_bench.provenance import code_hash
 from fer_bench.results.record import Record
@@ -156,7 +157,7 @@ def _update(store: Store, folder: RunDir, record: Record) -> bool:
             predictions,
             tuple(Emotion(name) for name in old.label_set),
             target=old.target,
-            in_domain=old.target == record.dataset or old.target in members(record.dataset),
+            in_domain=old.target == record.dataset or old.target in members_of(record.dataset),
             index=stored_index(store.root, predictions.meta.fingerprint),
         )
         if (new.n, new.k) != (old.n, old.k):

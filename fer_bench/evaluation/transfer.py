@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fer_bench import datasets
+from fer_bench.datasets import members_of
 from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.errors import DataError
 from fer_bench.evaluation import metrics
@@ -122,8 +124,6 @@ def never_cross(names: Iterable[str]) -> frozenset[frozenset[str]]:
     Args:
         names: Dataset names; those that this installation does not know have no card to say so.
     """
-    from fer_bench import datasets
-
     asked = set(names)
     return frozenset(
         frozenset((name, other))
@@ -131,11 +131,6 @@ def never_cross(names: Iterable[str]) -> frozenset[frozenset[str]]:
         for other in datasets.get(name).card.shares_pixels_with
         if name in asked or other in asked
     )
-
-
-def members(source: str) -> tuple[str, ...]:
-    """Return the datasets of a source: itself, or those of a union `a+b`."""
-    return tuple(source.split("+"))
 
 
 def counted_targets(
@@ -148,7 +143,7 @@ def counted_targets(
         named: The named target list.
         excluded: Pairs that are never counted, from `never_cross`.
     """
-    own = members(source)
+    own = members_of(source)
     return tuple(t for t in named if t not in own and not any(frozenset((m, t)) in excluded for m in own))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_bench.datasets import members_of
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
 from fer_bench.evaluation import metrics
@@ -20,13 +21,7 @@ from fer_bench.evaluation.groups import SUBJECT, GroupResult, attributes_of, gro
 from fer_bench.evaluation.pairs import Comparable, mean_of, transfer_of, uar_of
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.stored import read_scored, stored_index
-from fer_bench.evaluation.transfer import (
-    Generalisation,
-    counted_targets,
-    generalisation,
-    members,
-    retention,
-)
+from fer_bench.evaluation.transfer import Generalisation, counted_targets, generalisation, retention
 from fer_bench.files import canonical
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Record, Score, Selection
@@ -159,7 +154,7 @@ class Cell:
     @property
     def is_union(self) -> bool:
         """Return whether several datasets were trained on."""
-        return len(members(self.dataset)) > 1
+        return len(members_of(self.dataset)) > 1
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -289,7 +284,7 @@ def build_cell(
     own: list[tuple[Record, Predictions]] = []
     cross: dict[str, list[tuple[Record, Answers]]] = {}
     over_six: dict[str, list[Answers]] = {}
-    parts = members(first.dataset)
+    parts = members_of(first.dataset)
     for record in records:
         for score in record.scores:
             if score.selection != selection or score.target in mixed:
@@ -395,7 +390,7 @@ def _tested(records: Sequence[Record], targets: Iterable[str]) -> str:
     data = records[0].targets
     crops = [
         f"{name} {crop_way(data[name].recipe)}"
-        for name in (*members(records[0].dataset), *targets)
+        for name in (*members_of(records[0].dataset), *targets)
         if name in data
     ]
     return f"folds {sorted(folds)} seeds {sorted(seeds)} {'; '.join(crops)}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fer_bench import methods
+from fer_bench.datasets import members_of
 from fer_bench.evaluation.estimates import Estimate
-from fer_bench.evaluation.transfer import members
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.markup import escape, percent, stacked, table
 from fer_bench.leaderboard.tables import Section
@@ -51,7 +51,7 @@ def _claims(cell: Cell) -> tuple[Claim, ...]:
     """Return what the method's paper claims for a training on the cell's datasets."""
     found = claims_of(cell.method) if cell.method in methods.names() else None
     own = found.claims if found else ()
-    return tuple(c for c in own if c.of == cell.method and {*c.source} == {*members(cell.dataset)})
+    return tuple(c for c in own if c.of == cell.method and {*c.source} == {*members_of(cell.dataset)})
 
 
 def _measured(cell: Cell, claim: Claim) -> Estimate | None:

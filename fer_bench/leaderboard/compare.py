@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.evaluation.estimates import Estimate, Value, answers, difference_interval, estimate
 from fer_bench.evaluation.pairs import Comparable, compare, transfer_of, uar_of
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.evaluation.stored import read_scored
-from fer_bench.evaluation.transfer import members
 from fer_bench.leaderboard.cells import in_domain_sum
 from fer_bench.leaderboard.tables import Section, build_board
 from fer_bench.results.record import Record, read_record
@@ -171,7 +171,7 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
             estimates.append(estimate([given], target))
             said.append(given.answer)
         line = _uar_line("", sources, target, *estimates)
-        if target not in {*members(one[1].dataset), *members(other[1].dataset)} and estimates[0].k > 1:
+        if target not in {*members_of(one[1].dataset), *members_of(other[1].dataset)} and estimates[0].k > 1:
             line = _transfer_line(sources, target, *estimates)
         if one[1].key == other[1].key and line.interval and np.array_equal(said[0], said[1]):
             line = replace(line, interval=Interval(0.0, 0.0))  # no other units would tell a run from itself

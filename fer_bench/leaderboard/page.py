@@ -11,11 +11,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fer_bench import datasets, methods
+from fer_bench.datasets import members_of
 from fer_bench.evaluation import coverage
 from fer_bench.evaluation.estimates import SMALL_CLASS
 from fer_bench.evaluation.pairs import DRAWS, EXACT_UNITS, Column
 from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES
-from fer_bench.evaluation.transfer import MIN_IN_DOMAIN, members
+from fer_bench.evaluation.transfer import MIN_IN_DOMAIN
 from fer_bench.files import canonical, short_hash, write_text
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.claims import claimed
@@ -396,7 +397,7 @@ def _matrix(section: Section, label: str) -> str:
                 found = cell.inside.get(target, own)
                 value = found.values.get("transfer") if found else None
                 row.append(f"*{value.value:.2f}*" if value else "-")
-            elif any(frozenset((target, m)) in section.excluded for m in members(cell.dataset)):
+            elif any(frozenset((target, m)) in section.excluded for m in members_of(cell.dataset)):
                 row.append("×")
             else:
                 found = cell.cross.get(target)

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fer_bench.datasets import members_of
 from fer_bench.evaluation.estimates import Value, average
 from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of
 from fer_bench.evaluation.statistics import mean_and_sd
-from fer_bench.evaluation.transfer import members, never_cross, retention
+from fer_bench.evaluation.transfer import never_cross, retention
 from fer_bench.files import canonical
 from fer_bench.leaderboard.cells import (
     Cell,
@@ -179,7 +180,7 @@ def build_board(
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_section_key(record), []).append(record)
-    excluded = never_cross({*named_targets, *(m for r in records for m in members(r.dataset))})
+    excluded = never_cross({*named_targets, *(m for r in records for m in members_of(r.dataset))})
     sections = []
     for key in sorted(groups):
         section, found = _build_section(store, groups[key], tuple(methods), tuple(named_targets), excluded)

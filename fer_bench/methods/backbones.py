@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.files import file_hash
+from fer_bench.methods.weights import state_hash
 
 Backbone = Literal["resnet18", "narrow"]
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
@@ -208,12 +208,3 @@ def _from_timm(name: str) -> Pretrained:
     tags = name.split(":")[-1].replace(".", "_").split("_")
     trained_on = " and ".join(TRAINED_ON[tag] for tag in tags if tag in TRAINED_ON) or None
     return Pretrained(state, state_hash(state), trained_on)
-
-
-def state_hash(state: dict[str, Tensor]) -> str:
-    """Return the SHA-256 of names, shapes, kinds and values of tensors."""
-    digest = hashlib.sha256()
-    for key, value in sorted(state.items()):
-        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

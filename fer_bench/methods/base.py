@@ -76,8 +76,8 @@ class Method(LightningModule, ABC):
     """Whether it learns from training rows without an expression label."""
     predicts_affect: ClassVar[bool] = False
     """Whether it predicts valence and arousal or action units where the training rows have them."""
-    learns_targets: ClassVar[bool] = False
-    """Whether its classification loss takes the batch's `target` where there is one."""
+    learns_soft_labels: ClassVar[bool] = False
+    """Whether its classification loss takes the batch's `soft_label` where there is one."""
     weight_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that only name pretrained weights; the run key has the hashes of `weights` instead."""
 
@@ -253,21 +253,21 @@ def _mean_present(scores: Tensor, counts: Tensor) -> Tensor:
     return scores[present].mean() if bool(present.any()) else counts.new_zeros(())
 
 
-def classification_loss(logits: Tensor, label: Tensor, target: Tensor | None = None) -> Tensor:
+def classification_loss(logits: Tensor, label: Tensor, soft_label: Tensor | None = None) -> Tensor:
     """Return the mean cross-entropy over labelled rows; 0 without any.
 
     Args:
         logits: [B, C].
         label: int64 [B], -1 = missing.
-        target: float [B, C], distributions that stand in for the label where they are not zero: such a row
-            costs -sum_c target_c log p_c (the cross-entropy loss of FERPlus, arXiv:1608.01041).
+        soft_label: float [B, C], distributions that replace the label where they are not zero: such a row
+            costs -sum_c soft_label_c log p_c (the cross-entropy loss of FERPlus, arXiv:1608.01041).
     """
     rows = (label >= 0).sum().clamp(min=1)
-    if target is None:
+    if soft_label is None:
         return F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="sum") / rows
-    given = (target > 0).any(dim=1)
+    given = (soft_label > 0).any(dim=1)
     hard = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="none")
-    soft = -(target * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
+    soft = -(soft_label * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
     return torch.where(given & (label >= 0), soft, hard).sum() / rows
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from fer_bench import methods
 from fer_bench.config import build
+from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError
 from fer_bench.results.predictions import read_predictions
 from fer_bench.results.record import Record, TargetData
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.keys import recipe_text
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.workspace.unions import member_names
 from fer_bench.workspace.workspace import Workspace
 
 
@@ -37,7 +37,7 @@ def stale_targets(planned: PlannedRun, record: Record, run: RunDir, workspace: W
     settings = build(kind.settings_type, planned.config.method_settings, "settings")
     spec = kind.input_spec(settings)
     stale: set[str] = set()
-    for target in (*member_names(planned.config.dataset), *planned.config.targets):
+    for target in (*members_of(planned.config.dataset), *planned.config.targets):
         path = run.predictions_file(target, headline)
         known = record.targets.get(target)
         if known is None or not path.exists():

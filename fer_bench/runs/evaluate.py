@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_bench.data.card import Card
 from fer_bench.data.index import stack_au
 from fer_bench.data.loading.datamodule import EVAL_BATCH, evaluation_batches
 from fer_bench.data.packs.pack import Pack
+from fer_bench.data.protocols import units_of
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.methods.base import Method
 from fer_bench.results.predictions import predictions_frame
@@ -130,8 +130,3 @@ def predict_share(
 def _array(values: Tensor) -> NDArray[np.float32]:
     numbers: NDArray[np.float32] = values.float().cpu().numpy()
     return numbers
-
-
-def units_of(index: pd.DataFrame, card: Card) -> list[str]:
-    """Return what the bootstrap resamples: subjects in the lab, else groups (videos, photos or images)."""
-    return index["subject" if card.unit == "subject" else "group"].tolist()

@@ -16,7 +16,8 @@ import yaml
 
 from fer_bench import methods
 from fer_bench.config import RunOptions, build
-from fer_bench.data.protocols import find_protocol, target_rows
+from fer_bench.data.protocols import evaluation_rows, find_protocol, in_label_set
+from fer_bench.datasets import members_of
 from fer_bench.emotions import Emotion
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import write_json, write_text
@@ -40,7 +41,7 @@ from fer_bench.runs.supervision import (
 )
 from fer_bench.runs.training.loggers import Loggers
 from fer_bench.workspace.sources import Source
-from fer_bench.workspace.unions import member_names, seen_note
+from fer_bench.workspace.unions import seen_note
 from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class _Execution:
         record = first_record(self.planned, surroundings).model_copy(
             update={
                 "generator": self.source.generator,
-                "excluded": self.workspace.excluded(member_names(config.dataset)),
+                "excluded": self.workspace.excluded(members_of(config.dataset)),
                 "warnings": (*warnings, *self._warnings()),
             }
         )
@@ -285,7 +286,7 @@ class _Execution:
         started = time.perf_counter()
         headline = record.headline
         loaded: dict[str, Any] = {}
-        own = member_names(self.config.dataset)
+        own = members_of(self.config.dataset)
         jobs: list[tuple[str, Selection]] = [(member, headline) for member in own]
         others: list[Selection] = ["last", "val_abaw"] if headline != "last" else []
         others = [name for name in others if name in record.selection and stale is None]
@@ -338,7 +339,7 @@ class _Execution:
         from fer_bench.runs.evaluate import predict
 
         name = self.config.dataset if target == "val" else target
-        in_domain = name == self.config.dataset or name in member_names(self.config.dataset)
+        in_domain = name == self.config.dataset or name in members_of(self.config.dataset)
         source = self.workspace.source(name)
         spec = method.input_spec(method.settings)
         pack = self.workspace.pack(name, spec.size)
@@ -397,22 +398,19 @@ class _Execution:
         A method that predicts valence, arousal or action units is also tested on the test rows that have
         these alone.
         """
-        from fer_bench.data.loading.union_module import UnionDataModule
-
         dataset = source.dataset
-        if in_domain:
-            data = self.source.dataset.datamodule(
-                spec=methods.get(self.config.method).input_spec(self._settings()),
-                protocol=self.config.protocol,
-                fold=self.config.fold,
-            )
-            if isinstance(data, UnionDataModule) and target != "val":
-                return data.member_rows(target, "test"), data.member_protocol(target).name
-            if with_affect and target != "val":
-                return np.flatnonzero(data.roles == "test"), self.config.protocol
-            return data.rows("val" if target == "val" else "test"), self.config.protocol
-        protocol = find_protocol(dataset.card, None, quick=self.config.profile == "quick")
-        return np.flatnonzero(target_rows(dataset.index, dataset.card, protocol)), protocol.name
+        if target == "val":
+            rows = dataset.roles(self.protocol, self.config.fold) == "val"
+            return np.flatnonzero(rows & in_label_set(dataset.index, self.protocol)), self.protocol.name
+        protocol, tested = evaluation_rows(
+            dataset.index,
+            dataset.card,
+            self.protocol if in_domain else None,
+            fold=self.config.fold,
+            quick=self.config.profile == "quick",
+            with_affect=with_affect,
+        )
+        return tested, protocol.name
 
     def _peak(self) -> int | None:
         """Return the most GPU memory that this process has had, in bytes; None on a CPU."""

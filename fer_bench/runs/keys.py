@@ -11,8 +11,8 @@ from fer_bench import methods
 from fer_bench.config import RunConfig, build
 from fer_bench.data.crops.recipe import recipe_for
 from fer_bench.data.loading.label_fraction import hidden_rows
-from fer_bench.data.loading.union import UnionDataset, member_protocol
-from fer_bench.data.protocols import find_protocol
+from fer_bench.data.loading.union import UnionDataset
+from fer_bench.data.protocols import find_protocol, member_protocol
 from fer_bench.errors import UsageError
 from fer_bench.files import canonical
 from fer_bench.provenance import closure, code_hash
@@ -66,12 +66,12 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         hidden_rows(reader, found, config.fold, config.train.label_fraction)
         return True
 
-    def of_targets() -> dict[str, Any]:
-        if config.train.targets == "label":
+    def of_soft_labels() -> dict[str, Any]:
+        if config.train.soft_labels == "none":
             return {}
-        _refuse_targets(config)
-        found = workspace.source(name).dataset.targets(config.train.targets)
-        return {"targets": hashlib.sha256(found.tobytes()).hexdigest()}
+        _refuse_soft_labels(config)
+        found = workspace.source(name).dataset.soft_labels(config.train.soft_labels)
+        return {"soft_labels": hashlib.sha256(found.tobytes()).hexdigest()}
 
     def of_method() -> tuple[int, dict[str, Any]]:
         settings = build(kind.settings_type, config.method_settings, "settings")
@@ -83,7 +83,9 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         }
 
     workspace.once(("roles", name, protocol, config.fold, config.train.label_fraction), refuse_unusable)
-    target_fields = workspace.once(("soft", name, config.method, config.train.targets), of_targets)
+    soft_fields = workspace.once(
+        ("soft labels", name, config.method, config.train.soft_labels), of_soft_labels
+    )
     size, method_fields = workspace.once(("method", config.method, as_text), of_method)
     data_fields = workspace.once(
         ("data", name, protocol, size), lambda: _data_fields(workspace, name, protocol, size)
@@ -93,7 +95,7 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         "method": config.method,
         **method_fields,
         **data_fields,
-        **target_fields,
+        **soft_fields,
         "fold": config.fold,
         "seed": config.seed,
         "profile": config.profile,
@@ -127,14 +129,14 @@ def refuse_other_code(run: PlannedRun) -> None:
             )
 
 
-def _refuse_targets(config: RunConfig) -> None:
+def _refuse_soft_labels(config: RunConfig) -> None:
     """Raise a UsageError where a method would ignore the targets that were asked for."""
-    if not methods.get(config.method).learns_targets:
-        able = [name for name in methods.BUILT_IN if methods.get(name).learns_targets]
+    if not methods.get(config.method).learns_soft_labels:
+        able = [name for name in methods.BUILT_IN if methods.get(name).learns_soft_labels]
         raise UsageError(
             f"{config.method} learns one label per face, not the votes of several people",
-            value=f"train.targets={config.train.targets}",
-            hint=f"--set train.targets=label, or a method that does: {', '.join(able)}",
+            value=f"train.soft_labels={config.train.soft_labels}",
+            hint=f"--set train.soft_labels=none, or a method that does: {', '.join(able)}",
         )
 
 

@@ -18,11 +18,11 @@ from fer_bench.config import (
     build,
 )
 from fer_bench.data.protocols import find_protocol, folds_of
+from fer_bench.datasets import source_name
 from fer_bench.errors import UsageError, nearest
 from fer_bench.files import short_hash
 from fer_bench.runs.keys import key_fields
 from fer_bench.workspace.sources import DataKind
-from fer_bench.workspace.unions import source_name
 from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from pydantic_core import from_json
 
 from fer_bench import methods
 from fer_bench.config import InputSpec, build
+from fer_bench.datasets import members_of
 from fer_bench.errors import DataError
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.keys import recipe_text
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.workspace.unions import member_names
 from fer_bench.workspace.workspace import Workspace
 
 State = Literal["done", "running", "resumes", "targets", "to do"]
@@ -152,7 +152,7 @@ def match(
 
 
 def _is_current(run: PlannedRun, summary: Summary, folder: RunDir, workspace: Workspace) -> bool:
-    wanted = (*member_names(run.config.dataset), *run.config.targets)
+    wanted = (*members_of(run.config.dataset), *run.config.targets)
     if any(name in summary.missing for name in wanted):
         return False
     spec = workspace.once(("spec", run.config.method, str(run.config.method_settings)), lambda: _spec(run))

@@ -13,6 +13,7 @@ import yaml
 
 from fer_bench.config import RunConfig, build
 from fer_bench.data.crops.choice import crops_of_key
+from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.results.predictions import read_predictions
 from fer_bench.results.record import read_record
@@ -22,7 +23,6 @@ from fer_bench.runs.plan import PlannedRun, plan_config
 from fer_bench.runs.supervision import Watch
 from fer_bench.runs.sweep import prepare_targets
 from fer_bench.workspace.sources import DataRoots
-from fer_bench.workspace.unions import member_names
 from fer_bench.workspace.workspace import Announce, Workspace
 
 
@@ -117,7 +117,7 @@ def repeat(
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StoreError(f"the run's settings cannot be read: {error}", file=file) from None
     config = build(RunConfig, content, str(file))
-    own = member_names(config.dataset)  # targets may have been asked for after the settings were written
+    own = members_of(config.dataset)  # targets may have been asked for after the settings were written
     config = config.model_copy(update={"targets": tuple(t for t in record.targets if t not in own)})
     drawn = record.generator or {}
     workspace = Workspace(

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from fer_bench import datasets
 from fer_bench.data.card import Protocol
 from fer_bench.data.index import fingerprint, stack_au
-from fer_bench.data.loading.union import member_protocol, union_card
-from fer_bench.data.protocols import assign_roles, find_protocol, folds_of, in_label_set, target_rows
+from fer_bench.data.loading.union import union_card
+from fer_bench.data.protocols import evaluation_rows, find_protocol, units_of
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.datasets import members_of, share_pixels
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.evaluation.stored import check_types
@@ -23,7 +24,6 @@ from fer_bench.results.predictions import Predictions, PredictionsMeta, read_pre
 from fer_bench.results.record import Score
 from fer_bench.results.store import kept_attributes
 from fer_bench.workspace.sources import DataRoots, Source, open_source
-from fer_bench.workspace.unions import member_names, share_pixels
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def check_submission(
         raise UsageError(
             f"{file}: unknown dataset", value=meta.target, hint=nearest(meta.target, datasets.names())
         )
-    parts = member_names(meta.source)
+    parts = members_of(meta.source)
     in_domain = meta.target in parts
     refuse_shared(meta.source, meta.target, file)
     wanted_classes = tuple(e.value for e in trained.label_set)
@@ -93,17 +93,17 @@ def check_submission(
             hint=f"fer-bench submit rows --target {card.name} prints today's facts",
         )
     affect = "valence" in predictions.frame or f"au_{ACTION_UNITS[0]}" in predictions.frame
-    tested, rows = rows_of(
-        source.dataset, trained if in_domain else None, fold=fold, quick=quick, with_affect=affect
-    )
-    _check_rows(predictions, source.dataset, rows, file, f"{meta.target}/{tested}")
+    index = source.dataset.index
+    own = trained if in_domain else None
+    tested, rows = evaluation_rows(index, card, own, fold=fold, quick=quick, with_affect=affect)
+    _check_rows(predictions, source.dataset, rows, file, f"{meta.target}/{tested.name}")
     score = score_predictions(
         predictions,
         source_label_set=trained.label_set,
         target=meta.target,
         target_emotions=card.emotions,
         in_domain=in_domain,
-        index=kept_attributes(source.dataset.index),
+        index=kept_attributes(index),
     )
     return Checked(meta, trained.name, fold, source.kind, score)
 
@@ -119,7 +119,7 @@ def trained_under(source: str, protocol: str | None, *, quick: bool = False) -> 
     Raises:
         UsageError: Unknown dataset or protocol, or a union that cannot be.
     """
-    cards = [datasets.get(name).card for name in member_names(source)]
+    cards = [datasets.get(name).card for name in members_of(source)]
     return find_protocol(cards[0] if len(cards) == 1 else union_card(cards), protocol, quick=quick)
 
 
@@ -129,7 +129,7 @@ def refuse_shared(source: str, target: str, file: Path | None = None) -> None:
     Raises:
         UsageError: It does.
     """
-    parts = member_names(source)
+    parts = members_of(source)
     same = [] if target in parts else [name for name in parts if share_pixels(name, target)]
     if same:
         where = f"{file}: " if file else ""
@@ -138,41 +138,6 @@ def refuse_shared(source: str, target: str, file: Path | None = None) -> None:
             value=f"{source} -> {target}",
             hint="another target",
         )
-
-
-def rows_of(
-    dataset: FaceDataset,
-    trained: Protocol | None,
-    *,
-    fold: int = 1,
-    quick: bool = False,
-    with_affect: bool = False,
-) -> tuple[str, NDArray[np.int64]]:
-    """Return the protocol and the index positions that a model is tested on.
-
-    Args:
-        dataset: The target.
-        trained: Protocol that the model was trained under, of the target or of a union with it; None for
-            models of other datasets.
-        fold: Fold that is tested, in-domain.
-        quick: Whether models of other datasets are tested under the protocol of the `quick` profile.
-        with_affect: Whether test rows that have only valence, arousal or action units belong to it,
-            in-domain.
-
-    Raises:
-        UsageError: No such fold.
-    """
-    index, card = dataset.index, dataset.card
-    if trained is None:
-        other = find_protocol(card, None, quick=quick)
-        return other.name, np.flatnonzero(target_rows(index, card, other)).astype(np.int64)
-    if fold not in folds_of(trained):
-        known = f"1 to {len(folds_of(trained))}"
-        raise UsageError(f"{card.name}/{trained.name} has no such fold", value=fold, hint=known)
-    own = trained if trained in card.protocols else member_protocol(card, trained)
-    test = assign_roles(index, card, own, fold if len(folds_of(own)) > 1 else 1) == "test"
-    rows = test if with_affect else test & in_label_set(index, own)
-    return own.name, np.flatnonzero(rows).astype(np.int64)
 
 
 def template(
@@ -187,16 +152,19 @@ def template(
 
     Args:
         source: The target.
-        trained: As in `rows_of`.
-        fold: As in `rows_of`.
-        quick: As in `rows_of`.
-        with_affect: As in `rows_of`; adds the truths of valence, arousal and action units to copy.
+        trained: As of `evaluation_rows`.
+        fold: As of `evaluation_rows`.
+        quick: As of `evaluation_rows`.
+        with_affect: As of `evaluation_rows`; adds the truths of valence, arousal and action units to copy.
     """
-    _, rows = rows_of(source.dataset, trained, fold=fold, quick=quick, with_affect=with_affect)
-    index = source.dataset.index.iloc[rows]
+    dataset = source.dataset
+    _, rows = evaluation_rows(
+        dataset.index, dataset.card, trained, fold=fold, quick=quick, with_affect=with_affect
+    )
+    index = dataset.index.iloc[rows]
     boxes = ["" if box is None else " ".join(f"{v:g}" for v in box) for box in index["box"]]
     columns = {name: index[name].tolist() for name in ("sample_id", "path", "frame")}
-    more = {"box": boxes, "unit": units_of(source.dataset, index), "label": index["label"].tolist()}
+    more = {"box": boxes, "unit": units_of(index, dataset.card), "label": index["label"].tolist()}
     table = pd.DataFrame(columns | more)
     if with_affect:
         truths = _truths(index)
@@ -211,11 +179,6 @@ def _truths(index: pd.DataFrame) -> pd.DataFrame:
     columns = {f"{name}_true": index[name].to_numpy(np.float32) for name in ("valence", "arousal")}
     columns |= {f"au_{number}_true": units[:, i] for i, number in enumerate(ACTION_UNITS)}
     return index.assign(**columns)
-
-
-def units_of(dataset: FaceDataset, index: pd.DataFrame) -> list[str]:
-    """Return what the bootstrap resamples: the subject in the lab, else the row's group."""
-    return index["subject" if dataset.card.unit == "subject" else "group"].tolist()
 
 
 def _check_rows(
@@ -248,7 +211,7 @@ def _check_rows(
         raise DataError(
             f"{int(foreign.sum())} rows are none of {where}", file=file, line=row + 1, value=given[row]
         )
-    own = _truths(index.assign(unit=units_of(dataset, index))).set_index("sample_id").loc[given]
+    own = _truths(index.assign(unit=units_of(index, dataset.card))).set_index("sample_id").loc[given]
     for column in ("label", "unit", *(str(c) for c in own if str(c).endswith("_true") and c in frame)):
         there, here = frame[column], own[column].reset_index(drop=True)
         differs = ((there != here) & ~(there.isna() & here.isna())).fillna(True).to_numpy(bool)

@@ -13,10 +13,9 @@ from pydantic import ValidationError
 
 from fer_bench import methods
 from fer_bench.config import SweepConfig
-from fer_bench.datasets import names
+from fer_bench.datasets import names, source_name
 from fer_bench.errors import FerBenchError, UsageError, nearest
 from fer_bench.runs.plan import resolve_settings
-from fer_bench.workspace.unions import source_name
 
 Change = tuple[str, ...]
 """Overrides that are applied together, such as `("method.lr=1e-3",)`."""

@@ -3,55 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 
-from fer_bench import datasets
 from fer_bench.data.loading.union import UnionDataset
-from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.datasets import members_of, share_pixels
+from fer_bench.errors import DataError
 from fer_bench.workspace.sources import DataRoots, Source, available
-
-
-def member_names(source: str) -> tuple[str, ...]:
-    """Return the datasets of a source, sorted: itself, or those of a union.
-
-    Args:
-        source: A dataset's name, or several joined by `+` in any order.
-
-    Raises:
-        UsageError: A name is unknown or repeated, or two datasets of a union hold the same pictures.
-    """
-    names = sorted(part.strip() for part in source.split("+"))
-    for name in names:
-        if name not in datasets.names():
-            hint = nearest(name, datasets.names()) if name else "a union is written ckplus+mmi+oulu"
-            raise UsageError("unknown dataset", value=name or source, hint=hint)
-        if names.count(name) > 1:
-            raise UsageError(f"{name} comes twice in a union", value=source, hint="name each dataset once")
-    for one, other in combinations(names, 2):
-        if share_pixels(one, other):
-            raise UsageError(
-                f"{one} and {other} hold the same pictures, so one's test pictures would train the other",
-                value=source,
-                hint="leave one of them out of the union",
-            )
-    return tuple(names)
-
-
-def source_name(source: str) -> str:
-    """Return the one name of a source: the members of a union are sorted.
-
-    Raises:
-        UsageError: As of `member_names`.
-    """
-    return "+".join(member_names(source))
-
-
-def share_pixels(one: str, other: str) -> bool:
-    """Return whether two datasets hold the same pictures."""
-    return (
-        other in datasets.get(one).card.shares_pixels_with
-        or one in datasets.get(other).card.shares_pixels_with
-    )
 
 
 def open_union(members: Sequence[Source]) -> Source:
@@ -87,12 +43,12 @@ def available_sources(names: Iterable[str], roots: DataRoots) -> tuple[list[str]
         roots: Where to look.
 
     Raises:
-        UsageError: As of `member_names`.
+        UsageError: As of `members_of`.
     """
     found: list[str] = []
     missing: dict[str, str] = {}
     for name in names:
-        members = member_names(name)
+        members = members_of(name)
         _, absent = available(members, roots)
         if not absent:
             found.append(name)
@@ -112,7 +68,7 @@ def drop_seen(targets: Iterable[str], source: str) -> tuple[list[str], dict[str,
         targets: Dataset names.
         source: What was trained on.
     """
-    members = member_names(source)
+    members = members_of(source)
     kept: list[str] = []
     dropped: dict[str, str] = {}
     for target in targets:
@@ -131,7 +87,7 @@ def seen_note(target: str, source: str) -> str | None:
         target: Dataset tested on.
         source: Dataset or union trained on.
     """
-    shared = [name for name in member_names(source) if name != target and share_pixels(name, target)]
+    shared = [name for name in members_of(source) if name != target and share_pixels(name, target)]
     if not shared:
         return None
     return (

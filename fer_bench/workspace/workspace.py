@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from fer_bench.data.crops.choice import CropChoice
 from fer_bench.data.packs.pack import Pack, open_pack
-from fer_bench.datasets import MAIN_SEVEN
+from fer_bench.datasets import MAIN_SEVEN, members_of
 from fer_bench.workspace.sources import DataRoots, Source, available, open_source
-from fer_bench.workspace.unions import drop_seen, member_names, open_union
+from fer_bench.workspace.unions import drop_seen, open_union
 
 Announce = Callable[[str, int, int], None]
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Workspace:
 
     def source(self, name: str) -> Source:
         """Return a dataset or a union of several, opened on first use."""
-        if name not in self._sources and len(members := member_names(name)) > 1:
+        if name not in self._sources and len(members := members_of(name)) > 1:
             self._sources[name] = open_union([self.source(member) for member in members])
         if name not in self._sources:
             source = open_source(
@@ -84,7 +84,7 @@ class Workspace:
 
     def pack(self, name: str, size: int) -> Pack:
         """Return the packed crops of a dataset, built on first use; a union reads those of its members."""
-        if (name, size) not in self._packs and len(members := member_names(name)) > 1:
+        if (name, size) not in self._packs and len(members := members_of(name)) > 1:
             from fer_bench.data.loading.union_module import join_packs
 
             self._packs[name, size] = join_packs({member: self.pack(member, size) for member in members})
@@ -103,7 +103,7 @@ class Workspace:
         if wanted == "none":
             return [], {}
         names = MAIN_SEVEN if wanted == "all" else tuple(wanted)
-        kind, own = self.source(source).kind, member_names(source)
+        kind, own = self.source(source).kind, members_of(source)
         found, missing = available([name for name in names if name not in own], self.roots, kind=kind)
         found, seen = drop_seen(found, source)
         return found, missing | seen

@@ -136,14 +136,14 @@ def test_targets_follow_the_index(tmp_path: Path) -> None:
     dataset = FERPlus(write_csvs(tmp_path))
     dataset.leave_out(["fer0000000"])
     at = dataset.index["sample_id"].tolist().index("fer0000002")
-    official = dict(zip(Emotion, dataset.targets("probability")[at], strict=True))
+    official = dict(zip(Emotion, dataset.soft_labels("probability")[at], strict=True))
     assert {e: float(share) for e, share in official.items() if share} == {
         Emotion.NEUTRAL: 0.5,
         Emotion.SADNESS: 0.5,
     }
-    slip = dict(zip(Emotion, dataset.targets("soft")[0], strict=True))  # fer0000001: HAPPY
+    slip = dict(zip(Emotion, dataset.soft_labels("votes")[0], strict=True))  # fer0000001: HAPPY
     assert slip[Emotion.HAPPINESS] == 1
-    soft = dataset.targets("soft")
+    soft = dataset.soft_labels("votes")
     np.testing.assert_allclose(soft.sum(1), 1)
     assert (soft.shape, soft.dtype) == ((len(dataset.index), len(Emotion)), np.float32)
 

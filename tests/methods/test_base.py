@@ -205,8 +205,8 @@ def test_bf16_autocast_stays_finite(name):
         assert method.eval()(make_batch(method, 2)["image"]).logits.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", [name for name in BUILT_IN if get(name).learns_targets])
-def test_every_classification_loss_takes_the_targets(name):
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if get(name).learns_soft_labels])
+def test_every_classification_loss_takes_soft_labels(name):
     method = tiny(name).eval()
     batch = make_batch(method, 6)
 
@@ -219,11 +219,11 @@ def test_every_classification_loss_takes_the_targets(name):
         return gradient
 
     by_label, sure = slope(), nn.functional.one_hot(batch["label"], len(CLASSES)).float()
-    torch.testing.assert_close(slope(target=sure), by_label)
+    torch.testing.assert_close(slope(soft_label=sure), by_label)
     some = torch.where(torch.arange(6)[:, None] < 3, sure, 0.0)
-    torch.testing.assert_close(slope(target=some), by_label)
+    torch.testing.assert_close(slope(soft_label=some), by_label)
     other = sure[:1].expand(6, -1)
-    assert (slope(target=other) - by_label).norm() > 0.1 * by_label.norm()
+    assert (slope(soft_label=other) - by_label).norm() > 0.1 * by_label.norm()
 
 
 @METHODS

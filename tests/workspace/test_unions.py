@@ -4,17 +4,17 @@ import pytest
 import yaml
 
 from fer_bench import datasets
-from fer_bench.datasets import MAIN_SEVEN
+from fer_bench.datasets import MAIN_SEVEN, members_of, source_name
 from fer_bench.errors import UsageError
 from fer_bench.workspace.sources import find_roots
-from fer_bench.workspace.unions import available_sources, drop_seen, member_names, seen_note, source_name
+from fer_bench.workspace.unions import available_sources, drop_seen, seen_note
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 class TestNames:
     def test_members_are_sorted(self):
-        assert member_names("oulu+ckplus+mmi") == ("ckplus", "mmi", "oulu")
+        assert members_of(source_name("oulu+ckplus+mmi")) == ("ckplus", "mmi", "oulu")
         assert source_name(" oulu + ckplus") == "ckplus+oulu"
         assert source_name("oulu") == "oulu"
 
@@ -31,7 +31,7 @@ class TestNames:
     )
     def test_bad_unions_are_refused(self, name, word):
         with pytest.raises(UsageError, match=word):
-            member_names(name)
+            source_name(name)
 
     def test_targets_with_pictures_of_a_member_are_dropped_with_the_reason(self):
         kept, dropped = drop_seen(["rafdb", "ferplus", "mmafedb"], "fer2013+oulu")
@@ -60,7 +60,7 @@ def test_a_union_is_there_only_with_all_its_members(tiny_root):
 class TestSweepFiles:
     def test_leave_one_out_leaves_each_of_the_seven_out_once(self):
         sweep = yaml.safe_load((BENCHMARKS / "leave-one-out.yaml").read_text())
-        left_out = [set(MAIN_SEVEN) - set(member_names(name)) for name in sweep["datasets"]]
+        left_out = [set(MAIN_SEVEN) - set(members_of(name)) for name in sweep["datasets"]]
         assert all(len(source.split("+")) == 6 for source in sweep["datasets"])
         assert [name for one in left_out for name in one] == list(MAIN_SEVEN)
         assert sweep["targets"] == "all"

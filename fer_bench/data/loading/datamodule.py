@@ -22,7 +22,7 @@ from fer_bench.data.loading import transforms
 from fer_bench.data.loading.label_fraction import hidden_rows
 from fer_bench.data.packs.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, in_label_set
-from fer_bench.data.reading.dataset import FaceDataset, SoftTarget
+from fer_bench.data.reading.dataset import FaceDataset, SoftLabels
 from fer_bench.emotions import Emotion
 from fer_bench.errors import UsageError
 
@@ -54,7 +54,7 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
         classes: Ordered classes; other labels become -1.
         with_reference: Also deliver the neutral frame of the same person.
         hidden: bool [N], rows whose label becomes -1 as well.
-        targets: float32 [N, C], distributions to learn besides the labels.
+        soft_labels: float32 [N, C], distributions to learn instead of the labels.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
         *,
         with_reference: bool = False,
         hidden: NDArray[np.bool_] | None = None,
-        targets: NDArray[np.float32] | None = None,
+        soft_labels: NDArray[np.float32] | None = None,
     ) -> None:
         index = dataset.index
         position = {name: i for i, name in enumerate(classes)}
@@ -77,7 +77,7 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
             self.labels[torch.from_numpy(hidden)] = -1
         self.va = torch.from_numpy(index[["valence", "arousal"]].to_numpy(np.float32))
         self.au = torch.from_numpy(stack_au(index).astype(np.int64))
-        self.targets = None if targets is None else torch.from_numpy(targets)
+        self.soft_labels = None if soft_labels is None else torch.from_numpy(soft_labels)
         self.reference: NDArray[np.int64] | None = None
         if with_reference:
             self.reference = reference_rows(index, hidden)
@@ -93,8 +93,8 @@ class PackedRows(TorchDataset[dict[str, Tensor]]):
             "au": self.au[at],
             "row": at,
         }
-        if self.targets is not None:
-            batch["target"] = self.targets[at]
+        if self.soft_labels is not None:
+            batch["soft_label"] = self.soft_labels[at]
         if self.reference is not None:
             partner = self.reference[where]
             pictures = self.pixels[np.maximum(partner, 0)]
@@ -187,7 +187,7 @@ class FaceDataModule(LightningDataModule):
             label.
         with_affect: Also validate on rows with valence, arousal or action units but without a label.
         label_fraction: Share of the training rows whose label is shown.
-        targets: What the classifier learns, see `TrainSettings`.
+        soft_labels: What the classifier learns, see `TrainSettings`.
         cache: Where packs stand.
         workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
     """
@@ -210,7 +210,7 @@ class FaceDataModule(LightningDataModule):
         with_strong: bool = False,
         with_affect: bool = False,
         label_fraction: float = 1.0,
-        targets: Literal["label"] | SoftTarget = "label",
+        soft_labels: Literal["none"] | SoftLabels = "none",
         cache: Path | None = None,
         workers: int = 0,
     ) -> None:
@@ -224,7 +224,7 @@ class FaceDataModule(LightningDataModule):
         self.roles = dataset.roles(self.protocol, fold)
         self._labelled = in_label_set(dataset.index, self.protocol)
         self.hidden = hidden_rows(dataset, self.protocol, fold, label_fraction)
-        self.targets = None if targets == "label" else self._distributions(targets)
+        self.soft_labels = None if soft_labels == "none" else self._distributions(soft_labels)
         self.with_strong = with_strong and self.task.unlabelled > 0
         self.with_affect = with_affect
         self._pack: Pack | None = None
@@ -325,13 +325,13 @@ class FaceDataModule(LightningDataModule):
             )
             yield cast(Batch, batch)
 
-    def _distributions(self, kind: SoftTarget) -> NDArray[np.float32]:
-        """Return the dataset's targets over the classes of the protocol, summing to one again: [N, C].
+    def _distributions(self, kind: SoftLabels) -> NDArray[np.float32]:
+        """Return the dataset's soft labels over the classes of the protocol, summing to one again: [N, C].
 
-        Zero for rows whose label does not count or is hidden: their target would tell it.
+        Zero for rows whose label does not count or is hidden: their soft label would tell it.
         """
         order = list(Emotion)
-        shares = self.dataset.targets(kind)[:, [order.index(e) for e in self.protocol.label_set]]
+        shares = self.dataset.soft_labels(kind)[:, [order.index(e) for e in self.protocol.label_set]]
         shares[~self._labelled | self.hidden] = 0
         total = shares.sum(axis=1, keepdims=True)
         np.divide(shares, total, out=shares, where=total > 0)
@@ -366,7 +366,7 @@ class FaceDataModule(LightningDataModule):
             self.classes,
             with_reference=training and self.with_reference,
             hidden=self.hidden if training else None,
-            targets=self.targets if training else None,
+            soft_labels=self.soft_labels if training else None,
         )
         sampler: Sampler[Any] = batches
         if training and self.with_strong:

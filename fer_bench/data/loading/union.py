@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Folds, NativeClass, Official, Protocol
-from fer_bench.data.protocols import assign_roles, find_protocol, folds_of
+from fer_bench.data.protocols import QUICK, assign_roles, find_protocol, folds_of, member_protocol
 from fer_bench.data.reading.dataset import FaceDataset, Image
 from fer_bench.emotions import LABEL_SETS, Emotion, LabelSet
 from fer_bench.errors import DataError, UsageError
@@ -21,8 +21,6 @@ from fer_bench.errors import DataError, UsageError
 if TYPE_CHECKING:
     from fer_bench.data.loading.union_module import UnionDataModule
 
-QUICK = "-quick"
-"""Ends the names of protocols whose members follow their own protocols of the `quick` profile."""
 _NAMED = ("sample_id", "path", "subject", "sequence", "reference_id", "group")
 
 
@@ -116,17 +114,6 @@ class UnionDataset(FaceDataset):
         from fer_bench.data.loading.union_module import UnionDataModule
 
         return UnionDataModule(self, **options)
-
-
-def member_protocol(card: Card, protocol: Protocol) -> Protocol:
-    """Return the protocol that deals the rows of a member: its own, with the union's label set.
-
-    Args:
-        card: The member's card.
-        protocol: A protocol of the union.
-    """
-    own = find_protocol(card, None, quick=protocol.name.endswith(QUICK))
-    return own.model_copy(update={"label_set": protocol.label_set})
 
 
 def common_label_set(cards: Sequence[Card]) -> LabelSet:

@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 from fer_bench.data.card import Protocol
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.data.loading.datamodule import EpochBatches, FaceDataModule, PackedRows
-from fer_bench.data.loading.union import UnionDataset, member_protocol
+from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.packs.pack import Pack, open_pack
+from fer_bench.data.protocols import member_protocol
 from fer_bench.files import short_hash
 
 EPOCH_CAP = 50_000

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fer_bench.data.loading.datamodule import FaceDataModule
 
 Image = NDArray[np.uint8]
-SoftTarget = Literal["probability", "soft"]
+SoftLabels = Literal["probability", "votes"]
 
 
 class FaceDataset(ABC):
@@ -45,8 +45,8 @@ class FaceDataset(ABC):
     keeps_index: ClassVar[bool] = False
     """Whether the index is kept in the cache. What such a reader reads by other means than `numbered_lines`,
     `list_folder` and `matching` it reports with `note_read`."""
-    soft_targets: ClassVar[tuple[SoftTarget, ...]] = ()
-    """What `targets` can make of the votes of several people; empty where the dataset has none."""
+    soft_label_kinds: ClassVar[tuple[SoftLabels, ...]] = ()
+    """What `soft_labels` can make of the votes of several people; empty where the dataset has none."""
     crop: CropKind = "whole"
     """How faces are cut out, see `fer_bench.data.crops.recipe.CropRecipe`; an instance may have its own."""
     margin: float | None = None
@@ -133,24 +133,24 @@ class FaceDataset(ABC):
 
         return assign_roles(self.index, self.card, protocol, fold)
 
-    def targets(self, kind: SoftTarget) -> NDArray[np.float32]:
-        """Return training targets made of several people's votes, one row per row of the index.
+    def soft_labels(self, kind: SoftLabels) -> NDArray[np.float32]:
+        """Return soft labels made of several people's votes, one row per row of the index.
 
         Args:
-            kind: `probability`: the distribution that the dataset's authors train on; `soft`: the shares of
+            kind: `probability`: the distribution that the dataset's authors train on; `votes`: the shares of
                 all votes for emotions.
 
         Returns:
             float32 [N, 9] in the order of `Emotion`; rows sum to one, or are zero where there is no target.
 
         Raises:
-            UsageError: The dataset has no such targets.
+            UsageError: The dataset has no such votes.
         """
-        has = ", ".join(("label", *self.soft_targets))
+        has = ", ".join(("none", *self.soft_label_kinds))
         raise UsageError(
-            f"{self.card.title} has no votes of several people to make targets of: its rows have {has}",
-            value=f"train.targets={kind}",
-            hint="--set train.targets=label; the votes of FER2013's faces are the dataset ferplus",
+            f"{self.card.title} has no votes of several people on each face; train.soft_labels can be {has}",
+            value=f"train.soft_labels={kind}",
+            hint="--set train.soft_labels=none; the votes of FER2013's faces are the dataset ferplus",
         )
 
     def leave_out(self, names: Iterable[str]) -> int:

@@ -51,7 +51,7 @@ def draw_kept(channels: int, classes: int, device: torch.device, dropped: float 
 
 
 def separation_loss(
-    feature: Tensor, label: Tensor, classes: int, kept: Tensor, target: Tensor | None = None
+    feature: Tensor, label: Tensor, classes: int, kept: Tensor, soft_label: Tensor | None = None
 ) -> Tensor:
     """Return the cross-entropy of the group maxima after channels were dropped (l_sep).
 
@@ -62,9 +62,9 @@ def separation_loss(
         label: int64 [B], -1 = missing.
         classes: C.
         kept: [D], see `draw_kept`.
-        target: [B, C], distributions over the classes, see `classification_loss`.
+        soft_label: [B, C], distributions over the classes, see `classification_loss`.
     """
-    return classification_loss(group_maxima(feature * kept, classes), label, target)
+    return classification_loss(group_maxima(feature * kept, classes), label, soft_label)
 
 
 def diversity_loss(feature: Tensor, classes: int, normalisation: Normalisation = "code") -> Tensor:

@@ -19,17 +19,12 @@ from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import UnionDataModule
 from fer_bench.errors import UsageError
 from fer_bench.files import short_hash
-from fer_bench.methods.backbones import (
-    Backbone,
-    fitting_backbone,
-    load_backbone,
-    open_pretrained,
-    state_hash,
-)
+from fer_bench.methods.backbones import Backbone, fitting_backbone, load_backbone, open_pretrained
 from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
 from fer_bench.methods.cafe import losses, towers
 from fer_bench.methods.cafe.network import CAFENetwork, MaskKind, Outputs
 from fer_bench.methods.cafe.tiny import TINY
+from fer_bench.methods.weights import state_hash
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -100,7 +95,7 @@ class CAFE(Method):
 
     name = "cafe"
     settings_type = CAFESettings
-    learns_targets = True
+    learns_soft_labels = True
     weight_settings = ("clip_weights", "clip_trained_on", "mask_weights", "mask_trained_on")
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
@@ -214,12 +209,12 @@ class CAFE(Method):
         """Return the losses of a training batch by name, those with a weight of 0 left out."""
         settings, label, classes = self.settings, batch["label"], len(self.task.classes)
         found: Outputs = self.network(batch["image"], self._known_in_training(batch))
-        target = batch.get("target")
-        parts = {"cls": classification_loss(found.logits, label, target)}
+        soft_label = batch.get("soft_label")
+        parts = {"cls": classification_loss(found.logits, label, soft_label)}
         with torch.autocast(label.device.type, enabled=False):
             if settings.separation:
                 kept = losses.draw_kept(self.network.width, classes, label.device, settings.dropped)
-                parts["sep"] = losses.separation_loss(found.feature, label, classes, kept, target)
+                parts["sep"] = losses.separation_loss(found.feature, label, classes, kept, soft_label)
             if settings.diversity:
                 parts["div"] = losses.diversity_loss(found.feature, classes, settings.diversity_mean)
         return parts

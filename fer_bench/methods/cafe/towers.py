@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from fer_bench.config import InputSpec
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.files import file_hash
-from fer_bench.methods.backbones import SUFFIXES, Pretrained, load_backbone, read_state, state_hash
+from fer_bench.methods.backbones import SUFFIXES, Pretrained, load_backbone, read_state
 from fer_bench.methods.cafe import tiny
+from fer_bench.methods.weights import state_hash
 
 DEFAULT = "vit_base_patch32_clip_quickgelu_224.openai"
 """The authors' tower. OpenAI trained it with QuickGELU, which timm has under a name of its own."""

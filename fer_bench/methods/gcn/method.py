@@ -33,7 +33,7 @@ class Targets(NamedTuple):
         has_reference: bool [B], rows for which that is known.
         label: int64 [B].
         is_neutral: bool [B].
-        target: [B, C], distributions over the classes, or None.
+        soft_label: [B, C], distributions over the classes, or None.
     """
 
     image: Tensor
@@ -41,7 +41,7 @@ class Targets(NamedTuple):
     has_reference: Tensor
     label: Tensor
     is_neutral: Tensor
-    target: Tensor | None = None
+    soft_label: Tensor | None = None
 
 
 class GCN(Method):
@@ -56,7 +56,7 @@ class GCN(Method):
     name = "gcn"
     settings_type = GCNSettings
     needs_reference = True
-    learns_targets = True
+    learns_soft_labels = True
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
@@ -176,7 +176,7 @@ class GCN(Method):
         given = self._targets(batch)
         if not self.settings.generates:
             logits = self.network.flows(given.image).logits
-            return {"classification": classification_loss(logits, given.label, given.target)}
+            return {"classification": classification_loss(logits, given.label, given.soft_label)}
         if self.step == "generator":
             return self._generator_losses(given, self.network.generate(given.image))
         if self.step == "rest":
@@ -195,7 +195,7 @@ class GCN(Method):
         if self.settings.hide_pairs:
             has = torch.zeros_like(has)
         reference, known = losses.reference_target(image, batch["reference"][:, :1], has, is_neutral)
-        return Targets(image, reference, known, label, is_neutral, batch.get("target"))
+        return Targets(image, reference, known, label, is_neutral, batch.get("soft_label"))
 
     def _generator_losses(self, given: Targets, generated: Generated) -> dict[str, Tensor]:
         """Return L_Gen and what a VAE or GAN adds to it."""
@@ -217,7 +217,7 @@ class GCN(Method):
         """Return L_Cls and, where the variant has them, L_Contr and L_Recon."""
         assert flows.generated is not None
         assert flows.reference is not None
-        parts = {"classification": classification_loss(flows.logits, given.label, given.target)}
+        parts = {"classification": classification_loss(flows.logits, given.label, given.soft_label)}
         if self.settings.contrasts:
             parts["contrastive"] = losses.contrastive_loss(
                 flows.query.feature,

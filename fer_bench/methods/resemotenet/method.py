@@ -55,7 +55,7 @@ class ResEmoteNet(Method):
 
     name = "resemotenet"
     settings_type = ResEmoteNetSettings
-    learns_targets = True
+    learns_soft_labels = True
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
@@ -100,7 +100,7 @@ class ResEmoteNet(Method):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy over labelled rows, with the batch's targets where it has them."""
         label = batch["label"]
-        total = classification_loss(self(batch["image"]).logits, label, batch.get("target"))
+        total = classification_loss(self(batch["image"]).logits, label, batch.get("soft_label"))
         self.log_losses(len(label), cls=total, total=total)
         return total
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import pickle
 import time
@@ -16,7 +15,6 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor
 
 from fer_bench import methods
 from fer_bench.config import RunConfig, TrainSettings, build
@@ -25,6 +23,7 @@ from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.errors import DivergedError, StoreError
 from fer_bench.files import write_atomic, write_text
 from fer_bench.methods.base import Method
+from fer_bench.methods.weights import state_hash
 from fer_bench.results.store import FROZEN
 from fer_bench.runs.distributed import Fit, Group
 from fer_bench.runs.training.callbacks import BatchType, EqualRows, OnStep, Pulse, Surroundings, WholeFiles
@@ -194,7 +193,7 @@ def build_data(config: RunConfig, workspace: Workspace) -> FaceDataModule:
         with_strong=kind.needs_strong,
         with_affect=kind.predicts_affect,
         label_fraction=config.train.label_fraction,
-        targets=config.train.targets,
+        soft_labels=config.train.soft_labels,
     )
 
 
@@ -367,13 +366,3 @@ def _tuples(task: Mapping[str, Any]) -> dict[str, Any]:
         "class_counts": tuple(task["class_counts"]),
         "au_counts": tuple(tuple(pair) for pair in task["au_counts"]),
     }
-
-
-def state_hash(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of weights: of names, shapes and values, not of a file."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        value = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
-    return digest.hexdigest()
