@@ -251,6 +251,8 @@ class Card(Frozen):
                 raise ValueError(f"{self.name}: no protocol {wanted!r} among {names}")
         for protocol in self.protocols:
             labels = protocol.label_set
+            if not labels:
+                raise ValueError(f"{self.name}/{protocol.name} has no class")
             if len(set(labels)) != len(labels) or not set(labels) <= set(self.emotions):
                 raise ValueError(
                     f"{self.name}/{protocol.name}: classes repeat or are none of the dataset's: {labels}"

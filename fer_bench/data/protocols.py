@@ -302,12 +302,6 @@ def _stratified(
 def _refuse_empty(
     roles: NDArray[np.str_], labelled: NDArray[np.bool_], card: Card, protocol: Protocol
 ) -> None:
-    if not protocol.label_set:
-        raise DataError(
-            f"{card.name} has no class that is a canonical emotion: it can be read and described, "
-            "not trained or tested on",
-            hint=f"fer-bench data describe {card.name}",
-        )
     needed = ["train", "test"]
     if not (isinstance(protocol.split, Folds) and protocol.split.validation == "none"):
         needed.append("val")

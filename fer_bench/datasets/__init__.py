@@ -24,7 +24,6 @@ BUILT_IN: dict[str, str] = {
     "sfew": "fer_bench.datasets.sfew:SFEW",
     "jaffe": "fer_bench.datasets.jaffe:JAFFE",
     "kdef": "fer_bench.datasets.kdef:KDEF",
-    "rafdbcompound": "fer_bench.datasets.rafdb:RAFDBCompound",
     "abaw3expr": "fer_bench.datasets.abaw3:ABAW3Expression",
     "abaw3va": "fer_bench.datasets.abaw3:ABAW3Affect",
     "abaw3au": "fer_bench.datasets.abaw3:ABAW3Units",

@@ -1,4 +1,4 @@
-"""RAF-DB: 15,339 web faces of basic emotions, and 3,954 of compound ones, with official splits."""
+"""RAF-DB, the basic part: 15,339 faces from the web with an official split."""
 
 from __future__ import annotations
 
@@ -137,64 +137,16 @@ CARD = Card(
             trust="page",
             source=_README,
         ),
+        Quirk(
+            text=(
+                "The compound part (3,954 faces, 11 classes of two emotions each) has the same tree in "
+                "compound/. It is not read: no canonical emotion says what its faces show."
+            ),
+            trust="secondary",
+            source="public loaders, some of which map a class to its first emotion",
+        ),
     ),
     unit="image",
-)
-
-
-_COMPOUND = (
-    *("Happily Surprised", "Happily Disgusted", "Sadly Fearful", "Sadly Angry", "Sadly Surprised"),
-    *("Sadly Disgusted", "Fearfully Angry", "Fearfully Surprised", "Angrily Surprised"),
-    *("Angrily Disgusted", "Disgustedly Surprised"),
-)
-COMPOUND_CARD = CARD.model_copy(
-    update={
-        "name": "rafdbcompound",
-        "title": "RAF-DB compound",
-        "classes": tuple(
-            NativeClass(code=str(code), name=name, emotion=None)
-            for code, name in enumerate(_COMPOUND, start=1)
-        ),
-        "tree": tuple(
-            entry.model_copy(update={"path": entry.path.replace("basic/", "compound/")})
-            for entry in CARD.tree
-        ),
-        "protocols": (
-            Protocol(
-                name="described",
-                label_set=(),
-                split=Official(test="test", validation="carved", carve="label"),
-                note="no compound class is a canonical emotion: for reading and describing only",
-            ),
-        ),
-        "default_protocol": "described",
-        "quick_protocol": "described",
-        "counts": (
-            ExpectedCount(
-                split="train", code=None, unit="images", n=3162, trust="code", source="public loader"
-            ),
-            ExpectedCount(
-                split="test", code=None, unit="images", n=792, trust="code", source="public loader"
-            ),
-        ),
-        "quirks": (
-            Quirk(
-                text=(
-                    "A compound class is two emotions at once, so no canonical label is given. Taking its "
-                    "head (Happily Surprised -> happiness), as public code does, loses surprise and neutral "
-                    "altogether and calls a face by half of what people saw."
-                ),
-                trust="secondary",
-                source="public loader that maps to the head emotion",
-            ),
-            Quirk(
-                text="The web page speaks of 12 classes, the files hold 11.",
-                trust="secondary",
-                source="a copy of the official page; lynettegao.github.io and public loaders",
-            ),
-            *(quirk for quirk in CARD.quirks if "five digits" not in quirk.text),
-        ),
-    }
 )
 
 
@@ -202,8 +154,6 @@ class RAFDB(FaceDataset):
     """The basic part of RAF-DB: aligned faces where present, else originals with box and landmarks."""
 
     card = CARD
-    part = "basic"
-    """Folder of this part below the root."""
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
@@ -213,22 +163,17 @@ class RAFDB(FaceDataset):
     @classmethod
     def folder_names(cls) -> tuple[str, ...]:
         """Return further folder names under which people keep this dataset."""
-        return ("raf-db", "raf_db", "raf", "rafdb", cls.part)
+        return ("raf-db", "raf_db", "raf", "rafdb", "basic")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
-        """Return the folder of this part: the given one or a child, with a label list and pictures in it."""
-        for base in (folder, folder / cls.part):
+        """Return the folder of the basic part: the given one or a child, with a label list and pictures."""
+        for base in (folder, folder / "basic"):
             listed = any((base / "EmoLabel" / name).is_file() for name in _LIST_NAMES)
             pictures = any((base / "Image" / kind).is_dir() for kind in ("aligned", "original"))
-            if listed and pictures and not cls._is_another_part(base):
+            if listed and pictures and base.name.casefold() != "compound":  # whose tree is the same
                 return base
         return None
-
-    @classmethod
-    def _is_another_part(cls, base: Path) -> bool:
-        """Return whether the folder is named after the other part: their trees are the same."""
-        return base.name.casefold() == "compound"
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
         """Yield one row per line of the label list.
@@ -309,17 +254,6 @@ class RAFDB(FaceDataset):
         elif absent:
             self.notes.append(f"{len(absent)} pictures have no file in {kind}, first {absent[0]}{suffix}.")
         return found
-
-
-class RAFDBCompound(RAFDB):
-    """The compound part of RAF-DB: its native classes and attributes, without canonical labels."""
-
-    card = COMPOUND_CARD
-    part = "compound"
-
-    @classmethod
-    def _is_another_part(cls, base: Path) -> bool:
-        return base.name.casefold() not in ("compound", cls.card.name)
 
 
 def _read_labels(file: Path, codes: Sequence[str]) -> dict[str, tuple[int, str]]:

@@ -116,7 +116,7 @@ class TestVerify:
         assert f"{root / 'raf-db'}: RAF-DB was not found here" in told
         assert "instead" not in told
         assert f"{root / 'kdef'}: KDEF was not found here in its official layout. It looks like ckplus" in out
-        assert "rafdbcompound: missing, not found below the data root" in out
+        assert "jaffe: missing, not found below the data root" in out
         assert "folder: missing" not in out
         assert out.splitlines()[-1].startswith("3 checked: 2 error(s), ")
 

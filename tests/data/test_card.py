@@ -56,7 +56,7 @@ def test_the_main_protocols_have_known_label_sets(name):
     assert {card.default_protocol, card.quick_protocol} <= set(names)
     for protocol in card.protocols:
         assert set(protocol.label_set) <= set(card.emotions)
-        if card.emotions and name != "folder":  # compound classes are no canonical emotions
+        if name != "folder":
             assert protocol.label_set in LABEL_SETS.values()
 
 
@@ -127,6 +127,7 @@ def test_the_ten_published_ck_fold_sizes_make_327():
             {"protocols": (Protocol(name="p", label_set=(Emotion.HAPPINESS,) * 2, split=Official()),)},
             "classes repeat",
         ),
+        ({"protocols": (Protocol(name="p", label_set=(), split=Official()),)}, "no class"),
         ({"colour": "red"}, "Extra inputs"),
     ],
 )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_bench.data.protocols import assign_roles, find_protocol
-from fer_bench.datasets.rafdb import RAFDB, RAFDBCompound
+from fer_bench.datasets.rafdb import RAFDB
 from fer_bench.errors import DataError
 
 POINTS = ((40.5, 50.0), (80.0, 51.0), (60.0, 70.0), (45.0, 90.0), (75.0, 91.0))
@@ -231,36 +231,11 @@ def test_card_counts_add_up() -> None:
         assert sum(counts[split, str(code)] for code in range(1, 8)) == counts[split, None]
 
 
-def write_compound(root: Path) -> Path:
-    """Write the compound part beside the basic one: the same tree with codes 1 to 11."""
-    base = write_tree(root).rename(root / "compound")
-    file = base / "EmoLabel" / "list_patition_label.txt"
-    names = [line.split()[0] for line in file.read_text().splitlines()]
-    file.write_text("\n".join(f"{name} {i % 11 + 1}" for i, name in enumerate(names)))
-    write_tree(root)
-    return base
-
-
-@pytest.mark.parametrize("where", ["own", "parent", "data root"])
-def test_the_compound_part_is_told_from_the_basic_one(tmp_path: Path, where: str) -> None:
-    base = write_compound(tmp_path / "RAF-DB")
-    root = {"own": base, "parent": base.parent, "data root": tmp_path}[where]
-    dataset = RAFDBCompound(root)
-    assert dataset.base == base
-    if where == "own":
-        with pytest.raises(DataError, match="looks like rafdbcompound instead"):
-            RAFDB(base)
-    else:
-        assert RAFDB(root).base == base.parent / "basic"
-
-
-def test_compound_classes_have_attributes_and_no_canonical_label(tmp_path: Path) -> None:
-    dataset = RAFDBCompound(write_compound(tmp_path))
-    index, card = dataset.index.set_index("sample_id"), dataset.card
-    assert index.loc["train_00011", "native_label"] == "11"
-    assert index["label"].isna().all()
-    assert (index.loc["train_00005", "gender"], index.loc["train_00005", "race"]) == ("female", "Asian")
-    assert [native.name for native in card.classes][10] == "Disgustedly Surprised"
-    assert sum(c.n for c in card.counts) == 3954
-    with pytest.raises(DataError, match="no class that is a canonical emotion"):
-        assign_roles(dataset.index, card, find_protocol(card, None))
+@pytest.mark.parametrize("where", ["parent", "data root"])
+def test_the_compound_part_is_not_taken_for_the_basic_one(tmp_path: Path, where: str) -> None:
+    compound = write_tree(tmp_path / "RAF-DB")
+    compound = compound.rename(compound.with_name("compound"))
+    basic = write_tree(tmp_path / "RAF-DB")
+    assert RAFDB({"parent": basic.parent, "data root": tmp_path}[where]).base == basic
+    with pytest.raises(DataError, match="official layout"):
+        RAFDB(compound)

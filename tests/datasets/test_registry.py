@@ -37,7 +37,6 @@ TREES: dict[str, tuple[str, ...]] = {
     "ckplus": ("cohn-kanade-images/S005/001/S005_001_00000001.png",),
     "oulu": ("OriginalImg/VL/Strong/P001/Anger/000.jpeg",),
     "rafdb": RAFDB,
-    "rafdbcompound": tuple(name.replace("basic", "compound") for name in RAFDB),
     "affectnet7": (
         "train_set/images/1.jpg",
         "train_set/annotations/1",

@@ -139,8 +139,6 @@ def _paths(dataset: FaceDataset) -> str:
 
 def _protocols(dataset: FaceDataset) -> str:
     card = dataset.card
-    if not any(protocol.label_set for protocol in card.protocols):
-        return "no class is a canonical emotion, so none can be used"
     used, unusable = 0, {}
     for protocol in card.protocols:
         try:

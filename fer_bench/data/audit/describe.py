@@ -93,7 +93,7 @@ def as_markdown(card: Card) -> str:
                 (
                     _code(p.name) + (" (default)" if p.name == card.default_protocol else ""),
                     _code(protocol_hash(card, p)),
-                    ", ".join(p.label_set) or "none",
+                    ", ".join(p.label_set),
                     split_in_words(p.split),
                     _plain(p.note),
                 )
@@ -139,7 +139,7 @@ def index_page(cards: Iterable[Card]) -> str:
                 f"[{_plain(card.title)}]({card.name}.md)",
                 _code(card.name),
                 card.setting,
-                str(len(protocol.label_set)) if protocol.label_set else "-",
+                str(len(protocol.label_set)),
                 _code(protocol.name),
                 split_in_words(protocol.split),
                 str(len(card.protocols)),

@@ -292,14 +292,6 @@ def count(index: pd.DataFrame, expected: ExpectedCount) -> int | None:
 def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -> None:
     """Check the default protocol; on synthetic data, which may have few people, that of the quick profile."""
     protocol = find_protocol(card, None, quick=quick)
-    if not protocol.label_set:
-        report.add(
-            "note",
-            f"no class of {card.name} is a canonical emotion: it is there to be read and described, not to "
-            "be trained or tested on",
-            kind="protocol",
-        )
-        return
     try:
         roles = assign_roles(index, card, protocol)
     except FerBenchError as error:

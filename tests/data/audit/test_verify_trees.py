@@ -133,7 +133,6 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "sfew": lambda root: paint(sfew.write_tree(root)),
     "mmafedb": lambda root: paint(mmafedb.write_tree(root, 4)),
     "rafdb": lambda root: paint(rafdb.write_tree(root)).parent,
-    "rafdbcompound": lambda root: paint(rafdb.write_compound(root)),
     "ckplus": ckplus_tree,
     "mmi": mmi_tree,
     "oulu": oulu_tree,
@@ -334,13 +333,6 @@ def test_rows_with_affect_alone_do_not_count_as_more_pictures_than_published(tmp
     with_counts(datasets.get("affectnet7"), monkeypatch, counts | {("train", None): int(sizes.sum()) - 1})
     report = check("affectnet7", root, is_real=True)
     assert "enlarged" in {f.kind for f in report.findings}, "a total of all annotated rows counts all of them"
-
-
-def test_classes_without_a_canonical_emotion_are_a_note(tmp_path):
-    report = check("rafdbcompound", TREES["rafdbcompound"](tmp_path / "tree"))
-    (note,) = [f for f in report.findings if f.kind == "protocol"]
-    assert note.severity == "note"
-    assert "canonical emotion" in note.message
 
 
 def test_a_dataset_under_anothers_name_is_told(tmp_path):
