@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.audit.lookalikes import DISTANCE, near_pairs
+from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.scan import FINE
 from fer_bench.data.card import Folds
 from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import FerBenchError
-
-if TYPE_CHECKING:
-    from fer_bench.data.audit.verify import Report
 
 CONTAMINATED = 0.01
 """Share of test rows with a pixel copy in training from which a copy counts as contaminated, unless the card

@@ -3,123 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.audit.copies import find_copies
+from fer_bench.data.audit.counts import compare_counts, compare_folds
+from fer_bench.data.audit.report import Report, Severity
 from fer_bench.data.audit.scan import BEYOND, FINE, UNREADABLE, Scan
-from fer_bench.data.card import Card, ExpectedCount, Folds
-from fer_bench.data.protocols import assign_roles, deal_folds, find_protocol
+from fer_bench.data.card import Card, Folds
+from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.problems import Problem, collecting
 from fer_bench.emotions import Emotion, aliases
-from fer_bench.errors import DataError, FerBenchError
+from fer_bench.errors import FerBenchError
 
-Severity = Literal["error", "warning", "note"]
 NAMED_SHARE = 0.2
 """Share of file names that give the label away from which it is worth saying."""
 MOST_NAMED = 10
 """Unreadable files and faults of lists that are named one by one; the others are counted."""
 _THIS_COMMAND = "fer-bench data verify"
-ENLARGED = 0.01
-"""Share of the published number beyond which more pictures are an error; a release's lists differ by less."""
 MANY_BEYOND = 0.05
 """Share of rows that reach far beyond their pictures from which on it is no matter of loose boxes."""
-PUBLISHED = ("counts", "enlarged")
-"""Kinds of findings whose share is of the published number."""
 OTHER_PICTURES = "the pictures are not those the annotation was made on (scaled or cropped copies)"
 SHORTEST_ALIAS = 3
 """Shorter names of an emotion (`an`, `su`) are words and initials as well."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong or worth knowing.
-
-    Attributes:
-        severity: `error` makes runs fail or numbers wrong, `warning` may, `note` is for information.
-        message: What it is.
-        rows: Rows affected.
-        share: The same as a share of all rows, or of the published number where it is about that.
-        kind: What it is about, one word for programs.
-        advice: What to do.
-    """
-
-    severity: Severity
-    message: str
-    rows: int = 0
-    share: float = 0.0
-    kind: str = "other"
-    advice: str = ""
-
-
-@dataclass
-class Report:
-    """What a check of one dataset found.
-
-    Attributes:
-        dataset: Its name.
-        rows: Usable rows.
-        findings: In the order they were met.
-        is_real: Whether these are the licensed data, not drawn faces.
-        unreadable: Paths that cannot be decoded, relative to the dataset's base folder.
-        copies: Sample ids of training and validation rows whose pixels are those of a test row.
-    """
-
-    dataset: str
-    rows: int = 0
-    is_real: bool = True
-    findings: list[Finding] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    copies: list[str] = field(default_factory=list)
-
-    def add(
-        self,
-        severity: Severity,
-        message: str,
-        rows: int = 0,
-        *,
-        kind: str = "other",
-        advice: str = "",
-        of: int | None = None,
-    ) -> None:
-        """Add a finding; its share is of that many rows, by default of the dataset's."""
-        whole = self.rows if of is None else of
-        share = min(1.0, rows / whole) if whole else 0.0
-        self.findings.append(Finding(severity, message, rows, share, kind, advice))
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether any finding is an error."""
-        return self.number_of("error") > 0
-
-    def number_of(self, severity: Severity) -> int:
-        """Return how many findings are that severe."""
-        return sum(f.severity == severity for f in self.findings)
-
-    def lines(self) -> list[str]:
-        """Return the report as lines for people."""
-        kind = "" if self.is_real else " (synthetic)"
-        told = [f"{self.dataset}{kind}: {self.rows} usable rows"]
-        for finding in self.findings:
-            whole = "those published" if finding.kind in PUBLISHED else "rows"
-            share = f" ({finding.share:.2%} of {whole})" if finding.rows else ""
-            told.append(f"  {finding.severity}: {finding.message}{share}")
-            if finding.advice:
-                told.append(f"    {finding.advice}")
-        if not self.number_of("error") + self.number_of("warning"):
-            told.append("  ok: no error, no warning")
-        return told
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain data."""
-        return asdict(self)
 
 
 def verify(
@@ -160,8 +71,8 @@ def verify(
     if is_real:
         variants = find_protocol(dataset.card, None).variants
         counted = index[index["variant"].isin(list(variants))] if variants else index
-        _counts(report, dataset.card, counted, dataset.layout)
-        _folds(report, dataset.card, counted)
+        compare_counts(report, dataset.card, counted, dataset.layout)
+        compare_folds(report, dataset.card, counted)
     _protocol(report, dataset.card, index, quick=not is_real)
     _names(report, index)
     scan = Scan(dataset, cache=cache, fresh=fresh)
@@ -189,104 +100,6 @@ def _collected(report: Report, problems: list[Problem]) -> None:
 def _told(error: FerBenchError | str) -> str:
     """Return an error's text without the advice to call this very command."""
     return "\n".join(line for line in str(error).split("\n") if _THIS_COMMAND not in line)
-
-
-def _counts(report: Report, card: Card, index: pd.DataFrame, layout: str) -> None:
-    """Compare with the published counts of the layout that was read: one finding per split and unit."""
-    published = [each for each in card.counts if each.layout in ("", layout)]
-    for split, unit in dict.fromkeys((each.split, each.unit) for each in published):
-        group = [each for each in published if (each.split, each.unit) == (split, unit)]
-        _compare(report, card, index, group)
-
-
-def _folds(report: Report, card: Card, index: pd.DataFrame) -> None:
-    """Compare the sizes of the default protocol's folds with the published ones."""
-    split = find_protocol(card, None).split
-    if card.fold_sizes and isinstance(split, Folds):
-        coded = index["label"].notna() & ~index["is_neutral_frame"]
-        try:
-            fold_of = deal_folds(index["subject"][coded].tolist(), split)
-        except DataError:
-            return
-        sequences = index[coded].drop_duplicates("sequence")
-        sizes = sequences["subject"].map(fold_of).value_counts().sort_index().tolist()
-        if tuple(sizes) != card.fold_sizes:
-            report.add(
-                "warning",
-                f"sequences per fold are {sizes}, where {list(card.fold_sizes)} are published",
-                kind="counts",
-                advice="subjects or sequences are missing or added: the folds are not those of the papers",
-            )
-
-
-def _compare(report: Report, card: Card, index: pd.DataFrame, group: Sequence[ExpectedCount]) -> None:
-    """Compare the counts of one split and unit, the classes named with the total they are part of."""
-    total = next((each for each in group if each.code is None), None)
-    parts = [each for each in group if each.code is not None]
-    found = None if total is None else count(_counted(index, total, parts), total)
-    differing = [(each, n) for each in parts if (n := count(index, each)) is not None and n != each.n]
-    classes = ", ".join(f"{n} of class {each.code} (published: {each.n})" for each, n in differing)
-    where = "" if group[0].split == "none" else f" in {group[0].split}"
-    if total is not None and found is not None and found != total.n:
-        text = f"{found} {total.unit} of all classes{where}, where {total.n} are published ({total.source})"
-        text += f": {classes}" if classes else ""
-        rows, of, grown = abs(found - total.n), total.n, found - total.n
-    elif differing:
-        text = f"the numbers per class{where} are not those published ({differing[0][0].source}): {classes}"
-        more, fewer = (sum(max(0, sign * (n - each.n)) for each, n in differing) for sign in (1, -1))
-        rows, of, grown = max(more, fewer), sum(each.n for each in parts), more - fewer
-    else:
-        return
-    describe = f"fer-bench data describe {card.name}"
-    if card.setting == "wild" and grown > ENLARGED * of:
-        report.add(
-            "error",
-            f"{text}: this is no official copy, somebody has added or augmented pictures",
-            rows,
-            of=of,
-            kind="enlarged",
-            advice="results on it compare with nobody's, and augmented test pictures may train; "
-            f"get the official files: {describe}",
-        )
-        return
-    advice = "compare with the official archive and unpack it again"
-    report.add(
-        "warning",
-        text,
-        rows,
-        of=of,
-        kind="counts",
-        advice=advice if grown < 0 else f"compare with the official files: {describe}",
-    )
-
-
-def _counted(index: pd.DataFrame, total: ExpectedCount, parts: Sequence[ExpectedCount]) -> pd.DataFrame:
-    """Return the rows that a total speaks of: where it is the sum over classes, only rows of these count.
-
-    AffectNet's csv lists have rows with valence and arousal and no emotion, which its totals leave out;
-    Aff-Wild2's totals are of all annotated frames.
-    """
-    if not parts or sum(each.n for each in parts) != total.n:
-        return index
-    return index[index["native_label"].isin([each.code for each in parts])]
-
-
-def count(index: pd.DataFrame, expected: ExpectedCount) -> int | None:
-    """Return the count in an index that an expected count speaks of, None when the index cannot tell.
-
-    Without a class, pictures count with any annotation, sequences and subjects with an expression only.
-    """
-    rows = index if expected.split == "none" else index[index["split"] == expected.split]
-    rows = rows[~rows["is_neutral_frame"]]
-    if expected.code is not None:
-        rows = rows[rows["native_label"] == expected.code]
-    if expected.unit in ("images", "faces", "rows"):
-        return len(rows)
-    rows = rows[rows["native_label"].notna()]
-    column = {"sequences": "sequence", "clips": "sequence", "subjects": "subject", "videos": "sequence"}[
-        expected.unit
-    ]
-    return int(rows[column].nunique()) if rows[column].notna().any() else None
 
 
 def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -> None:

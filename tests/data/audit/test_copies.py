@@ -10,7 +10,8 @@ import pytest
 
 from fer_bench.data.audit import lookalikes, scan
 from fer_bench.data.audit.lookalikes import face_region, near_pairs, take_print
-from fer_bench.data.audit.verify import Report, verify
+from fer_bench.data.audit.report import Report
+from fer_bench.data.audit.verify import verify
 from fer_bench.data.card import ExpectedCount, Official, Protocol
 from fer_bench.emotions import LABEL_SETS, Emotion
 from tests.data.toy import CARD, Toy, toy_rows
