@@ -21,12 +21,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
+def write_atomic(path: Path, writer: Callable[[Path], object]) -> os.stat_result:
     """Write a file under a temporary name beside its place, flush it to disk and rename it.
 
     Args:
         path: Where the file shall stand; its folder is created.
         writer: Writes the file it is given the temporary path of.
+
+    Returns:
+        Size, time and inode of the file that was written.
 
     Raises:
         StoreError: The disk is full or not writable; nothing is left behind.
@@ -40,9 +43,11 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
         writer(temporary)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
+            state = os.fstat(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
         _flush_names(path.parent)
+        return state
     except OSError as error:
         raise StoreError(f"cannot write: {error.strerror or error}", file=path) from error
     finally:
@@ -60,14 +65,14 @@ def _flush_names(folder: Path) -> None:
             os.close(handle)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with Unix line ends."""
-    write_atomic(path, lambda temporary: temporary.write_bytes(text.encode()))
+def write_text(path: Path, text: str) -> os.stat_result:
+    """Write UTF-8 text atomically, with Unix line ends; return the state of the file."""
+    return write_atomic(path, lambda temporary: temporary.write_bytes(text.encode()))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: indented, keys in the order given, no NaN."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any) -> os.stat_result:
+    """Write JSON atomically: indented, keys in the order given, no NaN; return the state of the file."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def canonical(value: Any) -> str:

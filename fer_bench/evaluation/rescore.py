@@ -148,7 +148,7 @@ def score_run(store: Store, run: str) -> Outcome:
 
 
 def _update(store: Store, folder: RunDir, record: Record) -> bool:
-    if (record.method, record.dataset, record.key) != folder.path.parts[-3:]:
+    if not folder.holds(record):
         raise StoreError("the record belongs to another folder", file=folder.record_file)
     scores = []
     for old in record.scores:

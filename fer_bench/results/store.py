@@ -2,25 +2,22 @@
 
 ```
 runs/
-  <method>/<dataset>/<key>/      config.yaml env.json record.json metrics.csv log.txt
+  <method>/<dataset>/<key>/      config.yaml env.json record.json summary.json metrics.csv log.txt
                                  predictions/ checkpoints/
   indexes/<fingerprint>.parquet  what is known about a target's rows, once per fingerprint
   frozen/<hash>.pt               weights that are never trained, which checkpoints have in common
 ```
 
-Whatever stands in the store is whole: files are written under a temporary name and renamed, and `done` is
-written last.
+Every file in the store is whole: it is written under a temporary name and renamed, and the record says `done`
+only after all predictions are written.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +26,10 @@ from fer_bench.data.index import stack_votes
 from fer_bench.emotions import Emotion
 from fer_bench.errors import StoreError
 from fer_bench.files import write_atomic, write_json, write_text
+from fer_bench.results.lock import Lock
 from fer_bench.results.predictions import Predictions, read_predictions
 from fer_bench.results.record import Record, Selection, read_record
+from fer_bench.results.summary import Summary, stamp_of, stored_summary, summarise
 
 KEPT_COLUMNS = (
     *("sample_id", "label", "subject", "sequence", "group", "variant", "split"),
@@ -38,10 +37,6 @@ KEPT_COLUMNS = (
 )
 FROZEN = "frozen"
 """Folder of weights that are never trained, within the store."""
-UNKNOWN = "-"
-"""What a lock says where the system does not tell."""
-STALE_AFTER = 120.0
-"""Seconds without a heartbeat after which a lock is taken over."""
 
 
 @dataclass(frozen=True)
@@ -56,36 +51,43 @@ class RunDir:
 
     @property
     def record_file(self) -> Path:
-        """Where the record stands."""
+        """Path of the record."""
         return self.path / "record.json"
 
     @property
+    def summary_file(self) -> Path:
+        """Path of the record's summary."""
+        return self.path / "summary.json"
+
+    @property
     def checkpoints(self) -> Path:
-        """Where checkpoints stand."""
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def log_file(self) -> Path:
-        """Where the log stands."""
+        """Path of the log."""
         return self.path / "log.txt"
 
     @property
     def progress_file(self) -> Path:
-        """Where the run says how far it is, while it is on."""
+        """Path of the progress of a run that is being worked on."""
         return self.path / "progress.json"
 
     def remove_leftovers(self) -> None:
-        """Delete what attempts that were killed left half written; call it under the lock."""
+        """Delete what killed attempts left half written; call it under the lock."""
         for file in self.path.rglob(".*.tmp"):
             file.unlink(missing_ok=True)
 
     def predictions_file(self, target: str, selection: str) -> Path:
-        """Return where predictions on a target stand."""
+        """Return the path of the predictions on a target."""
         return self.path / "predictions" / f"{target}@{selection}.parquet"
 
     def write_record(self, record: Record) -> None:
-        """Write the record atomically."""
-        write_json(self.record_file, record.model_dump(mode="json"))
+        """Write the record atomically, and its summary after it."""
+        stamp = stamp_of(write_json(self.record_file, record.model_dump(mode="json")))
+        with suppress(StoreError):  # the record is stored: without its summary it is read itself
+            write_text(self.summary_file, summarise(record, stamp).model_dump_json(indent=2) + "\n")
 
     def read_record(self) -> Record | None:
         """Return the record, or None before the first one is written.
@@ -95,90 +97,25 @@ class RunDir:
         """
         return read_record(self.record_file) if self.record_file.exists() else None
 
+    def read_summary(self) -> Summary | None:
+        """Return the summary of the record as it is now, or None before the first record is written.
+
+        Raises:
+            StoreError: The summary does not fit the record, and the record is damaged.
+        """
+        try:
+            stamp = stamp_of(self.record_file.stat())
+        except FileNotFoundError:
+            return None
+        return stored_summary(self.summary_file, stamp) or summarise(read_record(self.record_file), stamp)
+
+    def holds(self, run: Record | Summary) -> bool:
+        """Return whether this is the folder of a run."""
+        return (run.method, run.dataset, run.key) == self.path.parts[-3:]
+
     def lock(self) -> Lock:
         """Return the lock of this run."""
         return Lock(self.path / "lock")
-
-
-class Lock:
-    """An exclusive claim on a run, which dies with its owner.
-
-    The lock is a file created exclusively; the owner touches it. It may be taken over when its owner is gone:
-    at once where that is seen, because it was a process of this machine (another may have got its number
-    since); else when nobody touched the lock for `STALE_AFTER` seconds, as for owners on other machines, in
-    other containers, or from before this machine was started anew.
-
-    Args:
-        path: The lock file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def acquire(self) -> bool:
-        """Try to take the lock; return whether it is ours now."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return _create(self.path, self._owner()) or self._take_over()
-
-    def _owner(self) -> str:
-        return f"{socket.gethostname()} {os.getpid()} {_numbering()} {_birth(os.getpid())}\n"
-
-    def is_stale(self) -> bool:
-        """Return whether the owner is gone."""
-        try:
-            content, age = self.path.read_text(), self._age()
-        except FileNotFoundError:
-            return True
-        host, pid, numbering, birth = (*content.split(), "", "", "", "")[:4]
-        if not pid.isdigit():
-            return age > 5.0  # its owner died before it wrote its name, or is about to
-        if host != socket.gethostname() or numbering not in ("", _numbering()):
-            return age > STALE_AFTER
-        return not _alive(int(pid)) or (birth != "" and _birth(int(pid)) not in (birth, UNKNOWN))
-
-    def _age(self) -> float:
-        """Return the seconds since the last heartbeat, by the clock of the file system.
-
-        On a network that is the server's clock, which may be minutes away from ours.
-        """
-        touched = self.path.stat().st_mtime
-        probe = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-        try:
-            probe.write_bytes(b"")
-            return probe.stat().st_mtime - touched
-        except OSError:
-            return time.time() - touched
-        finally:
-            with suppress(OSError):
-                probe.unlink(missing_ok=True)
-
-    def _take_over(self) -> bool:
-        """Put our name into a lock whose owner is gone; contenders pass a second lock, one at a time."""
-        if not self.is_stale():
-            return False
-        gate = self.path.with_name(f"{self.path.name}.takeover")
-        with suppress(FileNotFoundError):
-            if time.time() - gate.stat().st_mtime > STALE_AFTER:
-                gate.unlink()  # a contender died at the gate
-        if not _create(gate, self._owner()):
-            return False
-        try:
-            if not self.is_stale():
-                return False
-            write_text(self.path, self._owner())
-            return True
-        finally:
-            gate.unlink(missing_ok=True)
-
-    def beat(self) -> None:
-        """Tell others that the owner lives."""
-        os.utime(self.path)
-
-    def release(self) -> None:
-        """Give the lock up, unless somebody has taken it over meanwhile."""
-        with suppress(OSError):
-            if self.path.read_text() == self._owner():
-                self.path.unlink(missing_ok=True)
 
 
 def kept_attributes(index: pd.DataFrame) -> pd.DataFrame:
@@ -194,47 +131,6 @@ def kept_attributes(index: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
-def _create(path: Path, content: str) -> bool:
-    """Create a file that must not exist yet; return whether we did."""
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    except FileExistsError:
-        return False
-    with os.fdopen(handle, "w") as file:
-        file.write(content)
-    return True
-
-
-@cache
-def _numbering() -> str:
-    """Return where the numbers of processes are ours: on this machine since its start, or in a container."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return UNKNOWN
-
-
-def _birth(pid: int) -> str:
-    """Return when a process of this machine was started, in clock ticks; numbers are given out again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return UNKNOWN
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with suppress(OSError):  # a killed process whose parent has not asked for it yet is no owner any more
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
-
-
 class Store:
     """All runs below a folder.
 
@@ -247,7 +143,7 @@ class Store:
 
     @property
     def frozen(self) -> Path:
-        """Where weights that are never trained stand."""
+        """Folder of weights that are never trained."""
         return self.root / FROZEN
 
     def run_dir(self, method: str, dataset: str, key: str) -> RunDir:
@@ -280,7 +176,7 @@ class Store:
             except StoreError as error:
                 problems.append(error)
                 continue
-            if (record.method, record.dataset, record.key) == run.path.parts[-3:]:
+            if run.holds(record):
                 found.append(record)
             else:
                 where = f"{record.method}/{record.dataset}/{record.key}"
@@ -289,6 +185,16 @@ class Store:
                 )
         found.sort(key=lambda r: (r.method, r.dataset, r.protocol, r.profile, r.seed, r.fold, r.key))
         return found, problems
+
+    def summaries(self) -> dict[str, Summary]:
+        """Return the summaries of all readable records, by run key."""
+        found: dict[str, Summary] = {}
+        for run in self.run_dirs():
+            with suppress(StoreError):
+                summary = run.read_summary()
+                if summary is not None and run.holds(summary):
+                    found[summary.key] = summary
+        return found
 
     def find(self, key: str) -> RunDir:
         """Return the run whose key starts with the given text.

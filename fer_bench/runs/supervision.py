@@ -18,8 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from fer_bench.results.lock import STALE_AFTER
 from fer_bench.results.record import Failure, Status
-from fer_bench.results.store import STALE_AFTER, RunDir
+from fer_bench.results.store import RunDir
 
 LOG_LINES = 30
 """Lines of a log that a record keeps of a run that did not end well."""

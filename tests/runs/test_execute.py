@@ -27,7 +27,7 @@ def lasting_files(store, planned):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_file() and name not in ("log.txt", "env.json"):
+        if path.is_file() and name not in ("log.txt", "env.json", "summary.json"):
             content = path.read_bytes()
             if name == "record.json":
                 record = json.loads(content)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fer_bench.config import RunOptions
-from fer_bench.results import store as stores
+from fer_bench.results.lock import Lock
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
 from fer_bench.runs.launchers.local import LocalLauncher
@@ -26,7 +26,7 @@ def lasting(root):
     """Return the content of the files that must not depend on when and how often a sweep was killed."""
     found = {}
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.name not in ("log.txt", "env.json"):
+        if path.is_file() and path.name not in ("log.txt", "env.json", "summary.json"):
             content = path.read_bytes()
             if path.name == "record.json":
                 record = json.loads(content)
@@ -161,7 +161,7 @@ class TestTwoSweeps:
 
     def test_where_locks_do_not_hold(self, sweep, undisturbed, workspace, tmp_path, monkeypatch):
         """Both work on every run at once; what they made of it is whole, or repaired by the next sweep."""
-        monkeypatch.setattr(stores.Lock, "acquire", lambda self: True)
+        monkeypatch.setattr(Lock, "acquire", lambda self: True)
         both = [FORK.Process(target=_sweep_process, args=(sweep, tmp_path, workspace)) for _ in range(2)]
         for process in both:
             process.start()
