@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
 
 from fer_bench.emotions import Emotion, LabelSet
 from fer_bench.schema import Frozen
@@ -14,9 +15,11 @@ SplitName = Literal["train", "val", "test", "none"]
 Trust = Literal["page", "code", "secondary", "inferred"]
 
 CountUnit = Literal["images", "sequences", "subjects", "faces", "rows", "clips", "videos"]
+_STRICT = ConfigDict(extra="forbid")
 
 
-class NativeClass(Frozen):
+@dataclass(frozen=True, config=_STRICT)
+class NativeClass:
     """One class as the licensor codes it.
 
     Attributes:
@@ -52,7 +55,8 @@ class ExpectedCount(Frozen):
     layout: str = ""
 
 
-class TreeEntry(Frozen):
+@dataclass(frozen=True, config=_STRICT)
+class TreeEntry:
     """One line of the official folder tree.
 
     Attributes:
@@ -66,7 +70,8 @@ class TreeEntry(Frozen):
     required: bool = True
 
 
-class Quirk(Frozen):
+@dataclass(frozen=True, config=_STRICT)
+class Quirk:
     """A property of the official files that trips up readers.
 
     Attributes:

@@ -64,23 +64,23 @@ def _card(name: str, track: str) -> Card:
         classes=affwild2.CARD.classes,
         tree=(
             TreeEntry(
-                path=f"{_OUTER[0]}/{_FOLDERS[track]}/Train_Set/<video>.txt",
-                what=f"{_TASKS[track]}: a header, then line i for frame i",
+                f"{_OUTER[0]}/{_FOLDERS[track]}/Train_Set/<video>.txt",
+                f"{_TASKS[track]}: a header, then line i for frame i",
             ),
             TreeEntry(
-                path=f"{_OUTER[0]}/{_FOLDERS[track]}/Validation_Set/<video>.txt",
-                what="the same for the validation videos",
+                f"{_OUTER[0]}/{_FOLDERS[track]}/Validation_Set/<video>.txt",
+                "the same for the validation videos",
             ),
             *(
                 TreeEntry(
-                    path=f"{_OUTER[0]}/{_FOLDERS[other]}/...",
-                    what=f"{_TASKS[other]}, joined where the same frame has them",
+                    f"{_OUTER[0]}/{_FOLDERS[other]}/...",
+                    f"{_TASKS[other]}, joined where the same frame has them",
                     required=False,
                 )
                 for other in _FOLDERS
                 if other != track
             ),
-            TreeEntry(path="cropped_aligned/<video>/<00001>.jpg", what="112x112 aligned faces"),
+            TreeEntry("cropped_aligned/<video>/<00001>.jpg", "112x112 aligned faces"),
         ),
         protocols=(
             Protocol(
@@ -94,38 +94,30 @@ def _card(name: str, track: str) -> Card:
         quick_protocol="abaw3",
         quirks=(
             Quirk(
-                text=(
-                    "Line i after the header is frame i. Frames without a detected face have no picture: "
-                    "lines and pictures are joined by number, never by order; lines left over are counted."
-                ),
-                trust="page",
-                source=f"{_README}; {_WTOMIN} and two further loaders",
+                "Line i after the header is frame i. Frames without a detected face have no picture: lines "
+                "and pictures are joined by number, never by order; lines left over are counted.",
+                "page",
+                f"{_README}; {_WTOMIN} and two further loaders",
             ),
             Quirk(
-                text="Valence or arousal of -5, expression of -1 and action unit of -1 mean not annotated.",
-                trust="page",
-                source=_README,
+                "Valence or arousal of -5, expression of -1 and action unit of -1 mean not annotated.",
+                "page",
+                _README,
             ),
             Quirk(
-                text=(
-                    "The tracks have different training videos: one track's training video may be another's "
-                    "validation video. Training videos that any track present validates on are left out."
-                ),
-                trust="code",
-                source=_WTOMIN,
+                "The tracks have different training videos: one track's training video may be another's "
+                "validation video. Training videos that any track present validates on are left out.",
+                "code",
+                _WTOMIN,
             ),
             Quirk(
-                text=(
-                    "A row's reference is the nearest frame of the same person and video that the expression "
-                    "track labels Neutral; rows of videos without one have none."
-                ),
-                trust="inferred",
-                source="the classes of the lists",
+                "A row's reference is the nearest frame of the same person and video that the expression "
+                "track labels Neutral; rows of videos without one have none.",
+                "inferred",
+                "the classes of the lists",
             ),
             Quirk(
-                text="`_left` and `_right` are two people of one video and count as one video.",
-                trust="page",
-                source=_README,
+                "`_left` and `_right` are two people of one video and count as one video.", "page", _README
             ),
         ),
         unit="video",
@@ -151,12 +143,8 @@ class ABAW3(FaceDataset):
     """
 
     track = "expr"
+    folder_names = ("abaw3", "aff-wild2", "aff_wild2", "affwild2")
     keeps_index = True
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which people keep this dataset."""
-        return ("abaw3", "aff-wild2", "aff_wild2", "affwild2")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

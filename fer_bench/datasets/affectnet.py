@@ -51,41 +51,36 @@ CARD = Card(
     setting="wild",
     citation=(
         "Mollahosseini, Hasani & Mahoor (2019), AffectNet: A Database for Facial Expression, Valence, and "
-        "Arousal "
-        "Computing in the Wild, IEEE TAC 10(1), doi:10.1109/TAFFC.2017.2740923, arXiv:1708.03985"
+        "Arousal Computing in the Wild, IEEE TAC 10(1), doi:10.1109/TAFFC.2017.2740923, arXiv:1708.03985"
     ),
     licence="Non-commercial research only, no redistribution; principal investigators or lab managers sign.",
     obtain="Request form of the authors: http://mohammadmahoor.com/affectnet/ (ask for the cropped version)",
     classes=(
-        NativeClass(code="0", name="Neutral", emotion=Emotion.NEUTRAL),
-        NativeClass(code="1", name="Happy", emotion=Emotion.HAPPINESS),
-        NativeClass(code="2", name="Sad", emotion=Emotion.SADNESS),
-        NativeClass(code="3", name="Surprise", emotion=Emotion.SURPRISE),
-        NativeClass(code="4", name="Fear", emotion=Emotion.FEAR),
-        NativeClass(code="5", name="Disgust", emotion=Emotion.DISGUST),
-        NativeClass(code="6", name="Anger", emotion=Emotion.ANGER),
-        NativeClass(code="7", name="Contempt", emotion=Emotion.CONTEMPT),
-        NativeClass(code="8", name="None", emotion=None),
-        NativeClass(code="9", name="Uncertain", emotion=None),
-        NativeClass(code="10", name="No-Face", emotion=None),
+        NativeClass("0", "Neutral", Emotion.NEUTRAL),
+        NativeClass("1", "Happy", Emotion.HAPPINESS),
+        NativeClass("2", "Sad", Emotion.SADNESS),
+        NativeClass("3", "Surprise", Emotion.SURPRISE),
+        NativeClass("4", "Fear", Emotion.FEAR),
+        NativeClass("5", "Disgust", Emotion.DISGUST),
+        NativeClass("6", "Anger", Emotion.ANGER),
+        NativeClass("7", "Contempt", Emotion.CONTEMPT),
+        NativeClass("8", "None", None),
+        NativeClass("9", "Uncertain", None),
+        NativeClass("10", "No-Face", None),
     ),
     tree=(
-        TreeEntry(path="train_set/images/<number>.jpg", what="224x224 face crops"),
+        TreeEntry("train_set/images/<number>.jpg", "224x224 face crops"),
+        TreeEntry("train_set/annotations/<number>_{exp,val,aro,lnd}.npy", "four small arrays per crop"),
+        TreeEntry("val_set/images/<number>.jpg", "224x224 face crops (also spelt valid_set)"),
+        TreeEntry("val_set/annotations/<number>_{exp,val,aro,lnd}.npy", "four small arrays per crop"),
         TreeEntry(
-            path="train_set/annotations/<number>_{exp,val,aro,lnd}.npy", what="four small arrays per crop"
-        ),
-        TreeEntry(path="val_set/images/<number>.jpg", what="224x224 face crops (also spelt valid_set)"),
-        TreeEntry(
-            path="val_set/annotations/<number>_{exp,val,aro,lnd}.npy", what="four small arrays per crop"
-        ),
-        TreeEntry(
-            path="Manually_Annotated_file_lists/{training,validation}.csv",
-            what="the older layout, read where the crops are not there: path, box, 68 points and labels",
+            "Manually_Annotated_file_lists/{training,validation}.csv",
+            "the older layout, read where the crops are not there: path, box, 68 points and labels",
             required=False,
         ),
         TreeEntry(
-            path="[Manually_Annotated/]Manually_Annotated_Images/<folder>/<hash>.<ending>",
-            what="its whole pictures, of which faces are cut out with the box",
+            "[Manually_Annotated/]Manually_Annotated_Images/<folder>/<hash>.<ending>",
+            "its whole pictures, of which faces are cut out with the box",
             required=False,
         ),
     ),
@@ -146,71 +141,61 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text="Each npy is a 0-d array that holds a string; it is read without pickle and cast.",
-            trust="code",
-            source=_LOADERS,
+            "Each npy is a 0-d array that holds a string; it is read without pickle and cast.",
+            "code",
+            _LOADERS,
         ),
         Quirk(
-            text="Numbers have gaps, and train and val are numbered separately, so ids carry the split.",
-            trust="code",
-            source=_LOADERS,
+            "Numbers have gaps, and train and val are numbered separately, so ids carry the split.",
+            "code",
+            _LOADERS,
         ),
         Quirk(
-            text="`_lnd` is 68 points as x, y, x, y, ... in crop coordinates; there are no face boxes.",
-            trust="code",
-            source=_LOADERS,
+            "`_lnd` is 68 points as x, y, x, y, ... in crop coordinates; there are no face boxes.",
+            "code",
+            _LOADERS,
         ),
         Quirk(
-            text="Valence and arousal of -2 mean missing.",
-            trust="code",
-            source="siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
+            "Valence and arousal of -2 mean missing.",
+            "code",
+            "siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
         ),
         Quirk(
-            text="The folder val_set is called valid_set in some copies.",
-            trust="code",
-            source="a minority of public loaders",
+            "The folder val_set is called valid_set in some copies.", "code", "a minority of public loaders"
         ),
         Quirk(
-            text="The test set was never released: the official validation set is what papers test on.",
-            trust="code",
-            source="all public loaders",
+            "The test set was never released: the official validation set is what papers test on.",
+            "code",
+            "all public loaders",
         ),
         Quirk(
-            text=(
-                "The older layout of about 120 GB gives another crop (box in the whole picture): the same "
-                "weights lose more than a point of accuracy on it. The crop recipe says which was read."
-            ),
-            trust="secondary",
-            source="yaoing/DAN#9 and #20",
+            "The older layout of about 120 GB gives another crop (box in the whole picture): the same "
+            "weights lose more than a point of accuracy on it. The crop recipe says which was read.",
+            "secondary",
+            "yaoing/DAN#9 and #20",
         ),
         Quirk(
-            text=(
-                "In the csv lists face_width and face_height are extents, not corners; rows whose box is "
-                "NULL or negative are left out and counted."
-            ),
-            trust="code",
-            source="HSE train_emotions.ipynb, emotion-gcn and a public loader",
+            "In the csv lists face_width and face_height are extents, not corners; rows whose box is NULL "
+            "or negative are left out and counted.",
+            "code",
+            "HSE train_emotions.ipynb, emotion-gcn and a public loader",
         ),
         Quirk(
-            text=(
-                "One picture may stand on several rows (several faces): its path is the group, and training "
-                "rows of a picture that is also in the validation list are left out."
-            ),
-            trust="code",
-            source="HSE train_emotions.ipynb",
+            "One picture may stand on several rows (several faces): its path is the group, and training "
+            "rows of a picture that is also in the validation list are left out.",
+            "code",
+            "HSE train_emotions.ipynb",
         ),
         Quirk(
-            text=(
-                "Labels 8 to 10 (None, Uncertain, No-Face) are no emotion; valence and arousal of -2 are "
-                "missing. A row with neither is left out."
-            ),
-            trust="code",
-            source="many loaders; siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
+            "Labels 8 to 10 (None, Uncertain, No-Face) are no emotion; valence and arousal of -2 are "
+            "missing. A row with neither is left out.",
+            "code",
+            "many loaders; siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
         ),
         Quirk(
-            text="validation.csv comes with or without a header: a column's name in the first line decides.",
-            trust="code",
-            source="ELIM and emotion-gcn (with), 1980x/SCAN-CCI-FER (without)",
+            "validation.csv comes with or without a header: a column's name in the first line decides.",
+            "code",
+            "ELIM and emotion-gcn (with), 1980x/SCAN-CCI-FER (without)",
         ),
     ),
     unit="image",
@@ -222,17 +207,13 @@ class AffectNet(FaceDataset):
     """AffectNet for seven or eight classes: face crops where present, else csv lists and whole pictures."""
 
     card = CARD
+    folder_names = ("affectnet8", "affectnet-8", "affectnet_8")
     keeps_index = True
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
         has_crops = _has_crops(self.base)
         self.crop, self.layout = ("whole", _CROPS) if has_crops else ("box", _WHOLE)
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which people keep this dataset."""
-        return ("affectnet8", "affectnet-8", "affectnet_8")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

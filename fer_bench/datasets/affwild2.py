@@ -57,38 +57,36 @@ CARD = Card(
     setting="video",
     citation=(
         "Kollias & Zafeiriou (2019), Expression, Affect, Action Unit Recognition: Aff-Wild2, Multi-Task "
-        "Learning and "
-        "ArcFace, BMVC, arXiv:1910.04855; lists: Kollias (2022), ABAW: Learning from Synthetic Data & "
-        "Multi-Task "
-        "Learning Challenges, arXiv:2207.01138"
+        "Learning and ArcFace, BMVC, arXiv:1910.04855; lists: Kollias (2022), ABAW: Learning from Synthetic "
+        "Data & Multi-Task Learning Challenges, arXiv:2207.01138"
     ),
     licence="End-user licence agreement from an academic address; non-commercial research only.",
     obtain=(
-        "Ask the organisers (iBUG, Imperial College London; d.kollias@qmul.ac.uk) for the ABAW4 "
-        "multi-task data"
+        "Ask the organisers (iBUG, Imperial College London; d.kollias@qmul.ac.uk) for the ABAW4 multi-task "
+        "data"
     ),
     classes=(
-        NativeClass(code="0", name="Neutral", emotion=Emotion.NEUTRAL),
-        NativeClass(code="1", name="Anger", emotion=Emotion.ANGER),
-        NativeClass(code="2", name="Disgust", emotion=Emotion.DISGUST),
-        NativeClass(code="3", name="Fear", emotion=Emotion.FEAR),
-        NativeClass(code="4", name="Happiness", emotion=Emotion.HAPPINESS),
-        NativeClass(code="5", name="Sadness", emotion=Emotion.SADNESS),
-        NativeClass(code="6", name="Surprise", emotion=Emotion.SURPRISE),
-        NativeClass(code="7", name="Other", emotion=Emotion.OTHER),
+        NativeClass("0", "Neutral", Emotion.NEUTRAL),
+        NativeClass("1", "Anger", Emotion.ANGER),
+        NativeClass("2", "Disgust", Emotion.DISGUST),
+        NativeClass("3", "Fear", Emotion.FEAR),
+        NativeClass("4", "Happiness", Emotion.HAPPINESS),
+        NativeClass("5", "Sadness", Emotion.SADNESS),
+        NativeClass("6", "Surprise", Emotion.SURPRISE),
+        NativeClass("7", "Other", Emotion.OTHER),
     ),
     tree=(
         TreeEntry(
-            path="training_set_annotations.txt",
-            what="a header, then `<video>/<frame>.jpg,valence,arousal,expression,` and 12 action units",
+            "training_set_annotations.txt",
+            "a header, then `<video>/<frame>.jpg,valence,arousal,expression,` and 12 action units",
         ),
-        TreeEntry(path="validation_set_annotations.txt", what="the same for the validation videos"),
+        TreeEntry("validation_set_annotations.txt", "the same for the validation videos"),
         TreeEntry(
-            path="3rd ABAW Annotations/Third ABAW Annotations/MTL_Challenge/{train_set,validation_set}.txt",
-            what="the multi-task lists of ABAW3 in the same form, read where the two above are not there",
+            "3rd ABAW Annotations/Third ABAW Annotations/MTL_Challenge/{train_set,validation_set}.txt",
+            "the multi-task lists of ABAW3 in the same form, read where the two above are not there",
             required=False,
         ),
-        TreeEntry(path="cropped_aligned/<video>/<frame>.jpg", what="112x112 aligned faces"),
+        TreeEntry("cropped_aligned/<video>/<frame>.jpg", "112x112 aligned faces"),
     ),
     protocols=(
         Protocol(
@@ -118,60 +116,51 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text="Valence or arousal of -5, expression of -1 and action unit of -1 mean not annotated.",
-            trust="page",
-            source=_README,
+            "Valence or arousal of -5, expression of -1 and action unit of -1 mean not annotated.",
+            "page",
+            _README,
         ),
         Quirk(
-            text="Valence and arousal count only where both are given; action units are masked one by one.",
-            trust="code",
-            source=(
-                "EmotiEffLib and EMMA (the validation rows are complete, so both maskings of units agree "
-                "there)"
-            ),
+            "Valence and arousal count only where both are given; action units are masked one by one.",
+            "code",
+            "EmotiEffLib and EMMA (the validation rows are complete, so both maskings of units agree there)",
         ),
         Quirk(
-            text="Rows without any valid label exist; they are left out and counted.",
-            trust="code",
-            source=_PRINTED.removeprefix("printed in "),
+            "Rows without any valid label exist; they are left out and counted.",
+            "code",
+            _PRINTED.removeprefix("printed in "),
         ),
         Quirk(
-            text=(
-                "Frames without a detected face have no picture: rows are joined by name, the others counted."
-            ),
-            trust="code",
-            source="wtomin/ABAW3_MultiEmotionNet and two further loaders",
+            "Frames without a detected face have no picture: rows are joined by name, the others counted.",
+            "code",
+            "wtomin/ABAW3_MultiEmotionNet and two further loaders",
         ),
         Quirk(
-            text=(
-                "`_left` and `_right` are two people of one video: one group, never on both sides of a "
-                "carved split."
-            ),
-            trust="page",
-            source=_README,
+            "`_left` and `_right` are two people of one video: one group, never on both sides of a carved "
+            "split.",
+            "page",
+            _README,
         ),
         Quirk(
-            text=(
-                "There are no neutral first frames: a row's reference is the nearest frame of the same "
-                "person and video that is labelled Neutral; rows of videos without one have none."
-            ),
-            trust="inferred",
-            source="the classes of the lists",
+            "There are no neutral first frames: a row's reference is the nearest frame of the same person "
+            "and video that is labelled Neutral; rows of videos without one have none.",
+            "inferred",
+            "the classes of the lists",
         ),
         Quirk(
-            text="-5 and -5.0 both occur: fields are parsed as numbers.",
-            trust="code",
-            source="EmotiEffLib and four further loaders",
+            "-5 and -5.0 both occur: fields are parsed as numbers.",
+            "code",
+            "EmotiEffLib and four further loaders",
         ),
         Quirk(
-            text="The lists carry a year in some releases (`training_set_annotations_22.txt`).",
-            trust="code",
-            source="public loader",
+            "The lists carry a year in some releases (`training_set_annotations_22.txt`).",
+            "code",
+            "public loader",
         ),
         Quirk(
-            text="Other has no counterpart elsewhere and takes no part in cross-dataset tests.",
-            trust="inferred",
-            source="no public loader maps it to a basic emotion",
+            "Other has no counterpart elsewhere and takes no part in cross-dataset tests.",
+            "inferred",
+            "no public loader maps it to a basic emotion",
         ),
     ),
     unit="video",
@@ -187,12 +176,8 @@ class AffWild2(FaceDataset):
     """Aff-Wild2 frames with the multi-task annotations of the fourth ABAW competition."""
 
     card = CARD
+    folder_names = ("aff-wild2", "aff_wild2", "abaw4", "s-aff-wild2")
     keeps_index = True
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which people keep this dataset."""
-        return ("aff-wild2", "aff_wild2", "abaw4", "s-aff-wild2")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

@@ -41,35 +41,33 @@ CARD = Card(
     title="CK+",
     setting="lab",
     citation=(
-        "P. Lucey, J. F. Cohn, T. Kanade, J. Saragih, Z. Ambadar and I. Matthews (2010). The Extended Cohn-"
-        "Kanade Dataset (CK+): A complete dataset for action unit and emotion-specified expression. CVPR "
-        "Workshops. doi:10.1109/CVPRW.2010.5543262"
+        "P. Lucey, J. F. Cohn, T. Kanade, J. Saragih, Z. Ambadar and I. Matthews (2010). The Extended "
+        "Cohn-Kanade Dataset (CK+): A complete dataset for action unit and emotion-specified expression. "
+        "CVPR Workshops. doi:10.1109/CVPRW.2010.5543262"
     ),
     licence="Signed agreement; research only, no redistribution.",
     obtain=(
         "Ask for it with the agreement form at jeffcohn.net, then unpack the four archives (pictures, "
         "Landmarks, FACS_labels, Emotion_labels) into one folder."
     ),
-    classes=tuple(NativeClass(code=code, name=name, emotion=emotion) for code, name, emotion, _ in _CLASSES),
+    classes=tuple(NativeClass(code, name, emotion) for code, name, emotion, _ in _CLASSES),
     tree=(
         TreeEntry(
-            path="cohn-kanade-images/<S005>/<001>/<S005_001_00000011>.png",
-            what=(
-                "frames from neutral to peak; newer archives call the top folder extended-cohn-kanade-images"
-            ),
+            "cohn-kanade-images/<S005>/<001>/<S005_001_00000011>.png",
+            "frames from neutral to peak; newer archives call the top folder extended-cohn-kanade-images",
         ),
         TreeEntry(
-            path="Emotion/<S005>/<001>/<S005_001_00000011>_emotion.txt",
-            what="one number per labelled sequence, named after its last frame",
+            "Emotion/<S005>/<001>/<S005_001_00000011>_emotion.txt",
+            "one number per labelled sequence, named after its last frame",
         ),
         TreeEntry(
-            path="FACS/<S005>/<001>/<S005_001_00000011>_facs.txt",
-            what="action units of the last frame: number and intensity per line",
+            "FACS/<S005>/<001>/<S005_001_00000011>_facs.txt",
+            "action units of the last frame: number and intensity per line",
             required=False,
         ),
         TreeEntry(
-            path="Landmarks/<S005>/<001>/<S005_001_00000011>_landmarks.txt",
-            what="68 tracked points per frame, x and y per line",
+            "Landmarks/<S005>/<001>/<S005_001_00000011>_landmarks.txt",
+            "68 tracked points per frame, x and y per line",
             required=False,
         ),
     ),
@@ -89,49 +87,35 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text=(
-                "Only 327 of the 593 sequences have an emotion. The others' session folder is absent or "
-                "empty: both mean unlabelled. They give no row unless action units are coded."
-            ),
-            trust="page",
-            source=f"{_README}; the two forms from public loaders",
+            "Only 327 of the 593 sequences have an emotion. The others' session folder is absent or empty: "
+            "both mean unlabelled. They give no row unless action units are coded.",
+            "page",
+            f"{_README}; the two forms from public loaders",
         ),
         Quirk(
-            text=(
-                "118 of the 123 subjects have a labelled sequence. Folds are dealt over these, so that the "
-                "other five do not move anybody to another fold."
-            ),
-            trust="code",
-            source="Emotion-FAN fold list, reproduced exactly by this rule",
+            "118 of the 123 subjects have a labelled sequence. Folds are dealt over these, so that the "
+            "other five do not move anybody to another fold.",
+            "code",
+            "Emotion-FAN fold list, reproduced exactly by this rule",
+        ),
+        Quirk("Fold 10 holds no fear: macro scores are pooled over folds.", "code", "Emotion-FAN fold list"),
+        Quirk(
+            "Emotion codes are floats in scientific notation with leading blanks; code 0 (neutral) exists "
+            "but no file has it. The first frame of a labelled sequence is its neutral face.",
+            "page",
+            f"{_README}; the absence of code 0 was counted in the Emotion-FAN fold list",
         ),
         Quirk(
-            text="Fold 10 holds no fear: macro scores are pooled over folds.",
-            trust="code",
-            source="Emotion-FAN fold list",
+            "FACS intensity 0 means present without a scored intensity, not absent: every listed unit "
+            "counts.",
+            "page",
+            _README,
         ),
         Quirk(
-            text=(
-                "Emotion codes are floats in scientific notation with leading blanks; code 0 (neutral) "
-                "exists but no file has it. The first frame of a labelled sequence is its neutral face."
-            ),
-            trust="page",
-            source=f"{_README}; the absence of code 0 was counted in the Emotion-FAN fold list",
-        ),
-        Quirk(
-            text=(
-                "FACS intensity 0 means present without a scored intensity, not absent: every listed unit "
-                "counts."
-            ),
-            trust="page",
-            source=_README,
-        ),
-        Quirk(
-            text=(
-                "The picture folder has two names, and pictures are grey or colour: both names are read, "
-                "grey is replicated to three channels."
-            ),
-            trust="secondary",
-            source="public loaders",
+            "The picture folder has two names, and pictures are grey or colour: both names are read, grey "
+            "is replicated to three channels.",
+            "secondary",
+            "public loaders",
         ),
     ),
     unit="subject",
@@ -152,17 +136,13 @@ class CKPlus(FaceDataset):
     """
 
     card = CARD
+    folder_names = ("ck+", "ck-plus", "ck_plus", "cohn-kanade", "extended-cohn-kanade")
     crop = "landmarks"
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder when it holds a CK+ picture folder with subjects, else None."""
         return folder if _image_root(folder) is not None else None
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which CK+ is kept."""
-        return ("ck+", "ck-plus", "ck_plus", "cohn-kanade", "extended-cohn-kanade")
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of all usable sequences.

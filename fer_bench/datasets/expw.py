@@ -28,23 +28,22 @@ CARD = Card(
     setting="wild",
     citation=(
         "Zhang, Luo, Loy & Tang (2018), From Facial Expression Recognition to Interpersonal Relation "
-        "Prediction, "
-        "IJCV 126, doi:10.1007/s11263-017-1055-1"
+        "Prediction, IJCV 126, doi:10.1007/s11263-017-1055-1"
     ),
     licence="Non-commercial research only.",
     obtain="CUHK MMLab project page: https://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
     classes=(
-        NativeClass(code="0", name="angry", emotion=Emotion.ANGER),
-        NativeClass(code="1", name="disgust", emotion=Emotion.DISGUST),
-        NativeClass(code="2", name="fear", emotion=Emotion.FEAR),
-        NativeClass(code="3", name="happy", emotion=Emotion.HAPPINESS),
-        NativeClass(code="4", name="sad", emotion=Emotion.SADNESS),
-        NativeClass(code="5", name="surprise", emotion=Emotion.SURPRISE),
-        NativeClass(code="6", name="neutral", emotion=Emotion.NEUTRAL),
+        NativeClass("0", "angry", Emotion.ANGER),
+        NativeClass("1", "disgust", Emotion.DISGUST),
+        NativeClass("2", "fear", Emotion.FEAR),
+        NativeClass("3", "happy", Emotion.HAPPINESS),
+        NativeClass("4", "sad", Emotion.SADNESS),
+        NativeClass("5", "surprise", Emotion.SURPRISE),
+        NativeClass("6", "neutral", Emotion.NEUTRAL),
     ),
     tree=(
-        TreeEntry(path="label/label.lst", what=f"one face per line: `{_FIELDS}` (or label.lst in the root)"),
-        TreeEntry(path="image/origin/<name>.jpg", what="whole photos (or origin/, origin/origin/)"),
+        TreeEntry("label/label.lst", f"one face per line: `{_FIELDS}` (or label.lst in the root)"),
+        TreeEntry("image/origin/<name>.jpg", "whole photos (or origin/, origin/origin/)"),
     ),
     protocols=(
         Protocol(
@@ -64,40 +63,32 @@ CARD = Card(
         unit="faces",
     ),
     quirks=(
-        Quirk(text="The box order is top, left, right, bottom.", trust="page", source=_README),
+        Quirk("The box order is top, left, right, bottom.", "page", _README),
         Quirk(
-            text=(
-                "One photo may carry several labelled faces; face ids have gaps and need not start at 0. "
-                "A face is "
-                "`<name>#<face id>`, and the faces of one photo stay on one side of every split."
-            ),
-            trust="code",
-            source="measured on the excerpt in Sansonisimone/ExpW_dataset",
+            "One photo may carry several labelled faces; face ids have gaps and need not start at 0. A face "
+            "is `<name>#<face id>`, and the faces of one photo stay on one side of every split.",
+            "code",
+            "measured on the excerpt in Sansonisimone/ExpW_dataset",
         ),
         Quirk(
-            text=(
-                "The confidence is a detector score far above 1, not a probability; no row is dropped by it."
-            ),
-            trust="code",
-            source="measured on the excerpt in Sansonisimone/ExpW_dataset",
+            "The confidence is a detector score far above 1, not a probability; no row is dropped by it.",
+            "code",
+            "measured on the excerpt in Sansonisimone/ExpW_dataset",
         ),
         Quirk(
-            text=(
-                "Over 15,000 photos of the archive have no label line: the list is iterated, never the "
-                "folder."
-            ),
-            trust="secondary",
-            source="process log of a public loader",
+            "Over 15,000 photos of the archive have no label line: the list is iterated, never the folder.",
+            "secondary",
+            "process log of a public loader",
         ),
         Quirk(
-            text="File names are search queries with an emotion word, so a path must never reach a model.",
-            trust="code",
-            source="names in Sansonisimone/ExpW_dataset",
+            "File names are search queries with an emotion word, so a path must never reach a model.",
+            "code",
+            "names in Sansonisimone/ExpW_dataset",
         ),
         Quirk(
-            text="MMAFEDB is FER2013 and ExpW put together: never counted as cross-dataset.",
-            trust="inferred",
-            source="class counts of MMAFEDB less those of FER2013 are those of ExpW in all seven classes",
+            "MMAFEDB is FER2013 and ExpW put together: never counted as cross-dataset.",
+            "inferred",
+            "class counts of MMAFEDB less those of FER2013 are those of ExpW in all seven classes",
         ),
     ),
     unit="image",

@@ -57,8 +57,8 @@ CARD = Card(
     title="FER2013",
     setting="wild",
     citation=(
-        "Goodfellow et al. (2013), Challenges in Representation Learning: A Report on Three Machine Learning "
-        "Contests, arXiv:1307.0414"
+        "Goodfellow et al. (2013), Challenges in Representation Learning: A Report on Three Machine "
+        "Learning Contests, arXiv:1307.0414"
     ),
     licence="Kaggle competition terms; the pictures come from the web without clear rights.",
     obtain=(
@@ -66,21 +66,19 @@ CARD = Card(
         "(icml_face_data.csv, or fer2013.csv in its archive)"
     ),
     classes=(
-        NativeClass(code="0", name="Angry", emotion=Emotion.ANGER),
-        NativeClass(code="1", name="Disgust", emotion=Emotion.DISGUST),
-        NativeClass(code="2", name="Fear", emotion=Emotion.FEAR),
-        NativeClass(code="3", name="Happy", emotion=Emotion.HAPPINESS),
-        NativeClass(code="4", name="Sad", emotion=Emotion.SADNESS),
-        NativeClass(code="5", name="Surprise", emotion=Emotion.SURPRISE),
-        NativeClass(code="6", name="Neutral", emotion=Emotion.NEUTRAL),
+        NativeClass("0", "Angry", Emotion.ANGER),
+        NativeClass("1", "Disgust", Emotion.DISGUST),
+        NativeClass("2", "Fear", Emotion.FEAR),
+        NativeClass("3", "Happy", Emotion.HAPPINESS),
+        NativeClass("4", "Sad", Emotion.SADNESS),
+        NativeClass("5", "Surprise", Emotion.SURPRISE),
+        NativeClass("6", "Neutral", Emotion.NEUTRAL),
     ),
     tree=(
+        TreeEntry("fer2013.csv", "columns emotion, pixels (2,304 greys), Usage; or icml_face_data.csv"),
         TreeEntry(
-            path="fer2013.csv", what="columns emotion, pixels (2,304 greys), Usage; or icml_face_data.csv"
-        ),
-        TreeEntry(
-            path="{train,test}/<angry>/<PublicTest>_<number>.jpg",
-            what="the same pictures in class folders, read where there is no csv",
+            "{train,test}/<angry>/<PublicTest>_<number>.jpg",
+            "the same pictures in class folders, read where there is no csv",
             required=False,
         ),
     ),
@@ -115,48 +113,39 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text="The pixels stand in the csv itself: a row's picture is its number in the file, from 0.",
-            trust="code",
-            source="many loaders",
+            "The pixels stand in the csv itself: a row's picture is its number in the file, from 0.",
+            "code",
+            "many loaders",
         ),
         Quirk(
-            text=(
-                "icml_face_data.csv has another column order and blanks before the names; names are stripped."
-            ),
-            trust="code",
-            source="public loader",
+            "icml_face_data.csv has another column order and blanks before the names; names are stripped.",
+            "code",
+            "public loader",
         ),
         Quirk(
-            text=(
-                "288 PrivateTest pictures are pixel-identical to a Training picture (15 with another "
-                "label), 279 "
-                "PublicTest pictures too, and 44 pictures are in both test parts; the official split "
-                "keeps them, `dedup` leaves the repeated PrivateTest pictures out. Which ones is decided "
-                "from the pixels."
-            ),
-            trust="code",
-            source="measured on the lossless pixels of microsoft/FERPlus",
+            "288 PrivateTest pictures are pixel-identical to a Training picture (15 with another label), "
+            "279 PublicTest pictures too, and 44 pictures are in both test parts; the official split keeps "
+            "them, `dedup` leaves the repeated PrivateTest pictures out. Which ones is decided from the "
+            "pixels.",
+            "code",
+            "measured on the lossless pixels of microsoft/FERPlus",
         ),
         Quirk(
-            text=(
-                "In the class folders, test holds PublicTest and PrivateTest merged (7,178 pictures); the "
-                "beginning of each name undoes the merge, and a name without one is refused."
-            ),
-            trust="code",
-            source="file names in RecepTahirGunlu/Duygu-Tanima",
+            "In the class folders, test holds PublicTest and PrivateTest merged (7,178 pictures); the "
+            "beginning of each name undoes the merge, and a name without one is refused.",
+            "code",
+            "file names in RecepTahirGunlu/Duygu-Tanima",
         ),
         Quirk(
-            text="Blank pictures and pictures without a face occur; FERPlus marks them as not a face.",
-            trust="code",
-            source="microsoft/FERPlus: fer2013new.csv",
+            "Blank pictures and pictures without a face occur; FERPlus marks them as not a face.",
+            "code",
+            "microsoft/FERPlus: fer2013new.csv",
         ),
         Quirk(
-            text=(
-                "FERPlus is the same pictures with new labels, MMAFEDB contains them: never counted as "
-                "cross-dataset."
-            ),
-            trust="code",
-            source="microsoft/FERPlus; class counts of MMAFEDB",
+            "FERPlus is the same pictures with new labels, MMAFEDB contains them: never counted as "
+            "cross-dataset.",
+            "code",
+            "microsoft/FERPlus; class counts of MMAFEDB",
         ),
     ),
     unit="image",
@@ -180,15 +169,11 @@ class FER2013(FaceDataset):
     """
 
     card = CARD
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which people keep this dataset."""
-        return (
-            "fer-2013",
-            "fer_2013",
-            "challenges-in-representation-learning-facial-expression-recognition-challenge",
-        )
+    folder_names = (
+        "fer-2013",
+        "fer_2013",
+        "challenges-in-representation-learning-facial-expression-recognition-challenge",
+    )
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

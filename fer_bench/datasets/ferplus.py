@@ -93,21 +93,20 @@ CARD = Card(
         "github.com/microsoft/FERPlus for the votes, and FER2013 for the pictures: put fer2013.csv beside "
         "fer2013new.csv, or let the official script write the pictures into data/"
     ),
-    classes=tuple(NativeClass(code=name, name=name, emotion=emotion) for name, emotion in _CLASSES),
+    classes=tuple(NativeClass(name, name, emotion) for name, emotion in _CLASSES),
     tree=(
         TreeEntry(
-            path="fer2013new.csv",
-            what="Usage, picture name and ten columns of votes, row by row as in fer2013.csv",
+            "fer2013new.csv", "Usage, picture name and ten columns of votes, row by row as in fer2013.csv"
         ),
-        TreeEntry(path="fer2013.csv", what="the pictures: FER2013's own file, or icml_face_data.csv"),
+        TreeEntry("fer2013.csv", "the pictures: FER2013's own file, or icml_face_data.csv"),
         TreeEntry(
-            path="data/{FER2013Train,FER2013Valid,FER2013Test}/<fer0000000>.png",
-            what="the pictures as the official script writes them, read instead of the two files",
+            "data/{FER2013Train,FER2013Valid,FER2013Test}/<fer0000000>.png",
+            "the pictures as the official script writes them, read instead of the two files",
             required=False,
         ),
         TreeEntry(
-            path="data/{FER2013Train,FER2013Valid,FER2013Test}/label.csv",
-            what="picture name, picture box and ten votes, without a header",
+            "data/{FER2013Train,FER2013Valid,FER2013Test}/label.csv",
+            "picture name, picture box and ten votes, without a header",
             required=False,
         ),
     ),
@@ -156,62 +155,47 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text=(
-                "fer2013new.csv has no pixels: its row n is row n of fer2013.csv. The numbers in the picture "
-                "names are not row numbers, because nameless rows are skipped."
-            ),
-            trust="code",
-            source=_MEASURED,
+            "fer2013new.csv has no pixels: its row n is row n of fer2013.csv. The numbers in the picture "
+            "names are not row numbers, because nameless rows are skipped.",
+            "code",
+            _MEASURED,
         ),
         Quirk(
-            text="173 rows have no picture name; all their votes say not a face, and they are left out.",
-            trust="code",
-            source=_MEASURED,
+            "173 rows have no picture name; all their votes say not a face, and they are left out.",
+            "code",
+            _MEASURED,
         ),
         Quirk(
-            text=(
-                "Four picture names stand on two rows each: both rows are kept, the second with `#2`, and "
-                "the name is their group."
-            ),
-            trust="code",
-            source=_MEASURED,
+            "Four picture names stand on two rows each: both rows are kept, the second with `#2`, and the "
+            "name is their group.",
+            "code",
+            _MEASURED,
         ),
         Quirk(
-            text=(
-                "1,602 rows have other votes in label.csv than in fer2013new.csv: the former are read with "
-                "the picture folders, the latter with fer2013.csv, and the notes say which."
-            ),
-            trust="code",
-            source=_MEASURED,
+            "1,602 rows have other votes in label.csv than in fer2013new.csv: the former are read with the "
+            "picture folders, the latter with fer2013.csv, and the notes say which.",
+            "code",
+            _MEASURED,
         ),
         Quirk(
-            text=(
-                "Majority: counts of one are set to zero, then the winner needs more than half of the rest; "
-                "unknown and not a face are dropped. Rows without a majority that the probability mode keeps "
-                "are the variant plurality."
-            ),
-            trust="code",
-            source=_OFFICIAL_CODE,
+            "Majority: counts of one are set to zero, then the winner needs more than half of the rest; "
+            "unknown and not a face are dropped. Rows without a majority that the probability mode keeps "
+            "are the variant plurality.",
+            "code",
+            _OFFICIAL_CODE,
         ),
         Quirk(
-            text=(
-                "Soft labels: `--set train.soft_labels=probability` learns the official distribution over "
-                "the leading emotions (official mode crossentropy), `votes` the shares of all votes for "
-                "emotions; otherwise the leading one is the label. Votes outside the protocol's classes do "
-                "not count."
-            ),
-            trust="code",
-            source=_OFFICIAL_CODE,
+            "Soft labels: `--set train.soft_labels=probability` learns the official distribution over the "
+            "leading emotions (official mode crossentropy), `votes` the shares of all votes for emotions; "
+            "otherwise the leading one is the label. Votes outside the protocol's classes do not count.",
+            "code",
+            _OFFICIAL_CODE,
         ),
+        Quirk("Votes sum to ten, in one row to nine.", "code", _MEASURED),
         Quirk(
-            text="Votes sum to ten, in one row to nine.",
-            trust="code",
-            source=_MEASURED,
-        ),
-        Quirk(
-            text="The pictures are FER2013's, of which MMAFEDB holds many: never counted as cross-dataset.",
-            trust="code",
-            source="microsoft/FERPlus; class counts of MMAFEDB",
+            "The pictures are FER2013's, of which MMAFEDB holds many: never counted as cross-dataset.",
+            "code",
+            "microsoft/FERPlus; class counts of MMAFEDB",
         ),
     ),
     unit="image",
@@ -247,6 +231,7 @@ class FERPlus(FaceDataset):
     """
 
     card = CARD
+    folder_names = ("fer+", "ferplus-master", "fer-plus", "fer_plus")
     soft_label_kinds: ClassVar[tuple[SoftLabels, ...]] = ("probability", "votes")
 
     def __init__(self, root: Path | str) -> None:
@@ -254,11 +239,6 @@ class FERPlus(FaceDataset):
         self._parts = _parts_of(self.base)
         has_pictures = self._parts is not None and _has_pictures(self._parts)
         self.layout = _FOLDERS if has_pictures else _VOTES_CSV
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which people keep this dataset."""
-        return ("fer+", "ferplus-master", "fer-plus", "fer_plus")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

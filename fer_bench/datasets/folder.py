@@ -43,13 +43,11 @@ CARD = Card(
     citation="The owner's own pictures.",
     licence="The owner's own terms.",
     obtain="Put pictures into one folder per class, below one folder per split or without splits.",
-    classes=tuple(
-        NativeClass(code=emotion.value, name=emotion.value, emotion=emotion) for emotion in Emotion
-    ),
+    classes=tuple(NativeClass(emotion.value, emotion.value, emotion) for emotion in Emotion),
     tree=(
         TreeEntry(
-            path="[<split>/]<class>/<name>.<ending>",
-            what=f"split: {', '.join(_SPLITS)}; class: an emotion; ending: {', '.join(sorted(SUFFIXES))}",
+            "[<split>/]<class>/<name>.<ending>",
+            f"split: {', '.join(_SPLITS)}; class: an emotion; ending: {', '.join(sorted(SUFFIXES))}",
         ),
     ),
     protocols=(
@@ -64,22 +62,20 @@ CARD = Card(
     quick_protocol="found",
     quirks=(
         Quirk(
-            text=(
-                "Faces are searched for: pictures that are face crops already are better taken as they are, "
-                "with `--faces whole`, which keeps their proportions."
-            ),
-            trust="code",
-            source="fer_bench.data.crops.recipe",
+            "Faces are searched for: pictures that are face crops already are better taken as they are, "
+            "with `--faces whole`, which keeps their proportions.",
+            "code",
+            "fer_bench.data.crops.recipe",
         ),
         Quirk(
-            text="Class names are matched by name and alias in any case, with leading sort numbers ignored.",
-            trust="code",
-            source="fer_bench.emotions.match_emotion",
+            "Class names are matched by name and alias in any case, with leading sort numbers ignored.",
+            "code",
+            "fer_bench.emotions.match_emotion",
         ),
         Quirk(
-            text="Nothing says who is on a picture, so people may stand on both sides of a split made here.",
-            trust="inferred",
-            source="a folder tree holds no identities",
+            "Nothing says who is on a picture, so people may stand on both sides of a split made here.",
+            "inferred",
+            "a folder tree holds no identities",
         ),
     ),
     unit="image",
@@ -186,7 +182,7 @@ class Folder(FaceDataset):
         return self.card.model_copy(
             update={
                 "classes": tuple(
-                    NativeClass(code=code, name=code, emotion=emotion)
+                    NativeClass(code, code, emotion)
                     for emotion in label_set
                     for code, meant in emotion_of.items()
                     if meant is emotion

@@ -57,11 +57,11 @@ CARD = Card(
     ),
     licence="Restricted on Zenodo: non-commercial research, no redistribution.",
     obtain="Ask for access at https://zenodo.org/record/3451524 and unpack jaffedbase.zip",
-    classes=tuple(NativeClass(code=code, name=name, emotion=emotion) for code, name, emotion, _ in _CLASSES),
+    classes=tuple(NativeClass(code, name, emotion) for code, name, emotion, _ in _CLASSES),
     tree=(
         TreeEntry(
-            path="[jaffe/]<KA>.<AN1>.<39>.tiff",
-            what="256x256 grey pictures: person, expression with repetition, running number",
+            "[jaffe/]<KA>.<AN1>.<39>.tiff",
+            "256x256 grey pictures: person, expression with repetition, running number",
         ),
     ),
     protocols=(*_leave_one_out("7", LABEL_SETS["7"]), *_leave_one_out("6", BASIC_SIX)),
@@ -77,22 +77,20 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text=(
-                "Running numbers have gaps and repetitions are not always three (KM.SA5 exists without "
-                "KM.SA4): the files that are there are read, and none is expected by its number."
-            ),
-            trust="code",
-            source=_LISTING,
+            "Running numbers have gaps and repetitions are not always three (KM.SA5 exists without KM.SA4): "
+            "the files that are there are read, and none is expected by its number.",
+            "code",
+            _LISTING,
         ),
         Quirk(
-            text="README_FIRST holds mean ratings of viewers; they are not read as labels.",
-            trust="page",
-            source="Zenodo 3451524",
+            "README_FIRST holds mean ratings of viewers; they are not read as labels.",
+            "page",
+            "Zenodo 3451524",
         ),
         Quirk(
-            text="As a target of models trained elsewhere all 213 pictures test.",
-            trust="inferred",
-            source="accuracies of CD-FER are multiples of 1/213",
+            "As a target of models trained elsewhere all 213 pictures test.",
+            "inferred",
+            "accuracies of CD-FER are multiples of 1/213",
         ),
     ),
     unit="subject",
@@ -104,6 +102,7 @@ class JAFFE(FaceDataset):
     """Read JAFFE: everything but the pixels stands in the file names."""
 
     card = CARD
+    folder_names = ("jaffedbase", "jaffeimages")
     crop = "detect"
 
     @classmethod
@@ -114,11 +113,6 @@ class JAFFE(FaceDataset):
             if any(re.fullmatch(_PATTERN, name) for name in some_files(place)):
                 return place
         return None
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which JAFFE is kept."""
-        return ("jaffedbase", "jaffeimages")
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per picture.

@@ -54,16 +54,16 @@ CARD = Card(
     title="KDEF",
     setting="lab",
     citation=(
-        "Lundqvist, Flykt & Öhman (1998), The Karolinska Directed Emotional Faces - KDEF, CD ROM, Karolinska "
-        "Institutet"
+        "Lundqvist, Flykt & Öhman (1998), The Karolinska Directed Emotional Faces - KDEF, CD ROM, "
+        "Karolinska Institutet"
     ),
     licence="Non-commercial science only, no redistribution.",
     obtain="Register at kdef.se",
-    classes=tuple(NativeClass(code=code, name=name, emotion=emotion) for code, name, emotion in _CLASSES),
+    classes=tuple(NativeClass(code, name, emotion) for code, name, emotion in _CLASSES),
     tree=(
         TreeEntry(
-            path="KDEF/<AF01>/<AF01ANFL>.JPG",
-            what="562x762 colour pictures: session A or B, sex and number, expression, angle FL HL S HR FR",
+            "KDEF/<AF01>/<AF01ANFL>.JPG",
+            "562x762 colour pictures: session A or B, sex and number, expression, angle FL HL S HR FR",
         ),
     ),
     protocols=(
@@ -98,30 +98,26 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text=(
-                "The subject is sex and number: sessions A and B show the same person, so AF01 and BF01 "
-                "share a fold."
-            ),
-            trust="code",
-            source=_NAMES,
+            "The subject is sex and number: sessions A and B show the same person, so AF01 and BF01 share a "
+            "fold.",
+            "code",
+            _NAMES,
         ),
         Quirk(
-            text="AF31V.JPG and AM31H.JPG have wrong names: what is not named as documented is ignored.",
-            trust="code",
-            source=_NAMES,
+            "AF31V.JPG and AM31H.JPG have wrong names: what is not named as documented is ignored.",
+            "code",
+            _NAMES,
         ),
         Quirk(
-            text=(
-                "Ten pictures are black and two have another size (970x633). Those known for it are "
-                "looked at and left out where it is so."
-            ),
-            trust="code",
-            source=_NAMES,
+            "Ten pictures are black and two have another size (970x633). Those known for it are looked at "
+            "and left out where it is so.",
+            "code",
+            _NAMES,
         ),
         Quirk(
-            text="AKDEF (averaged faces) shows the same people: its folder beside KDEF is not read.",
-            trust="code",
-            source="public loader",
+            "AKDEF (averaged faces) shows the same people: its folder beside KDEF is not read.",
+            "code",
+            "public loader",
         ),
     ),
     unit="subject",

@@ -45,8 +45,8 @@ CARD = Card(
     citation="Kaggle data set mahmoudima/mma-facial-expression; no paper.",
     licence="None of its own: the terms of FER2013 and ExpW apply.",
     obtain="Kaggle: mahmoudima/mma-facial-expression",
-    classes=tuple(NativeClass(code=code, name=code, emotion=emotion) for code, emotion, _ in _CLASSES),
-    tree=(TreeEntry(path="MMAFEDB/{train,valid,test}/<angry>/<name>.jpg", what="faces in class folders"),),
+    classes=tuple(NativeClass(code, code, emotion) for code, emotion, _ in _CLASSES),
+    tree=(TreeEntry("MMAFEDB/{train,valid,test}/<angry>/<name>.jpg", "faces in class folders"),),
     protocols=(
         Protocol(
             name="7-official",
@@ -65,17 +65,13 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text=(
-                "This is no data set of its own but FER2013 and ExpW together: it is never unseen after "
-                "either of them, nor are they after it, and no such pair is counted as cross-dataset."
-            ),
-            trust="inferred",
-            source=_ARITHMETIC,
+            "This is no data set of its own but FER2013 and ExpW together: it is never unseen after either "
+            "of them, nor are they after it, and no such pair is counted as cross-dataset.",
+            "inferred",
+            _ARITHMETIC,
         ),
         Quirk(
-            text="Grey 48x48 faces (FER2013) stand beside colour crops of other sizes (ExpW).",
-            trust="code",
-            source=_PRINTED,
+            "Grey 48x48 faces (FER2013) stand beside colour crops of other sizes (ExpW).", "code", _PRINTED
         ),
     ),
     unit="image",
@@ -87,11 +83,7 @@ class MMAFEDB(FaceDataset):
     """Read MMAFEDB as its class folders."""
 
     card = CARD
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which MMAFEDB is kept."""
-        return ("mma-facial-expression", "mma_facial_expression")
+    folder_names = ("mma-facial-expression", "mma_facial_expression")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

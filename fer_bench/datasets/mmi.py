@@ -37,29 +37,29 @@ CARD = Card(
     licence="End-user licence agreement; non-commercial research only.",
     obtain="Open an account on mmifacedb.eu, search for the clips with an emotion and download the result.",
     classes=(
-        NativeClass(code="1", name="anger", emotion=Emotion.ANGER),
-        NativeClass(code="2", name="disgust", emotion=Emotion.DISGUST),
-        NativeClass(code="3", name="fear", emotion=Emotion.FEAR),
-        NativeClass(code="4", name="happiness", emotion=Emotion.HAPPINESS),
-        NativeClass(code="5", name="sadness", emotion=Emotion.SADNESS),
-        NativeClass(code="6", name="surprise", emotion=Emotion.SURPRISE),
+        NativeClass("1", "anger", Emotion.ANGER),
+        NativeClass("2", "disgust", Emotion.DISGUST),
+        NativeClass("3", "fear", Emotion.FEAR),
+        NativeClass("4", "happiness", Emotion.HAPPINESS),
+        NativeClass("5", "sadness", Emotion.SADNESS),
+        NativeClass("6", "surprise", Emotion.SURPRISE),
     ),
     tree=(
         TreeEntry(
-            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/session.xml",
-            what="the view of the session's track: 0 frontal, 1 profile, 2 dual",
+            "<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/session.xml",
+            "the view of the session's track: 0 frontal, 1 profile, 2 dual",
         ),
         TreeEntry(
-            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>.avi",
-            what="the clip, named subject-clip; still-image sessions have a .jpg or .png instead",
+            "<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>.avi",
+            "the clip, named subject-clip; still-image sessions have a .jpg or .png instead",
         ),
         TreeEntry(
-            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>.xml",
-            what="the clip's Metatags, Emotion among them",
+            "<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>.xml",
+            "the clip's Metatags, Emotion among them",
         ),
         TreeEntry(
-            path="<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>-oao_aucs.xml",
-            what="onset, apex and offset of action units",
+            "<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/<S035-004>-oao_aucs.xml",
+            "onset, apex and offset of action units",
             required=False,
         ),
     ),
@@ -68,65 +68,49 @@ CARD = Card(
     quick_protocol="6-4fold",
     quirks=(
         Quirk(
-            text=(
-                "What a download holds depends on the query and the day, and its folder is named after the "
-                "moment: every Sessions folder at the root or up to two levels below is read, a session "
-                "found twice once."
-            ),
-            trust="code",
-            source="public loaders (downloads of 2018 to 2020 and older per-subject packages)",
+            "What a download holds depends on the query and the day, and its folder is named after the "
+            "moment: every Sessions folder at the root or up to two levels below is read, a session found "
+            "twice once.",
+            "code",
+            "public loaders (downloads of 2018 to 2020 and older per-subject packages)",
         ),
         Quirk(
-            text=(
-                "A session's view is in session.xml. Dual clips show a frontal and a profile face side by "
-                "side, the frontal one on either side, so each half is a row of its own variant and no "
-                "protocol uses them."
-            ),
-            trust="code",
-            source="public loader",
+            "A session's view is in session.xml. Dual clips show a frontal and a profile face side by side, "
+            "the frontal one on either side, so each half is a row of its own variant and no protocol uses "
+            "them.",
+            "code",
+            "public loader",
         ),
         Quirk(
-            text=(
-                "Profile clips, and frontal clips whose height is not 480, are stored sideways: they are "
-                "turned upright when decoded."
-            ),
-            trust="code",
-            source="public loader",
+            "Profile clips, and frontal clips whose height is not 480, are stored sideways: they are turned "
+            "upright when decoded.",
+            "code",
+            "public loader",
         ),
         Quirk(
-            text=(
-                "The emotion is the Metatag of that name, not the one at a fixed place. Values above 6 are "
-                "no basic emotion; such clips have no label here."
-            ),
-            trust="code",
-            source="public loaders",
+            "The emotion is the Metatag of that name, not the one at a fixed place. Values above 6 are no "
+            "basic emotion; such clips have no label here.",
+            "code",
+            "public loaders",
         ),
         Quirk(
-            text=(
-                "The peak is in the middle of a clip, not at its end. Three frames are taken: around the "
-                "middle of the coded apex, else around the middle of the clip."
-            ),
-            trust="page",
-            source=(
-                "emotion-research.net toolbox page (every series starts and ends near neutral); markers: "
-                "public loader"
-            ),
+            "The peak is in the middle of a clip, not at its end. Three frames are taken: around the middle "
+            "of the coded apex, else around the middle of the clip.",
+            "page",
+            "emotion-research.net toolbox page (every series starts and ends near neutral); markers: public "
+            "loader",
         ),
         Quirk(
-            text=(
-                "Unit numbers may be text such as one-sided codes; markers count frames from 1. A unit that "
-                "a coded clip does not list counts as absent."
-            ),
-            trust="inferred",
-            source="public loader for the format; the coding lists the units that move",
+            "Unit numbers may be text such as one-sided codes; markers count frames from 1. A unit that a "
+            "coded clip does not list counts as absent.",
+            "inferred",
+            "public loader for the format; the coding lists the units that move",
         ),
         Quirk(
-            text=(
-                "Some clips are unusable, and papers count different subsets: clips that do not open are "
-                "named and skipped, and the number obtained is reported, not checked."
-            ),
-            trust="code",
-            source="public loader with a list of clips to skip",
+            "Some clips are unusable, and papers count different subsets: clips that do not open are named "
+            "and skipped, and the number obtained is reported, not checked.",
+            "code",
+            "public loader with a list of clips to skip",
         ),
     ),
     unit="subject",
@@ -212,17 +196,13 @@ class MMI(FaceDataset):
     """
 
     card = CARD
+    folder_names = ("mmi-facial-expression-database", "mmi_facial_expression_database")
     crop = "detect"
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder when it is, or holds up to two levels below, a Sessions folder of MMI."""
         return folder if _session_roots(folder) else None
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which MMI is kept."""
-        return ("mmi-facial-expression-database", "mmi_facial_expression_database")
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of all usable clips and pictures.

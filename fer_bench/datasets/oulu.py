@@ -57,8 +57,8 @@ CARD = Card(
     title="Oulu-CASIA",
     setting="lab",
     citation=(
-        "G. Zhao, X. Huang, M. Taini, S. Z. Li and M. Pietikäinen (2011). Facial expression recognition from "
-        "near-infrared videos. Image and Vision Computing. doi:10.1016/j.imavis.2011.07.002"
+        "G. Zhao, X. Huang, M. Taini, S. Z. Li and M. Pietikäinen (2011). Facial expression recognition "
+        "from near-infrared videos. Image and Vision Computing. doi:10.1016/j.imavis.2011.07.002"
     ),
     licence="Signed end-user licence agreement with the University of Oulu; research only.",
     obtain=(
@@ -66,21 +66,21 @@ CARD = Card(
         "separate archives."
     ),
     classes=(
-        NativeClass(code="Anger", name="Anger", emotion=Emotion.ANGER),
-        NativeClass(code="Disgust", name="Disgust", emotion=Emotion.DISGUST),
-        NativeClass(code="Fear", name="Fear", emotion=Emotion.FEAR),
-        NativeClass(code="Happiness", name="Happiness", emotion=Emotion.HAPPINESS),
-        NativeClass(code="Sadness", name="Sadness", emotion=Emotion.SADNESS),
-        NativeClass(code="Surprise", name="Surprise", emotion=Emotion.SURPRISE),
+        NativeClass("Anger", "Anger", Emotion.ANGER),
+        NativeClass("Disgust", "Disgust", Emotion.DISGUST),
+        NativeClass("Fear", "Fear", Emotion.FEAR),
+        NativeClass("Happiness", "Happiness", Emotion.HAPPINESS),
+        NativeClass("Sadness", "Sadness", Emotion.SADNESS),
+        NativeClass("Surprise", "Surprise", Emotion.SURPRISE),
     ),
     tree=(
         TreeEntry(
-            path="[B_OriginalImg/[B_OriginalImg/]]OriginalImg/<VL>/<Strong>/<P001>/<Anger>/<000>.jpeg",
-            what="frames from neutral to apex; NI and VL; Strong, Weak and Dark",
+            "[B_OriginalImg/[B_OriginalImg/]]OriginalImg/<VL>/<Strong>/<P001>/<Anger>/<000>.jpeg",
+            "frames from neutral to apex; NI and VL; Strong, Weak and Dark",
         ),
         TreeEntry(
-            path="PreProcess Img/<VL>_Acropped/<Strong>/<P001>/<Anger>/<000>.jpeg",
-            what="the licensor's face crops; read instead of OriginalImg when they are there",
+            "PreProcess Img/<VL>_Acropped/<Strong>/<P001>/<Anger>/<000>.jpeg",
+            "the licensor's face crops; read instead of OriginalImg when they are there",
             required=False,
         ),
     ),
@@ -107,46 +107,38 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text="The archive wraps OriginalImg in up to two folders B_OriginalImg: all nestings are read.",
-            trust="code",
-            source="public loader",
+            "The archive wraps OriginalImg in up to two folders B_OriginalImg: all nestings are read.",
+            "code",
+            "public loader",
         ),
         Quirk(
-            text=(
-                "The preprocessed folder is spelled PreProcess Img, PreProcess_Img, PreProcessImg or "
-                "PreProcess. Where it stands, its crops are read and the original pictures are not."
-            ),
-            trust="code",
-            source="public loader",
+            "The preprocessed folder is spelled PreProcess Img, PreProcess_Img, PreProcessImg or "
+            "PreProcess. Where it stands, its crops are read and the original pictures are not.",
+            "code",
+            "public loader",
         ),
         Quirk(
-            text=(
-                "There is no neutral folder: the first frame of every sequence is its neutral face, so each "
-                "person has six of them."
-            ),
-            trust="code",
-            source="public loaders",
+            "There is no neutral folder: the first frame of every sequence is its neutral face, so each "
+            "person has six of them.",
+            "code",
+            "public loaders",
         ),
         Quirk(
-            text=(
-                "Copies lack sequences (one published list has 479 of 480): gaps are counted and named, not "
-                "refused."
-            ),
-            trust="code",
-            source="public loader",
+            "Copies lack sequences (one published list has 479 of 480): gaps are counted and named, not "
+            "refused.",
+            "code",
+            "public loader",
         ),
         Quirk(
-            text=(
-                "Two fold rules are in use, interleaved and contiguous, and give different numbers: both are "
-                "protocols, interleaved is the default."
-            ),
-            trust="code",
-            source="public loader (interleaved), SCAN-CCI-FER fold list (contiguous)",
+            "Two fold rules are in use, interleaved and contiguous, and give different numbers: both are "
+            "protocols, interleaved is the default.",
+            "code",
+            "public loader (interleaved), SCAN-CCI-FER fold list (contiguous)",
         ),
         Quirk(
-            text="Near-infrared pictures are read as grey ones, replicated to three channels.",
-            trust="code",
-            source="public loader",
+            "Near-infrared pictures are read as grey ones, replicated to three channels.",
+            "code",
+            "public loader",
         ),
     ),
     unit="subject",
@@ -166,6 +158,7 @@ class OuluCASIA(FaceDataset):
     """
 
     card = CARD
+    folder_names = ("oulu_casia", "oulucasia", "oulu-casia nir&vis", "oulu_casia_nir_vis")
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
@@ -175,11 +168,6 @@ class OuluCASIA(FaceDataset):
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder when it is or holds an original or a preprocessed tree, else None."""
         return folder if _cropped(folder) or _original(folder) else None
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which Oulu-CASIA is kept."""
-        return ("oulu_casia", "oulucasia", "oulu-casia nir&vis", "oulu_casia_nir_vis")
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of all sequences.

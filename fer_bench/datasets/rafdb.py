@@ -54,28 +54,26 @@ CARD = Card(
     licence="Non-commercial research and education only; no redistribution.",
     obtain="A professor or group leader asks by e-mail at PRIS, BUPT: http://www.whdeng.cn/RAF/model1.html",
     classes=(
-        NativeClass(code="1", name="Surprise", emotion=Emotion.SURPRISE),
-        NativeClass(code="2", name="Fear", emotion=Emotion.FEAR),
-        NativeClass(code="3", name="Disgust", emotion=Emotion.DISGUST),
-        NativeClass(code="4", name="Happiness", emotion=Emotion.HAPPINESS),
-        NativeClass(code="5", name="Sadness", emotion=Emotion.SADNESS),
-        NativeClass(code="6", name="Anger", emotion=Emotion.ANGER),
-        NativeClass(code="7", name="Neutral", emotion=Emotion.NEUTRAL),
+        NativeClass("1", "Surprise", Emotion.SURPRISE),
+        NativeClass("2", "Fear", Emotion.FEAR),
+        NativeClass("3", "Disgust", Emotion.DISGUST),
+        NativeClass("4", "Happiness", Emotion.HAPPINESS),
+        NativeClass("5", "Sadness", Emotion.SADNESS),
+        NativeClass("6", "Anger", Emotion.ANGER),
+        NativeClass("7", "Neutral", Emotion.NEUTRAL),
     ),
     tree=(
-        TreeEntry(path="basic/EmoLabel/list_patition_label.txt", what="`<name>.jpg <code>` lines (sic)"),
+        TreeEntry("basic/EmoLabel/list_patition_label.txt", "`<name>.jpg <code>` lines (sic)"),
+        TreeEntry("basic/Image/aligned/<stem>_aligned.jpg", "100x100 aligned faces, or the originals"),
+        TreeEntry("basic/Image/original/<stem>.jpg", "the web pictures", required=False),
         TreeEntry(
-            path="basic/Image/aligned/<stem>_aligned.jpg", what="100x100 aligned faces, or the originals"
-        ),
-        TreeEntry(path="basic/Image/original/<stem>.jpg", what="the web pictures", required=False),
-        TreeEntry(
-            path="basic/Annotation/manual/<stem>_manu_attri.txt",
-            what="5 landmarks in the original picture, then gender, race and age",
+            "basic/Annotation/manual/<stem>_manu_attri.txt",
+            "5 landmarks in the original picture, then gender, race and age",
             required=False,
         ),
         TreeEntry(
-            path="basic/Annotation/boundingbox/<stem>_boundingbox.txt",
-            what="face box in the original picture (v1.1)",
+            "basic/Annotation/boundingbox/<stem>_boundingbox.txt",
+            "face box in the original picture (v1.1)",
             required=False,
         ),
     ),
@@ -96,54 +94,39 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text=(
-                "The list is misspelt on disk (`list_patition_label.txt`) and spelt right in the README; "
-                "both are read."
-            ),
-            trust="page",
-            source=_README,
+            "The list is misspelt on disk (`list_patition_label.txt`) and spelt right in the README; both "
+            "are read.",
+            "page",
+            _README,
         ),
         Quirk(
-            text="The list names the un-aligned pictures; train names have five digits, test names four.",
-            trust="page",
-            source=_README,
+            "The list names the un-aligned pictures; train names have five digits, test names four.",
+            "page",
+            _README,
         ),
         Quirk(
-            text=(
-                "Version 1.1 added face boxes and corrected some aligned pictures, so two copies may differ."
-            ),
-            trust="page",
-            source=_README,
+            "Version 1.1 added face boxes and corrected some aligned pictures, so two copies may differ.",
+            "page",
+            _README,
         ),
         Quirk(
-            text=(
-                "Landmarks and boxes are coordinates of the original picture; they are never attached to "
-                "aligned "
-                "faces. Boxes are read as x_min y_min x_max y_max and must hold the five points."
-            ),
-            trust="code",
-            source="overlay scripts draw on Image/original; two of three public loaders agree on the order",
+            "Landmarks and boxes are coordinates of the original picture; they are never attached to "
+            "aligned faces. Boxes are read as x_min y_min x_max y_max and must hold the five points.",
+            "code",
+            "overlay scripts draw on Image/original; two of three public loaders agree on the order",
         ),
         Quirk(
-            text=(
-                "One public script repairs two attribute files by hand; what cannot be read is left out "
-                "and noted."
-            ),
-            trust="code",
-            source="public loader of the manual attributes",
+            "One public script repairs two attribute files by hand; what cannot be read is left out and "
+            "noted.",
+            "code",
+            "public loader of the manual attributes",
         ),
+        Quirk("No validation split exists: validation is carved from the training rows.", "page", _README),
         Quirk(
-            text="No validation split exists: validation is carved from the training rows.",
-            trust="page",
-            source=_README,
-        ),
-        Quirk(
-            text=(
-                "The compound part (3,954 faces, 11 classes of two emotions each) has the same tree in "
-                "compound/. It is not read: no canonical emotion says what its faces show."
-            ),
-            trust="secondary",
-            source="public loaders, some of which map a class to its first emotion",
+            "The compound part (3,954 faces, 11 classes of two emotions each) has the same tree in "
+            "compound/. It is not read: no canonical emotion says what its faces show.",
+            "secondary",
+            "public loaders, some of which map a class to its first emotion",
         ),
     ),
     unit="image",
@@ -154,16 +137,12 @@ class RAFDB(FaceDataset):
     """The basic part of RAF-DB: aligned faces where present, else originals with box and landmarks."""
 
     card = CARD
+    folder_names = ("raf-db", "raf_db", "raf", "rafdb", "basic")
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
         self._aligned = (self.base / "Image" / "aligned").is_dir()
         self.crop = "whole" if self._aligned else "box"
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which people keep this dataset."""
-        return ("raf-db", "raf_db", "raf", "rafdb", "basic")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

@@ -58,19 +58,18 @@ CARD = Card(
     ),
     licence="Signed end-user licence agreement with the Australian National University.",
     obtain="Ask the authors for the agreement; unpack the archives of aligned faces into one folder.",
-    classes=tuple(NativeClass(code=code, name=code, emotion=emotion) for code, emotion, *_ in _CLASSES),
+    classes=tuple(NativeClass(code, code, emotion) for code, emotion, *_ in _CLASSES),
     tree=(
         TreeEntry(
-            path="Train/Train_Aligned_Faces/<Angry>/<film>_<time>_<number>.png",
-            what="143x181 aligned colour faces",
+            "Train/Train_Aligned_Faces/<Angry>/<film>_<time>_<number>.png", "143x181 aligned colour faces"
         ),
         TreeEntry(
-            path="Val/[Val_Aligned_Faces_new/]Val_Aligned_Faces/<Angry>/<film>_<time>_<number>.png",
-            what="the same for validation",
+            "Val/[Val_Aligned_Faces_new/]Val_Aligned_Faces/<Angry>/<film>_<time>_<number>.png",
+            "the same for validation",
         ),
         TreeEntry(
-            path="Test/Test_Aligned_Faces/<name>.png",
-            what="without labels, which are withheld; not read",
+            "Test/Test_Aligned_Faces/<name>.png",
+            "without labels, which are withheld; not read",
             required=False,
         ),
     ),
@@ -92,27 +91,23 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            text="The validation archive nests its folder once more than the training archive.",
-            trust="code",
-            source="public loaders",
+            "The validation archive nests its folder once more than the training archive.",
+            "code",
+            "public loaders",
         ),
         Quirk(
-            text=(
-                "The aligned faces are fewer (891 and 431) than the stills (958 and 436), so accuracies over "
-                "436 pictures come from another detection."
-            ),
-            trust="code",
-            source=f"{_COMMENT}; the numbers of stills are second-hand",
+            "The aligned faces are fewer (891 and 431) than the stills (958 and 436), so accuracies over "
+            "436 pictures come from another detection.",
+            "code",
+            f"{_COMMENT}; the numbers of stills are second-hand",
         ),
         Quirk(
-            text="A picture's name begins with its film: validation is carved from training by film.",
-            trust="code",
-            source="file names in public loaders",
+            "A picture's name begins with its film: validation is carved from training by film.",
+            "code",
+            "file names in public loaders",
         ),
         Quirk(
-            text="The stills come from AFEW's videos: never train on AFEW and test here.",
-            trust="code",
-            source="public loader",
+            "The stills come from AFEW's videos: never train on AFEW and test here.", "code", "public loader"
         ),
     ),
     unit="video",
@@ -123,16 +118,12 @@ class SFEW(FaceDataset):
     """Read the aligned faces of SFEW 2.0."""
 
     card = CARD
+    folder_names = ("sfew2", "sfew_2", "sfew2.0", "sfew_2.0")
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds the training and the validation tree of aligned faces."""
         return folder if all(_place(folder, places) is not None for places in _PLACES.values()) else None
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names under which SFEW is kept."""
-        return ("sfew2", "sfew_2", "sfew2.0", "sfew_2.0")
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per labelled picture.

@@ -28,7 +28,7 @@ def card(**changes: object) -> Card:
         "citation": "",
         "licence": "",
         "obtain": "",
-        "classes": (NativeClass(code="1", name="joy", emotion=Emotion.HAPPINESS),),
+        "classes": (NativeClass("1", "joy", Emotion.HAPPINESS),),
         "tree": (),
         "protocols": (Protocol(name="p", label_set=(Emotion.HAPPINESS,), split=Official()),),
         "default_protocol": "p",
@@ -118,7 +118,7 @@ def test_the_ten_published_ck_fold_sizes_make_327():
             {"protocols": (Protocol(name="p", label_set=(Emotion.HAPPINESS,), split=Official()),) * 2},
             "names repeat",
         ),
-        ({"classes": (NativeClass(code="1", name="a", emotion=Emotion.HAPPINESS),) * 2}, "codes repeat"),
+        ({"classes": (NativeClass("1", "a", Emotion.HAPPINESS),) * 2}, "codes repeat"),
         (
             {"protocols": (Protocol(name="p", label_set=(Emotion.FEAR,), split=Official()),)},
             "none of the dataset's",
@@ -162,7 +162,7 @@ def test_prose_decides_no_row():
     assert (
         card(citation="other", licence="other", title="other").deciding_fields() == card().deciding_fields()
     )
-    changed = card(classes=(NativeClass(code="2", name="joy", emotion=Emotion.HAPPINESS),))
+    changed = card(classes=(NativeClass("2", "joy", Emotion.HAPPINESS),))
     assert changed.deciding_fields() != card().deciding_fields()
     assert card(version=2).deciding_fields() != card().deciding_fields()
 

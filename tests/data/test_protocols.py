@@ -38,7 +38,7 @@ def card(split: Any = None, **changes: Any) -> Card:
         "citation": "",
         "licence": "",
         "obtain": "",
-        "classes": tuple(NativeClass(code=e.value, name=e.value, emotion=e) for e in Emotion),
+        "classes": tuple(NativeClass(e.value, e.value, e) for e in Emotion),
         "tree": (),
         "protocols": (base,),
         "default_protocol": "main",

@@ -19,10 +19,10 @@ CARD = Card(
     citation="nobody",
     licence="free",
     obtain="make it",
-    classes=tuple(NativeClass(code=name, name=name, emotion=Emotion(name)) for name in NAMES),
+    classes=tuple(NativeClass(name, name, Emotion(name)) for name in NAMES),
     tree=(
-        TreeEntry(path="pictures/<id>.png", what="a face"),
-        TreeEntry(path="notes.txt", what="", required=False),
+        TreeEntry("pictures/<id>.png", "a face"),
+        TreeEntry("notes.txt", "", required=False),
     ),
     protocols=(
         Protocol(name="6-folds", label_set=LABEL_SETS["6"], split=Folds(k=4)),

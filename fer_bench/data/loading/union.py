@@ -159,7 +159,7 @@ def union_card(cards: Sequence[Card]) -> Card:
         citation="; ".join(card.citation for card in cards),
         licence="The terms of every member hold.",
         obtain="As each member.",
-        classes=tuple(NativeClass(code=e.value, name=e.value, emotion=e) for e in widest),
+        classes=tuple(NativeClass(e.value, e.value, e) for e in widest),
         tree=(),
         protocols=protocols,
         default_protocol=f"{len(widest)}-union",

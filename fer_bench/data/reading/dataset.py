@@ -40,6 +40,8 @@ class FaceDataset(ABC):
 
     card: Card
     """The class has one; `folder` replaces it on the instance by what it found."""
+    folder_names: ClassVar[tuple[str, ...]] = ()
+    """Further folder names, case-folded, under which people keep this dataset below a root."""
     left_out: Sequence[str] = ()
     """The notes on rows that the user left out."""
     keeps_index: ClassVar[bool] = False
@@ -98,17 +100,12 @@ class FaceDataset(ABC):
     @classmethod
     def named_folders(cls, root: Path) -> list[Path]:
         """Return the folders below a root that are called like this dataset, whatever they hold."""
-        aliases = {cls.card.name, cls.card.title.casefold(), *cls.folder_names()}
+        aliases = {cls.card.name, cls.card.title.casefold(), *cls.folder_names}
         try:
             children = sorted(root.iterdir())
         except OSError:
             return []
         return [child for child in children if child.name.casefold() in aliases and child.is_dir()]
-
-    @classmethod
-    def folder_names(cls) -> tuple[str, ...]:
-        """Return further folder names, case-folded, under which people keep this dataset below a root."""
-        return ()
 
     @cached_property
     def index(self) -> pd.DataFrame:

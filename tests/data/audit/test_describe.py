@@ -18,7 +18,7 @@ def test_a_described_card_says_what_is_needed_known_and_doubted():
                     split="none", code=None, unit="rows", n=9, trust="code", source="a list", layout="crops"
                 ),
             ),
-            "quirks": (Quirk(text="Names have gaps. " * 12, trust="inferred", source="copies"),),
+            "quirks": (Quirk("Names have gaps. " * 12, "inferred", "copies"),),
             "fold_sizes": (3, 4),
             "shares_pixels_with": ("other",),
         }
