@@ -42,7 +42,7 @@ from fer_bench.evaluation.affect import binary_f1, concordance
 from fer_bench.evaluation.metrics import accuracy, count_pairs, uar
 from fer_bench.files import usable_cores, write_text
 from fer_bench.synthetic import GENERATOR_VERSION
-from fer_bench.workspace.sources import synthetic_root
+from fer_bench.synthetic.stand_in import stand_in
 
 SIZE = 48
 EPOCHS = 24
@@ -119,7 +119,7 @@ class Faces:
 @cache
 def load(name: str, population: str, seed: int) -> Faces:
     """Draw a dataset, or take it from the cache, and return it in memory."""
-    dataset = datasets.get(name)(synthetic_root(name, "quick", population=population, seed=seed))
+    dataset = datasets.get(name)(stand_in(name, "quick", population=population, seed=seed))
     index, card = dataset.index, dataset.card
     protocol = find_protocol(card, None, quick=True)
     codes = {emotion: code for code, emotion in enumerate(CLASSES)}

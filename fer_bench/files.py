@@ -21,6 +21,14 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def cache_root() -> Path:
+    """Return the folder of derived data: `FER_BENCH_CACHE`, else `fer-bench` in the user's cache folder."""
+    if named := os.environ.get("FER_BENCH_CACHE"):
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fer-bench"
+
+
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> os.stat_result:
     """Write a file under a temporary name beside its place, flush it to disk and rename it.
 

@@ -25,7 +25,7 @@ def test_no_module_needs_itself_through_others(graph):
 
 
 def test_each_test_file_mirrors_a_module():
-    """`tests/a/test_b.py` and `tests/a/test_b_more.py` are about `fer_bench/a/b.py`, or about a page or script."""
+    """`tests/a/test_b.py` and `tests/a/test_b_more.py` test `fer_bench/a/b.py`, or a page or script."""
     strays = []
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         place = file.relative_to(ROOT / "tests").parent

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_bench.errors import StoreError
-from fer_bench.files import canonical, file_hash, short_hash, write_atomic, write_json, write_text
+from fer_bench.files import cache_root, canonical, file_hash, short_hash, write_atomic, write_json, write_text
 
 JSON = st.recursive(
     st.none()
@@ -86,3 +86,14 @@ def test_hashes_are_sha_256(tmp_path):
     assert file_hash(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
     assert short_hash([1], 8) == hashlib.sha256(b"[1]").hexdigest()[:8]
     assert short_hash([1]) != short_hash(["1"])
+
+
+def test_the_cache_is_where_the_variables_say(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("FER_BENCH_CACHE", "~/mine")
+    assert cache_root() == tmp_path / "mine"
+    monkeypatch.delenv("FER_BENCH_CACHE")
+    assert cache_root() == tmp_path / "xdg" / "fer-bench"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_root() == tmp_path / ".cache" / "fer-bench"

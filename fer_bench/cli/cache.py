@@ -24,7 +24,7 @@ cache_app = typer.Typer(
 @cache_app.command(name="list", epilog="Example: fer-bench data cache list")
 def list_cache(as_json: AsJson = False) -> None:
     """List packs, indexes and states of checks: dataset, recipe, size, last use, whether they are stale."""
-    from fer_bench.data.packs.pack import cache_root
+    from fer_bench.files import cache_root
     from fer_bench.workspace.cache import entries
 
     found = entries()

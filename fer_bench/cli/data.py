@@ -354,7 +354,7 @@ def fetch_detector() -> None:
     Without it, pictures that have neither boxes nor landmarks are searched by a weak detector. Nothing else
     uses the network.
     """
-    from fer_bench.data.crops.fetch import fetch_yunet
+    from fer_bench.data.crops.detectors import fetch_yunet
 
     typer.echo(f"{fetch_yunet()}: packs are cut out anew with it where faces are searched for")
 

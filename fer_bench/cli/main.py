@@ -423,8 +423,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     Exit code 2 when a data root is given that cannot be used; what can be said is said all the same.
     """
     from fer_bench import datasets
-    from fer_bench.data.packs.pack import cache_root
-    from fer_bench.files import usable_cores
+    from fer_bench.files import cache_root, usable_cores
     from fer_bench.runs import environment
     from fer_bench.workspace.sources import available, open_source
 

@@ -24,8 +24,9 @@ from fer_bench.data.card import (
     SplitName,
     TreeEntry,
 )
-from fer_bench.data.reading.dataset import FaceDataset, Image, read_picture
+from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import list_folder
+from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import some_files, subfolders
 from fer_bench.data.reading.textfile import numbered_lines

@@ -23,8 +23,9 @@ from fer_bench.data.card import (
     TreeEntry,
     class_counts,
 )
-from fer_bench.data.reading.dataset import FaceDataset, Image, SoftLabels
+from fer_bench.data.reading.dataset import FaceDataset, SoftLabels
 from fer_bench.data.reading.folders import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.pictures import Image
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.datasets.fer2013 import (

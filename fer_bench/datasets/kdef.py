@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
-from fer_bench.data.reading.dataset import FaceDataset, read_picture
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.pictures import read_picture
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import listed, matching, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, NativeClass, Quirk, TreeEntry, fold_protocols
-from fer_bench.data.reading.dataset import FaceDataset, Image
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.pictures import Image
 from fer_bench.data.reading.problems import collect, raise_or_collect
 from fer_bench.data.reading.sequences import listed, matching, subfolders
 from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion

@@ -13,8 +13,9 @@ from typing import IO, Literal
 
 from fer_bench import datasets
 from fer_bench.data.packs import index_cache
-from fer_bench.data.packs.pack import CHECKED, cache_root, check_pack, try_to_own
+from fer_bench.data.packs.pack import CHECKED, check_pack, try_to_own
 from fer_bench.errors import FerBenchError, StoreError
+from fer_bench.files import cache_root
 
 State = Literal["current", "stale", "unfinished", "damaged"]
 GRACE = 24 * 3600.0

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
 import yaml
 
 from fer_bench import datasets
-from fer_bench.data.packs.pack import cache_root
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import DataError, UsageError, nearest
-from fer_bench.files import usable_cores
-
-if TYPE_CHECKING:
-    from fer_bench.synthetic.layouts import Size
-    from fer_bench.synthetic.population import PopulationName
+from fer_bench.synthetic.marker import marker_of
 
 ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
-MARKER = "synthetic.json"
 GENERATOR_FIELDS = ("generator_version", "size", "population", "seed")
 DataKind = Literal["real", "synthetic"]
 _YAML_EXAMPLE = "example: `rafdb: ~/data/RAF-DB`"
@@ -162,7 +154,9 @@ def open_source(
     """
     kind = datasets.get(name)
     if roots.is_synthetic:
-        return _with_marker(kind(synthetic_root(name, size, population=population, progress=progress)))
+        from fer_bench.synthetic.stand_in import stand_in
+
+        return _with_marker(kind(stand_in(name, size, population=population, progress=progress)))
     path = roots.path_of(name)
     if path is None:
         raise DataError(f"{roots.origin} does not list {name}", hint=f"add a line `{name}: FOLDER`")
@@ -205,74 +199,16 @@ def available(
             missing[name] = (
                 "not found below the data root" if name not in roots.named else f"not found in {path}"
             )
-        elif kind is not None and (other := "real" if _marker_of(base) is None else "synthetic") != kind:
+        elif kind is not None and (other := "real" if marker_of(base) is None else "synthetic") != kind:
             missing[name] = f"{other} data, which are never mixed with {kind} data"
         else:
             found.append(name)
     return found, missing
 
 
-def synthetic_root(
-    name: str,
-    size: str = "quick",
-    *,
-    population: str = "benchmark",
-    seed: int = 0,
-    jobs: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Return the folder that holds the synthetic stand-in of a dataset, writing it on first use.
-
-    Args:
-        name: Dataset name.
-        size: `tiny`, `quick` or `full`.
-        population: `benchmark`, or `development` for choosing defaults.
-        seed: Generator seed.
-        jobs: Processes that write, all cores by default.
-        progress: Called with pictures written and pictures in all.
-
-    Raises:
-        DataError: The generator does not know this dataset.
-    """
-    from fer_bench.synthetic import GENERATOR_VERSION, layouts
-
-    if name not in layouts.names():
-        raise DataError(
-            f"there is no synthetic stand-in for {name}",
-            hint=f"give its folder with --data-root DIR, or fer-bench data describe {name}",
-        )
-    parent = cache_root() / "synthetic" / f"v{GENERATOR_VERSION}-{size}-{population}-{seed}"
-    if not (parent / name / MARKER).exists():
-        workers = jobs or usable_cores()
-        layouts.write(
-            name,
-            parent,
-            size=cast("Size", size),  # the writer refuses what it does not know
-            population=cast("PopulationName", population),
-            seed=seed,
-            jobs=workers,
-            progress=progress,
-            notice=lambda text: print(text, file=sys.stderr, flush=True),  # else it would wait without a word
-        )
-    return parent / name
-
-
 def _with_marker(dataset: FaceDataset) -> Source:
-    marker = _marker_of(dataset.base)
+    marker = marker_of(dataset.base)
     if marker is None:
         return Source(dataset, "real", None)
     # What all datasets of one drawing have in common: boards keep different drawings apart by it.
     return Source(dataset, "synthetic", {name: marker.get(name) for name in GENERATOR_FIELDS})
-
-
-def _marker_of(base: Path) -> dict[str, Any] | None:
-    """Return the generator's marker in a folder or any above it: the root given may lie inside a dataset."""
-    here, behind_links = base.absolute(), base.resolve()
-    for folder in dict.fromkeys((here, *here.parents, behind_links, *behind_links.parents)):
-        try:
-            content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict) and content.get("synthetic") is True:
-            return content
-    return None

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_bench.data.packs.pack import cache_root
 from fer_bench.errors import DataError, UsageError
 from fer_bench.evaluation.rescore import rescore
+from fer_bench.files import cache_root
 from fer_bench.leaderboard.page import write_leaderboard
 from fer_bench.methods.base import uar_of_confusion
 from fer_bench.results.predictions import read_predictions

@@ -7,6 +7,7 @@ from fer_bench.data.protocols import assign_roles, find_protocol, folds_of
 from fer_bench.datasets import MAIN_SEVEN, get
 from fer_bench.errors import DataError, UsageError
 from fer_bench.synthetic import GENERATOR_VERSION, layouts
+from fer_bench.synthetic.marker import MARKER, NOTICE, read_marker
 
 NAMES = layouts.names()
 
@@ -43,7 +44,7 @@ def test_the_reader_accepts_the_tree_and_finds_every_class(drawn, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_folder_says_that_it_is_synthetic(drawn, name):
-    marker = json.loads((drawn / name / layouts.MARKER).read_text())
+    marker = json.loads((drawn / name / MARKER).read_text())
     assert marker == {
         "synthetic": True,
         "generator_version": GENERATOR_VERSION,
@@ -52,8 +53,8 @@ def test_every_folder_says_that_it_is_synthetic(drawn, name):
         "population": "benchmark",
         "seed": 0,
     }
-    assert layouts.read_marker(drawn / name) == marker
-    assert "SYNTHETIC" in (drawn / name / layouts.NOTICE).read_text()
+    assert read_marker(drawn / name) == marker
+    assert "SYNTHETIC" in (drawn / name / NOTICE).read_text()
 
 
 def test_seed_and_population_change_the_pictures(drawn, tmp_path):
@@ -62,7 +63,7 @@ def test_seed_and_population_change_the_pictures(drawn, tmp_path):
         layouts.write("rafdb", tmp_path, size="tiny", **option)
         other = (tmp_path / "rafdb/basic/Image/aligned/train_00001_aligned.jpg").read_bytes()
         assert other != mine
-        assert layouts.read_marker(tmp_path / "rafdb")[next(iter(option))] == next(iter(option.values()))
+        assert read_marker(tmp_path / "rafdb")[next(iter(option))] == next(iter(option.values()))
 
 
 def test_what_is_there_already_is_not_written_again(drawn):

@@ -12,8 +12,8 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.datasets import MAIN_SEVEN, get
 from fer_bench.errors import DataError, UsageError
 from fer_bench.synthetic import layouts
-from fer_bench.workspace import sources
-from fer_bench.workspace.sources import MARKER, DataRoots, available, find_roots, open_source, synthetic_root
+from fer_bench.synthetic.marker import MARKER
+from fer_bench.workspace.sources import DataRoots, available, find_roots, open_source
 
 
 @pytest.fixture(autouse=True)
@@ -222,41 +222,16 @@ def test_a_folder_of_ones_own_ends_the_use_of_synthetic_data(nowhere):
     assert (beside.root, beside.origin) == (nowhere, "--data-root x")
 
 
-# The stand-in -------------------------------------------------------------------------------------------
+def test_without_a_root_the_stand_in_is_opened_as_a_drawing(nowhere, monkeypatch):
+    drawing = {"generator_version": "9", "size": "tiny", "population": "benchmark", "seed": 0}
 
-
-def options_of(options: dict[str, object]) -> dict[str, object]:
-    return {"generator_version": "9", **{name: options[name] for name in ("size", "population", "seed")}}
-
-
-def test_the_stand_in_is_drawn_once_into_the_cache(nowhere, monkeypatch):
-    drawn = []
-
-    def write(name: str, parent: Path, **options: object) -> Path:
-        drawn.append((name, options["size"], options["population"], options["seed"]))
+    def write(name: str, parent: Path, **options: object) -> None:
         faces(parent / name)
-        (parent / name / MARKER).write_text(
-            json.dumps({"synthetic": True, "dataset": name, **options_of(options)})
-        )
-        return parent / name
+        (parent / name / MARKER).write_text(json.dumps({**drawing, "synthetic": True, "dataset": name}))
 
     monkeypatch.setattr(layouts, "write", write)
     monkeypatch.setattr(layouts, "names", lambda: ("folder",))
-    for _ in range(2):
-        source = open_source("folder", find_roots(None), size="tiny")
-        drawing = {"generator_version": "9", "size": "tiny", "population": "benchmark", "seed": 0}
-        assert (source.kind, source.generator) == ("synthetic", drawing)
-        assert isinstance(source.dataset, FaceDataset)
-    assert drawn == [("folder", "tiny", "benchmark", 0)]
+    source = open_source("folder", find_roots(None), size="tiny")
+    assert (source.kind, source.generator) == ("synthetic", drawing)
+    assert isinstance(source.dataset, FaceDataset)
     assert source.dataset.base.is_relative_to(nowhere / "cache" / "synthetic")
-    places = {
-        synthetic_root("folder", s, population=p, seed=n)
-        for s in ("tiny", "quick")
-        for p in ("benchmark", "development")
-        for n in (0, 1)
-    }
-    assert len(places) == 8
-
-
-def test_the_marker_is_named_as_its_writer_names_it():
-    assert sources.MARKER == layouts.MARKER

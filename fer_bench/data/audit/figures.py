@@ -15,7 +15,8 @@ from fer_bench.data.card import Protocol
 from fer_bench.data.crops.recipe import crop_face, recipe_for
 from fer_bench.data.index import stack_au
 from fer_bench.data.protocols import in_label_set
-from fer_bench.data.reading.dataset import FaceDataset, Image
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.pictures import Image
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.reading.dataset import Image
+from fer_bench.data.reading.pictures import Image
 
 DISTANCE = 3
 """Bits of 64 in which the difference hashes of two near duplicates may differ."""

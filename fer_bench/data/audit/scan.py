@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from fer_bench.data.audit.lookalikes import PRINT, face_region, take_print
 from fer_bench.data.crops.recipe import LARGEST
 from fer_bench.data.index import fingerprint
-from fer_bench.data.packs.pack import by_file, cache_root, file_stamp
-from fer_bench.data.reading.dataset import FaceDataset, Image
+from fer_bench.data.packs.pack import by_file, file_stamp
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import FerBenchError, StoreError
-from fer_bench.files import short_hash, usable_cores, write_atomic
+from fer_bench.files import cache_root, short_hash, usable_cores, write_atomic
 
 STATE_VERSION = 3
 SAVED_EVERY = 10.0

@@ -1,7 +1,8 @@
-"""Finding faces: YuNet where its file is there, else OpenCV's own frontal cascade, which is weak."""
+"""Face detectors: YuNet where its model file is available, else OpenCV's frontal cascade, which is weak."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from functools import cache
@@ -11,19 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.reading.dataset import Image
+from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError
-from fer_bench.files import file_hash
+from fer_bench.files import cache_root, file_hash, write_atomic
 
 YUNET_VARIABLE = "FER_BENCH_YUNET"
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
+YUNET_ADDRESS = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{YUNET_NAME}"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 """The oid of this file in the OpenCV model zoo (github.com/opencv/opencv_zoo, MIT licence)."""
 YUNET_SIDE = 640
-"""Longer side to which larger pictures are shrunk first."""
+"""Pixels of the longer side to which larger pictures are scaled before YuNet sees them."""
 YUNET_SCORE = 0.6
+LARGEST_DOWNLOAD = 10_000_000
+"""Bytes that are downloaded at most; the model has 233 kB."""
+TIMEOUT = 30
+"""Seconds to wait for the server."""
 SMALLEST = 40
-"""Pictures with a shorter side below this are not searched by the cascade."""
+"""Pixels of the shorter side below which the cascade is not tried."""
 
 Box = tuple[float, float, float, float]
 _local = threading.local()
@@ -35,31 +41,65 @@ def yunet_file() -> Path | None:
     Raises:
         DataError: The named file does not exist, or a file is not the known model.
     """
-    from fer_bench.data.packs.pack import cache_root
-
     named = os.environ.get(YUNET_VARIABLE)
-    file = Path(named).expanduser() if named else cache_root() / "models" / YUNET_NAME
+    file = Path(named).expanduser() if named else _cached_yunet()
     if not file.is_file():
         if named:
             raise DataError(
                 f"the YuNet model named by {YUNET_VARIABLE} does not exist", file=file, hint=_hint()
             )
         return None
-    found = _hash(file, file.stat().st_mtime_ns)
+    _refuse_unknown(_hash(file, file.stat().st_mtime_ns), file, _hint())
+    return file
+
+
+def fetch_yunet(address: str = YUNET_ADDRESS) -> Path:
+    """Download the YuNet model into the cache, where `yunet_file` finds it.
+
+    Args:
+        address: Where to download it from; OpenCV's model zoo by default (MIT licence).
+
+    Returns:
+        The file in the cache.
+
+    Raises:
+        DataError: The address cannot be reached or serves another file; the cache is then unchanged.
+    """
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    by_hand = f"download it where there is network, then set {YUNET_VARIABLE}=FILE: {YUNET_ADDRESS}"
+    try:
+        with urlopen(address, timeout=TIMEOUT) as answer:
+            content: bytes = answer.read(LARGEST_DOWNLOAD)
+    except (OSError, HTTPException, ValueError) as error:
+        raise DataError(
+            f"the YuNet model could not be fetched: {error}", file=address, hint=by_hand
+        ) from None
+    _refuse_unknown(hashlib.sha256(content).hexdigest(), address, by_hand)
+    file = _cached_yunet()
+    write_atomic(file, lambda temporary: temporary.write_bytes(content))
+    return file
+
+
+def _cached_yunet() -> Path:
+    return cache_root() / "models" / YUNET_NAME
+
+
+def _refuse_unknown(found: str, file: Path | str, hint: str) -> None:
     if found != YUNET_SHA256:
         raise DataError(
             f"this is not the known YuNet model, whose SHA-256 is {YUNET_SHA256}",
             file=file,
             value=found,
-            hint=_hint(),
+            hint=hint,
         )
-    return file
 
 
 def _hint() -> str:
     return (
-        f"get models/face_detection_yunet/{YUNET_NAME} of github.com/opencv/opencv_zoo (Git LFS, 233 kB), "
-        f"then set {YUNET_VARIABLE}=FILE or put it into the folder models of the cache, see fer-bench doctor"
+        f"fer-bench data fetch-detector; or get {YUNET_NAME} from github.com/opencv/opencv_zoo (Git LFS, "
+        f"233 kB) and set {YUNET_VARIABLE}=FILE"
     )
 
 
@@ -71,11 +111,11 @@ def _hash(file: Path, changed: int) -> str:
 def find_with_yunet(image: Image) -> tuple[Box, NDArray[np.float64]] | None:
     """Return box (x0, y0, x1, y1) and five points of the largest face that YuNet finds, None without one.
 
-    The points are the eyes, the nose tip and the corners of the mouth, the one on the left of the picture
-    first.
+    The points are the eyes, the nose tip and the corners of the mouth; of each pair the one on the left of
+    the picture comes first.
 
     Raises:
-        DataError: The model is not there.
+        DataError: The model is not available.
     """
     import cv2
 
@@ -100,7 +140,7 @@ def find_with_yunet(image: Image) -> tuple[Box, NDArray[np.float64]] | None:
 
 
 def find_with_cascade(image: Image) -> tuple[int, int, int, int] | None:
-    """Return x, y, width, height of the largest face that the frontal cascade finds."""
+    """Return x, y, width, height of the largest face that the frontal cascade finds, None without one."""
     import cv2
 
     if min(image.shape[:2]) < SMALLEST:
@@ -115,7 +155,7 @@ def find_with_cascade(image: Image) -> tuple[int, int, int, int] | None:
 
 
 def _cascade() -> Any:
-    """Return this thread's cascade: a cv2.CascadeClassifier must not be used by two threads at once."""
+    """Return this thread's cascade: two threads must not share a cv2.CascadeClassifier."""
     import cv2
 
     if not hasattr(_local, "cascade"):

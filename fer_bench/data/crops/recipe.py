@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fer_bench.data.crops.detectors import find_with_cascade, find_with_yunet, yunet_file
-from fer_bench.data.reading.dataset import FaceDataset, Image
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError
 from fer_bench.schema import Frozen
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Folds, NativeClass, Official, Protocol
 from fer_bench.data.protocols import QUICK, assign_roles, find_protocol, folds_of, member_protocol
-from fer_bench.data.reading.dataset import FaceDataset, Image
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.pictures import Image
 from fer_bench.emotions import LABEL_SETS, Emotion, LabelSet
 from fer_bench.errors import DataError, UsageError
 

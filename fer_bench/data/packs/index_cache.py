@@ -21,11 +21,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from fer_bench.data.index import COLUMNS, NO_AU, build_index, text_series
-from fer_bench.data.packs.pack import cache_root
 from fer_bench.data.reading.dependencies import recording, stamp
 from fer_bench.data.reading.problems import any_collected
 from fer_bench.errors import StoreError
-from fer_bench.files import canonical, short_hash, write_atomic
+from fer_bench.files import cache_root, canonical, short_hash, write_atomic
 from fer_bench.provenance import code_hash
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from fer_bench.data.crops.recipe import CropRecipe, Found, crop_face, recipe_for
 from fer_bench.data.index import fingerprint
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import DataError, FerBenchError, StoreError
-from fer_bench.files import file_hash, short_hash, usable_cores, write_json
+from fer_bench.files import cache_root, file_hash, short_hash, usable_cores, write_json
 
 try:
     import fcntl
@@ -40,14 +40,6 @@ CHECKED = "checked.json"
 that is equal for equal packs, and cannot be replaced while processes hold their locks on it."""
 WAYS: tuple[Found, ...] = get_args(Found)
 Progress = Callable[[int, int], None]
-
-
-def cache_root() -> Path:
-    """Return where derived data stand: `FER_BENCH_CACHE`, else `fer-bench` in the user's cache folder."""
-    if named := os.environ.get("FER_BENCH_CACHE"):
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fer-bench"
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Protocol
 from fer_bench.data.index import build_index
+from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fer_bench.data.crops.recipe import CropKind
     from fer_bench.data.loading.datamodule import FaceDataModule
 
-Image = NDArray[np.uint8]
 SoftLabels = Literal["probability", "votes"]
 
 
@@ -238,43 +238,3 @@ def _content(folder: Path, most: int = 8) -> str:
         return f"nothing that can be listed ({error.strerror})"
     shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "nothing"
-
-
-def read_picture(file: Path) -> Image:
-    """Decode a picture file to RGB uint8 [H, W, 3], refusing what is truncated.
-
-    Args:
-        file: A JPEG, PNG, TIFF or BMP file; grey pictures are replicated to three channels.
-
-    Raises:
-        DataError: The file is missing, empty, truncated or no picture.
-    """
-    import cv2
-
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"the picture cannot be read: {error.strerror}", file=file) from None
-    if raw[:2] == b"\xff\xd8" and raw.rfind(b"\xff\xd9") < _start_of_scan(raw):
-        raise DataError("the JPEG is truncated (no end marker)", file=file, value=f"{len(raw)} bytes")
-    try:
-        decoded = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
-    except cv2.error:  # more pixels than OpenCV is willing to take
-        decoded = None
-    if decoded is None:
-        raise DataError("the picture cannot be decoded", file=file, value=f"{len(raw)} bytes")
-    return np.ascontiguousarray(decoded[:, :, ::-1])
-
-
-def _start_of_scan(raw: bytes) -> int:
-    """Return where the pixels of a JPEG start, its length if they never do.
-
-    A preview in the header has an end marker of its own, and cameras append data behind the last one, so that
-    only an end marker anywhere behind this place says that the picture is whole.
-    """
-    place = 2
-    while place + 4 <= len(raw) and raw[place] == 0xFF and raw[place + 1] != 0xDA:
-        is_fill_byte = raw[place + 1] == 0xFF
-        place += 1 if is_fill_byte else 2 + int.from_bytes(raw[place + 2 : place + 4], "big")
-    found = raw.find(b"\xff\xda", place)  # decoders skip stray bytes between segments, and so does this
-    return len(raw) if found < 0 else found

@@ -13,8 +13,6 @@ from pathlib import Path
 from fer_bench.errors import UsageError, nearest
 from fer_bench.synthetic.layouts import affectnet7, affwild2, ckplus, expw, fer2013, ferplus, mmi, oulu, rafdb
 from fer_bench.synthetic.layouts.frame import (
-    MARKER,
-    NOTICE,
     SIZES,
     Drawing,
     Plan,
@@ -22,14 +20,11 @@ from fer_bench.synthetic.layouts.frame import (
     Task,
     Watch,
     Writer,
-    read_marker,
     write_folder,
 )
 from fer_bench.synthetic.population import PopulationName
 
 __all__ = [
-    "MARKER",
-    "NOTICE",
     "SIZES",
     "Drawing",
     "Plan",
@@ -37,7 +32,6 @@ __all__ = [
     "Task",
     "Writer",
     "names",
-    "read_marker",
     "write",
 ]
 

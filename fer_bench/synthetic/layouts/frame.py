@@ -6,7 +6,6 @@ writer that was killed is continued there by the next one with the same settings
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -27,13 +26,12 @@ from fer_bench.errors import DataError
 from fer_bench.files import short_hash
 from fer_bench.synthetic import GENERATOR_VERSION
 from fer_bench.synthetic.layouts.journal import JOURNAL, Journal, Outcome, head_of, locked
+from fer_bench.synthetic.marker import read_marker, write_marker
 from fer_bench.synthetic.population import Population, PopulationName
 from fer_bench.synthetic.truth import TRUTH, write_truth
 
 Size = Literal["tiny", "quick", "full"]
 SIZES: tuple[Size, ...] = ("tiny", "quick", "full")
-MARKER = "synthetic.json"
-NOTICE = "SYNTHETIC.txt"
 
 _DAY = 86400.0
 _KEPT_DAYS = 7
@@ -153,7 +151,7 @@ def _write(scratch: Path, plan: Plan, marker: dict[str, Any], jobs: int, watch: 
             watch.report(drawing)
         plan.finish(journal.lines())
         write_truth(scratch / TRUTH, journal.truth())
-        _mark(scratch, marker)
+        write_marker(scratch, marker)
         journal.remove()
     finally:
         journal.close()
@@ -179,15 +177,6 @@ def _sweep(scratch: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def read_marker(folder: Path) -> dict[str, Any] | None:
-    """Return the marker of a synthetic dataset folder, or None when the folder has none."""
-    try:
-        found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.get("synthetic") is True else None
-
-
 def _is_current(target: Path, marker: dict[str, Any]) -> bool:
     if not target.exists():
         return False
@@ -199,18 +188,6 @@ def _is_current(target: Path, marker: dict[str, Any]) -> bool:
             hint="choose another output folder",
         )
     return found == marker
-
-
-def _mark(folder: Path, marker: dict[str, Any]) -> None:
-    (folder / NOTICE).write_text(
-        f"SYNTHETIC DATA. Every face in this folder was drawn by fer-bench (generator version "
-        f"{marker['generator_version']}, size {marker['size']}, population {marker['population']}, seed "
-        f"{marker['seed']}).\nOnly the layout of the files is that of {marker['dataset']}; none of it is "
-        "from the real dataset,\nand results on it say nothing about results on the real one.\n"
-        f"What was drawn is written down in {TRUTH}, which the real dataset does not have.\n",
-        encoding="utf-8",
-    )
-    (folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
 
 
 def _put_in_place(scratch: Path, target: Path, marker: dict[str, Any]) -> None:

@@ -11,10 +11,11 @@ from fer_bench.data.index import validate_index
 from fer_bench.data.loading.datamodule import FaceDataModule, evaluation_batches
 from fer_bench.data.loading.union import UnionDataset, union_card
 from fer_bench.data.loading.union_module import EPOCH_CAP, UnionBatches
-from fer_bench.data.packs.pack import cache_root, open_pack
+from fer_bench.data.packs.pack import open_pack
 from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS
 from fer_bench.errors import DataError, UsageError
+from fer_bench.files import cache_root
 from fer_bench.workspace.sources import find_roots, open_source
 
 SPEC = InputSpec(size=20)

@@ -12,7 +12,7 @@ import pytest
 
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.data.packs import pack as module
-from fer_bench.data.packs.pack import CHECKED, cache_root, check_pack, open_pack
+from fer_bench.data.packs.pack import CHECKED, check_pack, open_pack
 from fer_bench.errors import DataError, StoreError
 from fer_bench.files import file_hash
 from tests.data.toy import toy_rows
@@ -354,17 +354,6 @@ def test_boxes_found_nowhere_are_counted_as_weak(toy, tmp_path):
     assert pack.weak_share(boxed) == 0.0
     assert pack.weak_share(np.setdiff1d(np.arange(36), boxed)) == 1.0
     assert pack.weak_share(boxed[:0]) == 0.0
-
-
-def test_the_cache_stands_where_the_variables_say(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("FER_BENCH_CACHE", "~/mine")
-    assert cache_root() == tmp_path / "mine"
-    monkeypatch.delenv("FER_BENCH_CACHE")
-    assert cache_root() == tmp_path / "xdg" / "fer-bench"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_root() == tmp_path / ".cache" / "fer-bench"
 
 
 def test_a_similarity_pack_turns_faces_by_their_landmarks(toy, tmp_path):

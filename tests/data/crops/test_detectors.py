@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from fer_bench.data.crops import fetch
+from fer_bench.data.crops import detectors
 from fer_bench.data.crops.detectors import YUNET_NAME
 from fer_bench.errors import DataError
 
@@ -17,27 +17,27 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "served.onnx"
     file.write_bytes(b"a model")
-    monkeypatch.setattr(fetch, "YUNET_SHA256", hashlib.sha256(b"a model").hexdigest())
+    monkeypatch.setattr(detectors, "YUNET_SHA256", hashlib.sha256(b"a model").hexdigest())
     return file
 
 
-def test_the_known_file_lies_where_it_is_looked_for(served, tmp_path):
-    file = fetch.fetch_yunet(served.as_uri())
+def test_the_known_file_is_where_it_is_looked_for(served, tmp_path):
+    file = detectors.fetch_yunet(served.as_uri())
     assert file == tmp_path / "cache" / "models" / YUNET_NAME
     assert file.read_bytes() == b"a model"
 
 
 def test_another_file_is_refused_and_the_cache_stays_as_it_was(served):
-    kept = fetch.fetch_yunet(served.as_uri())
+    kept = detectors.fetch_yunet(served.as_uri())
     served.write_bytes(b"another model")
     with pytest.raises(DataError, match="not the known YuNet model"):
-        fetch.fetch_yunet(served.as_uri())
+        detectors.fetch_yunet(served.as_uri())
     assert kept.read_bytes() == b"a model"
 
 
 @pytest.mark.parametrize("address", ["{}/absent.onnx", "http://127.0.0.1:9/model", "no address"])
 def test_what_cannot_be_reached_is_told_with_the_way_by_hand(served, tmp_path, address):
     with pytest.raises(DataError, match="could not be fetched") as caught:
-        fetch.fetch_yunet(address.format(tmp_path.as_uri()))
+        detectors.fetch_yunet(address.format(tmp_path.as_uri()))
     assert "FER_BENCH_YUNET=FILE" in str(caught.value)
     assert not (tmp_path / "cache").exists()
