@@ -117,7 +117,7 @@ class ProfileSettings(Frozen):
 
 
 class RunConfig(Frozen):
-    """One run: everything that the user chose, with defaults resolved by `runs.plan`.
+    """One run: everything that the user chose, with defaults resolved.
 
     Attributes:
         method: Method name.
@@ -162,15 +162,23 @@ class RunConfig(Frozen):
 
 
 class RunOptions(Frozen):
-    """What surrounds a run and changes none of its numbers; no part of its settings or its key.
+    """How runs are carried out. Nothing here changes a number, so none of it is in a run's settings or key.
 
     Attributes:
-        timeout: Seconds without any progress (a step, a batch) after which a run counts as hung.
-        wandb: Whether Weights & Biases gets the metrics, and whether over the network.
-        tensorboard: Whether TensorBoard files are written into the run's folder.
+        launcher: Name of the launcher.
+        launcher_settings: Its own settings, written `partition=gpu`.
+        jobs: Runs at a time; None lets the launcher decide.
+        runs_per_gpu: Runs that share a GPU.
+        timeout: Seconds without progress (a step, a batch) after which a run counts as hung.
+        wandb: Whether to log to Weights & Biases, and whether over the network.
+        tensorboard: Whether to write TensorBoard files into the run's folder.
         group: Name of the sweep, which groups runs in Weights & Biases.
     """
 
+    launcher: str = "local"
+    launcher_settings: tuple[str, ...] = ()
+    jobs: int | None = Field(default=None, ge=1)
+    runs_per_gpu: int = Field(default=1, ge=1)
     timeout: float | None = Field(default=None, gt=0)
     wandb: Literal["off", "offline", "online"] = "off"
     tensorboard: bool = False
@@ -178,30 +186,33 @@ class RunOptions(Frozen):
 
 
 class SweepConfig(Frozen):
-    """A sweep file: what to run.
+    """What to run: a sweep file, a command line, or a single run, which is a sweep of one cell.
 
     Attributes:
         name: Name of the sweep.
-        profile: Profile of every run.
-        methods: Method names, each with a grid where wanted (`gcn[lr=1e-3,1e-4]`), or `all`.
-        datasets: Source datasets, or `all` for the seven of the leaderboard.
-        protocols: Protocol per dataset where it is not the profile's.
+        profile: Profile of every run; None takes `quick` on synthetic data and `paper` on real data.
+        methods: Method names, each with a grid if wanted (`gcn[lr=1e-3,1e-4]`), or `all`.
+        datasets: Sources: datasets, unions such as `ckplus+oulu`, or `all` for the seven of the leaderboard.
+        protocols: Protocol per source, where it is not the profile's.
         folds: `default` (the profile's), `all`, or fold numbers.
         seeds: Repetitions.
         targets: `all`, `none`, or dataset names.
-        set: Overrides as on the command line.
+        set: Overrides, written as on the command line.
         variants: Further overrides by name; everything is run once with each. None runs everything once.
-        crop: Crops other than the datasets' own, as on the command line (`rafdb=similarity`, `box+0.3`).
-        faces: What is done with pictures without boxes and landmarks, as on the command line.
-        precision: Wanted precision.
-        tf32: As of `RunConfig`.
-        compile: As of `RunConfig`.
-        devices: As of `RunConfig`.
-        nodes: As of `RunConfig`.
+        crop: Crops other than the datasets' own, written as on the command line (`rafdb=similarity`,
+            `box+0.3`).
+        faces: What to do with pictures that have neither boxes nor landmarks.
+        device: Where to train and test; `auto` takes a GPU where there is one.
+        precision: See `RunConfig`; `auto` is bf16-mixed on GPUs that have it, else 32.
+        tf32: See `RunConfig`.
+        compile: See `RunConfig`.
+        devices: See `RunConfig`.
+        nodes: See `RunConfig`.
+        keep_checkpoints: See `RunConfig`.
     """
 
     name: str = "sweep"
-    profile: ProfileName = "quick"
+    profile: ProfileName | None = None
     methods: tuple[str, ...] | Literal["all"] = "all"
     datasets: tuple[str, ...] | Literal["all"] = "all"
     protocols: dict[str, str] = {}
@@ -212,11 +223,13 @@ class SweepConfig(Frozen):
     variants: dict[str, tuple[str, ...]] = {}
     crop: tuple[str, ...] = ()
     faces: Literal["whole", "detect"] | None = None
+    device: Device = "auto"
     precision: Precision = "auto"
     tf32: bool = False
     compile: bool = False
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
+    keep_checkpoints: bool = False
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:

@@ -5,53 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli.data import check_app, data_app
+from fer_bench.cli import data, pretrain, run, runs, scores
 from fer_bench.cli.importing import EPILOG, import_
-from fer_bench.cli.options import (
-    AsJson,
-    CropOption,
-    DataRoot,
-    FacesOption,
-    Jobs,
-    announce_roots,
-    check_name,
-    find_roots_of,
-    say,
-)
-from fer_bench.cli.pretrain import register_pretrain
-from fer_bench.cli.run import (
-    announce_profiles,
-    choose_launcher,
-    exit_by,
-    open_workspace,
-    print_record,
-    read_folds,
-    read_protocols,
-    read_targets,
-    work_off,
-)
-from fer_bench.cli.runs import (
-    Compile,
-    Devices,
-    Exclude,
-    LauncherOption,
-    LauncherSet,
-    Nodes,
-    RunsPerGpu,
-    Tensorboard,
-    Tf32,
-    Timeout,
-    Wandb,
-    print_plan,
-    register_runs,
-)
-from fer_bench.cli.scores import register
-from fer_bench.errors import DataError, FerBenchError, UsageError
+from fer_bench.cli.options import AsJson, DataRoot, RunsDir, check_name, find_roots_of, open_store
+from fer_bench.errors import DataError, FerBenchError
 
 app = typer.Typer(
     name="fer-bench",
@@ -64,21 +26,7 @@ app = typer.Typer(
     epilog="Examples: fer-bench run --method gcn --dataset oulu; fer-bench sweep benchmarks/quick.yaml; "
     "fer-bench leaderboard",
 )
-app.add_typer(data_app, name="data")
-app.add_typer(check_app, name="check")
-
-RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
-ProfileOption = Annotated[
-    Literal["quick", "paper"] | None,
-    typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
-]
-DeviceOption = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to train and test.")
-]
-PrecisionOption = Annotated[
-    Literal["auto", "32", "bf16-mixed", "16-mixed", "bf16-true"] | None,
-    typer.Option("--precision", help="Default auto: bf16-mixed on GPUs that have it, else 32."),
-]
+run.register(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -90,271 +38,6 @@ def _root(
         raise typer.Exit
 
 
-@app.command(
-    epilog="Examples: fer-bench run --method gcn --dataset oulu; "
-    "fer-bench run --method resemotenet --dataset fer2013 --data-root ~/datasets --seed 1; "
-    "fer-bench run --method gcn --dataset ckplus --fold all --set method.lr=1e-3 --json"
-)
-def run(
-    method: Annotated[str, typer.Option("--method", "-m", help="Method, see `fer-bench list methods`.")],
-    dataset: Annotated[
-        str,
-        typer.Option("--dataset", "-d", help="Dataset to train on, a union as ckplus+oulu, or folder:PATH."),
-    ],
-    data_root: DataRoot = None,
-    runs_dir: RunsDir = Path("runs"),
-    profile: ProfileOption = None,
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="Protocol, see `fer-bench data describe`.")
-    ] = None,
-    fold: Annotated[
-        str | None, typer.Option("--fold", help="Fold number or all; default: the profile's.")
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option("--seed", min=0, max=2**31 - 1, help="Repetition: initialisation, order, augmentation."),
-    ] = 0,
-    targets: Annotated[str, typer.Option("--targets", help="all, none, or names with commas.")] = "all",
-    max_epochs: Annotated[
-        int | None, typer.Option("--max-epochs", min=1, help="Instead of the profile's.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.lr=1e-3."),
-    ] = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-    exclude: Exclude = None,
-    crop: CropOption = None,
-    faces: FacesOption = None,
-    jobs: Jobs = None,
-    devices: Devices = None,
-    nodes: Nodes = None,
-    tf32: Tf32 = None,
-    compile: Compile = None,
-    launcher: LauncherOption = "local",
-    launcher_set: LauncherSet = None,
-    runs_per_gpu: RunsPerGpu = 1,
-    timeout: Timeout = None,
-    wandb: Wandb = "off",
-    tensorboard: Tensorboard = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Delete what is stored of this run and start anew.")
-    ] = False,
-    keep_checkpoints: Annotated[
-        bool, typer.Option("--keep-checkpoints", help="Keep optimiser state and the last checkpoint.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train a method on a dataset, test it there and on every other dataset, and store the result.
-
-    Exit codes: 0 done, 1 the run failed, 2 wrong usage or data. A finished run is not repeated; a killed one
-    resumes. With --json one record is printed, or {"runs": [...]} when there are several folds.
-    """
-    from fer_bench import datasets, methods
-    from fer_bench.data.crops.choice import read_crops
-    from fer_bench.datasets import source_name
-
-    check_name(method, methods.names(), "method", "fer-bench list methods")
-    name, roots = find_roots_of(dataset, data_root)
-    if "+" in name:
-        name = source_name(name)
-    else:
-        check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
-    wanted = read_targets(targets)
-    announce_roots(roots, quiet=as_json)
-
-    from fer_bench.runs.launchers import check_nodes
-    from fer_bench.runs.plan import default_profile, folds_to_run, plan_run, resolve_device, resolve_settings
-
-    resolve_settings(method, profile or "quick", settings or (), max_epochs)  # refuse typing errors at once
-    work = choose_launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, None)
-    check_nodes(launcher, devices or 1, nodes or 1)
-    place = resolve_device(device, elsewhere=launcher != "local")
-    crops = read_crops(crop or (), faces, datasets.names())
-    with open_workspace(roots, exclude, crops, quiet=as_json) as workspace:
-        chosen = profile or default_profile(workspace.source(name).kind)
-        protocol_name, folds = folds_to_run(workspace.source(name).dataset.card, protocol, chosen, fold)
-        planned = [
-            plan_run(
-                workspace,
-                method=method,
-                dataset=name,
-                protocol=protocol_name,
-                fold=number,
-                seed=seed,
-                profile=chosen,
-                overrides=settings or (),
-                max_epochs=max_epochs,
-                targets=wanted,
-                device=place,
-                precision=precision or "auto",
-                tf32=bool(tf32),
-                compile=bool(compile),
-                devices=devices or 1,
-                nodes=nodes or 1,
-                keep_checkpoints=keep_checkpoints,
-            )
-            for number in folds
-        ]
-        if profile is None:
-            announce_profiles(planned, quiet=as_json)
-        if workspace.source(name).kind == "synthetic" and not roots.is_synthetic:
-            say("SYNTHETIC DATA: the data root holds drawn faces, no photographs", quiet=as_json)
-        records, all_well = work_off(planned, workspace, runs_dir, work, force=force, quiet=as_json)
-    if as_json:
-        documents = [record.model_dump(mode="json") for record in records]
-        typer.echo(
-            json.dumps(
-                documents[0] if len(documents) == 1 else {"runs": documents}, indent=2, allow_nan=False
-            )
-        )
-    else:
-        for record in records:
-            print_record(record, runs_dir)
-    exit_by(records, all_well)
-
-
-@app.command(
-    epilog="Examples: fer-bench sweep benchmarks/quick.yaml; "
-    "fer-bench sweep benchmarks/paper.yaml --data-root ~/datasets --dry-run"
-)
-def sweep(
-    file: Annotated[
-        Path | None, typer.Argument(help="Sweep file, see benchmarks/; none when the options say it all.")
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option("--method", "-m", help="Instead of the file's: a method or a grid, gcn[lr=1e-3,1e-4]."),
-    ] = None,
-    dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", "-d", help="Instead of the file's: a source.")
-    ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Instead of the file's.")
-    ] = None,
-    profile: Annotated[
-        Literal["quick", "paper"] | None,
-        typer.Option(
-            "--profile", help="Instead of the file's; without one, quick for synthetic data, else paper."
-        ),
-    ] = None,
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--protocol",
-            metavar="[DATASET=]NAME",
-            help="Instead of the file's: of all sources, or of one.",
-        ),
-    ] = None,
-    fold: Annotated[
-        list[str] | None, typer.Option("--fold", help="Instead of the file's: fold numbers, or all.")
-    ] = None,
-    targets: Annotated[
-        str | None, typer.Option("--targets", help="Instead of the file's: all, none, or names with commas.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting, after those of the file."),
-    ] = None,
-    data_root: DataRoot = None,
-    runs_dir: RunsDir = Path("runs"),
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-    exclude: Exclude = None,
-    crop: CropOption = None,
-    faces: FacesOption = None,
-    jobs: Jobs = None,
-    devices: Devices = None,
-    nodes: Nodes = None,
-    tf32: Tf32 = None,
-    compile: Compile = None,
-    launcher: LauncherOption = "local",
-    launcher_set: LauncherSet = None,
-    runs_per_gpu: RunsPerGpu = 1,
-    timeout: Timeout = None,
-    wandb: Wandb = "off",
-    tensorboard: Tensorboard = False,
-    keep_checkpoints: Annotated[
-        bool, typer.Option("--keep-checkpoints", help="Keep optimiser states and last checkpoints.")
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Print what would run, what is done and about how long it takes."),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Work off a sweep: methods x datasets x folds x seeds. What is finished is never repeated.
-
-    Exit codes: 0 all runs are done, 1 a run is not, 2 wrong usage or data.
-    """
-    from fer_bench import datasets
-    from fer_bench.data.crops.choice import read_crops
-    from fer_bench.runs.launchers import check_nodes
-    from fer_bench.runs.sweep import UNUSABLE, expand, read_sweep
-    from fer_bench.runs.sweepfile import check_sweep
-
-    given = {
-        "profile": profile,
-        "folds": None if fold is None else read_folds(fold),
-        "methods": method,
-        "datasets": dataset,
-        "seeds": seed,
-        "targets": None if targets is None else read_targets(targets),
-        "devices": devices,
-        "nodes": nodes,
-        "tf32": tf32,
-        "compile": compile,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    if file is None and not (method and dataset):
-        raise UsageError(
-            "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
-        )
-    config = check_sweep(changes) if file is None else read_sweep(file, changes)
-    changed = {"set": (*config.set, *(settings or ())), "protocols": read_protocols(protocol or (), config)}
-    config, group = config.model_copy(update=changed), config.name
-    work = choose_launcher(launcher, launcher_set, jobs, runs_per_gpu, timeout, wandb, tensorboard, group)
-    check_nodes(launcher, config.devices, config.nodes)
-    _, roots = find_roots_of("", data_root)
-    announce_roots(roots, quiet=as_json)
-
-    from fer_bench.results.store import Store
-    from fer_bench.runs.plan import resolve_device
-    from fer_bench.runs.remaining import match, summaries
-
-    crops = read_crops((*config.crop, *(crop or ())), faces or config.faces, datasets.names())
-    with open_workspace(roots, exclude, crops, quiet=as_json) as workspace:
-        planned, missing = expand(
-            config,
-            workspace,
-            device=resolve_device(device, elsewhere=launcher != "local"),
-            precision=precision,
-            keep_checkpoints=keep_checkpoints,
-        )
-        if "profile" not in config.model_fields_set:
-            announce_profiles(planned, quiet=as_json)
-        for name, reason in missing.items():
-            say(f"missing: {name}: {reason}", quiet=as_json)
-        if dry_run:
-            store = Store(runs_dir)
-            print_plan(match(planned, summaries(store), store, workspace), missing, as_json=as_json)
-            return
-        records, all_well = work_off(
-            planned, workspace, runs_dir, work, force=False, quiet=as_json, skip_damaged=True
-        )
-    if as_json:
-        typer.echo(
-            json.dumps({"runs": [r.model_dump(mode="json") for r in records], "missing": missing}, indent=2)
-        )
-    else:
-        done = sum(record.status == "done" for record in records)
-        typer.echo(f"{done} of {len(planned)} runs are done in {runs_dir}; next: fer-bench leaderboard")
-    if any(reason.startswith(UNUSABLE) for reason in missing.values()):
-        raise typer.Exit(2)
-    exit_by(records, all_well)
-
-
 @app.command(epilog="Example: fer-bench leaderboard --runs-dir runs --out leaderboard")
 def leaderboard(
     runs_dir: RunsDir = Path("runs"),
@@ -363,14 +46,10 @@ def leaderboard(
     ),
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
-    if not runs_dir.is_dir():
-        raise UsageError(
-            "there is no run store", file=runs_dir, hint="fer-bench run, or make bench, makes one"
-        )
+    store = open_store(runs_dir)
     from fer_bench.leaderboard.page import write_leaderboard
-    from fer_bench.results.store import Store
 
-    written = write_leaderboard(Store(runs_dir), out)
+    written = write_leaderboard(store, out)
     typer.echo(f"wrote {len(written)} files; open {out / 'README.md'}")
 
 
@@ -481,9 +160,11 @@ def _text(value: object) -> str | None:
 
 
 # Registered last, so that help lists the commands of daily use first.
-register_runs(app)
-register(app)
-register_pretrain(app)
+runs.register(app)
+scores.register(app)
+app.add_typer(data.data_app, name="data")
+app.add_typer(data.check_app, name="check")
+pretrain.register_pretrain(app)
 app.command("import", epilog=EPILOG)(import_)
 
 

@@ -1,17 +1,22 @@
-"""What the commands share: options, names that are checked and where data stand."""
+"""Options that several commands share, each declared once."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from fer_bench.errors import UsageError
+from fer_bench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from fer_bench.config import RunOptions, SweepConfig
+    from fer_bench.results.store import Store
     from fer_bench.workspace.sources import DataRoots
 
 DataRoot = Annotated[
@@ -23,30 +28,227 @@ DataRoot = Annotated[
         "Else FER_BENCH_DATA, else ./data.yaml, else the synthetic stand-in.",
     ),
 ]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
 ]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Runs at a time; default one per core or GPU.")
 ]
-
-
-CropOption = Annotated[
-    list[str] | None,
+ProtocolName = Annotated[str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")]
+Fold = Annotated[int, typer.Option("--fold", min=1, help="Fold.")]
+Exclude = Annotated[
+    Path | None,
     typer.Option(
-        "--crop",
-        metavar="[DATASET=]KIND",
-        help="Cut faces out in another way than the dataset's own: whole, fit, box, landmarks, similarity or "
-        "detect, with a margin where wanted (box+0.3); of all datasets that have what it needs, or of one.",
+        "--exclude",
+        metavar="FILE",
+        help="Leave out the rows listed as `dataset: sample or path`, one a line.",
     ),
 ]
-FacesOption = Annotated[
-    Literal["whole", "detect"] | None,
-    typer.Option(
-        "--faces",
-        help="Pictures without boxes and landmarks: whole takes them as ready-cropped, detect searches.",
-    ),
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOptions:
+    """What `run` and `sweep` have in common."""
+
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--seed", min=0, max=2**31 - 1, help="Repetition: initialisation, order, augmentation; default 0."
+        ),
+    ] = None
+    profile: Annotated[
+        Literal["quick", "paper"] | None,
+        typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
+    ] = None
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol", metavar="[DATASET=]NAME", help="Protocol, see `fer-bench data describe DATASET`."
+        ),
+    ] = None
+    fold: Annotated[
+        list[str] | None, typer.Option("--fold", help="Fold numbers or all; default: the profile's.")
+    ] = None
+    targets: Annotated[
+        str | None, typer.Option("--targets", help="all, none, or names with commas; default all.")
+    ] = None
+    max_epochs: Annotated[
+        int | None, typer.Option("--max-epochs", min=1, help="Instead of the profile's.")
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as method.lr=1e-3."),
+    ] = None
+    crop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--crop",
+            metavar="[DATASET=]KIND",
+            help="Crop faces in another way than the dataset's own: whole, fit, box, landmarks, similarity or "
+            "detect, with a margin if wanted (box+0.3); of all datasets that have what it needs, or of one.",
+        ),
+    ] = None
+    faces: Annotated[
+        Literal["whole", "detect"] | None,
+        typer.Option(
+            "--faces",
+            help="Pictures without boxes and landmarks: whole takes them as cropped faces, detect searches.",
+        ),
+    ] = None
+    data_root: DataRoot = None
+    exclude: Exclude = None
+    runs_dir: RunsDir = Path("runs")
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option("--device", help="Where to train and test; default auto."),
+    ] = None
+    precision: Annotated[
+        Literal["auto", "32", "bf16-mixed", "16-mixed", "bf16-true"] | None,
+        typer.Option("--precision", help="Default auto: bf16-mixed on GPUs that have it, else 32."),
+    ] = None
+    tf32: Annotated[
+        bool | None, typer.Option("--tf32/--no-tf32", help="Faster float32 on GPUs, rounded.")
+    ] = None
+    compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")] = None
+    devices: Annotated[
+        int | None, typer.Option("--devices", min=1, help="GPUs or cores per machine that share one run.")
+    ] = None
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that share one run.")] = None
+    launcher: Annotated[
+        str, typer.Option("--launcher", help="local, ray or slurm: where runs are carried out.")
+    ] = "local"
+    launcher_set: Annotated[
+        list[str] | None,
+        typer.Option("--launcher-set", metavar="NAME=VALUE", help="As partition=gpu; see docs/sweeps.md."),
+    ] = None
+    jobs: Jobs = None
+    runs_per_gpu: Annotated[int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU.")] = 1
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", help="Stop a run that makes no progress for so long."),
+    ] = None
+    wandb: Annotated[
+        Literal["off", "offline", "online"], typer.Option("--wandb", help="Log to Weights & Biases.")
+    ] = "off"
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files.")] = False
+    keep_checkpoints: Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Keep optimiser state and the last checkpoint.")
+    ] = False
+    as_json: AsJson = False
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of a sweep that these options replace.
+
+        Raises:
+            UsageError: A fold or target that does not exist.
+        """
+        given = {
+            "seeds": self.seed,
+            "profile": self.profile,
+            "folds": None if self.fold is None else _folds(self.fold),
+            "targets": None if self.targets is None else _targets(self.targets),
+            "faces": self.faces,
+            "device": self.device,
+            "precision": self.precision,
+            "tf32": self.tf32,
+            "compile": self.compile,
+            "devices": self.devices,
+            "nodes": self.nodes,
+            "keep_checkpoints": self.keep_checkpoints or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def added_to(self, sweep: SweepConfig) -> SweepConfig:
+        """Return a sweep with what these options add to its settings, crops and protocols.
+
+        Raises:
+            UsageError: A protocol of a source that the sweep does not have.
+        """
+        epochs = () if self.max_epochs is None else (f"train.max_epochs={self.max_epochs}",)
+        return sweep.model_copy(
+            update={
+                "set": (*sweep.set, *(self.settings or ()), *epochs),
+                "crop": (*sweep.crop, *(self.crop or ())),
+                "protocols": _protocols(self.protocol or (), sweep),
+            }
+        )
+
+    def run_options(self, group: str | None) -> RunOptions:
+        """Return how runs are carried out.
+
+        Args:
+            group: Name of the sweep.
+
+        Raises:
+            UsageError: A value out of range, or a logger that is not installed.
+        """
+        from fer_bench.config import RunOptions, build
+        from fer_bench.runs.training.loggers import check_loggers
+
+        names = ("launcher", "jobs", "runs_per_gpu", "timeout", "wandb", "tensorboard")
+        values = {name: getattr(self, name) for name in names}
+        more = {"launcher_settings": tuple(self.launcher_set or ()), "group": group}
+        options = build(RunOptions, values | more, "options")
+        check_loggers(options)
+        return options
+
+
+def takes_work_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every field of `WorkOptions` as an option; it gets them together, as `options`."""
+    hints = get_type_hints(WorkOptions, include_extras=True)
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
+        for f in fields(WorkOptions)
+    ]
+    parameters = [*(p.replace(kind=keyword) for p in own), *shared]
+
+    @functools.wraps(command)
+    def expanded(**values: Any) -> None:
+        options = WorkOptions(**{f.name: values.pop(f.name) for f in fields(WorkOptions)})
+        command(**values, options=options)
+
+    del expanded.__wrapped__  # typer would look at its signature
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {p.name: p.annotation for p in parameters}
+    return expanded
+
+
+def _folds(given: Sequence[str]) -> list[int] | str:
+    if list(given) == ["all"]:
+        return "all"
+    for text in given:
+        if not text.isdecimal():
+            raise UsageError("a fold is a number, or all", value=text, hint="--fold 1 --fold 2")
+    return [int(text) for text in given]
+
+
+def _targets(text: str) -> list[str] | str:
+    from fer_bench import datasets
+
+    if text in ("all", "none"):
+        return text
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    for name in names:
+        check_name(name, datasets.names(), "target", "fer-bench list datasets")
+    return names
+
+
+def _protocols(given: Sequence[str], sweep: SweepConfig) -> dict[str, str]:
+    """Return the protocol of each source: what the options say, else what the sweep says."""
+    from fer_bench.datasets import MAIN_SEVEN, source_name
+
+    sources = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
+    chosen = dict(sweep.protocols)
+    for text in sorted(given, key=lambda text: "=" in text):  # a protocol for one dataset takes precedence
+        dataset, equals, name = text.rpartition("=")
+        if equals:
+            dataset = source_name(dataset)
+            check_name(dataset, sources, "source", "those of the sweep")
+        chosen |= dict.fromkeys([dataset] if equals else sources, name)
+    return chosen
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -56,19 +258,17 @@ def say(text: str, *, quiet: bool = False) -> None:
 
 
 def check_name(name: str, known: Sequence[str], what: str, hint: str) -> None:
-    """Refuse a name that is not known, suggesting near ones.
+    """Refuse an unknown name, suggesting near ones.
 
     Raises:
         UsageError: The name is not known.
     """
-    from fer_bench.errors import nearest
-
     if name not in known:
         raise UsageError(f"unknown {what}", value=name, hint=f"{nearest(name, known)} (all: {hint})")
 
 
 def find_roots_of(dataset: str, data_root: str | None) -> tuple[str, DataRoots]:
-    """Return the dataset's name and the data roots; `folder:PATH` is a root of its own."""
+    """Return the dataset's name and the data roots; `folder:PATH` names a root of its own."""
     from fer_bench.workspace.sources import find_roots
 
     roots = find_roots(data_root)
@@ -84,10 +284,59 @@ def announce_roots(roots: DataRoots, *, quiet: bool) -> None:
     """Say where data come from, unless quiet."""
     if roots.is_synthetic:
         say(
-            "SYNTHETIC DATA: no data root was given, so drawn faces stand in for the licensed datasets.\n"
+            "SYNTHETIC DATA: no data root was given, so drawn faces replace the licensed datasets.\n"
             "  Scores on them say nothing about real faces. Real data: --data-root DIR or\n"
             "  FER_BENCH_DATA=DIR; how to obtain and lay them out: fer-bench data describe DATASET",
             quiet=quiet,
         )
     else:
         say(f"data: {roots.origin}", quiet=quiet)
+
+
+def open_store(runs_dir: Path) -> Store:
+    """Return an existing run store.
+
+    Raises:
+        UsageError: The folder does not exist.
+    """
+    from fer_bench.results.store import Store
+
+    if not runs_dir.is_dir():
+        raise UsageError(
+            "the run store does not exist",
+            file=runs_dir,
+            hint="--runs-dir DIR names another; fer-bench run, or make bench, makes one",
+        )
+    return Store(runs_dir)
+
+
+def read_exclude(path: Path) -> dict[str, list[str]]:
+    """Return what a file of `--exclude` lists: sample ids or paths per dataset.
+
+    Raises:
+        DataError: The file is absent, or a line does not name a dataset and a sample.
+    """
+    from fer_bench import datasets
+    from fer_bench.data.reading.textfile import numbered_lines
+    from fer_bench.errors import DataError
+
+    found: dict[str, list[str]] = {}
+    if not path.is_file():
+        raise DataError(
+            "the exclude file does not exist", file=path, hint="fer-bench data verify --write-exclude FILE"
+        )
+    for number, line in numbered_lines(path):
+        name, colon, what = line.partition(":")
+        if not colon or not what.strip():
+            raise DataError(
+                "expected `dataset: sample or path`",
+                file=path,
+                line=number,
+                value=line,
+                hint="fer-bench data verify --write-exclude FILE writes such a list",
+            )
+        if name.strip() not in datasets.names():
+            hint = nearest(name.strip(), datasets.names())
+            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
+        found.setdefault(name.strip(), []).append(what.strip())
+    return found

@@ -1,188 +1,248 @@
-"""What `run` and `sweep` have in common: from options to finished runs, and what is printed of them."""
+"""The commands `run` and `sweep`: a run is a sweep of one cell."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_bench.cli.options import check_name, say
-from fer_bench.cli.runs import read_exclude, run_options
-from fer_bench.errors import StoreError, UsageError
+from fer_bench.cli.options import (
+    WorkOptions,
+    announce_roots,
+    find_roots_of,
+    read_exclude,
+    say,
+    takes_work_options,
+)
+from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fer_bench.cli.terminal import SweepDisplay
     from fer_bench.config import SweepConfig
-    from fer_bench.data.crops.choice import CropChoice
     from fer_bench.results.record import Record
-    from fer_bench.runs.launchers import Launcher
+    from fer_bench.runs.completeness import PlannedState
     from fer_bench.runs.plan import PlannedRun
+    from fer_bench.runs.sweep import SweepResult
     from fer_bench.workspace.sources import DataRoots
     from fer_bench.workspace.workspace import Workspace
 
 
-def read_targets(text: str) -> list[str] | str:
-    """Return what `--targets` asks for: `all`, `none` or names.
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command(
+        epilog="Examples: fer-bench run --method gcn --dataset oulu; "
+        "fer-bench run --method resemotenet --dataset fer2013 --data-root ~/datasets --seed 1; "
+        "fer-bench run --method gcn --dataset ckplus --fold all --set method.lr=1e-3 --json"
+    )(run)
+    app.command(
+        epilog="Examples: fer-bench sweep benchmarks/quick.yaml; "
+        "fer-bench sweep benchmarks/paper.yaml --data-root ~/datasets --dry-run"
+    )(sweep)
 
-    Raises:
-        UsageError: An unknown dataset.
+
+@takes_work_options
+def run(
+    method: Annotated[str, typer.Option("--method", "-m", help="Method, see `fer-bench list methods`.")],
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", "-d", help="Dataset to train on, a union as ckplus+oulu, or folder:PATH."),
+    ],
+    options: WorkOptions,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete what is stored of this run and start anew.")
+    ] = False,
+) -> None:
+    """Train a method on a dataset, test it there and on every other dataset, and store the result.
+
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or data. A finished run is not repeated; a killed one
+    resumes. With --json one record is printed, or {"runs": [...]} when there are several folds or seeds.
     """
-    from fer_bench import datasets
+    from fer_bench.runs.sweepfile import check_sweep
 
-    if text in ("all", "none"):
-        return text
-    names = [part.strip() for part in text.split(",") if part.strip()]
-    for name in names:
-        check_name(name, datasets.names(), "target", "fer-bench list datasets")
-    return names
+    name, roots = find_roots_of(dataset, options.data_root)
+    config = check_sweep({"methods": [method], "datasets": [name], **options.changes()})
+    result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
+    records = result.records
+    if options.as_json:
+        documents = [record.model_dump(mode="json") for record in records]
+        _echo_json(documents[0] if len(documents) == 1 else {"runs": documents})
+    else:
+        for record in records:
+            _print_record(record, options.runs_dir)
+    raise typer.Exit(0 if result.all_done else 1)
 
 
-def read_folds(given: Sequence[str]) -> list[int] | str:
-    """Return what `--fold` of a sweep asks for: `all`, or numbers.
+@takes_work_options
+def sweep(
+    options: WorkOptions,
+    file: Annotated[
+        Path | None, typer.Argument(help="Sweep file, see benchmarks/; none when the options say it all.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="Instead of the file's: a method or a grid, gcn[lr=1e-3,1e-4]."),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", "-d", help="Instead of the file's: a source.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what would run, what is done and about how long it takes."),
+    ] = False,
+) -> None:
+    """Run methods x datasets x folds x seeds. What is finished is never repeated.
 
-    Raises:
-        UsageError: Something else.
+    Options replace what the file says; --set, --crop and --protocol add to it.
+    Exit codes: 0 all runs are done, 1 a run is not, 2 wrong usage or data.
     """
-    if list(given) == ["all"]:
-        return "all"
-    for text in given:
-        if not text.isdecimal():
-            raise UsageError("a fold is a number, or all", value=text, hint="--fold 1 --fold 2")
-    return [int(text) for text in given]
+    from fer_bench.runs.sweepfile import check_sweep, read_sweep
+
+    named = {"methods": method, "datasets": dataset}
+    changes = {name: value for name, value in named.items() if value} | options.changes()
+    if file is None and not (method and dataset):
+        raise UsageError(
+            "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
+        )
+    _, roots = find_roots_of("", options.data_root)
+    config = options.added_to(check_sweep(changes) if file is None else read_sweep(file, changes))
+    if dry_run:
+        _dry_run(config, roots, options)
+        return
+    result, missing = _work(config, roots, options, group=config.name)
+    if options.as_json:
+        _echo_json({"runs": [r.model_dump(mode="json") for r in result.records], "missing": missing})
+    else:
+        done = sum(record.status == "done" for record in result.records)
+        where = options.runs_dir
+        typer.echo(f"{done} of {len(result.planned)} runs are done in {where}; next: fer-bench leaderboard")
+    if _has_unusable(missing):
+        raise typer.Exit(2)
+    raise typer.Exit(0 if result.all_done else 1)
 
 
-def read_protocols(given: Sequence[str], sweep: SweepConfig) -> dict[str, str]:
-    """Return the protocol of each source, as `--protocol` says where it does, else the file.
+def _has_unusable(missing: dict[str, str]) -> bool:
+    from fer_bench.runs.plan import UNUSABLE
 
-    Args:
-        given: Names, for all sources, or `dataset=name`.
-        sweep: The sweep.
+    return any(reason.startswith(UNUSABLE) for reason in missing.values())
 
-    Raises:
-        UsageError: A source that the sweep does not have.
-    """
-    from fer_bench.datasets import MAIN_SEVEN, source_name
 
-    sources = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
-    chosen = dict(sweep.protocols)
-    for text in sorted(given, key=lambda text: "=" in text):  # what is said of one dataset counts most
-        dataset, equals, name = text.rpartition("=")
-        if equals:
-            dataset = source_name(dataset)
-            check_name(dataset, sources, "source", "those of the sweep")
-        chosen |= dict.fromkeys([dataset] if equals else sources, name)
-    return chosen
+def _echo_json(document: object) -> None:
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 @contextmanager
-def open_workspace(
-    roots: DataRoots, exclude: Path | None, crops: CropChoice, *, quiet: bool
-) -> Iterator[Workspace]:
-    """Yield a workspace whose preparation is shown while it lasts."""
+def _planned(
+    config: SweepConfig, roots: DataRoots, options: WorkOptions
+) -> Iterator[tuple[list[PlannedRun], dict[str, str], Workspace]]:
+    """Yield the runs of a sweep, its missing sources and the open workspace, with notices on standard error."""
+    from fer_bench import datasets
     from fer_bench.cli.terminal import Preparation
+    from fer_bench.data.crops.choice import read_crops
+    from fer_bench.runs.plan import plan_sweep
     from fer_bench.workspace.workspace import Workspace
 
+    quiet = options.as_json
+    announce_roots(roots, quiet=quiet)
+    crops = read_crops(config.crop, config.faces, datasets.names())
+    excluded = None if options.exclude is None else read_exclude(options.exclude)
     display = Preparation(quiet=quiet)
     try:
-        left_out = None if exclude is None else read_exclude(exclude)
-        yield Workspace(roots, leave_out=left_out, crops=crops, announce=display)
+        workspace = Workspace(roots, leave_out=excluded, crops=crops, announce=display)
+        planned, missing = plan_sweep(config, workspace, elsewhere=options.launcher != "local")
+        kinds = sorted({(run.data_kind, run.config.profile) for run in planned})
+        for kind, profile in kinds if config.profile is None else ():
+            say(f"profile: {profile}, the default for {kind} data; --profile takes another", quiet=quiet)
+        if any(kind == "synthetic" for kind, _ in kinds) and not roots.is_synthetic:
+            say("SYNTHETIC DATA: the data root holds drawn faces, not photographs", quiet=quiet)
+        for name, reason in missing.items():
+            say(f"missing: {name}: {reason}", quiet=quiet)
+        yield planned, missing, workspace
     finally:
         display.close()
 
 
-def choose_launcher(
-    name: str,
-    settings: Sequence[str] | None,
-    jobs: int | None,
-    runs_per_gpu: int,
-    timeout: float | None,
-    wandb: Literal["off", "offline", "online"],
-    tensorboard: bool,
-    group: str | None,
-) -> Launcher:
-    """Return the launcher that the options describe.
+def _work(
+    config: SweepConfig, roots: DataRoots, options: WorkOptions, *, group: str | None, force: bool = False
+) -> tuple[SweepResult, dict[str, str]]:
+    """Carry out a sweep; return what became of it, and which sources are missing.
 
-    Args:
-        name: Which.
-        settings: Its own settings, as `partition=gpu`.
-        jobs: Runs at a time.
-        runs_per_gpu: Runs that share a GPU.
-        timeout: Seconds without progress after which a run is ended.
-        wandb: Whether and how to log to Weights & Biases.
-        tensorboard: Whether to write TensorBoard files.
-        group: Name of the sweep.
-
-    Raises:
-        UsageError: A setting that does not exist, or a package that is not installed.
+    A damaged target is an error where there is a single source, else it is left out with the reason.
     """
-    from fer_bench.runs.launchers import make_launcher
-
-    options = run_options(timeout, wandb, tensorboard, group)
-    return make_launcher(name, jobs=jobs, runs_per_gpu=runs_per_gpu, options=options, settings=settings or ())
-
-
-def work_off(
-    planned: list[PlannedRun],
-    workspace: Workspace,
-    runs_dir: Path,
-    launcher: Launcher,
-    *,
-    force: bool,
-    quiet: bool,
-    skip_damaged: bool = False,
-) -> tuple[list[Record], bool]:
-    """Bring runs to their end; return their records in the order planned, and whether all went well."""
     from fer_bench.cli.terminal import Preparation, SweepDisplay
     from fer_bench.results.store import Store
-    from fer_bench.runs.completeness import is_complete
-    from fer_bench.runs.execute import discard
-    from fer_bench.runs.sweep import prepare_targets
+    from fer_bench.runs.launchers import check_nodes, make_launcher
+    from fer_bench.runs.sweep import carry_out
 
-    store = Store(runs_dir)
-    store.check_writable()
-    planned = prepare_targets(planned, workspace, skip_damaged=skip_damaged)
-    dirs = {p.key: store.run_dir(p.config.method, p.config.dataset, p.key) for p in planned}
-    if force:
-        for plan in planned:
-            if not dirs[plan.key].lock().acquire():
-                raise UsageError(f"another process is working on {plan.name}", file=dirs[plan.key].path)
-            discard(dirs[plan.key])
-    to_do = [p for p in planned if not is_complete(p, store, workspace)]
-    if isinstance(workspace.announce, Preparation):
-        workspace.announce.close()  # a terminal shows one table at a time
-    workspace.announce = None
-    if len(to_do) < len(planned):
-        say(f"{len(planned) - len(to_do)} of {len(planned)} run(s) are finished already", quiet=quiet)
-    with SweepDisplay(to_do, quiet=quiet) as display:
-        launcher.run(to_do, store, workspace, display)
-    records = []
-    for plan in planned:
-        try:
-            record = dirs[plan.key].read_record()
-        except StoreError as error:
-            say(f"damaged: {plan.name}: {error}; the same command does it again")
-            continue
-        if record is not None:
-            records.append(record)
-    for key, (status, message) in display.failures.items():
-        name = next(p.name for p in planned if p.key == key)
-        say(f"{status}: {name}: {message}\n  log: {dirs[key].path / 'log.txt'}", quiet=False)
-    return records, not display.failures and len(records) == len(planned)
+    how = options.run_options(group)
+    launcher = make_launcher(
+        how.launcher,
+        jobs=how.jobs,
+        runs_per_gpu=how.runs_per_gpu,
+        options=how,
+        settings=how.launcher_settings,
+    )
+    check_nodes(how.launcher, config.devices, config.nodes)
+    with _planned(config, roots, options) as (planned, missing, workspace):
+        preparation = workspace.announce
+
+        def show(to_do: Sequence[PlannedRun], finished: int) -> SweepDisplay:
+            if isinstance(preparation, Preparation):
+                preparation.close()  # a terminal shows one table at a time
+            if finished:
+                say(
+                    f"{finished} of {finished + len(to_do)} run(s) are finished already",
+                    quiet=options.as_json,
+                )
+            return SweepDisplay(to_do, quiet=options.as_json)
+
+        store = Store(options.runs_dir)
+        strict = group is None
+        result = carry_out(planned, workspace, store, launcher, show=show, strict=strict, force=force)
+    for bad in result.bad_endings:
+        say(f"{bad.status}: {bad.run.name}: {bad.message}\n  log: {bad.folder.log_file}")
+    return result, missing
 
 
-def announce_profiles(planned: Sequence[PlannedRun], *, quiet: bool) -> None:
-    """Say which profiles were taken, where nobody asked for one."""
-    for kind, profile in sorted({(p.data_kind, p.config.profile) for p in planned}):
-        say(f"profile: {profile}, the default for {kind} data; --profile takes another", quiet=quiet)
+def _dry_run(config: SweepConfig, roots: DataRoots, options: WorkOptions) -> None:
+    """Print what a sweep would do, and about how long it takes."""
+    from fer_bench.results.store import Store
+    from fer_bench.runs.completeness import match
+
+    with _planned(config, roots, options) as (planned, missing, workspace):
+        plan = match(planned, Store(options.runs_dir), workspace)
+    known = [p.seconds * p.run.config.world_size for p in plan if p.seconds is not None]
+    unknown = sum(p.seconds is None for p in plan)
+    device = "GPU" if plan and plan[0].run.config.device == "cuda" else "CPU"
+    if options.as_json:
+        estimate = {"device_hours": sum(known) / 3600, "device": device, "runs_without_estimate": unknown}
+        _echo_json({"runs": [_row_of(p) for p in plan], "missing": missing, "estimate": estimate})
+        return
+    for p in plan:
+        typer.echo(f"{p.state:8} {p.run.key}  {p.run.name}")
+    counts = Counter(p.state for p in plan)
+    listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+    say(f"{len(plan)} runs: {listed}")
+    if counts.total() > counts["done"]:
+        left = f"; {unknown} of them have no earlier run like them" if unknown else ""
+        say(f"estimated from earlier records: {sum(known) / 3600:.2f} {device}-hours{left}")
+
+
+def _row_of(p: PlannedState) -> dict[str, object]:
+    seconds = None if p.seconds is None else round(p.seconds, 1)
+    done = p.state == "done"
+    return {"key": p.run.key, "run": p.run.name, "state": p.state, "done": done, "seconds": seconds}
 
 
 _ROW = "  {:12} {:>6} {:>7} {:>9} {:>7} {:>9} {:>9}"
 
 
-def print_record(record: Record, runs_dir: Path) -> None:
+def _print_record(record: Record, runs_dir: Path) -> None:
     """Print how a run ended and what it scored."""
     kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
     typer.echo(f"{record.name}: {record.status}{kind}")
@@ -198,9 +258,3 @@ def print_record(record: Record, runs_dir: Path) -> None:
     for warning in record.warnings:
         typer.echo(f"  note: {warning}")
     typer.echo(f"  stored in {runs_dir / record.method / record.dataset / record.key}")
-
-
-def exit_by(records: Sequence[Record], all_well: bool) -> None:
-    """End the command with exit code 1 unless all runs are done."""
-    if not all_well or not records or any(record.status != "done" for record in records):
-        raise typer.Exit(1)

@@ -9,139 +9,36 @@ import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_bench.cli.options import AsJson, DataRoot, find_roots_of, say
-from fer_bench.errors import DataError, StoreError, UsageError
+from fer_bench.cli.options import (
+    AsJson,
+    DataRoot,
+    Exclude,
+    RunsDir,
+    find_roots_of,
+    open_store,
+    read_exclude,
+    say,
+)
+from fer_bench.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fer_bench.config import RunOptions
     from fer_bench.runs.plan import PlannedRun
-    from fer_bench.runs.remaining import Planned
 
-RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Key of a run, or how it begins.")]
-LauncherOption = Annotated[
-    Literal["local", "ray", "slurm"],
-    typer.Option("--launcher", help="Processes here, a Ray cluster, or Slurm jobs."),
-]
-LauncherSet = Annotated[
-    list[str] | None,
-    typer.Option("--launcher-set", metavar="NAME=VALUE", help="As partition=gpu; see docs/sweeps.md."),
-]
-RunsPerGpu = Annotated[int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU.")]
-Devices = Annotated[
-    int | None, typer.Option("--devices", min=1, help="GPUs or cores per machine that share one run.")
-]
-Nodes = Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that share one run.")]
-Tf32 = Annotated[bool | None, typer.Option("--tf32/--no-tf32", help="Faster float32 on GPUs, rounded.")]
-Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")]
-Timeout = Annotated[
-    float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="Stop a run that makes no progress for so long."),
-]
-Exclude = Annotated[
-    Path | None,
-    typer.Option(
-        "--exclude",
-        metavar="FILE",
-        help="Leave out the rows listed as `dataset: sample or path`, one a line.",
-    ),
-]
-Wandb = Annotated[
-    Literal["off", "offline", "online"], typer.Option("--wandb", help="Log to Weights & Biases.")
-]
-Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files.")]
 
 
-def register_runs(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command(epilog="Examples: fer-bench status; fer-bench status --runs-dir /lab/runs --json")(status)
     app.command(epilog="Examples: fer-bench logs 3f2a; fer-bench logs 3f2a --lines 100")(logs)
     app.command(epilog="Examples: fer-bench rerun 3f2a; fer-bench rerun 3f2a --out again")(rerun)
     app.command(epilog="Examples: fer-bench diff 3f2a 91bc; fer-bench diff 3f2a 91bc --json")(diff)
-
-
-def run_options(
-    timeout: float | None, wandb: Literal["off", "offline", "online"], tensorboard: bool, group: str | None
-) -> RunOptions:
-    """Return what surrounds runs, as the command line has it.
-
-    Raises:
-        UsageError: A timeout that is no time, or a logger that is not installed.
-    """
-    from fer_bench.config import RunOptions, build
-    from fer_bench.runs.training.loggers import check_loggers
-
-    values = {"timeout": timeout, "wandb": wandb, "tensorboard": tensorboard, "group": group}
-    options = build(RunOptions, values, "options")
-    check_loggers(options)
-    return options
-
-
-def read_exclude(path: Path) -> dict[str, list[str]]:
-    """Return what a file of `--exclude` lists: sample ids or paths per dataset.
-
-    Raises:
-        DataError: It is absent, or a line of it names no dataset and sample.
-    """
-    from fer_bench import datasets
-    from fer_bench.data.reading.textfile import numbered_lines
-    from fer_bench.errors import nearest
-
-    found: dict[str, list[str]] = {}
-    if not path.is_file():
-        raise DataError(
-            "there is no such exclude file", file=path, hint="fer-bench data verify --write-exclude FILE"
-        )
-    for number, line in numbered_lines(path):
-        name, colon, what = line.partition(":")
-        if not colon or not what.strip():
-            raise DataError(
-                "expected `dataset: sample or path`",
-                file=path,
-                line=number,
-                value=line,
-                hint="fer-bench data verify --write-exclude FILE writes such a list",
-            )
-        if name.strip() not in datasets.names():
-            hint = nearest(name.strip(), datasets.names())
-            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
-        found.setdefault(name.strip(), []).append(what.strip())
-    return found
-
-
-def print_plan(plan: list[Planned], missing: dict[str, str], *, as_json: bool) -> None:
-    """Print what a sweep would do, and about how long it takes."""
-    rows = [
-        {
-            "key": p.run.key,
-            "run": p.run.name,
-            "state": p.state,
-            "done": p.state == "done",
-            "seconds": None if p.seconds is None else round(p.seconds, 1),
-        }
-        for p in plan
-    ]
-    counts = Counter(p.state for p in plan)
-    known = [p.seconds * p.run.config.world_size for p in plan if p.seconds is not None]
-    unknown = sum(p.seconds is None for p in plan)
-    device = "GPU" if plan and plan[0].run.config.device == "cuda" else "CPU"
-    if as_json:
-        estimate = {"device_hours": sum(known) / 3600, "device": device, "runs_without_estimate": unknown}
-        typer.echo(json.dumps({"runs": rows, "missing": missing, "estimate": estimate}, indent=2))
-        return
-    for row in rows:
-        typer.echo(f"{row['state']:8} {row['key']}  {row['run']}")
-    listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-    say(f"{len(plan)} runs: {listed}")
-    if counts.total() > counts["done"]:
-        left = f"; {unknown} of them have no earlier run like them" if unknown else ""
-        say(f"estimated from earlier records: {sum(known) / 3600:.2f} {device}-hours{left}")
 
 
 def status(
@@ -153,7 +50,7 @@ def status(
     from fer_bench.results.record import read_record
     from fer_bench.runs.launchers.remote import read_progress
 
-    store = _store(runs_dir)
+    store = open_store(runs_dir)
     rows: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     for run in store.run_dirs():
@@ -198,7 +95,7 @@ def logs(
     """Print the end of a run's log."""
     from fer_bench.runs.supervision import log_tail
 
-    found = _store(runs_dir).find(run)
+    found = open_store(runs_dir).find(run)
     if not found.log_file.exists():
         raise StoreError("the run has no log", file=found.log_file)
     typer.echo(log_tail(found.log_file, lines))
@@ -226,11 +123,11 @@ def rerun(
     from fer_bench.runs.repeat import Repetition, repeat
 
     _, roots = find_roots_of("", data_root)
-    store = _store(runs_dir)
+    store = open_store(runs_dir)
     found, left_out = store.find(run), None if exclude is None else read_exclude(exclude)
     preparation = Preparation(quiet=as_json)
 
-    def show(runs: Sequence[PlannedRun]) -> SweepDisplay:
+    def show(runs: Sequence[PlannedRun], _finished: int) -> SweepDisplay:
         preparation.close()
         return SweepDisplay(runs, quiet=as_json)
 
@@ -265,7 +162,7 @@ def diff(one: Run, other: Run, runs_dir: RunsDir = Path("runs"), as_json: AsJson
     from fer_bench.results.record import read_record
     from fer_bench.runs.repeat import differences
 
-    store = _store(runs_dir)
+    store = open_store(runs_dir)
     first, second = (read_record(store.find(key).record_file) for key in (one, other))
     found = differences(first.model_dump(mode="json"), second.model_dump(mode="json"))
     if as_json:
@@ -281,11 +178,3 @@ def diff(one: Run, other: Run, runs_dir: RunsDir = Path("runs"), as_json: AsJson
 def _short(value: Any, most: int = 60) -> str:
     text = "-" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-def _store(runs_dir: Path) -> Any:
-    from fer_bench.results.store import Store
-
-    if not runs_dir.is_dir():
-        raise UsageError("there is no run store", file=runs_dir, hint="--runs-dir DIR")
-    return Store(runs_dir)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_bench.errors import UsageError
+from fer_bench.cli.options import AsJson, DataRoot, RunsDir, open_store
 
 if TYPE_CHECKING:
     from fer_bench.leaderboard.compare import Line
@@ -25,19 +25,6 @@ submit_app = typer.Typer(
     epilog="How to make such a file: docs/submit.md",
 )
 
-RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
-]
-DataRoot = Annotated[
-    str | None,
-    typer.Option(
-        "--data-root",
-        metavar="DIR",
-        help="Folder with one folder per dataset, one dataset's own folder, or a data.yaml. "
-        "Else FER_BENCH_DATA, else ./data.yaml, else the synthetic stand-in.",
-    ),
-]
 ProtocolName = Annotated[
     str | None,
     typer.Option("--protocol", help="Protocol the model was trained under; default: its dataset's."),
@@ -70,13 +57,8 @@ def score(
     """
     from fer_bench.evaluation.rescore import rescore
     from fer_bench.files import usable_cores
-    from fer_bench.results.store import Store
 
-    store = Store(runs_dir)
-    if not runs_dir.is_dir():
-        raise UsageError(
-            "there is no such run store", value=str(runs_dir), hint="fer-bench score --runs-dir DIR"
-        )
+    store = open_store(runs_dir)
     store.check_writable()
 
     def show(done: int, total: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,15 @@ from fer_bench.data.loading.datamodule import EVAL_BATCH, evaluation_batches
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import units_of
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.datasets import members_of
+from fer_bench.emotions import Emotion
+from fer_bench.evaluation.transfer import score_predictions
 from fer_bench.methods.base import Method
-from fer_bench.results.predictions import predictions_frame
+from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame
+from fer_bench.results.record import Score, Selection, TargetData
+from fer_bench.results.store import kept_attributes
 from fer_bench.runs.distributed import Group, Place, Predict
+from fer_bench.workspace.sources import Source
 
 Share = dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]]
 
@@ -29,6 +36,95 @@ def choose_float32(device: str, tf32: bool) -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What one checkpoint did on one target.
+
+    Attributes:
+        predictions: Its predictions, with their metadata.
+        data: The data that they were made on.
+        score: Its score; None for validation rows, which only choose the checkpoint.
+    """
+
+    predictions: Predictions
+    data: TargetData
+    score: Score | None
+
+
+def predict_and_score(
+    method: Method,
+    source: Source,
+    pack: Pack,
+    rows: NDArray[np.int64],
+    *,
+    key: str,
+    trained_on: str,
+    target: str,
+    protocol: str,
+    selection: Selection,
+    checkpoint: str,
+    device: str,
+    group: Group | None = None,
+    on_batch: Callable[[], None] | None = None,
+    weights: Path | None = None,
+) -> Evaluation:
+    """Predict rows of an opened dataset and score the predictions.
+
+    Args:
+        method: A trained method.
+        source: The dataset whose rows these are.
+        pack: Its crops at the size of the method's input.
+        rows: Index positions, see `evaluation_rows`.
+        key: Run key, for the metadata.
+        trained_on: Dataset or union that the method was trained on.
+        target: Name of the target; `val` for the validation rows of what it was trained on.
+        protocol: Protocol whose rows these are.
+        selection: Which checkpoint this is.
+        checkpoint: Hash of its weights.
+        device: See `predict`.
+        group: See `predict`.
+        on_batch: See `predict`.
+        weights: See `predict`.
+    """
+    dataset, classes = source.dataset, method.task.classes
+    frame = predict(
+        method, dataset, pack, rows, device=device, group=group, on_batch=on_batch, weights=weights
+    )
+    data = TargetData(
+        fingerprint=pack.fingerprint,
+        pixels=pack.pixel_hash,
+        recipe=pack.recipe.text,
+        card_version=dataset.card.version,
+        protocol=protocol,
+        faces_weak=round(pack.weak_share(rows), 4),
+    )
+    meta = PredictionsMeta(
+        key=key,
+        method=method.name,
+        source=trained_on,
+        target=target,
+        selection=selection,
+        checkpoint=checkpoint,
+        card_version=data.card_version,
+        fingerprint=data.fingerprint,
+        pixels=data.pixels,
+        recipe=data.recipe,
+        classes=classes,
+    )
+    predictions = Predictions(frame, meta)
+    if target == "val":
+        return Evaluation(predictions, data, None)
+    score = score_predictions(
+        predictions,
+        source_label_set=tuple(Emotion(name) for name in classes),
+        target=target,
+        target_emotions=dataset.card.emotions,
+        in_domain=target in (trained_on, *members_of(trained_on)),
+        index=kept_attributes(dataset.index),
+    )
+    return Evaluation(predictions, data, score.model_copy(update={"selection": selection}))
+
+
 def predict(
     method: Method,
     dataset: FaceDataset,
@@ -37,13 +133,13 @@ def predict(
     *,
     device: str,
     group: Group | None = None,
-    tick: Callable[[], None] | None = None,
-    checkpoint: Path | None = None,
+    on_batch: Callable[[], None] | None = None,
+    weights: Path | None = None,
 ) -> pd.DataFrame:
     """Return predictions in the columns of `fer_bench.results.predictions`, one row per wanted index row.
 
-    With several processes each predicts every so-manieth batch. Batches are the same as in one process, so
-    that the numbers are too, and no row is padded or repeated.
+    Several processes share the batches. Batches are the same as in one process, so that the numbers are too, and
+    no row is padded or repeated.
 
     Args:
         method: A trained method.
@@ -52,15 +148,15 @@ def predict(
         rows: Index positions.
         device: `cpu` or `cuda`.
         group: The run's processes, when there are several; this one leads.
-        tick: Called after every batch of this process.
-        checkpoint: Where the others find the method's weights.
+        on_batch: Called after every batch of this process.
+        weights: File from which the other processes load the method.
     """
     if group is None:
-        shares = [predict_share(method, dataset, pack, rows, device=device, tick=tick)]
+        shares = [predict_share(method, dataset, pack, rows, device=device, on_batch=on_batch)]
     else:
-        assert checkpoint is not None
-        group.tell(Predict(checkpoint, dataset.card.name, rows))
-        mine = predict_share(method, dataset, pack, rows, device=device, place=group.place, tick=tick)
+        assert weights is not None
+        group.tell(Predict(weights, dataset.card.name, rows))
+        mine = predict_share(method, dataset, pack, rows, device=device, place=group.place, on_batch=on_batch)
         shares = group.gather(mine) or []
     batches = {number: batch for share in shares for number, batch in share.items()}
     parts = [batches[number] for number in sorted(batches)]
@@ -91,7 +187,7 @@ def predict_share(
     *,
     device: str,
     place: Place | None = None,
-    tick: Callable[[], None] | None = None,
+    on_batch: Callable[[], None] | None = None,
 ) -> Share:
     """Return logits, valence-arousal and action-unit logits of this process's batches, by batch number.
 
@@ -102,7 +198,7 @@ def predict_share(
         rows: Index positions, of all processes together.
         device: `cpu` or `cuda`.
         place: Which process this is; None predicts everything.
-        tick: Called after every batch.
+        on_batch: Called after every batch.
     """
     rank, world = (0, 1) if place is None else (place.rank, place.world)
     where = torch.device(device, place.local_rank) if place and device == "cuda" else torch.device(device)
@@ -122,8 +218,8 @@ def predict_share(
                 None if prediction.va is None else _array(prediction.va),
                 None if prediction.au is None else _array(prediction.au),
             )
-            if tick is not None:
-                tick()
+            if on_batch is not None:
+                on_batch()
     return share
 
 

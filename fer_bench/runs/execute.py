@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 import zipfile
 import zlib
@@ -13,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from fer_bench import methods
-from fer_bench.config import RunOptions, build
+from fer_bench.config import RunOptions
 from fer_bench.data.protocols import evaluation_rows, find_protocol, in_label_set
 from fer_bench.datasets import members_of
-from fer_bench.emotions import Emotion
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import write_json, write_text
-from fer_bench.results.predictions import Predictions, PredictionsMeta, write_predictions
+from fer_bench.results.predictions import write_predictions
 from fer_bench.results.record import Chosen, Failure, Record, Score, Selection, TargetData
-from fer_bench.results.store import RunDir, Store, kept_attributes
+from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.completeness import stale_targets, still_missing
 from fer_bench.runs.distributed import Group, gathered
 from fer_bench.runs.failures import fail_before_start, first_record, reason_of
 from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.resolve import method_settings
 from fer_bench.runs.supervision import (
     Event,
     HangWatch,
@@ -46,6 +46,7 @@ from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from fer_bench.data.batch import Task
+    from fer_bench.data.card import Protocol
     from fer_bench.data.loading.datamodule import FaceDataModule
 
 WEAKLY = "found weakly, by the cascade or not at all"
@@ -212,7 +213,7 @@ class _Execution:
         # What a reader says of the official download (so many of 480 sequences) is no news about drawn data.
         notes = dataset.notes if self.source.kind == "real" else dataset.left_out
         yield from (f"{self.card.name}: {note}" for note in notes)
-        yield from methods.get(self.config.method).caveats(self._settings())
+        yield from methods.get(self.config.method).caveats(method_settings(self.config))
         if self.config.precision == "bf16-true":
             yield "the weights themselves were trained in bfloat16, which loses small steps of the optimiser"
         if self.config.world_size > 1:
@@ -224,7 +225,7 @@ class _Execution:
 
         config = self.config
         kind = methods.get(config.method)
-        settings = self._settings()
+        settings = method_settings(self.config)
         data = build_data(config, self.workspace)
         task = data.task
         method = build_method(config, task)
@@ -335,82 +336,47 @@ class _Execution:
     def _test(
         self, method: Any, record: Record, target: str, selection: Selection
     ) -> tuple[Score | None, TargetData]:
-        from fer_bench.evaluation.transfer import score_predictions
-        from fer_bench.runs.evaluate import predict
+        """Predict and score one target with one checkpoint, and store the predictions."""
+        from fer_bench.runs.evaluate import predict_and_score
 
         name = self.config.dataset if target == "val" else target
-        in_domain = name == self.config.dataset or name in members_of(self.config.dataset)
         source = self.workspace.source(name)
-        spec = method.input_spec(method.settings)
-        pack = self.workspace.pack(name, spec.size)
-        rows, protocol = self._rows(source, target, in_domain, with_affect=method.predicts_affect)
-        frame = predict(
+        pack = self.workspace.pack(name, method.input_spec(method.settings).size)
+        protocol, rows = self._rows(source, target, with_affect=method.predicts_affect)
+        found = predict_and_score(
             method,
-            source.dataset,
+            source,
             pack,
             rows,
-            device=self.config.device,
-            group=self.group,
-            tick=self.tick,
-            checkpoint=self.run.checkpoints / f"{selection}.pt",
-        )
-        described = TargetData(
-            fingerprint=pack.fingerprint,
-            pixels=pack.pixel_hash,
-            recipe=pack.recipe.text,
-            card_version=source.dataset.card.version,
-            protocol=protocol,
-            faces_weak=round(pack.weak_share(rows), 4),
-        )
-        meta = PredictionsMeta(
             key=self.planned.key,
-            method=self.config.method,
-            source=self.config.dataset,
+            trained_on=self.config.dataset,
             target=target,
+            protocol=protocol.name,
             selection=selection,
             checkpoint=record.selection[selection].checkpoint,
-            card_version=described.card_version,
-            fingerprint=described.fingerprint,
-            pixels=described.pixels,
-            recipe=described.recipe,
-            classes=record.classes,
+            device=self.config.device,
+            group=self.group,
+            on_batch=self.tick,
+            weights=self.run.checkpoints / f"{selection}.pt",
         )
-        predictions = Predictions(frame, meta)
-        write_predictions(self.run.predictions_file(target, selection), predictions)
+        write_predictions(self.run.predictions_file(target, selection), found.predictions)
         self.store.keep_index(pack.fingerprint, source.dataset.index)
-        if target == "val":
-            return None, described
-        score = score_predictions(
-            predictions,
-            source_label_set=tuple(Emotion(name) for name in record.classes),
-            target=target,
-            target_emotions=source.dataset.card.emotions,
-            in_domain=in_domain,
-            index=kept_attributes(source.dataset.index),
-        )
-        return score.model_copy(update={"selection": selection}), described
+        return found.score, found.data
 
-    def _rows(
-        self, source: Source, target: str, in_domain: bool, *, with_affect: bool
-    ) -> tuple[np.ndarray[Any, Any], str]:
-        """Return the index rows that are predicted, and the protocol they come from.
-
-        A method that predicts valence, arousal or action units is also tested on the test rows that have
-        these alone.
-        """
-        dataset = source.dataset
+    def _rows(self, source: Source, target: str, *, with_affect: bool) -> tuple[Protocol, NDArray[np.int64]]:
+        """Return the protocol and the index positions of the rows to predict."""
+        index, card = source.dataset.index, source.dataset.card
         if target == "val":
-            rows = dataset.roles(self.protocol, self.config.fold) == "val"
-            return np.flatnonzero(rows & in_label_set(dataset.index, self.protocol)), self.protocol.name
-        protocol, tested = evaluation_rows(
-            dataset.index,
-            dataset.card,
-            self.protocol if in_domain else None,
+            validation = source.dataset.roles(self.protocol, self.config.fold) == "val"
+            return self.protocol, np.flatnonzero(validation & in_label_set(index, self.protocol))
+        return evaluation_rows(
+            index,
+            card,
+            self.protocol if target in members_of(self.config.dataset) else None,
             fold=self.config.fold,
             quick=self.config.profile == "quick",
             with_affect=with_affect,
         )
-        return tested, protocol.name
 
     def _peak(self) -> int | None:
         """Return the most GPU memory that this process has had, in bytes; None on a CPU."""
@@ -419,9 +385,6 @@ class _Execution:
         import torch
 
         return int(torch.cuda.max_memory_allocated())
-
-    def _settings(self) -> Any:
-        return build(methods.get(self.config.method).settings_type, self.config.method_settings, "settings")
 
     def _fail(self, record: Record, error: BaseException) -> Record:
         """Put on record how and why a run did not end well; return that record."""
@@ -480,8 +443,3 @@ def _with_data_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple
     ]
     known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
     return (*known, *seen, *weak)
-
-
-def discard(run: RunDir) -> None:
-    """Delete a run, so that it starts from nothing."""
-    shutil.rmtree(run.path, ignore_errors=True)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from fer_bench import methods
-from fer_bench.config import RunConfig, build
-from fer_bench.data.crops.recipe import recipe_for
+from fer_bench.config import RunConfig
 from fer_bench.data.loading.label_fraction import hidden_rows
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.protocols import find_protocol, member_protocol
 from fer_bench.errors import UsageError
 from fer_bench.files import canonical
 from fer_bench.provenance import closure, code_hash
-from fer_bench.workspace.sources import Source
+from fer_bench.runs.resolve import method_settings
 
 if TYPE_CHECKING:
-    from fer_bench.config import InputSpec
+    from fer_bench.data.card import Protocol
+    from fer_bench.data.packs.pack import Pack
+    from fer_bench.data.reading.dataset import FaceDataset
     from fer_bench.runs.plan import PlannedRun
     from fer_bench.workspace.workspace import Workspace
 
@@ -50,56 +51,36 @@ the key."""
 
 
 def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
-    """Return what the key of a run is the hash of; packs the source's pictures when that has not been done.
+    """Return what the key of a run is the hash of; packs the source's pictures if necessary.
 
     Raises:
         UsageError: A name, setting or fold that does not exist.
         DataError: The data are absent or damaged.
     """
-    name, protocol, kind = config.dataset, config.protocol, methods.get(config.method)
-    as_text = canonical(config.method_settings)
-
-    def refuse_unusable() -> bool:
-        reader = workspace.source(name).dataset
-        found = find_protocol(reader.card, protocol)
-        reader.roles(found, config.fold)
-        hidden_rows(reader, found, config.fold, config.train.label_fraction)
-        return True
-
-    def of_soft_labels() -> dict[str, Any]:
-        if config.train.soft_labels == "none":
-            return {}
-        _refuse_soft_labels(config)
-        found = workspace.source(name).dataset.soft_labels(config.train.soft_labels)
-        return {"soft_labels": hashlib.sha256(found.tobytes()).hexdigest()}
-
-    def of_method() -> tuple[int, dict[str, Any]]:
-        settings = build(kind.settings_type, config.method_settings, "settings")
-        chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
-        return kind.input_spec(settings).size, {
-            "method_settings": chosen,
-            **_code_fields(config.method),
-            "weights": kind.weights(settings),
-        }
-
-    workspace.once(("roles", name, protocol, config.fold, config.train.label_fraction), refuse_unusable)
-    soft_fields = workspace.once(
-        ("soft labels", name, config.method, config.train.soft_labels), of_soft_labels
+    name, train = config.dataset, config.train
+    workspace.once(
+        ("roles", name, config.protocol, config.fold, train.label_fraction),
+        partial(_refuse_unusable, config, workspace),
     )
-    size, method_fields = workspace.once(("method", config.method, as_text), of_method)
-    data_fields = workspace.once(
-        ("data", name, protocol, size), lambda: _data_fields(workspace, name, protocol, size)
+    soft_labels = workspace.once(
+        ("soft labels", name, config.method, train.soft_labels), partial(_soft_labels, config, workspace)
+    )
+    size, of_method = workspace.once(
+        ("method", config.method, canonical(config.method_settings)), partial(_method_fields, config)
+    )
+    of_data = workspace.once(
+        ("data", name, config.protocol, size), partial(_data_fields, workspace, name, config.protocol, size)
     )
     return {
         "version": KEY_VERSION,
         "method": config.method,
-        **method_fields,
-        **data_fields,
-        **soft_fields,
+        **of_method,
+        **of_data,
+        **soft_labels,
         "fold": config.fold,
         "seed": config.seed,
         "profile": config.profile,
-        "train": config.train.model_dump(mode="json"),
+        "train": train.model_dump(mode="json"),
         "precision": config.precision,
         "tf32": config.tf32,
         "compile": config.compile,
@@ -108,29 +89,35 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _code_fields(method: str) -> dict[str, str]:
-    """Return the part of the key that is decided by this package's code."""
-    return {"method_code": method_code_hash(method), "training_code": training_code_hash()}
-
-
 def refuse_other_code(run: PlannedRun) -> None:
-    """Check in the process that works on a run that its code is that of the process that planned it.
+    """Check that this process has the same code as the process that planned the run.
 
     Raises:
-        UsageError: It is not, so that the run's key would promise something else than what is done.
+        UsageError: It has other code, so that the run's key would name something else than what it does.
     """
     for name, here in _code_fields(run.config.method).items():
         if run.key_fields[name] != here:
             raise UsageError(
-                f"{name} is not as it was when the run was planned: another fer-bench is installed on "
-                f"{platform.node()}, or its files were edited since",
+                f"{name} has changed since the run was planned: another fer-bench is installed on "
+                f"{platform.node()}, or its files were edited",
                 value=here,
                 hint="the same sweep again, with the same fer-bench on every machine",
             )
 
 
-def _refuse_soft_labels(config: RunConfig) -> None:
-    """Raise a UsageError where a method would ignore the targets that were asked for."""
+def _refuse_unusable(config: RunConfig, workspace: Workspace) -> bool:
+    """Raise an error where the data cannot be dealt as the protocol, fold and label fraction ask."""
+    dataset = workspace.source(config.dataset).dataset
+    protocol = find_protocol(dataset.card, config.protocol)
+    dataset.roles(protocol, config.fold)
+    hidden_rows(dataset, protocol, config.fold, config.train.label_fraction)
+    return True
+
+
+def _soft_labels(config: RunConfig, workspace: Workspace) -> dict[str, str]:
+    """Return the part of the key that soft labels decide; raise a UsageError where a method ignores them."""
+    if config.train.soft_labels == "none":
+        return {}
     if not methods.get(config.method).learns_soft_labels:
         able = [name for name in methods.BUILT_IN if methods.get(name).learns_soft_labels]
         raise UsageError(
@@ -138,45 +125,46 @@ def _refuse_soft_labels(config: RunConfig) -> None:
             value=f"train.soft_labels={config.train.soft_labels}",
             hint=f"--set train.soft_labels=none, or a method that does: {', '.join(able)}",
         )
+    found = workspace.source(config.dataset).dataset.soft_labels(config.train.soft_labels)
+    return {"soft_labels": hashlib.sha256(found.tobytes()).hexdigest()}
 
 
-def _data_fields(workspace: Workspace, dataset: str, protocol: str, size: int) -> dict[str, Any]:
-    """Return the part of the key that is decided by data and protocol."""
-    card = workspace.source(dataset).dataset.card
-    pack = workspace.pack(dataset, size)
+def _method_fields(config: RunConfig) -> tuple[int, dict[str, Any]]:
+    """Return the input size of the network, and the part of the key that the method decides."""
+    kind, settings = methods.get(config.method), method_settings(config)
+    chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
+    fields = {**_code_fields(config.method), "weights": kind.weights(settings)}
+    return kind.input_spec(settings).size, {"method_settings": chosen, **fields}
+
+
+def _code_fields(method: str) -> dict[str, str]:
+    return {"method_code": method_code_hash(method), "training_code": training_code_hash()}
+
+
+def _data_fields(workspace: Workspace, name: str, protocol_name: str, size: int) -> dict[str, Any]:
+    """Return the part of the key that data and protocol decide; of a union also what its members decide."""
+    dataset = workspace.source(name).dataset
+    protocol = find_protocol(dataset.card, protocol_name)
+    fields = _pack_fields(dataset, protocol, workspace.pack(name, size))
+    if isinstance(dataset, UnionDataset):
+        members = {
+            member.card.name: _pack_fields(
+                member, member_protocol(member.card, protocol), workspace.pack(member.card.name, size)
+            )
+            for member in dataset.members
+        }
+        fields["union"] = {"code": union_code_hash(), "members": members}
+    return fields
+
+
+def _pack_fields(dataset: FaceDataset, protocol: Protocol, pack: Pack) -> dict[str, Any]:
     return {
-        "card": card.deciding_fields(),
+        "card": dataset.card.deciding_fields(),
         "fingerprint": pack.fingerprint,
         "pixels": pack.pixel_hash,
-        "protocol": find_protocol(card, protocol).model_dump(mode="json", exclude={"note", "aliases"}),
+        "protocol": protocol.model_dump(mode="json", exclude={"note", "aliases"}),
         "crop": pack.recipe.model_dump(mode="json"),
-        **_union_fields(workspace, dataset, protocol, size),
     }
-
-
-def _union_fields(workspace: Workspace, name: str, protocol_name: str, size: int) -> dict[str, Any]:
-    """Return what the key of a union holds besides: what decides each member's rows and pictures."""
-    dataset = workspace.source(name).dataset
-    if not isinstance(dataset, UnionDataset):
-        return {}
-    protocol = find_protocol(dataset.card, protocol_name)
-    members: dict[str, Any] = {}
-    for member in dataset.members:
-        card, pack = member.card, workspace.pack(member.card.name, size)
-        own = member_protocol(card, protocol)
-        members[card.name] = {
-            "card": card.deciding_fields(),
-            "fingerprint": pack.fingerprint,
-            "pixels": pack.pixel_hash,
-            "protocol": own.model_dump(mode="json", exclude={"note", "aliases"}),
-            "crop": pack.recipe.model_dump(mode="json"),
-        }
-    return {"union": {"code": union_code_hash(), "members": members}}
-
-
-def recipe_text(source: Source, spec: InputSpec) -> str:
-    """Return the crop recipe of a dataset for a network's input, as text."""
-    return recipe_for(source.dataset, spec.size).text
 
 
 @cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from fer_bench.results.predictions import read_predictions
 from fer_bench.results.record import read_record
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import PlannedRun, plan_config
-from fer_bench.runs.supervision import Watch
-from fer_bench.runs.sweep import prepare_targets
+from fer_bench.runs.plan import plan_run, prepare_targets
+from fer_bench.runs.sweep import Show
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Announce, Workspace
 
@@ -81,7 +80,7 @@ def repeat(
     *,
     leave_out: Mapping[str, Sequence[str]] | None = None,
     announce: Announce | None = None,
-    show: Callable[[Sequence[PlannedRun]], AbstractContextManager[Watch | None]] | None = None,
+    show: Show | None = None,
 ) -> Repetition:
     """Repeat a run from its record, in another store, and compare the predictions.
 
@@ -135,11 +134,11 @@ def repeat(
             file=run.path,
             hint="--data-root DIR, as the run had it",
         )
-    (planned,) = prepare_targets([plan_config(workspace, config, {})], workspace, skip_damaged=True)
+    (planned,) = prepare_targets([plan_run(config, {}, workspace)], workspace, skip_damaged=True)
     workspace.announce = None
     if config.device == "cpu":
         torch.set_num_threads(1)  # as launchers do: more threads add numbers in another order
-    with show([planned]) if show is not None else nullcontext() as watch:
+    with show([planned], 0) if show is not None else nullcontext() as watch:
         repeated = execute(planned, Store(out), workspace, watch)
     changed = tuple(differences(record.key_fields, planned.key_fields))
     if repeated.status != "done":

@@ -15,7 +15,7 @@ from fer_bench import methods
 from fer_bench.config import SweepConfig
 from fer_bench.datasets import names, source_name
 from fer_bench.errors import FerBenchError, UsageError, nearest
-from fer_bench.runs.plan import resolve_settings
+from fer_bench.runs.resolve import resolve_settings
 
 Change = tuple[str, ...]
 """Overrides that are applied together, such as `("method.lr=1e-3",)`."""
@@ -119,7 +119,7 @@ def _check_settings(sweep: SweepConfig, grids: list[tuple[str, list[Change]]], c
     for at, (method, combinations) in enumerate(grids):
 
         def resolve(*changes: str, method: str = method) -> object:
-            return resolve_settings(method, sweep.profile, changes)
+            return resolve_settings(method, sweep.profile or "quick", changes)
 
         for line, text in enumerate(sweep.set):
             checked("set", line, partial(resolve, text))

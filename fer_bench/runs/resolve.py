@@ -1,0 +1,150 @@
+"""Resolve what the user asked for: profile, precision, device, settings and folds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer_bench import methods
+from fer_bench.config import (
+    PROFILES,
+    Device,
+    Precision,
+    ProfileName,
+    ResolvedPrecision,
+    SweepConfig,
+    apply_overrides,
+    build,
+)
+from fer_bench.data.protocols import find_protocol, folds_of
+from fer_bench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fer_bench.config import InputSpec, MethodSettings, RunConfig, TrainSettings
+    from fer_bench.data.card import Card
+    from fer_bench.workspace.sources import DataKind
+
+
+def resolve_profile(sweep: SweepConfig, kind: DataKind) -> ProfileName:
+    """Return the profile of a sweep's runs: by default `quick` on synthetic data and `paper` on real data."""
+    return sweep.profile or ("quick" if kind == "synthetic" else "paper")
+
+
+def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
+    """Return the precision a run uses: `auto` is bf16-mixed on GPUs that have it, else 32.
+
+    Raises:
+        UsageError: The device cannot compute in it.
+    """
+    if device != "cuda":
+        if wanted == "16-mixed":
+            raise UsageError(
+                "float16 needs a GPU", value="--precision 16-mixed", hint="--precision bf16-mixed, or 32"
+            )
+        return "32" if wanted == "auto" else wanted
+    if wanted in ("32", "16-mixed"):
+        return wanted
+    import torch
+
+    if not torch.cuda.is_available():  # planned here, run on other machines
+        if wanted == "auto":
+            raise UsageError(
+                "this machine has no GPU, so it cannot tell which precision the GPUs of the runs support",
+                value="--precision auto",
+                hint="--precision bf16-mixed where they have bfloat16, else 16-mixed or 32",
+            )
+        return wanted
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "auto":
+        return "bf16-mixed" if has_bf16 else "32"
+    if not has_bf16:
+        raise UsageError(
+            "this GPU has no bfloat16", value=f"--precision {wanted}", hint="--precision 16-mixed, or 32"
+        )
+    return wanted
+
+
+def resolve_device(wanted: Device, *, elsewhere: bool = False) -> str:
+    """Return `cpu` or `cuda`.
+
+    Args:
+        wanted: What was asked for.
+        elsewhere: Whether runs go to other machines, which may have GPUs where this one has none.
+
+    Raises:
+        UsageError: CUDA was asked for and is not available.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available() or (elsewhere and wanted == "cuda"):
+        return "cuda"
+    if wanted == "cuda":
+        raise UsageError("no CUDA device is available", value="--device cuda", hint="fer-bench doctor")
+    return "cpu"
+
+
+def resolve_settings(
+    method: str, profile: str, overrides: Sequence[str] = ()
+) -> tuple[MethodSettings, TrainSettings]:
+    """Return a method's settings and the training settings: defaults, then profile, then overrides.
+
+    Raises:
+        UsageError: Unknown method, profile or setting, or a value out of range.
+    """
+    kind = methods.get(method)
+    if profile not in PROFILES or profile not in kind.profiles:
+        raise UsageError("unknown profile", value=profile, hint=nearest(profile, kind.profiles))
+    chosen = kind.profiles[profile]
+    settings = build(kind.settings_type, chosen.method, f"profile {profile} of {method}")
+    settings, train = apply_overrides(overrides, method=settings, train=chosen.train)
+    return settings, kind.resolve_train(settings, train)
+
+
+def method_settings(config: RunConfig) -> MethodSettings:
+    """Return the method settings of a run, typed.
+
+    Raises:
+        UsageError: Settings that the method does not have.
+    """
+    kind = methods.get(config.method)
+    return build(kind.settings_type, config.method_settings, f"settings of {config.method}")
+
+
+def input_spec(config: RunConfig) -> InputSpec:
+    """Return the size and normalisation of the pictures that a run's network takes.
+
+    Raises:
+        UsageError: Settings that the method does not have.
+    """
+    return methods.get(config.method).input_spec(method_settings(config))
+
+
+def resolve_folds(
+    sweep: SweepConfig, source: str, card: Card, profile: ProfileName
+) -> tuple[str, tuple[int, ...]]:
+    """Return the protocol and the folds that a sweep asks for of one source.
+
+    Args:
+        sweep: The sweep. Its default folds are all of them, with `quick` the first one.
+        source: The source, as the sweep names it.
+        card: Its card.
+        profile: Profile name.
+
+    Raises:
+        UsageError: Unknown protocol or fold.
+    """
+    quick = profile == "quick"
+    protocol = find_protocol(card, sweep.protocols.get(source), quick=quick)
+    known = folds_of(protocol)
+    if sweep.folds == "all":
+        return protocol.name, known
+    if sweep.folds == "default":
+        return protocol.name, known[:1] if quick else known
+    for fold in sweep.folds:
+        if fold not in known:
+            hint = f"1 to {len(known)}, or all"
+            raise UsageError(f"no such fold of {card.name}/{protocol.name}", value=fold, hint=hint)
+    return protocol.name, tuple(dict.fromkeys(sweep.folds))
