@@ -13,10 +13,11 @@ import argparse
 from pathlib import Path
 
 from fer_bench.cli.terminal import Preparation, SweepDisplay
+from fer_bench.config import SweepConfig
 from fer_bench.methods import BUILT_IN
 from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.plan import PlannedRun, folds_to_run, plan_run
+from fer_bench.runs.plan import PlannedRun, plan_sweep
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
 
@@ -93,18 +94,11 @@ def main() -> None:
 
 
 def _plan(workspace: Workspace, method: str, trial: str, dataset: str) -> PlannedRun:
-    protocol, folds = folds_to_run(workspace.source(dataset).dataset.card, None, "quick", None)
-    return plan_run(
-        workspace,
-        method=method,
-        dataset=dataset,
-        protocol=protocol,
-        fold=folds[0],
-        seed=0,
-        profile="quick",
-        overrides=trial.split(),
-        targets="none",
+    sweep = SweepConfig(
+        profile="quick", methods=(method,), datasets=(dataset,), set=tuple(trial.split()), targets="none"
     )
+    (run,), _ = plan_sweep(sweep, workspace)
+    return run
 
 
 def _val_uar(store: Store, plan: PlannedRun) -> float | None:

@@ -28,8 +28,8 @@ from fer_bench.figures import new_figure, save_figure
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.sweep import read_sweep
+from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 

@@ -34,8 +34,8 @@ from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.claims import claims_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.sweep import folds_asked, read_sweep
+from fer_bench.runs.resolve import resolve_folds, resolve_settings
+from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import DataRoots, find_roots
 from fer_bench.workspace.workspace import Workspace
 
@@ -116,7 +116,7 @@ def read_arms(store: Store, sweep: SweepConfig, size: str | None = None) -> Arms
         raise StoreError("the store mixes synthetic and real data", file=store.root)
     for dataset in sweep.datasets:
         card = datasets.get(dataset).card
-        folds = folds_asked(sweep, dataset, card, sweep.profile)
+        protocol, folds = resolve_folds(sweep, dataset, card, sweep.profile)
         for name, change in sweep.variants.items():
             settings, train = resolve_settings("gcn", sweep.profile, (*sweep.set, *change))
             wanted = (dataset, settings.model_dump(mode="json"), train.model_dump(mode="json"))
@@ -126,7 +126,8 @@ def read_arms(store: Store, sweep: SweepConfig, size: str | None = None) -> Arms
                     for r in records
                     if (r.dataset, r.settings["method"], r.settings["train"]) == wanted
                     and r.seed in sweep.seeds
-                    and (r.protocol, r.fold) in folds
+                    and r.protocol == protocol
+                    and r.fold in folds
                 ),
                 key=lambda r: float(r.timing["finished_at"]),
             )

@@ -27,8 +27,8 @@ from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.ssmfar.losses import FLOOR
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.sweep import read_sweep
+from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.sweepfile import read_sweep
 
 ROOT = Path(__file__).parents[1]
 SWEEP = Path(__file__).with_name("label_fraction.yaml")

@@ -15,7 +15,8 @@ from pathlib import Path
 from fer_bench.cli.terminal import Preparation, SweepDisplay
 from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.sweep import expand, read_sweep
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.synthetic.layouts.frame import SIZES
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
@@ -37,7 +38,7 @@ def main() -> None:
     display = Preparation()
     roots = DataRoots(None, {}, f"the synthetic stand-in ({given.size}, {given.population})")
     workspace = Workspace(roots, size=given.size, population=given.population, announce=display)
-    planned, _ = expand(read_sweep(FOLDER / f"{given.sweep}.yaml"), workspace)
+    planned, _ = plan_sweep(read_sweep(FOLDER / f"{given.sweep}.yaml"), workspace)
     display.close()
     workspace.announce = None
     with SweepDisplay(planned) as watch:

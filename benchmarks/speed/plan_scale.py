@@ -23,10 +23,9 @@ from fer_bench import methods
 from fer_bench.config import SweepConfig
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.results.store import Store
+from fer_bench.runs.completeness import match
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import PlannedRun
-from fer_bench.runs.remaining import match, summaries
-from fer_bench.runs.sweep import expand
+from fer_bench.runs.plan import PlannedRun, plan_sweep
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
 
@@ -81,21 +80,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         workspace = Workspace(roots, size=given.size)
-        planned, missing = expand(sweep, workspace)
+        planned, missing = plan_sweep(sweep, workspace)
         more = -(-given.runs // len(planned))
         sweep = sweep.model_copy(update={"seeds": tuple(range(seeds * more))})
-        planned, missing = expand(sweep, workspace)
+        planned, missing = plan_sweep(sweep, workspace)
         planned = planned[: given.runs]
         record_bytes = fill(store, planned, workspace)
         del planned
         fresh = Workspace(roots, size=given.size)
         before = _resident()
         started = time.perf_counter()
-        planned, _ = expand(sweep, fresh)
+        planned, _ = plan_sweep(sweep, fresh)
         expanded = time.perf_counter()
-        known = summaries(store)
+        known = store.summaries()
         read = time.perf_counter()
-        plan = match(planned[: given.runs], known, store, fresh)
+        plan = match(planned[: given.runs], store, fresh)
         ended = time.perf_counter()
         used = max(0, _peak() - before)
     found = {

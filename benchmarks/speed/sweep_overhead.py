@@ -33,8 +33,9 @@ from fer_bench.emotions import LABEL_SETS
 from fer_bench.results.store import FROZEN, Store
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.sweep import expand, prepare_targets
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.sweep import prepare_targets
 from fer_bench.runs.training.fit import save_weights
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
@@ -77,12 +78,12 @@ def overhead(runs: int, epochs: int) -> dict[str, Any]:
     )
     roots = DataRoots(None, {}, "the synthetic stand-in")
     once = Workspace(roots)
-    prepare_targets(expand(sweep, once)[0], once)  # draws and packs
+    prepare_targets(plan_sweep(sweep, once)[0], once)  # draws and packs
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         started = time.perf_counter()
         workspace = Workspace(roots)
-        planned, _ = expand(sweep, workspace)
+        planned, _ = plan_sweep(sweep, workspace)
         planned = prepare_targets(planned, workspace)
         to_do = [run for run in planned if not is_complete(run, store, workspace)]
         LocalLauncher(jobs=1).run(to_do, store, workspace, lambda event: None)

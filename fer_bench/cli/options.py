@@ -85,8 +85,8 @@ class WorkOptions:
         typer.Option(
             "--crop",
             metavar="[DATASET=]KIND",
-            help="Crop faces in another way than the dataset's own: whole, fit, box, landmarks, similarity or "
-            "detect, with a margin if wanted (box+0.3); of all datasets that have what it needs, or of one.",
+            help="Crop faces in another way than the dataset's own: whole, fit, box, landmarks, similarity "
+            "or detect, with a margin if wanted (box+0.3); of all datasets that can, or of one.",
         ),
     ] = None
     faces: Annotated[

@@ -140,7 +140,7 @@ def _echo_json(document: object) -> None:
 def _planned(
     config: SweepConfig, roots: DataRoots, options: WorkOptions
 ) -> Iterator[tuple[list[PlannedRun], dict[str, str], Workspace]]:
-    """Yield the runs of a sweep, its missing sources and the open workspace, with notices on standard error."""
+    """Yield the runs of a sweep, its missing sources and the open workspace; print notices about them."""
     from fer_bench import datasets
     from fer_bench.cli.terminal import Preparation
     from fer_bench.data.crops.choice import read_crops

@@ -182,6 +182,12 @@ class Record(Frozen):
         """Which selection tables show: `val`, or `last` under a protocol without validation."""
         return "val" if "val" in self.selection or not self.selection else "last"
 
+    @property
+    def checkpoint(self) -> str | None:
+        """Return the SHA-256 of the weights that tables show the scores of, None before they exist."""
+        chosen = self.selection.get(self.headline)
+        return None if chosen is None else chosen.checkpoint
+
     def score(self, target: str, selection: Selection = "val") -> Score | None:
         """Return the score on a target, or None when it was not evaluated."""
         return next((s for s in self.scores if s.target == target and s.selection == selection), None)

@@ -71,7 +71,6 @@ def summarise(record: Record, stamp: Stamp) -> Summary:
         record: The record.
         stamp: Of the file that holds it.
     """
-    chosen = record.selection.get(record.headline)
     return Summary(
         record=stamp,
         key=record.key,
@@ -85,7 +84,7 @@ def summarise(record: Record, stamp: Stamp) -> Summary:
         max_epochs=record.settings.get("train", {}).get("max_epochs", 1),
         timing=record.timing,
         headline=record.headline,
-        checkpoint=chosen.checkpoint if chosen else None,
+        checkpoint=record.checkpoint,
         targets=record.targets,
         missing=record.missing,
     )

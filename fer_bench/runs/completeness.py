@@ -1,70 +1,187 @@
-"""What of a run is there already: whether it is complete, and which targets' predictions are out of date."""
+"""What of a run is stored: the one rule for skipping finished runs and for evaluating targets again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median_high
+from typing import Literal
 
-from fer_bench import methods
-from fer_bench.config import build
 from fer_bench.datasets import members_of
-from fer_bench.errors import StoreError
+from fer_bench.errors import DataError, StoreError
 from fer_bench.results.predictions import read_predictions
 from fer_bench.results.record import Record, TargetData
 from fer_bench.results.store import RunDir, Store
-from fer_bench.runs.keys import recipe_text
+from fer_bench.results.summary import Summary
 from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.resolve import input_spec
 from fer_bench.workspace.workspace import Workspace
 
+State = Literal["done", "running", "resumes", "targets", "to do"]
+STATES: dict[State, str] = {
+    "done": "finished, with current predictions on everything asked for",
+    "running": "a process is working on it",
+    "resumes": "was stopped or failed, and continues at its last whole epoch",
+    "targets": "trained already; only targets are predicted",
+    "to do": "starts from nothing",
+}
 
-def is_complete(planned: PlannedRun, store: Store, workspace: Workspace) -> bool:
-    """Return whether a run is done and has current predictions on everything it was asked for."""
-    run = store.run_dir(planned.config.method, planned.config.dataset, planned.key)
+
+def is_complete(run: PlannedRun, store: Store, workspace: Workspace) -> bool:
+    """Return whether a run is done and has whole, current predictions on everything it was asked for."""
+    folder = run.folder(store)
     try:
-        record = run.read_record()
+        summary = folder.read_summary()
     except StoreError:
         return False
-    if record is None or record.status != "done":
-        return False
-    if still_missing(planned, record) != record.missing:
-        return False
-    return not stale_targets(planned, record, run, workspace)
+    return summary is not None and _is_done(run, summary, folder, workspace, read=True)
 
 
-def stale_targets(planned: PlannedRun, record: Record, run: RunDir, workspace: Workspace) -> set[str]:
-    """Return which of the asked-for targets lack predictions that fit the checkpoint and today's data."""
-    headline = record.headline
-    kind = methods.get(planned.config.method)
-    settings = build(kind.settings_type, planned.config.method_settings, "settings")
-    spec = kind.input_spec(settings)
-    stale: set[str] = set()
-    for target in (*members_of(planned.config.dataset), *planned.config.targets):
-        path = run.predictions_file(target, headline)
-        known = record.targets.get(target)
-        if known is None or not path.exists():
-            stale.add(target)
-            continue
-        source = workspace.source(target)
-        if known.recipe != recipe_text(source, spec) or known.card_version != source.dataset.card.version:
-            stale.add(target)
-            continue
-        pack = workspace.pack(target, spec.size)
-        if (known.fingerprint, known.pixels) != (pack.fingerprint, pack.pixel_hash):
-            stale.add(target)
-            continue
+def _is_done(
+    run: PlannedRun, stored: Record | Summary, folder: RunDir, workspace: Workspace, *, read: bool
+) -> bool:
+    if stored.status != "done" or still_missing(run, stored.targets, stored.missing) != stored.missing:
+        return False
+    return not stale_targets(run, stored, folder, workspace, read=read)
+
+
+def stale_targets(
+    run: PlannedRun, stored: Record | Summary, folder: RunDir, workspace: Workspace, *, read: bool = True
+) -> set[str]:
+    """Return which of the targets asked for lack predictions that fit the checkpoint and today's data.
+
+    Args:
+        run: The run.
+        stored: Its record, or the summary of it.
+        folder: Its folder.
+        workspace: Datasets and packs.
+        read: Read every file of predictions; otherwise those that exist are taken to be whole.
+    """
+    size = input_spec(run.config).size
+    try:
+        present: Container[str] = set(os.listdir(folder.path / "predictions"))
+    except OSError:
+        present = set()
+
+    def is_stale(target: str) -> bool:
+        known, file = stored.targets.get(target), folder.predictions_file(target, stored.headline)
+        if known is None or file.name not in present:
+            return True
+        today = workspace.once(("data of", target, size), partial(_data_of, target, size, workspace))
+        if today is None or _deciding(known) != today:
+            return True
         try:
-            meta = read_predictions(path).meta
+            return read and read_predictions(file).meta.checkpoint != stored.checkpoint
         except StoreError:
-            stale.add(target)
-            continue
-        if meta.checkpoint != record.selection[headline].checkpoint:
-            stale.add(target)
-    return stale
+            return True
+
+    return {target for target in (*members_of(run.config.dataset), *run.config.targets) if is_stale(target)}
 
 
-def still_missing(
-    planned: PlannedRun, record: Record, evaluated: Mapping[str, TargetData] | None = None
-) -> dict[str, str]:
-    """Return the absent targets: those known before and those met now, less those that were evaluated."""
-    there = {*(record.targets if evaluated is None else evaluated), *planned.config.targets}
-    known = {**record.missing, **planned.missing}
+def _data_of(target: str, size: int, workspace: Workspace) -> tuple[str, str, str, int] | None:
+    """Return what predictions on a target must have been made on; None where it cannot be used today."""
+    try:
+        dataset, pack = workspace.source(target).dataset, workspace.pack(target, size)
+    except DataError:  # the sweep will say which data cannot be used
+        return None
+    return pack.fingerprint, pack.pixel_hash, pack.recipe.text, dataset.card.version
+
+
+def _deciding(known: TargetData) -> tuple[str, str, str, int]:
+    return known.fingerprint, known.pixels, known.recipe, known.card_version
+
+
+def still_missing(run: PlannedRun, evaluated: Iterable[str], missing: Mapping[str, str]) -> dict[str, str]:
+    """Return the absent targets: those known before and those met now, less those evaluated or found now.
+
+    Args:
+        run: The run.
+        evaluated: Targets that have been evaluated.
+        missing: Targets known to be absent, with the reason.
+    """
+    there = {*evaluated, *run.config.targets}
+    known = {**missing, **run.missing}
     return {target: known[target] for target in sorted(known) if target not in there}
+
+
+@dataclass(frozen=True)
+class PlannedState:
+    """A planned run beside the store.
+
+    Attributes:
+        run: The run.
+        state: What is left of it, see `STATES`.
+        seconds: About how long that takes; None without an earlier run like it.
+    """
+
+    run: PlannedRun
+    state: State
+    seconds: float | None
+
+
+def match(planned: Sequence[PlannedRun], store: Store, workspace: Workspace) -> list[PlannedState]:
+    """Return each run with what is left of it, in the same order.
+
+    Stored predictions are taken to be whole here; `is_complete` reads them.
+
+    Args:
+        planned: The runs.
+        store: The store.
+        workspace: Datasets and packs.
+    """
+    known = store.summaries()
+    rates = Rates(known.values())
+    found: list[PlannedState] = []
+    for run in planned:
+        state = _state(run, known.get(run.key), run.folder(store), workspace)
+        found.append(PlannedState(run, state, 0.0 if state == "done" else rates.seconds(run, state)))
+    return found
+
+
+def _state(run: PlannedRun, summary: Summary | None, folder: RunDir, workspace: Workspace) -> State:
+    if summary is None:
+        return "to do"
+    if summary.status == "done":
+        return "done" if _is_done(run, summary, folder, workspace, read=False) else "targets"
+    if summary.status == "running" and not folder.lock().is_stale():
+        return "running"
+    return "resumes" if (folder.checkpoints / "last.ckpt").exists() else "to do"
+
+
+class Rates:
+    """How long epochs and predictions took in earlier runs.
+
+    Args:
+        known: Summaries of earlier runs.
+    """
+
+    def __init__(self, known: Iterable[Summary]) -> None:
+        epochs: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        rest: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for run in known:
+            if run.status == "done" and (train := run.timing.get("train", 0.0)) > 0:
+                for name in _alike(run.method, run.dataset, run.profile, run.device):
+                    epochs[name].append(train / run.max_epochs)
+                    rest[name].append(run.timing.get("evaluate", 0.0))
+        self._seconds = {name: (median_high(epochs[name]), median_high(rest[name])) for name in epochs}
+
+    def seconds(self, run: PlannedRun, state: State) -> float | None:
+        """Return about how many seconds a run takes.
+
+        The median of earlier runs of the same method, dataset, profile and kind of device counts, else that
+        of the same method on other datasets.
+        """
+        config = run.config
+        for name in _alike(config.method, config.dataset, config.profile, config.device):
+            if name in self._seconds:
+                epoch, rest = self._seconds[name]
+                return rest + (0.0 if state == "targets" else epoch * config.train.max_epochs)
+        return None
+
+
+def _alike(method: str, dataset: str, profile: str, device: str) -> tuple[tuple[str, ...], ...]:
+    """Return the groups of runs that tell how long a run takes, the closest first."""
+    return (method, dataset, profile, device), (method, profile, device)

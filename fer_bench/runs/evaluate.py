@@ -138,8 +138,8 @@ def predict(
 ) -> pd.DataFrame:
     """Return predictions in the columns of `fer_bench.results.predictions`, one row per wanted index row.
 
-    Several processes share the batches. Batches are the same as in one process, so that the numbers are too, and
-    no row is padded or repeated.
+    Several processes share the batches. Batches are the same as in one process, so that the numbers are too,
+    and no row is padded or repeated.
 
     Args:
         method: A trained method.

@@ -80,7 +80,7 @@ def execute(
         StoreError: The store cannot be written.
         Interrupted: After the record says `interrupted`.
     """
-    run = store.run_dir(planned.config.method, planned.config.dataset, planned.key)
+    run = planned.folder(store)
     lock = run.lock()
     if not lock.acquire():
         raise Busy(f"another process is working on {planned.name}", file=run.path)
@@ -179,7 +179,7 @@ class _Execution:
             elif stale := stale_targets(self.planned, record, self.run, self.workspace):
                 with gathered(self.planned, self.workspace, self.run.checkpoints) as self.group:
                     record = self._evaluate(record, stale=stale)
-            elif (missing := still_missing(self.planned, record)) != record.missing:
+            elif (missing := still_missing(self.planned, record.targets, record.missing)) != record.missing:
                 record = record.model_copy(update={"missing": missing})
                 self.run.write_record(record)
         except BaseException as error:
@@ -321,7 +321,7 @@ class _Execution:
                 "scores": tuple(scores[name] for name in sorted(scores)),
                 "targets": dict(sorted(data.items())),
                 "warnings": _with_data_warnings(record, data),
-                "missing": still_missing(self.planned, record, data),
+                "missing": still_missing(self.planned, data, record.missing),
                 "excluded": dict(sorted(excluded.items())),
                 "timing": {**record.timing, **self.timing},
                 "error": None,

@@ -9,9 +9,10 @@ from typing import Any
 
 from fer_bench import methods
 from fer_bench.config import RunConfig, SweepConfig
-from fer_bench.datasets import MAIN_SEVEN
+from fer_bench.datasets import MAIN_SEVEN, source_name
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import short_hash
+from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.keys import key_fields
 from fer_bench.runs.resolve import (
     input_spec,
@@ -54,6 +55,10 @@ class PlannedRun:
         c = self.config
         return f"{c.method} on {c.dataset} ({c.protocol}, fold {c.fold}, seed {c.seed})"
 
+    def folder(self, store: Store) -> RunDir:
+        """Return the run's folder in a store."""
+        return store.run_dir(self.config.method, self.config.dataset, self.key)
+
 
 def plan_sweep(
     sweep: SweepConfig, workspace: Workspace, *, elsewhere: bool = False
@@ -74,7 +79,9 @@ def plan_sweep(
             and step.
         DataError: No source can be used.
     """
-    wanted = MAIN_SEVEN if sweep.datasets == "all" else sweep.datasets
+    wanted = MAIN_SEVEN if sweep.datasets == "all" else tuple(dict.fromkeys(map(source_name, sweep.datasets)))
+    protocols = {source_name(source): protocol for source, protocol in sweep.protocols.items()}
+    sweep = sweep.model_copy(update={"protocols": protocols})
     found, missing = available_sources(wanted, workspace.roots)
     if not found:
         if len(wanted) == 1:

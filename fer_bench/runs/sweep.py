@@ -88,7 +88,7 @@ def carry_out(
     """
     store.check_writable()
     planned = prepare_targets(planned, workspace, skip_damaged=not strict)
-    folders = {run.key: store.run_dir(run.config.method, run.config.dataset, run.key) for run in planned}
+    folders = {run.key: run.folder(store) for run in planned}
     if force:
         for run in planned:
             if not folders[run.key].lock().acquire():

@@ -12,8 +12,9 @@ import yaml
 from fer_bench.errors import StoreError
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.sweep import expand, read_sweep
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
@@ -49,7 +50,7 @@ def sweep_file(tmp_path_factory):
 def store(workspace, sweep_file, tmp_path_factory):
     torch.set_num_threads(1)
     found = Store(tmp_path_factory.mktemp("runs"))
-    planned, _ = expand(read_sweep(sweep_file), workspace)
+    planned, _ = plan_sweep(read_sweep(sweep_file), workspace)
     assert len(planned) == 6
     for run in planned:
         assert execute(run, found, workspace).status == "done"

@@ -16,8 +16,9 @@ from fer_bench.errors import StoreError
 from fer_bench.methods.claims import claims_of
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.sweep import expand, read_sweep
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
@@ -61,7 +62,7 @@ def store(workspace, small, tmp_path_factory):
     torch.set_num_threads(1)
     found = Store(tmp_path_factory.mktemp("runs"))
     for name in (*SECTIONS[:3], "gcn_references"):
-        planned, _ = expand(read_sweep(small / f"{name}.yaml"), workspace)
+        planned, _ = plan_sweep(read_sweep(small / f"{name}.yaml"), workspace)
         for run in planned:
             assert execute(run, found, workspace).status == "done"
     return found

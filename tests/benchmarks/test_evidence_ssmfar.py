@@ -12,8 +12,9 @@ import torch
 from fer_bench.errors import StoreError
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import resolve_settings
-from fer_bench.runs.sweep import expand, read_sweep
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
@@ -32,6 +33,7 @@ def workspace(tiny_root):
 
 SWEEP = {
     "name": "small",
+    "profile": "quick",
     "methods": ["ssmfar"],
     "datasets": ["rafdb"],
     "seeds": [0, 1],
@@ -56,10 +58,10 @@ def small(tmp_path_factory):
 def store(workspace, small, tmp_path_factory):
     torch.set_num_threads(1)
     found = Store(tmp_path_factory.mktemp("runs"))
-    planned, _ = expand(read_sweep(small), workspace)
+    planned, _ = plan_sweep(read_sweep(small), workspace)
     assert len(planned) == 6
     other = read_sweep(small).model_copy(update={"seeds": (0,), "set": ("method.size=40",)})
-    stray = expand(other.model_copy(update={"variants": {"x": ("train.max_epochs=1",)}}), workspace)[0]
+    stray = plan_sweep(other.model_copy(update={"variants": {"x": ("train.max_epochs=1",)}}), workspace)[0]
     for run in (*planned, *stray):  # a run with other settings is none of the table's
         assert execute(run, found, workspace).status == "done"
     return found

@@ -41,7 +41,7 @@ class TestHelp:
 
     def test_every_command_has_an_example(self):
         runner = CliRunner()
-        groups = {(): cli.app, ("data",): cli.data_app}
+        groups = {(): cli.app, ("data",): cli.data.data_app}
         for prefix, group in groups.items():
             for command in group.registered_commands:
                 name = command.name or command.callback.__name__

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from fer_bench.results.store import Store
-from fer_bench.runs.sweep import expand
+from fer_bench.runs.plan import plan_sweep
 from fer_bench.runs.sweepfile import check_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
@@ -176,10 +176,10 @@ def test_a_sweep_takes_the_profile_that_run_takes_on_real_data(tiny_root):
     content = {"methods": ["resemotenet"], "datasets": ["oulu"], "targets": "none", "folds": [1]}
     content["protocols"] = {"oulu": "6-4fold"}  # paper has ten folds, of more people than these
     asked = check_sweep({**content, "profile": "quick"})
-    (drawn,), _ = expand(check_sweep(content), workspace)
+    (drawn,), _ = plan_sweep(check_sweep(content), workspace)
     workspace._sources["oulu"] = dataclasses.replace(workspace.source("oulu"), kind="real")
-    (real,), _ = expand(check_sweep(content), workspace)
-    (quick,), _ = expand(asked, workspace)
+    (real,), _ = plan_sweep(check_sweep(content), workspace)
+    (quick,), _ = plan_sweep(asked, workspace)
     assert [run.config.profile for run in (drawn, real, quick)] == ["quick", "paper", "quick"]
 
 

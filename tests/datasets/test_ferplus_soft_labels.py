@@ -11,10 +11,11 @@ from fer_bench.datasets.ferplus import FERPlus
 from fer_bench.errors import UsageError
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import PlannedRun, plan_run
+from fer_bench.runs.plan import PlannedRun
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 from tests.datasets.test_ferplus import HAPPY, NEUTRAL, write_csvs
+from tests.plans import plan_one
 
 DOUBT = (4, 0, 0, 4, 0, 0, 2, 0, 0, 0)
 SAD = (0, 0, 0, 6, 2, 0, 0, 2, 0, 0)
@@ -71,7 +72,7 @@ def test_a_hidden_label_has_no_soft_label_either(tmp_path: Path) -> None:
 
 
 def plan(root: Path, soft_labels: str, method: str = "resemotenet", dataset: str = "ferplus") -> PlannedRun:
-    return plan_run(
+    return plan_one(
         Workspace(find_roots(str(root))),
         method=method,
         dataset=dataset,
@@ -79,8 +80,11 @@ def plan(root: Path, soft_labels: str, method: str = "resemotenet", dataset: str
         fold=1,
         seed=0,
         profile="quick",
-        overrides=[f"train.soft_labels={soft_labels}", "train.batch_size=4"]
-        + (["method.width=0.03"] if method == "resemotenet" else []),
+        overrides=(
+            f"train.soft_labels={soft_labels}",
+            "train.batch_size=4",
+            *(("method.width=0.03",) if method == "resemotenet" else ()),
+        ),
         max_epochs=1,
         targets="none",
     )

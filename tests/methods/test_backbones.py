@@ -19,8 +19,9 @@ from fer_bench.methods.backbones import build_backbone, fitting_backbone, load_b
 from fer_bench.methods.cafe.tiny import TINY, shipped
 from fer_bench.methods.cafe.towers import build_tower, load_tower, open_tower
 from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
-from fer_bench.runs.plan import resolve_settings
+from fer_bench.runs.resolve import resolve_settings
 from fer_bench.runs.training.fit import build_method, load_weights, save_weights
+from tests.plans import plan_one
 
 
 @pytest.fixture
@@ -200,14 +201,13 @@ class TestInRuns:
 
     @pytest.fixture
     def plan(self, tiny_root):
-        from fer_bench.runs.plan import plan_run
         from fer_bench.workspace.sources import find_roots
         from fer_bench.workspace.workspace import Workspace
 
         workspace = Workspace(find_roots(str(tiny_root)))
 
         def make(file, *more):
-            return plan_run(
+            return plan_one(
                 workspace,
                 method="ssmfar",
                 dataset="rafdb",

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from fer_bench.runs.plan import plan_run
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
+from tests.plans import plan_one
 
 SMALL = ("method.width=0.03", "train.batch_size=16")
 
@@ -23,7 +23,7 @@ def workspace(tiny_root):
 
 @pytest.fixture(scope="session")
 def plan(workspace):
-    """Plan a small run on the tiny data or another workspace; keyword arguments as of `plan_run`."""
+    """Plan a small run on the tiny data or another workspace; keyword arguments see `plan_one`."""
 
     def make(at=workspace, **changes):
         values = {
@@ -37,7 +37,7 @@ def plan(workspace):
             "max_epochs": 3,
             "targets": ["rafdb"],
         }
-        return plan_run(at, **{**values, **changes})
+        return plan_one(at, **{**values, **changes})
 
     return make
 

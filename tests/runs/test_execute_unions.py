@@ -14,11 +14,12 @@ from fer_bench.results.predictions import read_predictions
 from fer_bench.results.store import Store
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import plan_run
-from fer_bench.runs.sweep import expand, read_sweep
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.unions import open_union
 from fer_bench.workspace.workspace import Workspace
+from tests.plans import plan_one
 from tests.runs.test_execute import attempt, lasting_files, run_dir
 
 UNION = "ckplus+oulu"
@@ -76,7 +77,7 @@ class TestPlan:
         leave = workspace.source("oulu").dataset.index["sample_id"].iloc[-1]
         fewer = Workspace(find_roots(str(tiny_root)), leave_out={"oulu": [leave]})
         config = plan_union().config
-        again = plan_run(
+        again = plan_one(
             fewer,
             method=config.method,
             dataset=UNION,
@@ -204,7 +205,7 @@ class TestSweep:
             "methods: [gcn]\ndatasets: [oulu+ckplus, rafdb, mmi+oulu]\n"
             "protocols: {oulu+ckplus: 6-union-quick}\nfolds: all\n"
         )
-        runs, missing = expand(read_sweep(self.write(tmp_path, text)), workspace)
+        runs, missing = plan_sweep(read_sweep(self.write(tmp_path, text)), workspace)
         assert [(r.config.dataset, r.config.protocol, r.config.fold) for r in runs] == [
             *((UNION, "6-union-quick", fold) for fold in (1, 2, 3, 4)),
             ("rafdb", "7-official", 1),

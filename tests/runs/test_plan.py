@@ -5,14 +5,7 @@ import pytest
 
 from fer_bench.data.crops.choice import crops_of_key, read_crops
 from fer_bench.errors import DataError, UsageError
-from fer_bench.runs.plan import (
-    default_profile,
-    folds_to_run,
-    plan_config,
-    resolve_device,
-    resolve_precision,
-    resolve_settings,
-)
+from fer_bench.runs.plan import plan_run
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
@@ -49,7 +42,7 @@ class TestKey:
             assert again.key_fields["crops"] == wished.crops.key
             assert crops_of_key(again.key_fields["crops"]) == wished.crops
             elsewhere = pickle.loads(pickle.dumps(wished))  # as launchers send it to other processes
-            assert plan_config(elsewhere, again.config, {}).key == again.key
+            assert plan_run(again.config, {}, elsewhere).key == again.key
             keys.add(again.key)
         assert len(keys) == 5
 
@@ -60,47 +53,7 @@ class TestKey:
         assert again.key == plan().key
 
 
-class TestResolving:
-    def test_profile_then_overrides(self):
-        settings, train = resolve_settings(
-            "resemotenet", "quick", ["method.lr=1e-5", "train.batch_size=7"], 2
-        )
-        assert (settings.lr, train.batch_size, train.max_epochs) == (1e-5, 7, 2)
-
-    @pytest.mark.parametrize(
-        ("override", "word"),
-        [
-            ("method.lrr=1", "did you mean lr"),
-            ("methd.lr=1", "did you mean method"),
-            ("method.lr", "name=value"),
-            ("method.lr=-1", "greater than 0"),
-            ("train.augmentation.flip=2", "less than or equal to 1"),
-            ("train.augmentation.flop=1", "did you mean flip"),
-            ("train.max_epochs=many", "valid integer"),
-        ],
-    )
-    def test_bad_settings_are_named(self, override, word):
-        with pytest.raises(UsageError, match=word) as caught:
-            resolve_settings("resemotenet", "quick", [override])
-        assert override in str(caught.value)
-
-    def test_profiles_and_devices(self):
-        assert (default_profile("synthetic"), default_profile("real")) == ("quick", "paper")
-        assert resolve_device("cpu") == "cpu"
-        assert resolve_precision("auto", "cpu") == "32"
-        assert resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
-
-    def test_folds(self, workspace):
-        card = workspace.source("oulu").dataset.card
-        assert folds_to_run(card, None, "quick", None) == ("6-4fold", (1,))
-        assert folds_to_run(card, None, "quick", "all") == ("6-4fold", (1, 2, 3, 4))
-        assert folds_to_run(card, None, "paper", None) == ("6-10fold", tuple(range(1, 11)))
-        assert folds_to_run(card, "oulu/7n-10fold", "paper", "3") == ("7n-10fold", (3,))
-        with pytest.raises(UsageError, match="1 to 4"):
-            folds_to_run(card, None, "quick", "5")
-        with pytest.raises(UsageError, match="did you mean 6-10fold"):
-            folds_to_run(card, "6-1fold", "quick", None)
-
+class TestSweep:
     def test_absent_targets_are_listed_never_replaced(self, plan):
         planned = plan(targets="all")
         assert set(planned.config.targets) == {"ckplus", "rafdb"}

@@ -67,7 +67,7 @@ class TestSweepFiles:
 
     @pytest.mark.parametrize("name", ["leave-one-out.yaml", "unions.yaml"])
     def test_names_in_sweep_files_exist(self, name):
-        from fer_bench.runs.sweep import read_sweep
+        from fer_bench.runs.sweepfile import read_sweep
 
         sweep = read_sweep(BENCHMARKS / name)
         assert not isinstance(sweep.datasets, str)

@@ -16,11 +16,11 @@ from fer_bench.data.batch import Batch, Task
 from fer_bench.methods.gcn.method import GCN, GCNSettings
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import folds_to_run, plan_run
 from fer_bench.runs.training.fit import EpochSeeds, load_weights, save_weights
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 from tests.methods.two_processes import Step, joined, run_two
+from tests.plans import plan_one
 
 CLASSES = ("neutral", "happiness", "surprise")
 FORMS = {
@@ -277,11 +277,11 @@ def test_two_processes_stay_equal(tmp_path):
     ],
 )
 def test_record_says_whether_the_method_was_adapted(workspace, tmp_path, dataset, protocol, settings, said):
-    planned = plan_run(
+    planned = plan_one(
         workspace,
         method="gcn",
         dataset=dataset,
-        protocol=protocol or folds_to_run(workspace.source(dataset).dataset.card, None, "quick", None)[0],
+        protocol=protocol,
         fold=1,
         seed=0,
         profile="quick",

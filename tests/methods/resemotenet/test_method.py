@@ -15,7 +15,7 @@ from fer_bench.data.batch import Task
 from fer_bench.methods.base import classification_loss, count_parameters
 from fer_bench.methods.resemotenet.method import ResEmoteNet, ResEmoteNetSettings
 from fer_bench.methods.resemotenet.network import BaselineNetwork, ResEmoteNetwork, SqueezeExcitation
-from fer_bench.runs.plan import resolve_settings
+from fer_bench.runs.resolve import resolve_settings
 
 CLASSES = ("happiness", "sadness", "surprise")
 

@@ -10,9 +10,9 @@ from fer_bench.emotions import ACTION_UNITS
 from fer_bench.methods.cafe.tiny import shipped
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.plan import plan_run
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
+from tests.plans import plan_one
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(workspace, tmp_path_factory):
-    planned = plan_run(
+    planned = plan_one(
         workspace,
         method="ssmfar",
         dataset="affwild2",

@@ -46,7 +46,7 @@ def test_code_that_was_edited_since_the_plan_is_not_run_under_its_key(plans, wor
     LocalLauncher(jobs=1).run([old], Store(tmp_path), workspace, events.append)
     (end,) = [e for e in events if e.phase == "end"]
     assert end.status == "failed"
-    assert "training_code is not as it was when the run was planned" in end.message
+    assert "training_code has changed since the run was planned" in end.message
     assert statuses(Store(tmp_path), plans[:1]) == [None]
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from fer_bench.errors import DataError
 from fer_bench.results.store import Store
+from fer_bench.runs.completeness import match
 from fer_bench.runs.execute import execute
-from fer_bench.runs.remaining import match, summaries
 from fer_bench.runs.supervision import Interrupted
 from fer_bench.workspace.workspace import Workspace
 
@@ -29,19 +29,19 @@ def test_every_state_is_told(plan, plain, workspace, tmp_path):
     folder.write_record(folder.read_record().model_copy(update={"status": "running"}))
     assert folder.lock().acquire()
     planned = [of(0), of(1, ["rafdb"]), of(2), of(3), of(4)]
-    found = match(planned, summaries(store), store, workspace)
+    found = match(planned, store, workspace)
     assert [p.state for p in found] == ["done", "targets", "resumes", "running", "to do"]
     assert [p.run for p in found] == planned
     seconds = [p.seconds for p in found]
     assert seconds[0] == 0
     assert 0 < seconds[1] < seconds[4]
     folder.lock().release()
-    (again,) = match([of(3)], summaries(store), store, workspace)
+    (again,) = match([of(3)], store, workspace)
     assert again.state == "resumes"
 
 
 def test_without_earlier_runs_there_is_no_estimate(plan, workspace, tmp_path):
-    (found,) = match([plan()], {}, Store(tmp_path), workspace)
+    (found,) = match([plan()], Store(tmp_path), workspace)
     assert (found.state, found.seconds) == ("to do", None)
 
 
@@ -50,7 +50,7 @@ def test_a_target_that_became_unreadable_does_not_keep_the_plan_from_being_told(
 ):
     store, run = Store(tmp_path), plan(method=plain, overrides=())
     execute(run, store, workspace)
-    (found,) = match([run], summaries(store), store, Workspace(workspace.roots))
+    (found,) = match([run], store, Workspace(workspace.roots))
     assert found.state == "done"
     blind, pack = Workspace(workspace.roots), Workspace.pack
 
@@ -60,5 +60,5 @@ def test_a_target_that_became_unreadable_does_not_keep_the_plan_from_being_told(
         return pack(self, name, size)
 
     monkeypatch.setattr(Workspace, "pack", damaged)
-    (found,) = match([run], summaries(store), store, blind)
+    (found,) = match([run], store, blind)
     assert found.state == "targets"

@@ -1,0 +1,59 @@
+import pytest
+
+from fer_bench.config import SweepConfig
+from fer_bench.errors import UsageError
+from fer_bench.runs.resolve import (
+    resolve_device,
+    resolve_folds,
+    resolve_precision,
+    resolve_profile,
+    resolve_settings,
+)
+
+
+class TestResolving:
+    def test_profile_then_overrides(self):
+        settings, train = resolve_settings("resemotenet", "quick", ["method.lr=1e-5", "train.batch_size=7"])
+        assert (settings.lr, train.batch_size) == (1e-5, 7)
+
+    @pytest.mark.parametrize(
+        ("override", "word"),
+        [
+            ("method.lrr=1", "did you mean lr"),
+            ("methd.lr=1", "did you mean method"),
+            ("method.lr", "name=value"),
+            ("method.lr=-1", "greater than 0"),
+            ("train.augmentation.flip=2", "less than or equal to 1"),
+            ("train.augmentation.flop=1", "did you mean flip"),
+            ("train.max_epochs=many", "valid integer"),
+        ],
+    )
+    def test_bad_settings_are_named(self, override, word):
+        with pytest.raises(UsageError, match=word) as caught:
+            resolve_settings("resemotenet", "quick", [override])
+        assert override in str(caught.value)
+
+    def test_profiles_and_devices(self):
+        sweep = SweepConfig()
+        assert (resolve_profile(sweep, "synthetic"), resolve_profile(sweep, "real")) == ("quick", "paper")
+        assert resolve_profile(SweepConfig(profile="quick"), "real") == "quick"
+        assert resolve_device("cpu") == "cpu"
+        assert resolve_precision("auto", "cpu") == "32"
+        assert resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
+
+    def test_folds(self, workspace):
+        card = workspace.source("oulu").dataset.card
+
+        def folds(profile, protocol=None, **fields):
+            protocols = {} if protocol is None else {"oulu": protocol}
+            return resolve_folds(SweepConfig(protocols=protocols, **fields), "oulu", card, profile)
+
+        assert folds("quick") == ("6-4fold", (1,))
+        assert folds("quick", folds="all") == ("6-4fold", (1, 2, 3, 4))
+        assert folds("paper") == ("6-10fold", tuple(range(1, 11)))
+        assert folds("paper", "oulu/7n-10fold", folds=(3,)) == ("7n-10fold", (3,))
+        assert folds("quick", folds=(2, 2, 1)) == ("6-4fold", (2, 1))
+        with pytest.raises(UsageError, match="1 to 4"):
+            folds("quick", folds=(5,))
+        with pytest.raises(UsageError, match="did you mean 6-10fold"):
+            folds("quick", "6-1fold")
