@@ -6,7 +6,7 @@ import contextlib
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,9 @@ from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.completeness import stale_targets, still_missing
 from fer_bench.runs.distributed import Group, gathered
-from fer_bench.runs.failures import fail_before_start, first_record, reason_of
+from fer_bench.runs.failures import fail_before_start, reason_of
 from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.records import first_record, label_warnings, run_warnings, with_target_warnings
 from fer_bench.runs.resolve import method_settings
 from fer_bench.runs.supervision import (
     Event,
@@ -41,15 +42,10 @@ from fer_bench.runs.supervision import (
 )
 from fer_bench.runs.training.loggers import Loggers
 from fer_bench.workspace.sources import Source
-from fer_bench.workspace.unions import seen_note
 from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fer_bench.data.batch import Task
     from fer_bench.data.card import Protocol
-    from fer_bench.data.loading.datamodule import FaceDataModule
-
-WEAKLY = "found weakly, by the cascade or not at all"
 
 
 class Busy(FerBenchError):  # noqa: N818 - it is a state, no fault
@@ -202,22 +198,11 @@ class _Execution:
             update={
                 "generator": self.source.generator,
                 "excluded": self.workspace.excluded(members_of(config.dataset)),
-                "warnings": (*warnings, *self._warnings()),
+                "warnings": (*warnings, *run_warnings(config, self.source)),
             }
         )
         self.run.write_record(record)
         return record
-
-    def _warnings(self) -> Iterator[str]:
-        dataset = self.source.dataset
-        # What a reader says of the official download (so many of 480 sequences) is no news about drawn data.
-        notes = dataset.notes if self.source.kind == "real" else dataset.left_out
-        yield from (f"{self.card.name}: {note}" for note in notes)
-        yield from methods.get(self.config.method).caveats(method_settings(self.config))
-        if self.config.precision == "bf16-true":
-            yield "the weights themselves were trained in bfloat16, which loses small steps of the optimiser"
-        if self.config.world_size > 1:
-            yield f"batch statistics are of each of the {self.config.world_size} processes' own rows"
 
     def _train(self, record: Record, loggers: Loggers) -> Record:
         from fer_bench.methods.base import count_parameters, multiply_adds
@@ -238,7 +223,10 @@ class _Execution:
                     **{role: len(data.rows(role)) for role in ("train", "val", "test")},
                     **({"unlabelled": task.unlabelled} if task.unlabelled else {}),
                 },
-                "warnings": (*record.warnings, *_shown_labels(config.train.label_fraction, task, data)),
+                "warnings": (
+                    *record.warnings,
+                    *label_warnings(config.train.label_fraction, task, data.hidden),
+                ),
             }
         )
         if (damage := _drop_damaged(self.run.checkpoints / "last.ckpt")) is not None:
@@ -320,7 +308,7 @@ class _Execution:
                 "status": "done",
                 "scores": tuple(scores[name] for name in sorted(scores)),
                 "targets": dict(sorted(data.items())),
-                "warnings": _with_data_warnings(record, data),
+                "warnings": with_target_warnings(record, data),
                 "missing": still_missing(self.planned, data, record.missing),
                 "excluded": dict(sorted(excluded.items())),
                 "timing": {**record.timing, **self.timing},
@@ -420,26 +408,3 @@ def _drop_damaged(checkpoint: Path) -> str | None:
         return None
     checkpoint.unlink(missing_ok=True)
     return f"the state of an earlier attempt was damaged ({damage}), so training began anew"
-
-
-def _shown_labels(fraction: float, task: Task, data: FaceDataModule) -> Iterator[str]:
-    """Tell how many labels `label_fraction` left: whole subjects or videos can miss what was asked for."""
-    if fraction < 1:
-        shown = sum(task.class_counts)
-        whole = shown + int(data.hidden.sum())
-        yield (
-            f"label_fraction {fraction:g}: {shown} of {whole} training labels are shown "
-            f"({100 * shown / whole:.0f} %)"
-        )
-
-
-def _with_data_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple[str, ...]:
-    """Return a record's warnings with what to know of its targets: weakly found faces, seen pictures."""
-    seen = [note for name in sorted(data) if (note := seen_note(name, record.dataset)) is not None]
-    weak = [
-        f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"
-        for name, d in sorted(data.items())
-        if d.faces_weak
-    ]
-    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
-    return (*known, *seen, *weak)

@@ -4,53 +4,18 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import Any
 
-from fer_bench.data.card import Protocol
-from fer_bench.data.protocols import folds_of
 from fer_bench.errors import DivergedError
 from fer_bench.results.record import Failure, Record, Status
 from fer_bench.results.store import RunDir
 from fer_bench.runs import environment
 from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.records import first_record
 from fer_bench.runs.supervision import Interrupted, log_tail
 
 TRACEBACK_LINES = 30
-BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the learning rate is not scaled"
 NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")
 """What libraries say that have no exception of their own for it."""
-
-
-def first_record(planned: PlannedRun, surroundings: dict[str, Any]) -> Record:
-    """Return the record of a run that starts, as far as the plan decides it."""
-    config = planned.config
-    protocol = Protocol.model_validate(planned.key_fields["protocol"])
-    return Record(
-        status="running",
-        key=planned.key,
-        method=config.method,
-        dataset=config.dataset,
-        protocol=config.protocol,
-        fold=config.fold,
-        folds=len(folds_of(protocol)),
-        seed=config.seed,
-        profile=config.profile,
-        data_kind=planned.data_kind,
-        classes=tuple(e.value for e in protocol.label_set),
-        settings={
-            "method": config.method_settings,
-            "train": config.train.model_dump(mode="json"),
-            "precision": config.precision,
-            "tf32": config.tf32,
-            "compile": config.compile,
-            "device": config.device,
-            "devices": config.devices,
-            "nodes": config.nodes,
-            "batch_rule": BATCH_RULE,
-        },
-        key_fields=planned.key_fields,
-        environment=surroundings,
-    )
 
 
 def reason_of(error: BaseException, planned: PlannedRun, run: RunDir) -> tuple[Status, Failure]:

@@ -1,0 +1,114 @@
+"""The record of a run as it starts, and what a reader of its numbers should know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fer_bench import methods
+from fer_bench.data.card import Protocol
+from fer_bench.data.protocols import folds_of
+from fer_bench.results.record import Record, TargetData
+from fer_bench.runs.resolve import method_settings
+from fer_bench.workspace.sources import Source
+from fer_bench.workspace.unions import seen_note
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fer_bench.config import RunConfig
+    from fer_bench.data.batch import Task
+    from fer_bench.runs.plan import PlannedRun
+
+BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the learning rate is not scaled"
+WEAKLY = "found weakly, by the cascade or not at all"
+
+
+def first_record(planned: PlannedRun, surroundings: dict[str, Any]) -> Record:
+    """Return the record of a run that starts: what the plan decides, nothing measured.
+
+    Args:
+        planned: The run.
+        surroundings: See `environment.describe`.
+    """
+    config = planned.config
+    protocol = Protocol.model_validate(planned.key_fields["protocol"])
+    return Record(
+        status="running",
+        key=planned.key,
+        method=config.method,
+        dataset=config.dataset,
+        protocol=config.protocol,
+        fold=config.fold,
+        folds=len(folds_of(protocol)),
+        seed=config.seed,
+        profile=config.profile,
+        data_kind=planned.data_kind,
+        classes=tuple(e.value for e in protocol.label_set),
+        settings={
+            "method": config.method_settings,
+            "train": config.train.model_dump(mode="json"),
+            "precision": config.precision,
+            "tf32": config.tf32,
+            "compile": config.compile,
+            "device": config.device,
+            "devices": config.devices,
+            "nodes": config.nodes,
+            "batch_rule": BATCH_RULE,
+        },
+        key_fields=planned.key_fields,
+        environment=surroundings,
+    )
+
+
+def run_warnings(config: RunConfig, source: Source) -> Iterator[str]:
+    """Yield what is known before training: notes of the reader, caveats of the settings.
+
+    Args:
+        config: Settings of the run.
+        source: What it is trained on.
+    """
+    dataset = source.dataset
+    # What a reader says of the official download (such as missing sequences) says nothing about drawn data.
+    notes = dataset.notes if source.kind == "real" else dataset.left_out
+    yield from (f"{dataset.card.name}: {note}" for note in notes)
+    yield from methods.get(config.method).caveats(method_settings(config))
+    if config.precision == "bf16-true":
+        yield "the weights themselves were trained in bfloat16, which loses small steps of the optimiser"
+    if config.world_size > 1:
+        yield f"batch statistics are of each of the {config.world_size} processes' own rows"
+
+
+def label_warnings(fraction: float, task: Task, hidden: NDArray[np.bool_]) -> Iterator[str]:
+    """Yield how many labels `label_fraction` left: whole subjects or videos can miss what was asked for.
+
+    Args:
+        fraction: Share of the training labels that was asked for.
+        task: What the training rows offer.
+        hidden: bool [N], training rows whose label is hidden.
+    """
+    if fraction < 1:
+        shown = sum(task.class_counts)
+        total = shown + int(hidden.sum())
+        yield (
+            f"label_fraction {fraction:g}: {shown} of {total} training labels are shown "
+            f"({100 * shown / total:.0f} %)"
+        )
+
+
+def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple[str, ...]:
+    """Return a record's warnings and those about its targets: weakly found faces, pictures seen in training.
+
+    Args:
+        record: The record so far.
+        data: What each target's predictions were made on.
+    """
+    seen = [note for name in sorted(data) if (note := seen_note(name, record.dataset)) is not None]
+    weak = [
+        f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"
+        for name, d in sorted(data.items())
+        if d.faces_weak
+    ]
+    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
+    return (*known, *seen, *weak)
