@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,12 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fer_bench.cli.cache import cache_app
-from fer_bench.cli.options import AsJson, DataRoot, Jobs, announce_roots, check_name, find_roots_of, say
-from fer_bench.errors import DataError
+from fer_bench.cli.options import (
+    AsJson,
+    DataRoot,
+    Fold,
+    Jobs,
+    ProtocolName,
+    announce_roots,
+    check_name,
+    find_roots_of,
+    say,
+)
+from fer_bench.cli.verify import Datasets, nothing_in, verify
 
 if TYPE_CHECKING:
-    from fer_bench.data.reading.dataset import FaceDataset
-    from fer_bench.workspace.sources import DataRoots, Source
+    from fer_bench.workspace.sources import Source
 
 data_app = typer.Typer(
     help="Describe, check, split, draw and count the datasets.",
@@ -25,12 +33,6 @@ data_app = typer.Typer(
     epilog="Example: fer-bench data describe oulu",
 )
 data_app.add_typer(cache_app, name="cache")
-check_app = typer.Typer(
-    help="Check that a dataset keeps the contracts of this package.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    epilog="Example: fer-bench check dataset oulu",
-)
 
 
 @data_app.command(epilog="Example: fer-bench data describe ckplus")
@@ -49,86 +51,10 @@ def describe(name: Annotated[str, typer.Argument(help="Dataset.")], as_json: AsJ
         typer.echo(as_text(card))
 
 
-@data_app.command(
+data_app.command(
     epilog="Examples: fer-bench data verify --dataset rafdb --data-root ~/datasets; "
     "fer-bench data verify --dataset all"
-)
-def verify(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
-    data_root: DataRoot = None,
-    write_exclude: Annotated[
-        Path | None,
-        typer.Option("--write-exclude", metavar="FILE", help="List unreadable files for --exclude."),
-    ] = None,
-    with_copies: Annotated[
-        bool,
-        typer.Option("--with-copies", help="Also list training pictures whose pixels are a test picture's."),
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Look at every picture, also those looked at before.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Check layout, labels, counts, protocol and every picture; all problems in one report.
-
-    Finds unreadable and one-coloured pictures, faces outside their picture, copies inside and across splits
-    (exact, scaled, recompressed or mirrored), subjects on both sides, names that give labels away, and copies
-    with more pictures than were published. A check that was stopped goes on where it was.
-
-    Exit code 2 when something is wrong, 0 with warnings only.
-    """
-    from fer_bench import datasets
-    from fer_bench.cli.terminal import Preparation
-    from fer_bench.data.audit.verify import verify as check
-    from fer_bench.files import write_text
-    from fer_bench.workspace.sources import available
-
-    name, roots = find_roots_of(dataset, data_root)
-    announce_roots(roots, quiet=as_json)
-    if name == "all":
-        wanted, missing = available(datasets.names(), roots)
-        for each in _broken(missing, wanted, roots):
-            wanted.append(each)
-            del missing[each]
-        if "folder" not in roots.named:
-            missing.pop("folder", None)
-        if not wanted:
-            raise _nothing_in(roots, "checked")
-    else:
-        check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
-        wanted, missing = [name], {}
-    display = Preparation(quiet=as_json)
-    reports = []
-    for each in wanted:
-        reports.append(
-            check(
-                partial(_open, each, roots),
-                each,
-                is_real=_is_real(each, roots),
-                fresh=fresh,
-                progress=partial(display, f"checking {each}"),
-            )
-        )
-    display.close()
-    if write_exclude is not None:
-        lines = [
-            f"{report.dataset}: {name}\n"
-            for report in reports
-            for name in (*report.unreadable, *(report.copies if with_copies else ()))
-        ]
-        write_text(write_exclude, "".join(lines))
-    if as_json:
-        typer.echo(json.dumps({"reports": [r.as_dict() for r in reports], "missing": missing}, indent=2))
-    else:
-        for report in reports:
-            typer.echo("\n".join(report.lines()))
-        for each, reason in missing.items():
-            typer.echo(f"{each}: missing, {reason}")
-        errors, warnings = (sum(r.number_of(kind) for r in reports) for kind in ("error", "warning"))
-        more = f", {len(missing)} missing (fer-bench data describe NAME: how to get one)" if missing else ""
-        typer.echo(f"{len(reports)} checked: {errors} error(s), {warnings} warning(s){more}")
-    if any(report.has_errors for report in reports):
-        raise typer.Exit(2)
+)(verify)
 
 
 @data_app.command(epilog="Example: fer-bench data synth --dataset all --size quick --out /tmp/faces")
@@ -186,12 +112,10 @@ def synth(
     epilog="Examples: fer-bench data stats --dataset ckplus; fer-bench data stats --dataset all --plots plots"
 )
 def stats(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
+    dataset: Datasets = "all",
     data_root: DataRoot = None,
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
-    ] = None,
-    fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
+    protocol: ProtocolName = None,
+    fold: Fold = 1,
     plots: Annotated[
         Path | None, typer.Option("--plots", metavar="DIR", help="Also plot what the rows hold, a PNG each.")
     ] = None,
@@ -227,11 +151,9 @@ def stats(
 )
 def sheet(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one picture per dataset.")],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:PATH, or all.")] = "all",
+    dataset: Datasets = "all",
     data_root: DataRoot = None,
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
-    ] = None,
+    protocol: ProtocolName = None,
     people: Annotated[int, typer.Option("--people", min=1, help="Lines of the sheet.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which rows are shown.")] = 0,
 ) -> None:
@@ -259,7 +181,7 @@ def _opened(dataset: str, data_root: str | None, *, quiet: bool = False) -> dict
     if name == "all":
         wanted, _ = available(datasets.names(), roots)
         if not wanted:
-            raise _nothing_in(roots, "drawn or counted")
+            raise nothing_in(roots, "drawn or counted")
     else:
         check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
         wanted = [name]
@@ -285,10 +207,8 @@ def _title(source: Source) -> str:
 def split(
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or folder:PATH.")],
     data_root: DataRoot = None,
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="Protocol; default: the dataset's.")
-    ] = None,
-    fold: Annotated[int, typer.Option("--fold", min=1, help="Fold.")] = 1,
+    protocol: ProtocolName = None,
+    fold: Fold = 1,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the rows there as CSV.")
     ] = None,
@@ -302,11 +222,12 @@ def split(
     from fer_bench.data.audit.split_file import freeze, protocol_hash
     from fer_bench.data.protocols import find_protocol
     from fer_bench.files import write_text
+    from fer_bench.workspace.sources import open_source
 
     name, roots = find_roots_of(dataset, data_root)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
-    source = _open(name, roots)
+    source = open_source(name, roots).dataset
     frozen = freeze(source, protocol, fold)
     if out is not None:
         write_text(out, frozen.csv)
@@ -357,78 +278,3 @@ def fetch_detector() -> None:
     from fer_bench.data.crops.detectors import fetch_yunet
 
     typer.echo(f"{fetch_yunet()}: packs are cut out anew with it where faces are searched for")
-
-
-@check_app.command(name="dataset", epilog="Example: fer-bench check dataset oulu --data-root ~/datasets")
-def check_dataset(
-    name: Annotated[str, typer.Argument(help="Dataset, also of another package, or folder:PATH.")],
-    data_root: DataRoot = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run the contract suite: card, reader, index, paths, protocols and decoding of a dataset.
-
-    Exit code 2 when a promise is broken. `fer-bench data verify` looks at the data, this looks at the reader.
-    """
-    from fer_bench import datasets
-    from fer_bench.data.audit.contract import check_contract
-
-    name, roots = find_roots_of(name, data_root)
-    check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
-    announce_roots(roots, quiet=as_json)
-    results = check_contract(name, partial(_open, name, roots))
-    if as_json:
-        typer.echo(json.dumps({"dataset": name, "checks": [vars(r) for r in results]}, indent=2))
-    else:
-        for result in results:
-            typer.echo(f"{'ok    ' if result.ok else 'BROKEN'} {result.name:10} {result.message}")
-    if not all(result.ok for result in results):
-        raise typer.Exit(2)
-
-
-def _open(name: str, roots: DataRoots) -> FaceDataset:
-    from fer_bench.workspace.sources import open_source
-
-    return open_source(name, roots).dataset
-
-
-def _nothing_in(roots: DataRoots, done: str) -> DataError:
-    return DataError(
-        f"no dataset was found here, so nothing was {done}",
-        file=roots.root,
-        hint="fer-bench data describe NAME prints the folders and files that a dataset consists of",
-    )
-
-
-def _broken(missing: Collection[str], found: Collection[str], roots: DataRoots) -> list[str]:
-    """Return missing datasets for which there is a folder of that name: it holds something else, or a part.
-
-    A folder is counted for the first dataset it is called like, and only if no dataset was found in it.
-    """
-    taken = {folder for name in found for folder in _folders_for(name, roots)}
-    broken: list[str] = []
-    for name in missing:
-        folders = set(_folders_for(name, roots)) - taken
-        if folders:
-            broken.append(name)
-            taken |= folders
-    return broken
-
-
-def _folders_for(name: str, roots: DataRoots) -> list[Path]:
-    """Return the folder that the user named for a dataset, or those below the root called like it."""
-    from fer_bench import datasets
-
-    if name in roots.named:
-        return [roots.named[name]] if roots.named[name].is_dir() else []
-    return [] if roots.root is None else datasets.get(name).named_folders(roots.root)
-
-
-def _is_real(name: str, roots: DataRoots) -> bool:
-    """Return whether published counts apply; what cannot be opened is reported by the check itself."""
-    from fer_bench.errors import FerBenchError
-    from fer_bench.workspace.sources import open_source
-
-    try:
-        return open_source(name, roots).kind == "real"
-    except FerBenchError:
-        return not roots.is_synthetic

@@ -14,8 +14,8 @@ from fer_bench.results.store import Store
 from fer_bench.runs import distributed as group
 from fer_bench.runs.distributed import Fit
 from fer_bench.runs.execute import execute
-from fer_bench.runs.records import first_record
 from fer_bench.runs.launchers.worker import bury, run_dir
+from fer_bench.runs.records import first_record
 from fer_bench.runs.supervision import HANG_MARK, Interrupted, log_to, stop_signals
 from fer_bench.runs.training import fit as train
 from fer_bench.workspace.workspace import Workspace
