@@ -22,11 +22,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
-from fer_bench.evaluation import metrics
+from fer_bench.evaluation import confusion, metrics
 from fer_bench.evaluation.contributions import Contributions
 from fer_bench.evaluation.coverage import CHOSEN, ENOUGH_UNITS, FILE, sentence
-from fer_bench.evaluation.estimates import Value, average, difference_interval
-from fer_bench.evaluation.intervals import score_intervals, score_spreads, wilson_interval
+from fer_bench.evaluation.estimates import average, difference_interval
+from fer_bench.evaluation.intervals import Value, wilson_interval
 from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES, interval, resample_weights
 from fer_bench.files import write_text
 
@@ -40,6 +40,7 @@ GAP = 0.4
 WISH = (0.92, 0.97)
 """Wanted coverage from `ENOUGH_UNITS` units on."""
 SCORES = ("uar", "accuracy", "macro_f1")
+ESTIMATED = {metric.name: metric.function for metric in metrics.BUILT_IN if metric.shown}
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 
@@ -239,8 +240,8 @@ class Tally:
 def truths(population: Floats, present: NDArray[np.bool_]) -> dict[str, float]:
     """Return the true scores of a population [K, K] over the classes that a sample holds, as tables do."""
     part = np.where(present[:, None], population, 0)
-    found = {name: float(metrics.METRICS[name](part)) for name in ("uar", "macro_f1", "transfer")}
-    return found | {"accuracy": float(metrics.accuracy(population))}
+    found = {name: float(function(part)) for name, function in ESTIMATED.items()}
+    return found | {"accuracy": float(confusion.accuracy(population))}
 
 
 @dataclass(frozen=True)
@@ -267,14 +268,9 @@ def look(counts: Floats, drawn: dict[str, Floats], population: Floats) -> Seen:
         population: Confusion matrix of the population.
     """
     by_class, by_rows = terms(counts), terms(counts, by_class=False)
-    point = {name: float(metric(counts.sum(0))) for name, metric in metrics.METRICS.items()}
+    point = {name: float(function(counts.sum(0))) for name, function in ESTIMATED.items()}
     point = {name: value for name, value in point.items() if np.isfinite(value)}
-    ends, wilson = score_intervals(point, drawn, by_class, by_rows)
-    spreads = score_spreads(by_class, by_rows)
-    values = {
-        name: Value(value, ends[name], drawn[name], name not in wilson, spreads[name])
-        for name, value in point.items()
-    }
+    values = metrics.with_intervals(point, drawn, by_class, by_rows)
     held = by_class.holds.sum(0)
     return Seen(values, truths(population, held > 0), int(held[held > 0].min()))
 
@@ -323,7 +319,7 @@ def _block(
     counts = np.stack([[confusions(rng, one, rows) for one in hits] for hits, rows in samples])  # [S,2,U,K,K]
     flat = np.moveaxis(counts, 2, 0).reshape(units, -1)
     resampled = (weights @ flat).reshape(-1, size, 2, k, k)
-    drawn = {score: metric(resampled) for score, metric in metrics.METRICS.items()}  # each [B, S, 2]
+    drawn = {score: function(resampled) for score, function in ESTIMATED.items()}  # each [B, S, 2]
     found = []
     for i in range(size):
         one, other = (
@@ -348,7 +344,7 @@ def _block(
 def _others(tally: Tally, name: str, one: Seen, counts: Floats, drawn: Floats) -> None:
     """Add the intervals of UAR that the leaderboard does not use."""
     total = counts.sum(0)
-    left_out = metrics.uar(total - counts)
+    left_out = confusion.uar(total - counts)
     truth, spread = one.truth["uar"], one.values["uar"].spread
     assert spread is not None
     far, wilson = interval(drawn, spread.tail()), wilson_interval(terms(counts))

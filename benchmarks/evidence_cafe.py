@@ -20,7 +20,8 @@ from readme_section import write_section
 
 from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import Value, answers, average, difference_interval, estimate
+from fer_bench.evaluation.estimates import answers, average, difference_interval, estimate
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import counted_targets, never_cross

@@ -19,7 +19,8 @@ import pandas as pd
 
 from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import Value, answers, estimate
+from fer_bench.evaluation.estimates import answers, estimate
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import interval, mean_and_sd
 from fer_bench.figures import new_figure, save_figure
 from fer_bench.files import write_text

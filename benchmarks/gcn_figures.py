@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fer_bench.data.loading import transforms
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import Value
+from fer_bench.evaluation.intervals import Value
 from fer_bench.figures import new_figure, save_figure
 from fer_bench.methods.gcn.losses import row_error
 from fer_bench.results.record import Record

@@ -39,7 +39,7 @@ from fer_bench.data.packs.pack import open_pack
 from fer_bench.data.protocols import assign_roles, find_protocol, folds_of, in_label_set, target_rows
 from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.evaluation.affect import binary_f1, concordance
-from fer_bench.evaluation.metrics import accuracy, count_pairs, uar
+from fer_bench.evaluation.confusion import accuracy, count_pairs, uar
 from fer_bench.files import usable_cores, write_text
 from fer_bench.synthetic import GENERATOR_VERSION
 from fer_bench.synthetic.stand_in import stand_in

@@ -21,8 +21,8 @@ from sklearn.metrics import balanced_accuracy_score
 from fer_bench.data.index import DEFAULTS
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation.rescore import rescore
+from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.evaluation.statistics import RESAMPLES
-from fer_bench.evaluation.transfer import score_predictions
 from fer_bench.files import short_hash
 from fer_bench.leaderboard.page import write_leaderboard
 from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame, write_predictions
@@ -76,13 +76,7 @@ def fill(store: Store, records: int, rows: int) -> None:
         predictions = Predictions(frame, meta)
         run = store.run_dir(method, target, key)
         write_predictions(run.predictions_file(target, "val"), predictions)
-        score = score_predictions(
-            predictions,
-            source_label_set=CLASSES,
-            target=target,
-            target_emotions=CLASSES,
-            in_domain=True,
-        )
+        score = score_predictions(predictions, target_emotions=CLASSES)
         run.write_record(
             Record(
                 status="done",
@@ -100,7 +94,7 @@ def fill(store: Store, records: int, rows: int) -> None:
                 settings={},
                 key_fields={"method": method, "dataset": target},
                 selection={"val": Chosen(epoch=0, val_uar=0.5, checkpoint="ab" * 32)},
-                scores=(score.model_copy(update={"details": None}),),
+                scores=(score.model_copy(update={"breakdown": None}),),
                 targets={
                     target: TargetData(
                         fingerprint=f"f-{target}",

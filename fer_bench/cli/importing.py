@@ -63,9 +63,11 @@ def import_(
         return
     typer.echo(f"{method} ({report['architecture']}), classes: {', '.join(model.task.classes)}")
     if dataset is not None:
+        from fer_bench.evaluation import metrics
+
         typer.echo(
-            f"{'SYNTHETIC DATA: ' if kind == 'synthetic' else ''}{dataset}, {score.n} test rows: accuracy "
-            f"{score.accuracy:.2%}, UAR {score.uar:.2%}, macro-F1 {score.macro_f1:.2%}"
+            f"{'SYNTHETIC DATA: ' if kind == 'synthetic' else ''}{dataset}, {score.n} test rows: "
+            + ", ".join(f"{m.title} {m.text(score.metrics[m.name])}" for m in metrics.shown_in("page"))
         )
     if out is not None:
         typer.echo(f"wrote {out}")
@@ -81,7 +83,7 @@ def _score(
     from fer_bench import datasets
     from fer_bench.data.protocols import find_protocol
     from fer_bench.errors import nearest
-    from fer_bench.evaluation.transfer import score_predictions
+    from fer_bench.evaluation.scoring import score_predictions
     from fer_bench.files import file_hash
     from fer_bench.methods.resemotenet.importing import AUTHORS_CLASSES, import_checkpoint
     from fer_bench.results.predictions import Predictions, PredictionsMeta
@@ -121,9 +123,6 @@ def _score(
     )
     score = score_predictions(
         Predictions(predict(model, source.dataset, pack, rows, device="cpu"), meta),
-        source_label_set=classes,
-        target=dataset,
         target_emotions=source.dataset.card.emotions,
-        in_domain=True,
     )
     return model, score, source.kind

@@ -239,20 +239,20 @@ def _row_of(p: PlannedState) -> dict[str, object]:
     return {"key": p.run.key, "run": p.run.name, "state": p.state, "done": done, "seconds": seconds}
 
 
-_ROW = "  {:12} {:>6} {:>7} {:>9} {:>7} {:>9} {:>9}"
-
-
 def _print_record(record: Record, runs_dir: Path) -> None:
     """Print how a run ended and what it scored."""
+    from fer_bench.evaluation.metrics import shown_in
+
     kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
+    shown = {metric: max(7, 1 + len(metric.title)) for metric in shown_in("cli")}
     typer.echo(f"{record.name}: {record.status}{kind}")
     if record.scores:
-        typer.echo(_ROW.format("target", "n", "classes", "accuracy", "UAR", "macro-F1", "transfer"))
+        titles = (f"{metric.title:>{width}}" for metric, width in shown.items())
+        typer.echo(f"  {'target':12} {'n':>6} {'classes':>7} {' '.join(titles)}")
     for score in sorted(record.scores, key=lambda s: (s.target != record.dataset, s.target)):
         if score.selection == record.headline:
-            shares = [f"{100 * value:.1f}%" for value in (score.accuracy, score.uar, score.macro_f1)]
-            transfer = "-" if score.transfer is None else f"{score.transfer:.2f}"
-            typer.echo(_ROW.format(score.target, score.n, score.k, *shares, transfer))
+            texts = (f"{m.text(score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
+            typer.echo(f"  {score.target:12} {score.n:>6} {score.k:>7} {' '.join(texts)}")
     for target, reason in record.missing.items():
         typer.echo(f"  {target:12} missing: {reason}")
     for warning in record.warnings:

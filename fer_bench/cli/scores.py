@@ -14,8 +14,7 @@ from fer_bench.cli.options import AsJson, DataRoot, RunsDir, open_store
 
 if TYPE_CHECKING:
     from fer_bench.leaderboard.compare import Line
-    from fer_bench.results.record import Score
-    from fer_bench.results.scores import Details
+    from fer_bench.results.scores import Breakdown
     from fer_bench.runs.submission import Checked
 
 submit_app = typer.Typer(
@@ -68,12 +67,12 @@ def score(
     summary = rescore(store, jobs=jobs or usable_cores(), progress=show, all_runs=every)
     counts = {
         "scored": summary.count("scored"),
-        "changed": sum(o.changed for o in summary.outcomes),
+        "changed": sum(o.changed for o in summary.runs),
         "unchanged": summary.unchanged,
         "busy": summary.count("busy"),
         "unfinished": summary.count("unfinished"),
     }
-    problems = [o.problem for o in summary.outcomes if o.state == "failed"]
+    problems = [o.problem for o in summary.runs if o.state == "failed"]
     if as_json:
         typer.echo(json.dumps({**counts, "problems": problems}, indent=2, ensure_ascii=False))
     else:
@@ -111,7 +110,10 @@ def compare(
 
 
 def _of_line(line: Line) -> str:
-    scale, unit, places = (100, " points", 1) if line.score == "UAR" else (1, "", 2)
+    from fer_bench.evaluation.metrics import registry
+
+    percent = any(metric.percent for metric in registry().values() if metric.title == line.score)
+    scale, unit, places = (100, " points", 1) if percent else (1, "", 2)
     where = line.source if line.source == line.target else f"{line.source} -> {line.target}"
     values = f"{scale * line.first:.{places}f} and {scale * line.second:.{places}f}"
     text = f"{where:28} {line.score:8} {values:16} difference {scale * line.difference:+.{places}f}{unit}"
@@ -172,6 +174,8 @@ def check(
 
 
 def _print_checked(found: Checked) -> None:
+    from fer_bench.evaluation import metrics
+
     meta, result = found.meta, found.score
     kind = "  SYNTHETIC DATA" if found.data_kind == "synthetic" else ""
     typer.echo(
@@ -180,19 +184,23 @@ def _print_checked(found: Checked) -> None:
     typer.echo(
         f"  rows {result.n}, classes {result.k}, kept {100 * result.kept_share:.1f} % of labelled rows"
     )
-    for name, value in (("UAR", result.uar), ("accuracy", result.accuracy), ("macro-F1", result.macro_f1)):
-        typer.echo(f"  {name:9} {100 * value:5.1f} %{_interval(result, name)}")
-    if result.transfer is not None:
-        typer.echo(f"  {'transfer':9} {result.transfer:5.2f}")
+    ends = result.breakdown.intervals if result.breakdown is not None else {}
+    for metric in metrics.shown_in("cli", ranking_first=True):
+        if (value := result.metrics.get(metric.name)) is not None:
+            between = ", ".join(map(metric.number, ends.get(metric.name, ())))
+            text = f"{metric.number(value):>5}{' %' if metric.percent else ''}"
+            typer.echo(f"  {metric.title:9} {text}{f' [{between}]' if between else ''}")
     if result.small_classes:
         typer.echo(f"  under five rows: {', '.join(result.small_classes)}")
-    if result.details is not None:
-        _print_details(result.details)
+    if result.breakdown is not None:
+        others = [metric for metric in metrics.registry().values() if not metric.shown]
+        more = "; ".join(f"{m.title} {m.text(result.metrics.get(m.name))}" for m in others)
+        _print_breakdown(result.breakdown, more)
 
 
-def _print_details(d: Details) -> None:
+def _print_breakdown(d: Breakdown, more: str) -> None:
     c = d.calibration
-    typer.echo(f"  MCC {d.mcc:.2f}; worst class: {d.worst_class} (recall {100 * d.worst_recall:.0f} %)")
+    typer.echo(f"  {more}; worst class: {d.worst_class} (recall {100 * d.worst_recall:.0f} %)")
     typer.echo(
         f"  ECE {100 * c.ece:.1f} % (adaptive {100 * c.ece_adaptive:.1f}, class-wise "
         f"{100 * c.ece_classwise:.1f}), Brier {c.brier:.2f}, NLL {c.nll:.2f}"
@@ -222,12 +230,6 @@ def _print_details(d: Details) -> None:
         typer.echo(f"  action units: mean F1 {100 * d.au_f1:.1f} % over {len(d.au)}")
     if d.abaw is not None:
         typer.echo(f"  ABAW sum {d.abaw:.2f}")
-
-
-def _interval(result: Score, name: str) -> str:
-    known = result.details.intervals if result.details is not None else {}
-    ends = known.get({"macro-F1": "macro_f1"}.get(name, name.lower()))
-    return "" if ends is None else f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
 
 
 @submit_app.command(epilog="Example: fer-bench submit rows --target rafdb --source affectnet7 --out rows.csv")

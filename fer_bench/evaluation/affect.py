@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.evaluation.metrics import Floats
+from fer_bench.evaluation.confusion import Floats
 
 
 def concordance(predicted: Floats, true: Floats) -> float | None:

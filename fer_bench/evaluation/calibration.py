@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from fer_bench.evaluation.metrics import Floats
+from fer_bench.evaluation.confusion import Floats
 
 BINS = 15
 """Bins of the expected calibration errors, as in Guo et al. 2017."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.evaluation.metrics import Floats
+from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.statistics import Answers, Units, find_units
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from fer_bench.evaluation import metrics
+from fer_bench.evaluation import confusion, metrics
+from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.contributions import contributions
-from fer_bench.evaluation.intervals import Spread, mean_spread, score_intervals, score_spreads
-from fer_bench.evaluation.metrics import Floats
+from fer_bench.evaluation.intervals import Spread, Value, mean_spread
 from fer_bench.evaluation.pairs import UnitTerms
 from fer_bench.evaluation.statistics import (
     LEVEL,
@@ -43,7 +43,7 @@ def answers(predictions: Predictions, label_set: Sequence[str]) -> Answers:
     logits = np.where([name in scored for name in classes], logits, -np.inf)
     units = frame["unit"].to_numpy(object)
     return Answers(
-        truth=metrics.class_codes(frame["label"][rows], classes),
+        truth=confusion.class_codes(frame["label"][rows], classes),
         answer=logits.argmax(axis=1).astype(np.int64),
         units=units[rows],
         samples=frame["sample_id"].to_numpy(object)[rows],
@@ -59,30 +59,12 @@ SMALL_CLASS = 5
 
 
 @dataclass(frozen=True)
-class Value:
-    """A number with its uncertainty.
-
-    Attributes:
-        value: The estimate.
-        interval: 95 % interval, None with fewer than ten units.
-        draws: Resampled values [B], None without interval.
-        resampled: Whether the interval lies between quantiles of the draws, not at Wilson limits.
-        spread: How uncertain it is, None where unknown.
-    """
-
-    value: float
-    interval: Interval | None
-    draws: Floats | None = field(default=None, compare=False, repr=False)
-    resampled: bool = True
-    spread: Spread | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True)
 class Estimate:
     """How the models of one cell do on one target, on average.
 
     Attributes:
-        values: `uar`, `accuracy`, `macro_f1` and `transfer` (absent for a single class).
+        values: Each metric that is shown somewhere, by name; undefined ones (transfer of a single class)
+            are absent.
         n: Scored rows; the largest number where models differ.
         k: Scored classes with at least one row.
         units: Units with a scored row.
@@ -145,24 +127,20 @@ def estimate(answered: Sequence[Answers], target: str, *, seeds: Sequence[int] |
     units = find_units(answered)
     counts = count_by_unit(answered, units)
     totals = counts.total()
-    k = int(metrics.present_classes(totals).max())
-    by_model = {name: metric(totals) for name, metric in metrics.METRICS.items()}
-    by_model = {name: values for name, values in by_model.items() if np.isfinite(values).all()}
-    values = {name: Value(float((found * share).sum()), None) for name, found in by_model.items()}
+    k = int(confusion.present_classes(totals).max())
+    by_model = {name: metric.function(totals) for name, metric in metrics.estimated().items()}
+    by_model = {name: found for name, found in by_model.items() if np.isfinite(found).all()}
+    point = {name: float((found * share).sum()) for name, found in by_model.items()}
+    values = {name: Value(value, None) for name, value in point.items()}
     of_seed = np.asarray(seeds)
     by_class = contributions(answered, share, units)
     largest = max(answered, key=lambda one: len(one.truth))
     rows = np.bincount(largest.truth, minlength=len(largest.classes))
     if counts.scored_units >= MIN_UNITS:
-        drawn = bootstrap(counts, share, seed_of(target, units.names))
+        functions = {name: metrics.registry()[name].function for name in point}
+        drawn = bootstrap(counts, share, seed_of(target, units.names), functions)
         by_rows = contributions(answered, share, units, by_class=False)
-        spreads = score_spreads(by_class, by_rows)
-        point = {name: one.value for name, one in values.items()}
-        ends, wilson = score_intervals(point, drawn, by_class, by_rows)
-        values = {
-            name: Value(value, ends[name], drawn[name], name not in wilson, spreads[name])
-            for name, value in point.items()
-        }
+        values = metrics.with_intervals(point, drawn, by_class, by_rows)
     return Estimate(
         values=values,
         n=max(len(one.truth) for one in answered),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.evaluation import metrics
+from fer_bench.evaluation import confusion
 
 PERSONAL: tuple[str, ...] = ("gender", "race", "age")
 SUBJECT = "subject"
@@ -113,11 +113,11 @@ def group_scores(
         return None
     cell = (code * k + truth[known]) * k + answer[known]
     confusions = np.bincount(cell, minlength=len(names) * k * k).reshape(-1, k, k)
-    rows = metrics.support(confusions) / repeats
+    rows = confusion.support(confusions) / repeats
     compared = _comparable(rows)
     common = np.flatnonzero((rows[compared] >= MIN_CLASS_ROWS).all(0)) if compared else np.array([], np.int64)
-    recall = metrics.recalls(confusions)
-    accuracy = metrics.accuracy(confusions)
+    recall = confusion.recalls(confusions)
+    accuracy = confusion.accuracy(confusions)
     groups = tuple(
         GroupResult(
             value=str(name),
@@ -131,7 +131,7 @@ def group_scores(
     return GroupsResult(groups, tuple(common.tolist()), round((~known).sum() / repeats))
 
 
-def _comparable(rows: metrics.Floats) -> list[int]:
+def _comparable(rows: confusion.Floats) -> list[int]:
     """Return the groups, of rows per class [G, K], that share enough classes; as many as possible."""
     enough = rows >= MIN_CLASS_ROWS
     total, classes = rows.sum(1), enough.sum(1)

@@ -7,14 +7,15 @@ limits of the recalls are combined instead. `benchmarks/coverage.py` measures bo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
+from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.contributions import Contributions
-from fer_bench.evaluation.metrics import Floats
 from fer_bench.evaluation.statistics import LEVEL, Interval, interval
 
 PRIOR_UNITS = 2.0
@@ -165,57 +166,97 @@ def mean_spread(parts: Sequence[Spread]) -> Spread:
     return Spread(sum(p.variance for p in parts) / len(parts) ** 2, widened / len(parts) ** 2, freedom)
 
 
-def score_spreads(by_class: Contributions, by_rows: Contributions) -> dict[str, Spread]:
-    """Return the spread of every score; that of macro-F1 is taken to be UAR's.
+@dataclass(frozen=True)
+class Value:
+    """A number with its uncertainty.
 
-    Args:
-        by_class: Contributions to UAR.
-        by_rows: Contributions to accuracy.
+    Attributes:
+        value: The estimate.
+        interval: 95 % interval, None where units are too few for one.
+        draws: Resampled values [B], None without interval.
+        resampled: Whether the interval lies between quantiles of the draws, not at Wilson limits.
+        spread: How uncertain it is, None where unknown.
     """
-    k = int(by_class.holds.any(0).sum())
-    plain = spread(by_class)
-    chance = spread(by_class, 1 / (1 - 1 / k)) if k > 1 else plain
-    return {"uar": plain, "macro_f1": plain, "transfer": chance, "accuracy": spread(by_rows)}
+
+    value: float
+    interval: Interval | None
+    draws: Floats | None = field(default=None, compare=False, repr=False)
+    resampled: bool = True
+    spread: Spread | None = field(default=None, compare=False, repr=False)
 
 
-def score_intervals(
-    values: Mapping[str, float],
-    drawn: Mapping[str, Floats],
-    by_class: Contributions,
-    by_rows: Contributions,
-) -> tuple[dict[str, Interval], frozenset[str]]:
-    """Return the interval of every score: quantiles of its resamples, or Wilson limits where units are few.
+@dataclass(frozen=True)
+class UnitSample:
+    """The units that a set of scores was computed from.
 
-    The transfer score moves with UAR. Macro-F1 has no limits of its own: where resamples say too little it
-    takes the wider of theirs and of UAR's distances.
-
-    Args:
-        values: Scores by name, as in `metrics.METRICS`.
-        drawn: Their resampled values [B].
-        by_class: Contributions to UAR.
-        by_rows: Contributions to accuracy.
-
-    Returns:
-        Intervals by name, and the names of those that are not from resamples alone.
+    Attributes:
+        uar: The UAR of all of them.
+        by_class: What each unit adds to it.
+        by_rows: What each unit adds to accuracy.
     """
-    wilson: set[str] = set()
-    spreads = score_spreads(by_class, by_rows)
-    found = {name: interval(drawn[name], spreads[name].tail()) for name in values}
-    if "accuracy" in values and needs_wilson(by_rows):
-        found["accuracy"] = wilson_interval(by_rows)
-        wilson.add("accuracy")
-    if needs_wilson(by_class):
-        uar = wilson_interval(by_class)
-        below, above = values["uar"] - uar.low, uar.high - values["uar"]
-        found["uar"] = uar
-        wilson |= {"uar", "macro_f1", "transfer"}
-        f1 = values["macro_f1"]
-        plain = found["macro_f1"]
-        found["macro_f1"] = Interval(
-            max(0.0, min(plain.low, f1 - below)), min(1.0, max(plain.high, f1 + above))
-        )
-        if "transfer" in values:
-            scale = 1 - 1 / int(by_class.holds.any(0).sum())
-            moved = values["transfer"]  # not from UAR: models may have seen other numbers of classes
-            found["transfer"] = Interval(moved - below / scale, moved + above / scale)
-    return found, frozenset(wilson)
+
+    uar: float
+    by_class: Contributions
+    by_rows: Contributions
+
+    @cached_property
+    def spread(self) -> Spread:
+        """Return how uncertain UAR is."""
+        return spread(self.by_class)
+
+    @cached_property
+    def wilson(self) -> Interval | None:
+        """Return Wilson limits of UAR where resamples say too little about it, else None."""
+        return wilson_interval(self.by_class) if needs_wilson(self.by_class) else None
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes that some unit holds."""
+        return int(self.by_class.holds.any(0).sum())
+
+
+IntervalRule = Callable[[float, Floats, UnitSample], Value]
+"""How a score gets its interval, from its value, its resampled values [B] and the units behind it."""
+
+
+def resamples_only(value: float, draws: Floats, sample: UnitSample) -> Value:
+    """Take quantiles of the resamples, as far out as those of UAR; no interval where they say too little."""
+    if sample.wilson is not None:
+        return Value(value, None)
+    return Value(value, interval(draws, sample.spread.tail()), draws, True, sample.spread)
+
+
+def recalls_interval(value: float, draws: Floats, sample: UnitSample) -> Value:
+    """Take quantiles of resampled UAR, or Wilson limits of the recalls."""
+    if sample.wilson is None:
+        return resamples_only(value, draws, sample)
+    return Value(value, sample.wilson, draws, False, sample.spread)
+
+
+def rows_interval(value: float, draws: Floats, sample: UnitSample) -> Value:
+    """Take quantiles of resampled accuracy, or Wilson limits of the share of right rows."""
+    own = spread(sample.by_rows)
+    if needs_wilson(sample.by_rows):
+        return Value(value, wilson_interval(sample.by_rows), draws, False, own)
+    return Value(value, interval(draws, own.tail()), draws, True, own)
+
+
+def beside_recalls(value: float, draws: Floats, sample: UnitSample) -> Value:
+    """Take quantiles of a resampled score in [0, 1], at least as far apart as Wilson limits of UAR are."""
+    plain = interval(draws, sample.spread.tail())
+    if sample.wilson is None:
+        return Value(value, plain, draws, True, sample.spread)
+    below, above = sample.uar - sample.wilson.low, sample.wilson.high - sample.uar
+    ends = Interval(max(0.0, min(plain.low, value - below)), min(1.0, max(plain.high, value + above)))
+    return Value(value, ends, draws, False, sample.spread)
+
+
+def chance_corrected(value: float, draws: Floats, sample: UnitSample) -> Value:
+    """Take quantiles of resampled transfer, or Wilson limits of UAR moved and stretched with it."""
+    scale = 1 - 1 / sample.classes if sample.classes > 1 else 1.0
+    own = spread(sample.by_class, 1 / scale)
+    if sample.wilson is None:
+        return Value(value, interval(draws, own.tail()), draws, True, own)
+    below, above = sample.uar - sample.wilson.low, sample.wilson.high - sample.uar
+    # around the value itself, which is not UAR's: models may have seen other numbers of classes
+    return Value(value, Interval(value - below / scale, value + above / scale), draws, False, own)

@@ -1,144 +1,155 @@
-"""Scores of confusion matrices, vectorised over any number of leading axes.
-
-A confusion matrix has one row per true class and one column per answer. A class is *present* when it has at
-least one row; averages over classes are over the present ones, which is what scikit-learn's balanced
-accuracy does.
-"""
+"""The registered metrics: one entry each, which every record, table, file and comparison goes through."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from fer_bench.errors import UsageError
+from fer_bench.evaluation import confusion, intervals
+from fer_bench.evaluation.contributions import Contributions
+from fer_bench.evaluation.intervals import IntervalRule, UnitSample, Value
+
+Place = Literal["cli", "page", "cells", "compare"]
+"""What `run` and `submit check` print, the leaderboard's full in-domain table, `cells.csv`, and `compare`."""
+RANKING = "uar"
+"""The metric that ranks methods and is tested."""
+GROUP = "fer_bench.metrics"
 
 
-def class_codes(names: Sequence[str] | pd.Series, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the position of each name in the ordered classes, -1 where it is missing or not among them.
+@dataclass(frozen=True)
+class Metric:
+    """A score of a confusion matrix.
 
-    Args:
-        names: Class names [N], missing values allowed.
-        classes: Ordered classes, K names.
+    Every metric is computed for every score: it is in records, in `results.csv`, in submissions' JSON and in
+    what loggers get.
+
+    Attributes:
+        name: Its name in files: lower-case letters, digits and underscores.
+        title: Its name in tables, short.
+        function: Takes counts [..., K, K] (rows are true classes, columns answers) and returns values [...],
+            NaN where it is undefined. Classes without a row must not matter.
+        percent: Whether it is shown in percent, else with two decimals.
+        higher_is_better: Whether a model wants it high.
+        shown: Where it is shown with its interval; nowhere else than in the files above if empty.
+        interval: How its interval is made.
     """
-    return pd.Index(list(classes)).get_indexer(pd.Index(names)).astype(np.int64)
+
+    name: str
+    title: str
+    function: Callable[[NDArray[Any]], NDArray[Any]]
+    percent: bool = True
+    higher_is_better: bool = True
+    shown: tuple[Place, ...] = ("cli", "page", "cells", "compare")
+    interval: IntervalRule = intervals.resamples_only
+
+    @property
+    def heading(self) -> str:
+        """Return the title of a table's column."""
+        unit = ", %" if self.percent else ""
+        return f"{self.title}{unit}" if self.higher_is_better else f"{self.title}{unit} (lower is better)"
+
+    def number(self, value: float | None) -> str:
+        """Return a value as tables show it, `-` where there is none."""
+        if value is None:
+            return "-"
+        return f"{100 * value:.1f}" if self.percent else f"{value:.2f}"
+
+    def text(self, value: float | None) -> str:
+        """Return a value with its percent sign, if it has one."""
+        return f"{self.number(value)}{'%' if self.percent and value is not None else ''}"
+
+    def of(self, counts: NDArray[Any]) -> float | None:
+        """Return the value of one confusion matrix [K, K], None where it is undefined."""
+        value = float(self.function(counts))
+        return value if math.isfinite(value) else None
 
 
-def confusion(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Count how often each class was answered with each class.
+BUILT_IN = (
+    Metric(
+        "accuracy",
+        "accuracy",
+        confusion.accuracy,
+        shown=("cli", "page", "cells"),
+        interval=intervals.rows_interval,
+    ),
+    Metric("uar", "UAR", confusion.uar, interval=intervals.recalls_interval),
+    Metric(
+        "macro_f1",
+        "macro-F1",
+        confusion.macro_f1,
+        shown=("cli", "page", "cells"),
+        interval=intervals.beside_recalls,
+    ),
+    Metric(
+        "transfer",
+        "transfer",
+        confusion.transfer,
+        percent=False,
+        shown=("cli", "cells", "compare"),
+        interval=intervals.chance_corrected,
+    ),
+    Metric("mcc", "MCC", confusion.mcc, percent=False, shown=()),
+)
 
-    Args:
-        labels: True class names [N].
-        predicted: Predicted class names [N].
-        classes: Ordered classes, K names.
 
-    Returns:
-        Counts [K, K]: rows are true classes, columns answers.
+@cache
+def registry() -> dict[str, Metric]:
+    """Return all metrics by name: the built-in ones, then those of other packages.
 
     Raises:
-        ValueError: A name is not among the classes.
+        UsageError: An entry point names something else than a metric.
     """
-    truth, answer = class_codes(labels, classes), class_codes(predicted, classes)
-    if (truth < 0).any() or (answer < 0).any():
-        raise ValueError("labels and predictions must be among the classes")
-    return count_pairs(truth, answer, len(classes))
+    found = {metric.name: metric for metric in BUILT_IN}
+    for point in entry_points(group=GROUP):
+        metric = point.load()
+        if not isinstance(metric, Metric):
+            raise UsageError(f"the entry point of {GROUP} is not a Metric", value=point.value)
+        found.setdefault(metric.name, metric)
+    return found
 
 
-def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """Return the confusion matrix [k, k] of class positions in [0, k)."""
-    return np.bincount(truth * k + answer, minlength=k * k).reshape(k, k)
+def modules() -> tuple[str, ...]:
+    """Return the modules of other packages that define metrics: scores depend on them, too."""
+    named = {metric.function.__module__ for metric in registry().values() if metric not in BUILT_IN}
+    return tuple(sorted(named))
 
 
-def _ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
-    """Divide, giving NaN where there is nothing to divide by."""
-    above, below = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    quotient: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-    return quotient
+def shown_in(place: Place, *, ranking_first: bool = False) -> tuple[Metric, ...]:
+    """Return the metrics that are shown in a place.
 
-
-def _mean_present(per_class: Floats, confusions: ArrayLike) -> Floats:
-    present = support(confusions) > 0
-    return _ratio(np.where(present, per_class, 0.0).sum(-1), present.sum(-1))
-
-
-def _hits(confusions: ArrayLike) -> Floats:
-    hits: Floats = np.diagonal(np.asarray(confusions, np.float64), axis1=-2, axis2=-1)
-    return hits
-
-
-def support(confusions: ArrayLike) -> Floats:
-    """Return the rows of each class, [..., K]."""
-    rows: Floats = np.asarray(confusions, np.float64).sum(-1)
-    return rows
-
-
-def recalls(confusions: ArrayLike) -> Floats:
-    """Return each class's share of rows answered right, [..., K]; NaN for absent classes."""
-    return _ratio(_hits(confusions), support(confusions))
-
-
-def precisions(confusions: ArrayLike) -> Floats:
-    """Return the share of each class's answers that are right, [..., K]; NaN for classes never answered."""
-    return _ratio(_hits(confusions), np.asarray(confusions, np.float64).sum(-2))
-
-
-def f1s(confusions: ArrayLike) -> Floats:
-    """Return each class's F1, [..., K]: 0 for a class never answered right, NaN for an absent one."""
-    rows = support(confusions)
-    both = rows + np.asarray(confusions, np.float64).sum(-2)
-    return np.where(rows > 0, _ratio(2 * _hits(confusions), both), np.nan)
-
-
-def accuracy(confusions: ArrayLike) -> Floats:
-    """Return the share of rows answered right (weighted average recall), [...]; NaN without rows."""
-    return _ratio(_hits(confusions).sum(-1), support(confusions).sum(-1))
-
-
-def uar(confusions: ArrayLike) -> Floats:
-    """Return the unweighted average recall over the present classes, [...]; NaN without rows."""
-    return _mean_present(recalls(confusions), confusions)
-
-
-def macro_f1(confusions: ArrayLike) -> Floats:
-    """Return the unweighted mean F1 over the present classes, [...]; NaN without rows."""
-    return _mean_present(f1s(confusions), confusions)
-
-
-def present_classes(confusions: ArrayLike) -> NDArray[np.int64]:
-    """Return the number of present classes, [...]."""
-    count: NDArray[np.int64] = (support(confusions) > 0).sum(-1)
-    return count
-
-
-def transfer(confusions: ArrayLike) -> Floats:
-    """Return chance-corrected UAR, (UAR - 1/k) / (1 - 1/k) with k present classes, [...].
-
-    0 is what guessing gives, 1 is perfect, negative is worse than guessing; NaN with fewer than two classes.
+    Args:
+        place: Where.
+        ranking_first: Whether the metric that ranks comes before the others.
     """
-    k = present_classes(confusions)
-    chance = _ratio(1.0, k)
-    return _ratio(uar(confusions) - chance, 1.0 - chance)
+    found = [metric for metric in registry().values() if place in metric.shown]
+    return tuple(sorted(found, key=lambda metric: ranking_first and metric.name != RANKING))
 
 
-def mcc(confusions: ArrayLike) -> Floats:
-    """Return the multi-class Matthews correlation coefficient, [...]; NaN without rows.
+def estimated() -> dict[str, Metric]:
+    """Return the metrics that are shown somewhere, by name: they get intervals."""
+    return {name: metric for name, metric in registry().items() if metric.shown}
 
-    Gorodkin 2004. It is 0 where all rows are of one class or got one answer, as in scikit-learn.
+
+def with_intervals(
+    values: Mapping[str, float],
+    draws: Mapping[str, NDArray[Any]],
+    by_class: Contributions,
+    by_rows: Contributions,
+) -> dict[str, Value]:
+    """Return scores with the interval that each metric's rule makes.
+
+    Args:
+        values: Scores by name of metric, UAR among them.
+        draws: Their resampled values [B].
+        by_class: What each unit adds to UAR.
+        by_rows: What each unit adds to accuracy.
     """
-    counts = np.asarray(confusions, np.float64)
-    rows, given = support(counts), counts.sum(-2)
-    total = rows.sum(-1)
-    above = _hits(counts).sum(-1) * total - (rows * given).sum(-1)
-    below = np.sqrt((total**2 - (given**2).sum(-1)) * (total**2 - (rows**2).sum(-1)))
-    return np.where(total > 0, np.nan_to_num(_ratio(above, below)), np.nan)
-
-
-METRICS: dict[str, Callable[[ArrayLike], Floats]] = {
-    "uar": uar,
-    "accuracy": accuracy,
-    "macro_f1": macro_f1,
-    "transfer": transfer,
-}
-"""Scores that get an interval, by the name of the field of `Score` that holds them."""
+    sample = UnitSample(values[RANKING], by_class, by_rows)
+    return {name: registry()[name].interval(value, draws[name], sample) for name, value in values.items()}

@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.evaluation.metrics import Floats
+from fer_bench.evaluation.confusion import Floats
 
 EXACT_UNITS = 13
 """Up to so many units that differ, all 2^13 ways of swapping are counted."""

@@ -16,11 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from fer_bench.datasets import members_of
 from fer_bench.emotions import Emotion
 from fer_bench.errors import FerBenchError, StoreError
+from fer_bench.evaluation import metrics
+from fer_bench.evaluation.scoring import score_classes
 from fer_bench.evaluation.stored import read_scored, stored_index
-from fer_bench.evaluation.transfer import score_on
 from fer_bench.files import file_hash, short_hash, write_json
 from fer_bench.provenance import code_hash
 from fer_bench.results.record import Record
@@ -40,18 +40,18 @@ State = Literal["scored", "busy", "unfinished", "failed"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RescoredRun:
     """What became of one run.
 
     Attributes:
-        run: Its folder below the store.
+        path: Its folder below the store.
         state: `busy` runs are being worked on by another process, `unfinished` ones have no score yet.
         changed: Whether the record holds other scores now.
         digest: Hash of what was scored, to be remembered; empty unless scored without a problem.
         problem: Why it failed.
     """
 
-    run: str
+    path: str
     state: State
     changed: bool = False
     digest: str = ""
@@ -59,25 +59,25 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What became of all runs.
+class RescoredStore:
+    """What became of all runs of a store.
 
     Attributes:
-        outcomes: Runs that were looked into.
+        runs: Runs that were looked into.
         unchanged: Number of runs that were skipped.
     """
 
-    outcomes: tuple[Outcome, ...]
+    runs: tuple[RescoredRun, ...]
     unchanged: int
 
     def count(self, state: State) -> int:
         """Return how many runs ended so."""
-        return sum(o.state == state for o in self.outcomes)
+        return sum(run.state == state for run in self.runs)
 
 
 def rescore(
     store: Store, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None, all_runs: bool = False
-) -> Summary:
+) -> RescoredStore:
     """Compute all scores of finished runs again and put them into their records.
 
     Args:
@@ -93,20 +93,20 @@ def rescore(
     known = {} if all_runs else _read_manifest(store, version)
     runs = [run.path.relative_to(store.root).as_posix() for run in store.run_dirs()]
     stale = [run for run in runs if known.get(run) is None or known[run] != digest_of(store, run)]
-    outcomes = []
-    for done, outcome in enumerate(_work(store.root, stale, jobs), start=1):
-        outcomes.append(outcome)
+    rescored = []
+    for done, run in enumerate(_work(store.root, stale, jobs), start=1):
+        rescored.append(run)
         if progress is not None:
             progress(done, len(stale))
-    fresh = {o.run: o.digest for o in outcomes if o.digest}
+    fresh = {run.path: run.digest for run in rescored if run.digest}
     kept = {run: known[run] for run in runs if run in known and run not in stale}
     remembered = dict(sorted((kept | fresh).items()))
     if remembered != known:
         write_json(store.root / MANIFEST, {"version": version, "runs": remembered})
-    return Summary(tuple(outcomes), len(runs) - len(stale))
+    return RescoredStore(tuple(rescored), len(runs) - len(stale))
 
 
-def _work(root: Path, stale: Sequence[str], jobs: int) -> Iterator[Outcome]:
+def _work(root: Path, stale: Sequence[str], jobs: int) -> Iterator[RescoredRun]:
     processes = min(jobs, len(stale) // AT_LEAST_PER_PROCESS)
     tasks = [(root, run) for run in stale]
     if processes < 2:
@@ -117,11 +117,11 @@ def _work(root: Path, stale: Sequence[str], jobs: int) -> Iterator[Outcome]:
         yield from pool.map(_task, tasks, chunksize=8)
 
 
-def _task(task: tuple[Path, str]) -> Outcome:
+def _task(task: tuple[Path, str]) -> RescoredRun:
     return score_run(Store(task[0]), task[1])
 
 
-def score_run(store: Store, run: str) -> Outcome:
+def score_run(store: Store, run: str) -> RescoredRun:
     """Score one run again and write its record if a score changed.
 
     Args:
@@ -132,17 +132,17 @@ def score_run(store: Store, run: str) -> Outcome:
     lock = folder.lock()
     try:
         if not lock.acquire():
-            return Outcome(run, "busy")
+            return RescoredRun(run, "busy")
     except OSError as error:
-        return Outcome(run, "failed", problem=f"{run}: the run cannot be locked: {error.strerror}")
+        return RescoredRun(run, "failed", problem=f"{run}: the run cannot be locked: {error.strerror}")
     try:
         record = folder.read_record()
         if record is None or record.status != "done":
-            return Outcome(run, "unfinished")
+            return RescoredRun(run, "unfinished")
         changed = _update(store, folder, record)
-        return Outcome(run, "scored", changed=changed, digest=digest_of(store, run))
+        return RescoredRun(run, "scored", changed=changed, digest=digest_of(store, run))
     except FerBenchError as error:
-        return Outcome(run, "failed", problem=str(error))
+        return RescoredRun(run, "failed", problem=str(error))
     finally:
         lock.release()
 
@@ -153,11 +153,9 @@ def _update(store: Store, folder: RunDir, record: Record) -> bool:
     scores = []
     for old in record.scores:
         predictions = read_scored(store, record, old.target, old.selection)
-        new = score_on(
+        new = score_classes(
             predictions,
             tuple(Emotion(name) for name in old.label_set),
-            target=old.target,
-            in_domain=old.target == record.dataset or old.target in members_of(record.dataset),
             index=stored_index(store.root, predictions.meta.fingerprint),
         )
         if (new.n, new.k) != (old.n, old.k):
@@ -166,7 +164,7 @@ def _update(store: Store, folder: RunDir, record: Record) -> bool:
                 file=folder.predictions_file(old.target, old.selection),
                 value=new.n,
             )
-        scores.append(new.model_copy(update={"selection": old.selection}))
+        scores.append(new)
     if tuple(scores) == record.scores:
         return False
     folder.write_record(record.model_copy(update={"scores": tuple(scores)}))
@@ -217,8 +215,8 @@ def _read_manifest(store: Store, version: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Return a hash of the code that scores, and of what the cards say about groups."""
+    """Return a hash of the code that scores, also in other packages, and of what cards say about groups."""
     from fer_bench import datasets
 
     cards = {name: datasets.get(name).card.variant_parts for name in datasets.names()}
-    return short_hash([code_hash([__name__], without=NOT_SCORING), cards])
+    return short_hash([code_hash([__name__, *metrics.modules()], without=NOT_SCORING), cards])

@@ -1,218 +1,90 @@
-"""Everything that one file of predictions says, for the record."""
+"""The one way from predictions to a score: of our own runs, of submissions and of stored runs.
+
+A model trained on a source is scored on a target over the *pair label set* (classes that both know and that
+the target has, without contempt and other), its logits restricted to it.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, Emotion
-from fer_bench.evaluation import affect, metrics
-from fer_bench.evaluation import calibration as cal
-from fer_bench.evaluation.estimates import estimate
-from fer_bench.evaluation.groups import MOST_LISTED, attributes_of, group_scores
-from fer_bench.evaluation.metrics import Floats
-from fer_bench.evaluation.statistics import Answers
-from fer_bench.evaluation.votes import PREFIX, score_votes
+from fer_bench.datasets import members_of
+from fer_bench.emotions import Emotion, pair_label_set
+from fer_bench.errors import DataError
+from fer_bench.evaluation import confusion, metrics
+from fer_bench.evaluation.breakdown import break_down
+from fer_bench.evaluation.estimates import SMALL_CLASS, answers, unrestricted
+from fer_bench.evaluation.stored import rows_hash
 from fer_bench.results.predictions import Predictions
-from fer_bench.results.scores import (
-    Bin,
-    Calibration,
-    ClassScore,
-    Details,
-    DimensionScore,
-    Groups,
-    GroupScore,
-    UnitScore,
-    VoteScore,
-)
+from fer_bench.results.record import Score
 
 
-def describe(
+def score_predictions(
     predictions: Predictions,
-    given: Answers,
     *,
-    target: str,
-    in_domain: bool,
+    target_emotions: Sequence[Emotion | str],
     index: pd.DataFrame | None = None,
-) -> Details:
-    """Return every score beyond the headline ones.
+) -> Score:
+    """Score one checkpoint on one target.
+
+    On its own dataset, or a member of its union, all classes of the model are scored; elsewhere those that
+    both sides know.
 
     Args:
-        predictions: Stored predictions.
-        given: Restricted answers on the scored rows, at least one.
-        target: Dataset name, which seeds the resamples.
-        in_domain: Whether the target is the source.
-        index: What is known about the target's rows, for groups and votes.
+        predictions: Its predictions on the target.
+        target_emotions: Emotions that rows of the target can have.
+        index: What is known about the target's rows, for scores per group and against votes.
+
+    Raises:
+        DataError: No row of the target can be scored.
     """
-    places = [given.classes.index(name) for name in given.scored_classes]
-    whole = metrics.count_pairs(given.truth, given.answer, len(given.classes))
-    matrix = whole[np.ix_(places, places)]
-    rows, recall = metrics.support(matrix), metrics.recalls(matrix)
-    precision, f1 = metrics.precisions(matrix), metrics.f1s(matrix)
-    worst = int(np.nanargmin(recall))
-    found = estimate([given], target)
-    scored = predictions.frame["label"].isin(given.scored_classes).to_numpy()
-    log_p = cal.log_probabilities(predictions.logits[scored][:, places])
-    lookup = np.full(len(given.classes), -1)
-    lookup[places] = np.arange(len(places))
-    truth, answer = lookup[given.truth], lookup[given.answer]
-    va = _dimensions(predictions.frame)
-    au = _action_units(predictions.frame)
-    va_ccc = affect.mean_of([d.ccc for d in va.values()])
-    au_f1 = affect.mean_of([u.f1 for u in au.values()])
-    abaw = None
-    complete = len(va) == 2 and len(au) == len(ACTION_UNITS) and int((rows > 0).sum()) == ABAW_EXPRESSIONS
-    complete = complete and all(d.ccc is not None for d in va.values())
-    complete = complete and all(u.f1 is not None for u in au.values())
-    if in_domain and complete and va_ccc is not None and au_f1 is not None:
-        abaw = va_ccc + float(metrics.macro_f1(matrix)) + au_f1
-    return Details(
-        classes=given.scored_classes,
-        confusion=tuple(tuple(int(v) for v in line) for line in matrix),
-        per_class={
-            name: ClassScore(
-                n=int(rows[i]),
-                answered=int(matrix[:, i].sum()),
-                recall=_known(recall[i]),
-                precision=_known(precision[i]),
-                f1=_known(f1[i]),
-            )
-            for i, name in enumerate(given.scored_classes)
-        },
-        mcc=float(metrics.mcc(matrix)),
-        worst_class=given.scored_classes[worst],
-        worst_recall=float(recall[worst]),
-        units=found.units,
-        intervals={
-            name: (value.interval.low, value.interval.high)
-            for name, value in found.values.items()
-            if value.interval is not None
-        },
-        calibration=_calibration(log_p, truth, answer),
-        va=va,
-        va_ccc=va_ccc,
-        au=au,
-        au_f1=au_f1,
-        abaw=abaw,
-        **_joined(index, target, given, truth, answer, log_p),
-    )
+    meta = predictions.meta
+    label_set = tuple(Emotion(name) for name in meta.classes)
+    if meta.target not in members_of(meta.source):
+        present = sorted(set(predictions.frame["label"].dropna()))
+        label_set = pair_label_set(label_set, target_emotions, present)
+    return score_classes(predictions, label_set, index=index)
 
 
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def score_classes(
+    predictions: Predictions, label_set: Sequence[Emotion], *, index: pd.DataFrame | None = None
+) -> Score:
+    """Score one checkpoint on one target over given classes.
 
+    Args:
+        predictions: Its predictions on the target.
+        label_set: Scored classes.
+        index: What is known about the target's rows.
 
-def _calibration(log_p: Floats, truth: NDArray[np.int64], answer: NDArray[np.int64]) -> Calibration:
-    p = np.exp(log_p)
-    confidence = p[np.arange(len(p)), answer]
-    right = (truth == answer).astype(np.float64)
-    even = cal.equal_width(confidence)
-    return Calibration(
-        ece=cal.calibration_error(confidence, right, even),
-        ece_adaptive=cal.calibration_error(confidence, right, cal.equal_mass(confidence)),
-        ece_classwise=cal.classwise_error(p, truth),
-        brier=cal.brier(p, truth),
-        nll=cal.negative_log_likelihood(log_p, truth),
-        curve=tuple(
-            Bin(n=n, confidence=sure, accuracy=hits)
-            for n, sure, hits in cal.reliability(confidence, right, even)
+    Raises:
+        DataError: No row of the target can be scored.
+    """
+    meta = predictions.meta
+    best = answers(predictions, label_set)
+    if not len(best.truth):
+        present = sorted(set(predictions.frame["label"].dropna()))
+        raise DataError(
+            f"no row of {meta.target} has a class that the model of {meta.source} knows",
+            value=", ".join(present) or "no label",
+        )
+    free = unrestricted(predictions, best)
+    classes = len(best.classes)
+    matrix = confusion.count_pairs(best.truth, best.answer, classes)
+    rows = dict(zip(best.classes, confusion.support(matrix), strict=True))
+    return Score(
+        target=meta.target,
+        selection=meta.selection,
+        label_set=tuple(e.value for e in label_set),
+        n=len(best.truth),
+        k=int(confusion.present_classes(matrix)),
+        kept_share=len(best.truth) / best.labelled,
+        metrics={name: metric.of(matrix) for name, metric in metrics.registry().items()},
+        unrestricted_uar=float(confusion.uar(confusion.count_pairs(free.truth, free.answer, classes))),
+        small_classes=tuple(e.value for e in label_set if rows.get(e.value, 0) < SMALL_CLASS),
+        rows=rows_hash(predictions.frame),
+        breakdown=break_down(
+            predictions, best, in_domain=meta.target in members_of(meta.source), index=index
         ),
-    )
-
-
-def _dimensions(frame: pd.DataFrame) -> dict[str, DimensionScore]:
-    found = {}
-    for name in ("valence", "arousal"):
-        if name not in frame.columns:
-            continue
-        true = frame[f"{name}_true"].to_numpy(np.float64)
-        known = np.isfinite(true)
-        if not known.any():
-            continue
-        true, predicted = true[known], frame[name].to_numpy(np.float64)[known]
-        found[name] = DimensionScore(
-            n=len(true),
-            ccc=affect.concordance(predicted, true),
-            pcc=affect.pearson(predicted, true),
-            rmse=affect.rmse(predicted, true),
-            sign_agreement=affect.sign_agreement(predicted, true),
-        )
-    return found
-
-
-def _action_units(frame: pd.DataFrame) -> dict[str, UnitScore]:
-    found = {}
-    for number in ACTION_UNITS:
-        name = f"au_{number}"
-        if name not in frame.columns:
-            continue
-        truth = frame[f"{name}_true"].to_numpy()
-        known = truth >= 0
-        if not known.any():
-            continue
-        shown, logit = truth[known] == 1, frame[name].to_numpy(np.float64)[known]
-        found[name] = UnitScore(
-            n=len(shown),
-            positives=int(shown.sum()),
-            f1=affect.binary_f1(logit > 0, shown),
-            ap=affect.average_precision(logit, shown),
-        )
-    return found
-
-
-def _joined(
-    index: pd.DataFrame | None,
-    target: str,
-    given: Answers,
-    truth: NDArray[np.int64],
-    answer: NDArray[np.int64],
-    log_p: Floats,
-) -> dict[str, object]:
-    if index is None:
-        return {}
-    names = given.scored_classes
-    rows = index.set_index("sample_id").reindex(given.samples).reset_index(drop=True)
-    groups = {}
-    for attribute, values in attributes_of(rows, target).items():
-        result = _groups(values, names, truth, answer)
-        if result is not None:
-            groups[attribute] = result
-    votes = None
-    voted = [e.value for e in Emotion if f"{PREFIX}{e.value}" in rows.columns]
-    if set(names) <= set(voted):
-        counts = rows[[f"{PREFIX}{name}" for name in voted]].fillna(0).to_numpy(np.float64)
-        scored = np.array([voted.index(name) for name in names])
-        result_of_votes = score_votes(counts, scored, answer, log_p)
-        if result_of_votes is not None:
-            votes = VoteScore(**vars(result_of_votes))
-    return {"groups": groups, "votes": votes}
-
-
-def _groups(
-    values: pd.Series, names: tuple[str, ...], truth: NDArray[np.int64], answer: NDArray[np.int64]
-) -> Groups | None:
-    found = group_scores(values, truth, answer, len(names))
-    if found is None:
-        return None
-    ranked = found.compared
-    ends = (ranked[0], ranked[-1]) if len(ranked) > 1 else ()
-    listed = found.groups
-    if len(listed) > MOST_LISTED:
-        by_accuracy = sorted(found.groups, key=lambda g: (g.accuracy, g.value))
-        listed = tuple(dict.fromkeys(ends or (by_accuracy[0], by_accuracy[-1])))
-    gap = None
-    if ends and ends[0].uar is not None and ends[1].uar is not None:
-        gap = ends[1].uar - ends[0].uar
-    return Groups(
-        count=len(found.groups),
-        compared=len(ranked),
-        classes=tuple(names[c] for c in found.classes),
-        missing=found.missing,
-        lowest=ends[0].value if ends else None,
-        highest=ends[1].value if ends else None,
-        gap=gap,
-        groups={g.value: GroupScore(n=g.n, k=g.k, accuracy=g.accuracy, uar=g.uar) for g in listed},
     )

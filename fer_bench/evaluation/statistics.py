@@ -8,7 +8,7 @@ same store always gives the same intervals.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fer_bench.evaluation.metrics import METRICS, Floats
+from fer_bench.evaluation.confusion import Floats
 
 RESAMPLES = 1000
 """Resamples per interval."""
@@ -156,8 +156,14 @@ def resample_weights(seed: int, units: int, resamples: int = RESAMPLES) -> NDArr
     return weights
 
 
-def bootstrap(counts: Counts, share: Floats, seed: int, resamples: int = RESAMPLES) -> dict[str, Floats]:
-    """Return resampled values of every metric, averaged over the models.
+def bootstrap(
+    counts: Counts,
+    share: Floats,
+    seed: int,
+    functions: Mapping[str, Callable[[Floats], Floats]],
+    resamples: int = RESAMPLES,
+) -> dict[str, Floats]:
+    """Return resampled values of scores, averaged over the models.
 
     The models are resampled together: a draw takes the same units for all of them.
 
@@ -165,21 +171,22 @@ def bootstrap(counts: Counts, share: Floats, seed: int, resamples: int = RESAMPL
         counts: Per-unit confusion matrices of R models.
         share: Share of each model in the average, [R], summing to 1.
         seed: From `seed_of`.
+        functions: Scores of confusion matrices [..., K, K], by name.
         resamples: Number of draws, B.
 
     Returns:
-        Metric name -> values [B]; NaN where a draw holds no scored row of a model.
+        Name -> values [B]; NaN where a draw holds no scored row of a model.
     """
     units = counts.table.shape[0]
     weights = resample_weights(seed, units, resamples)
-    draws: dict[str, list[Floats]] = {name: [] for name in METRICS}
+    draws: dict[str, list[Floats]] = {name: [] for name in functions}
     step = max(1, _CHUNK_CELLS // max(units, counts.table.shape[1]))
     transposed = counts.table.T.tocsr()
     for start in range(0, resamples, step):
         drawn = transposed @ weights[start : start + step].T.astype(np.float64, order="C")
         confusions = drawn.T.reshape(-1, counts.models, counts.classes, counts.classes)
-        for name, metric in METRICS.items():
-            draws[name].append((metric(confusions) * share).sum(-1))
+        for name, function in functions.items():
+            draws[name].append((function(confusions) * share).sum(-1))
     return {name: np.concatenate(parts) for name, parts in draws.items()}
 
 

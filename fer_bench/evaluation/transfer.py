@@ -1,10 +1,4 @@
-"""How a model does on its own dataset and on others: scores, generalisation and retention.
-
-A model trained on a source is scored on a target over the *pair label set* (classes that both know and that
-the target has, without contempt and other), its logits restricted to it. A method's estimate averages
-several models: over folds first, then over seeds. Different models' answers on the same rows are never
-pooled.
-"""
+"""Generalisation to other datasets: mean transfer over a list of targets, and the share that is retained."""
 
 from __future__ import annotations
 
@@ -12,110 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from fer_bench import datasets
 from fer_bench.datasets import members_of
-from fer_bench.emotions import Emotion, pair_label_set
-from fer_bench.errors import DataError
-from fer_bench.evaluation import metrics
-from fer_bench.evaluation.estimates import SMALL_CLASS, Value, answers, average, unrestricted
-from fer_bench.evaluation.scoring import describe
-from fer_bench.evaluation.stored import rows_hash
-from fer_bench.results.predictions import Predictions
-from fer_bench.results.record import Score
+from fer_bench.evaluation.estimates import average
+from fer_bench.evaluation.intervals import Value
 
 MIN_IN_DOMAIN = 0.1
 """Retention is given only where the in-domain score is surely above this: a ratio to nothing says nothing."""
-
-
-def transfer_score(uar: float, k: int) -> float | None:
-    """Return chance-corrected UAR, (uar - 1/k) / (1 - 1/k), or None for fewer than two classes.
-
-    Args:
-        uar: Unweighted average recall in [0, 1].
-        k: Number of classes that it averages.
-    """
-    return (uar - 1 / k) / (1 - 1 / k) if k > 1 else None
-
-
-def score_predictions(
-    predictions: Predictions,
-    *,
-    source_label_set: Sequence[Emotion | str],
-    target: str,
-    target_emotions: Sequence[Emotion | str],
-    in_domain: bool,
-    index: pd.DataFrame | None = None,
-) -> Score:
-    """Score one checkpoint on one target.
-
-    Args:
-        predictions: Its predictions on the target.
-        source_label_set: Label set of the protocol it was trained under.
-        target: Dataset name.
-        target_emotions: Emotions that rows of the target can have.
-        in_domain: Whether the target is the source: the whole label set is scored then.
-        index: What is known about the target's rows, for scores per group and against votes.
-
-    Raises:
-        DataError: No row of the target can be scored.
-    """
-    present = sorted(set(predictions.frame["label"].dropna()))
-    label_set = tuple(Emotion(e) for e in source_label_set)
-    if not in_domain:
-        label_set = pair_label_set(label_set, target_emotions, present)
-    return score_on(predictions, label_set, target=target, in_domain=in_domain, index=index)
-
-
-def score_on(
-    predictions: Predictions,
-    label_set: Sequence[Emotion],
-    *,
-    target: str,
-    in_domain: bool,
-    index: pd.DataFrame | None = None,
-) -> Score:
-    """Score one checkpoint on one target over given classes.
-
-    Args:
-        predictions: Its predictions on the target.
-        label_set: Scored classes.
-        target: Dataset name.
-        in_domain: Whether the target is the source.
-        index: What is known about the target's rows.
-
-    Raises:
-        DataError: No row of the target can be scored.
-    """
-    best = answers(predictions, label_set)
-    if not len(best.truth):
-        present = sorted(set(predictions.frame["label"].dropna()))
-        raise DataError(
-            f"no row of {target} has a class that the model of {predictions.meta.source} knows",
-            value=", ".join(present) or "no label",
-        )
-    free = unrestricted(predictions, best)
-    k_all = len(best.classes)
-    matrix = metrics.count_pairs(best.truth, best.answer, k_all)
-    rows = dict(zip(best.classes, metrics.support(matrix), strict=True))
-    uar, k = float(metrics.uar(matrix)), int(metrics.present_classes(matrix))
-    return Score(
-        target=target,
-        selection=predictions.meta.selection,
-        label_set=tuple(e.value for e in label_set),
-        n=len(best.truth),
-        k=k,
-        kept_share=len(best.truth) / best.labelled,
-        accuracy=float(metrics.accuracy(matrix)),
-        uar=uar,
-        macro_f1=float(metrics.macro_f1(matrix)),
-        transfer=transfer_score(uar, k),
-        unrestricted_uar=float(metrics.uar(metrics.count_pairs(free.truth, free.answer, k_all))),
-        small_classes=tuple(e.value for e in label_set if rows.get(e.value, 0) < SMALL_CLASS),
-        rows=rows_hash(predictions.frame),
-        details=describe(predictions, best, target=target, in_domain=in_domain, index=index),
-    )
 
 
 def never_cross(names: Iterable[str]) -> frozenset[frozenset[str]]:

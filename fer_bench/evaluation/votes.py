@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.evaluation.metrics import Floats
+from fer_bench.evaluation.confusion import Floats
 
 PREFIX = "votes_"
 """Columns `votes_<emotion>` of a stored index hold the number of votes."""

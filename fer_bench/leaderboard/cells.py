@@ -15,9 +15,10 @@ import pandas as pd
 from fer_bench.datasets import members_of
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
-from fer_bench.evaluation import metrics
-from fer_bench.evaluation.estimates import Estimate, Value, answers, average, estimate
+from fer_bench.evaluation import confusion
+from fer_bench.evaluation.estimates import Estimate, answers, average, estimate
 from fer_bench.evaluation.groups import SUBJECT, GroupResult, attributes_of, group_scores
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Comparable, mean_of, transfer_of, uar_of
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.stored import read_scored, stored_index
@@ -404,8 +405,8 @@ def _read(store: Store, record: Record, score: Score) -> Predictions:
     """
     predictions = read_scored(store, record, score.target, score.selection)
     given = answers(predictions, score.label_set)
-    matrix = metrics.count_pairs(given.truth, given.answer, len(given.classes))
-    if len(given.truth) != score.n or not np.isclose(metrics.uar(matrix), score.uar, rtol=0, atol=1e-6):
+    matrix = confusion.count_pairs(given.truth, given.answer, len(given.classes))
+    if len(given.truth) != score.n or not np.isclose(confusion.uar(matrix), score.uar, rtol=0, atol=1e-6):
         file = store.run_dir(record.method, record.dataset, record.key)
         raise StoreError(
             "the predictions do not give the record's score",
@@ -456,7 +457,7 @@ def _in_domain(store: Store, own: Sequence[tuple[Record, Predictions]], first: R
 
 
 def _uar(given: Answers) -> float:
-    return float(metrics.uar(metrics.count_pairs(given.truth, given.answer, len(given.classes))))
+    return float(confusion.uar(confusion.count_pairs(given.truth, given.answer, len(given.classes))))
 
 
 def _widest_gap(index: pd.DataFrame, given: Sequence[Answers], dataset: str) -> Gap | None:

@@ -10,7 +10,9 @@ import numpy as np
 
 from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError, nearest
-from fer_bench.evaluation.estimates import Estimate, Value, answers, difference_interval, estimate
+from fer_bench.evaluation import metrics
+from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Comparable, compare, transfer_of, uar_of
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.evaluation.stored import read_scored
@@ -18,6 +20,9 @@ from fer_bench.leaderboard.cells import in_domain_sum
 from fer_bench.leaderboard.tables import Section, build_board
 from fer_bench.results.record import Record, read_record
 from fer_bench.results.store import Store
+
+TESTED = ("uar", "transfer")
+OTHER_ROWS = "tested on other rows, crops, folds or seeds"
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,13 @@ class Line:
         data: Data kind and profile, empty for runs.
         source: Dataset trained on.
         target: Dataset tested on, or `generalisation`.
-        score: `UAR` or `transfer`.
+        score: Title of the metric.
         first: Score of the first.
         second: Score of the second.
         difference: First less second.
         interval: 95 % interval of the difference, None with under ten units.
-        p: Of the exchange test of this pair alone; None where the rows differ.
-        units: Units that were swapped.
+        p: Of the exchange test of this pair alone; None where the rows differ or the metric has no test.
+        units: Units of the first.
         note: Why there is no test.
     """
 
@@ -122,24 +127,21 @@ def _of_section(section: Section, first: str, second: str) -> list[Line]:
         one, other = section.cell(first, source), section.cell(second, source)
         if one is None or other is None:
             continue
-        if one.in_domain is not None and other.in_domain is not None:
-            values = [c.in_domain.estimate.values["uar"] for c in (one, other) if c.in_domain]
-            whole = in_domain_sum(one), in_domain_sum(other)
-            assert whole[0] is not None
-            assert whole[1] is not None
-            lines.append(_line(data, source, source, "UAR", values[0], values[1], whole[0], whole[1]))
-        if one.comparable is not None and other.comparable is not None:
-            means = [c.generalisation.mean for c in (one, other)]
-            values = [mean for mean in means if mean is not None]
-            sums = one.comparable, other.comparable
-            lines.append(_line(data, source, "generalisation", "transfer", values[0], values[1], *sums))
+        sums = in_domain_sum(one), in_domain_sum(other)
+        if one.in_domain and other.in_domain and sums[0] and sums[1]:
+            estimates = one.in_domain.estimate, other.in_domain.estimate
+            values = [e.values["uar"] for e in estimates]
+            lines.append(_tested((data, source, source, "UAR"), values, (sums[0], sums[1])))
+            lines += _untested(data, source, source, *estimates, alike=sums[0].rows == sums[1].rows)
+        means = one.generalisation.mean, other.generalisation.mean
+        if one.comparable and other.comparable and means[0] and means[1]:
+            place = data, source, "generalisation", "transfer"
+            lines.append(_tested(place, (means[0], means[1]), (one.comparable, other.comparable)))
     found = {o.label: o for o in section.overall}
     mine, theirs = found.get(first), found.get(second)
-    if mine is not None and theirs is not None and mine.mean is not None and theirs.mean is not None:
-        assert mine.comparable is not None
-        assert theirs.comparable is not None
-        both = mine.comparable, theirs.comparable
-        lines.append(_line(data, "overall", "generalisation", "transfer", mine.mean, theirs.mean, *both))
+    if mine and theirs and mine.mean and theirs.mean and mine.comparable and theirs.comparable:
+        place = data, "overall", "generalisation", "transfer"
+        lines.append(_tested(place, (mine.mean, theirs.mean), (mine.comparable, theirs.comparable)))
     return lines
 
 
@@ -155,69 +157,68 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
     """
     if one[1].data_kind != other[1].data_kind:
         raise UsageError("runs on real and synthetic data are never compared")
-    lines = []
+    lines: list[Line] = []
     sources = " | ".join(dict.fromkeys((one[1].dataset, other[1].dataset)))
-    names = [s.target for s in one[1].scores if s.selection == one[1].headline]
-    for target in names:
+    own = {*members_of(one[1].dataset), *members_of(other[1].dataset)}
+    for target in [s.target for s in one[1].scores if s.selection == one[1].headline]:
         scores = [record.score(target, record.headline) for _, record in (one, other)]
         if scores[0] is None or scores[1] is None:
             continue
         shared = tuple(name for name in scores[0].label_set if name in scores[1].label_set)
-        estimates, said = [], []
+        given = []
         for store, record in (one, other):
-            given = answers(read_scored(store, record, target, record.headline), shared)
-            if not len(given.truth):
+            given.append(answers(read_scored(store, record, target, record.headline), shared))
+            if not len(given[-1].truth):
                 raise StoreError("no row of the shared classes", file=store.root, value=target)
-            estimates.append(estimate([given], target))
-            said.append(given.answer)
-        line = _uar_line("", sources, target, *estimates)
-        if target not in {*members_of(one[1].dataset), *members_of(other[1].dataset)} and estimates[0].k > 1:
-            line = _transfer_line(sources, target, *estimates)
-        if one[1].key == other[1].key and line.interval and np.array_equal(said[0], said[1]):
-            line = replace(line, interval=Interval(0.0, 0.0))  # no other units would tell a run from itself
-        lines.append(line)
+        estimates = [estimate([said], target) for said in given]
+        crossed = target not in own and estimates[0].k > 1
+        name, title, as_sum = ("transfer", "transfer", transfer_of) if crossed else ("uar", "UAR", uar_of)
+        values = [e.values[name] for e in estimates]
+        sums = [as_sum(e.terms, e.values[name].value) for e in estimates if e.terms]
+        found = [_tested(("", sources, target, title), values, sums)]
+        found += _untested("", sources, target, *estimates, alike=sums[0].rows == sums[1].rows)
+        if one[1].key == other[1].key and np.array_equal(given[0].answer, given[1].answer):
+            # no other units would tell a run from itself
+            found = [replace(x, interval=Interval(0.0, 0.0)) if x.interval else x for x in found]
+        lines += found
     return lines
 
 
-def _uar_line(data: str, source: str, target: str, one: Estimate, other: Estimate) -> Line:
-    values = one.values["uar"], other.values["uar"]
-    assert one.terms is not None
-    assert other.terms is not None
-    sums = uar_of(one.terms, values[0].value), uar_of(other.terms, values[1].value)
-    return _line(data, source, target, "UAR", *values, *sums)
+def _tested(place: tuple[str, str, str, str], values: Sequence[Value], sums: Sequence[Comparable]) -> Line:
+    """Compare two scores that are sums over units by an exchange test.
 
-
-def _transfer_line(source: str, target: str, one: Estimate, other: Estimate) -> Line:
-    values = one.values["transfer"], other.values["transfer"]
-    assert one.terms is not None
-    assert other.terms is not None
-    sums = transfer_of(one.terms, values[0].value), transfer_of(other.terms, values[1].value)
-    return _line("", source, target, "transfer", *values, *sums)
-
-
-def _line(
-    data: str,
-    source: str,
-    target: str,
-    score: str,
-    first: Value,
-    second: Value,
-    one: Comparable,
-    other: Comparable,
-) -> Line:
-    line = Line(
-        data=data,
-        source=source,
-        target=target,
-        score=score,
-        first=first.value,
-        second=second.value,
-        difference=first.value - second.value,
-        interval=None,
-        p=None,
-        units=len(one.units),
-    )
+    Args:
+        place: Data, source, target and title of the score.
+        values: Both scores.
+        sums: The same as sums over units.
+    """
+    (first, second), (one, other) = values, sums
+    apart = first.value - second.value
+    line = Line(*place, first.value, second.value, apart, interval=None, p=None, units=len(one.units))
     if one.rows != other.rows:
-        return replace(line, note="tested on other rows, crops, folds or seeds")
+        return replace(line, note=OTHER_ROWS)
     (test,) = compare({"first": one, "second": other}).tests
     return replace(line, interval=difference_interval(first, second), p=test.p)
+
+
+def _untested(
+    data: str, source: str, target: str, one: Estimate, other: Estimate, *, alike: bool
+) -> list[Line]:
+    """Compare two estimates by the metrics that have intervals of differences and no test."""
+    lines = []
+    for metric in metrics.shown_in("compare"):
+        first, second = one.values.get(metric.name), other.values.get(metric.name)
+        if metric.name in TESTED or first is None or second is None:
+            continue
+        note = "not tested" if metric.higher_is_better else "lower is better, not tested"
+        lines.append(
+            Line(
+                *(data, source, target, metric.title),
+                *(first.value, second.value, first.value - second.value),
+                interval=difference_interval(first, second) if alike else None,
+                p=None,
+                units=one.units,
+                note=note if alike else OTHER_ROWS,
+            )
+        )
+    return lines

@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from fer_bench.evaluation import metrics
+from fer_bench.evaluation.metrics import Metric
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.markup import escape, table
 from fer_bench.leaderboard.tables import Section
-from fer_bench.results.scores import Details
+from fer_bench.leaderboard.wording import and_of
+from fer_bench.results.record import Score, Selection
+from fer_bench.results.scores import Breakdown
 
 
-def _cells(section: Section) -> list[tuple[str, Cell, list[Details]]]:
-    """Return source, cell and the details of its runs, where there are any."""
+def _scores(cell: Cell, selection: Selection) -> list[Score]:
+    """Return the in-domain scores of a cell's runs."""
+    scores = [r.score(r.dataset, selection) for r in cell.records]
+    return [s for s in scores if s is not None]
+
+
+def _cells(section: Section) -> list[tuple[str, Cell, list[Breakdown]]]:
+    """Return source, cell and what the in-domain scores of its runs are made of, where that is known."""
     found = []
     for source in section.sources:
         for cell in section.of_source(source):
-            scores = [r.score(r.dataset, cell.selection) for r in cell.records]
-            details = [s.details for s in scores if s is not None and s.details is not None]
-            if details:
-                found.append((source, cell, details))
+            parts = [s.breakdown for s in _scores(cell, cell.selection) if s.breakdown is not None]
+            if parts:
+                found.append((source, cell, parts))
     return found
 
 
@@ -28,17 +37,19 @@ def beyond(section: Section) -> str:
     found = _cells(section)
     if not found:
         return ""
-    header = ("dataset", "method", "MCC", "worst class (recall, %)", "largest gap between groups, points")
+    others = [metric for metric in metrics.registry().values() if not metric.shown]
+    header = ["dataset", "method", *(metric.heading for metric in others), "worst class (recall, %)"]
+    header += ["largest gap between groups, points", "people: UAR / accuracy, %"]
     rows = [
         (
             escape(source),
             escape(cell.label),
-            _mean("{:.2f}", [d.mcc for d in details]),
-            _worst_class(details),
+            *(_mean_of(metric, _scores(cell, cell.selection)) for metric in others),
+            _worst_class(parts),
             escape(_gap(cell)),
-            _ceiling(details),
+            _ceiling(parts),
         )
-        for source, cell, details in found
+        for source, cell, parts in found
     ]
     gaps = [(cell.in_domain.gap, source, cell) for source, cell, _ in found if cell.in_domain]
     known = [(gap, source, cell) for gap, source, cell in gaps if gap is not None]
@@ -49,7 +60,7 @@ def beyond(section: Section) -> str:
             f"The widest gap is {100 * gap.size:.0f} points ({cell.label} on {source}, {gap.attribute}). "
             "Gaps have no interval and are the widest of several: a reason to look, not a proof."
         )
-    text = table((*header, "people: UAR / accuracy, %"), rows)
+    text = table(header, rows)
     return f"{text}\n\n{escape(said)}"
 
 
@@ -57,18 +68,17 @@ def affect(section: Section) -> str:
     """Return the table of valence, arousal and action units, or nothing where no method predicts them."""
     header = ("dataset", "method", "CCC valence", "CCC arousal", "action units: mean F1", "ABAW sum")
     rows = []
-    for source, cell, details in _cells(section):
-        if any(d.va or d.au for d in details):
-            ccc = [[d.va[name].ccc for d in details if name in d.va] for name in ("valence", "arousal")]
+    for source, cell, parts in _cells(section):
+        if any(d.va or d.au for d in parts):
+            ccc = [[d.va[name].ccc for d in parts if name in d.va] for name in ("valence", "arousal")]
             row = [escape(source), escape(cell.label), *(_mean("{:.2f}", values) for values in ccc)]
-            rows.append([*row, _mean("{:.2f}", [d.au_f1 for d in details]), _abaw(cell, details)])
+            rows.append([*row, _mean("{:.2f}", [d.au_f1 for d in parts]), _abaw(cell, parts)])
     return table(header, rows) if rows else ""
 
 
-def _abaw(cell: Cell, found: Sequence[Details]) -> str:
+def _abaw(cell: Cell, found: Sequence[Breakdown]) -> str:
     """Return the ABAW sum, and in brackets that of the epoch chosen by it on validation rows."""
-    chosen = [r.score(r.dataset, "val_abaw") for r in cell.records]
-    sums = [s.details.abaw for s in chosen if s is not None and s.details is not None]
+    sums = [s.breakdown.abaw for s in _scores(cell, "val_abaw") if s.breakdown is not None]
     text = _mean("{:.2f}", [d.abaw for d in found])
     return f"{text} ({_mean('{:.2f}', sums)})" if sums else text
 
@@ -81,7 +91,7 @@ def _gap(cell: Cell) -> str:
     return f"{100 * gap.size:.0f} ({gap.attribute}: {' to '.join(ends)}, k {gap.classes})"
 
 
-def _ceiling(found: Sequence[Details]) -> str:
+def _ceiling(found: Sequence[Breakdown]) -> str:
     votes = [d.votes for d in found if d.votes is not None]
     if not votes:
         return "-"
@@ -96,8 +106,8 @@ def calibration(section: Section) -> str:
         return ""
     header = ("dataset", "method", "ECE, %", "adaptive ECE, %", "class-wise ECE, %", "Brier", "NLL")
     rows, errors = [], []
-    for source, cell, details in found:
-        cal = [d.calibration for d in details]
+    for source, cell, parts in found:
+        cal = [d.calibration for d in parts]
         rows.append(
             (
                 escape(source),
@@ -131,7 +141,12 @@ def _mean(form: str, values: Sequence[float | None]) -> str:
     return form.format(sum(known) / len(known)) if known else "-"
 
 
-def _worst_class(found: Sequence[Details]) -> str:
+def _mean_of(metric: Metric, scores: Sequence[Score]) -> str:
+    known = [v for s in scores if (v := s.metrics.get(metric.name)) is not None]
+    return metric.number(sum(known) / len(known)) if known else "-"
+
+
+def _worst_class(found: Sequence[Breakdown]) -> str:
     recall: dict[str, list[float]] = {}
     for one in found:
         for name, score in one.per_class.items():
@@ -143,20 +158,22 @@ def _worst_class(found: Sequence[Details]) -> str:
 
 
 def overlaps(section: Section) -> str:
-    """Say for how many pairs of methods the intervals of accuracy and macro-F1 overlap."""
-    parts = []
-    for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
+    """Say for how many pairs of methods the intervals of the scores that are not tested overlap."""
+    untested = [metric for metric in metrics.shown_in("page") if metric.name != metrics.RANKING]
+    said = []
+    for metric in untested:
         apart, pairs = 0, 0
         for source in section.sources:
-            ends = [
-                cell.in_domain.estimate.values[name].interval
+            values = [
+                cell.in_domain.estimate.values.get(metric.name)
                 for cell in section.of_source(source)
                 if cell.usual and cell.in_domain
             ]
-            known = [one for one in ends if one is not None]
+            known = [v.interval for v in values if v is not None and v.interval is not None]
             pairs += len(list(combinations(known, 2)))
             apart += sum(a.low > b.high or b.low > a.high for a, b in combinations(known, 2))
         if pairs:
-            parts.append(f"for {pairs - apart} of {pairs} pairs of methods those of {title} overlap")
-    said = "Only UAR is tested and ranked. Accuracy and macro-F1 have intervals and no tests"
-    return f"{said}: {'; '.join(parts)}." if parts else f"{said}."
+            said.append(f"for {pairs - apart} of {pairs} pairs of methods those of {metric.title} overlap")
+    titles = and_of(metric.title for metric in untested)
+    text = f"Only UAR is tested and ranked. {titles[:1].upper()}{titles[1:]} have intervals and no tests"
+    return f"{text}: {'; '.join(said)}." if said else f"{text}."

@@ -6,61 +6,36 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
-from fer_bench.evaluation.estimates import Value
+from fer_bench.evaluation import metrics
+from fer_bench.evaluation.intervals import Value
 from fer_bench.leaderboard.tables import Board
-from fer_bench.results.record import Record, Score
-from fer_bench.results.scores import Details
+from fer_bench.results.record import Record
 
-_DETAILS = ("units", "mcc", "worst_class", "worst_recall", "va_ccc", "au_f1", "abaw")
+_RUN = ("data_kind", "profile", "method", "dataset", "protocol", "fold", "folds", "seed", "key", "status")
+_SCORE = ("target", "selection", "label_set", "n", "k", "kept_share")
+_ROWS = ("unrestricted_uar", "small_classes", "rows")
+_BREAKDOWN = ("worst_class", "worst_recall", "va_ccc", "au_f1", "abaw")
 _CALIBRATION = ("ece", "ece_adaptive", "ece_classwise", "brier", "nll")
 
 
 def results_csv(records: Iterable[Record]) -> str:
     """Return one line per run, target and selection, as the records say."""
+    shown = [name for name, metric in metrics.registry().items() if metric.shown]
+    others = [name for name in metrics.registry() if name not in shown]
     lines = []
     for r in records:
         for s in r.scores:
-            chosen = r.selection.get(s.selection)
-            lines.append(
-                {
-                    "data_kind": r.data_kind,
-                    "profile": r.profile,
-                    "method": r.method,
-                    "dataset": r.dataset,
-                    "protocol": r.protocol,
-                    "fold": r.fold,
-                    "folds": r.folds,
-                    "seed": r.seed,
-                    "key": r.key,
-                    "status": r.status,
-                    "adapted": r.adapted or "",
-                    "epoch": "" if chosen is None else chosen.epoch,
-                    "val_uar": "" if chosen is None or chosen.val_uar is None else chosen.val_uar,
-                    **{name: _plain(value) for name, value in s if name != "details"},
-                    **_of_details(s.details),
-                }
-            )
-    columns = [
-        "data_kind",
-        "profile",
-        "method",
-        "dataset",
-        "protocol",
-        "fold",
-        "folds",
-        "seed",
-        "key",
-        "status",
-    ]
-    columns += ["adapted", "epoch", "val_uar", *(name for name in Score.model_fields if name != "details")]
-    return _csv([*columns, *_DETAILS, *_CALIBRATION], lines)
-
-
-def _of_details(details: Details | None) -> dict[str, object]:
-    if details is None:
-        return {}
-    single = {name: _plain(getattr(details, name)) for name in _DETAILS}
-    return single | {name: getattr(details.calibration, name) for name in _CALIBRATION}
+            line = {name: getattr(r, name) for name in _RUN} | {"adapted": r.adapted or ""}
+            if chosen := r.selection.get(s.selection):
+                line |= {"epoch": chosen.epoch, "val_uar": _plain(chosen.val_uar)}
+            line |= {name: _plain(getattr(s, name)) for name in (*_SCORE, *_ROWS)}
+            line |= {name: _plain(s.metrics.get(name)) for name in (*shown, *others)}
+            if found := s.breakdown:
+                line |= {name: _plain(getattr(found, name)) for name in ("units", *_BREAKDOWN)}
+                line |= {name: getattr(found.calibration, name) for name in _CALIBRATION}
+            lines.append(line)
+    columns = [*_RUN, "adapted", "epoch", "val_uar", *_SCORE, *shown, *_ROWS, "units", *others]
+    return _csv([*columns, *_BREAKDOWN, *_CALIBRATION], lines)
 
 
 def pairs_csv(board: Board) -> str:
@@ -89,11 +64,11 @@ def pairs_csv(board: Board) -> str:
 
 def cells_csv(board: Board) -> str:
     """Return one line per method, source and target with intervals: what the tables show."""
-    metrics = ("uar", "accuracy", "macro_f1", "transfer")
+    names = [metric.name for metric in metrics.shown_in("cells", ranking_first=True)]
     columns = ["data_kind", "profile", "method", "dataset", "protocol", "folds", "seeds", "selection"]
     columns += ["target", "label_set", "n", "units", "k", "kept_share"]
     columns += ["small_classes", "crop", "fold_mean", "fold_sd"]
-    columns += [f"{m}{end}" for m in metrics for end in ("", "_low", "_high", "_seed_sd")]
+    columns += [f"{name}{end}" for name in names for end in ("", "_low", "_high", "_seed_sd")]
     lines = []
     for section in board.sections:
         for cell in section.cells:
@@ -122,7 +97,7 @@ def cells_csv(board: Board) -> str:
                         "fold_mean": _plain(cell.in_domain.fold_mean),
                         "fold_sd": _plain(cell.in_domain.fold_sd),
                     }
-                for name, value in found.values.items():
+                for name, value in ((name, found.values[name]) for name in names if name in found.values):
                     line |= {name: value.value, f"{name}_seed_sd": _plain(found.seed_sd(name))}
                     if value.interval is not None:
                         line |= {f"{name}_low": value.interval.low, f"{name}_high": value.interval.high}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from fer_bench.evaluation.estimates import Value
+from fer_bench.evaluation.intervals import Value
 
 Rows = Sequence[Sequence[str]]
 _LONGEST = 300
@@ -37,12 +37,12 @@ def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None
 
 def percent(value: Value | None) -> str:
     """Return `61.2 [57.0, 65.1]` in percent, without brackets where there is no interval."""
-    return _number(value, lambda v: f"{100 * v:.1f}")
+    return with_interval(value, lambda v: f"{100 * v:.1f}")
 
 
 def decimal(value: Value | None) -> str:
     """Return `0.41 [0.36, 0.45]`."""
-    return _number(value, lambda v: f"{v:.2f}")
+    return with_interval(value, lambda v: f"{v:.2f}")
 
 
 def points(value: float | None) -> str:
@@ -50,7 +50,8 @@ def points(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def _number(value: Value | None, show: Callable[[float], str]) -> str:
+def with_interval(value: Value | None, show: Callable[[float], str]) -> str:
+    """Return a number and its interval in brackets, as `show` writes numbers; `-` without a number."""
     if value is None:
         return "-"
     if value.interval is None:

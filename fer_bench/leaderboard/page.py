@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fer_bench import datasets, methods
 from fer_bench.datasets import members_of
-from fer_bench.evaluation import coverage
+from fer_bench.evaluation import coverage, metrics
 from fer_bench.evaluation.estimates import SMALL_CLASS
 from fer_bench.evaluation.pairs import DRAWS, EXACT_UNITS, Column
 from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES
@@ -22,7 +22,7 @@ from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.claims import claimed
 from fer_bench.leaderboard.diagnostics import affect, beyond, calibration, overlaps
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv
-from fer_bench.leaderboard.markup import decimal, escape, percent, points, stacked, table
+from fer_bench.leaderboard.markup import decimal, escape, percent, points, stacked, table, with_interval
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.plots import draw_in_domain, draw_transfer
 from fer_bench.leaderboard.tables import OPEN, Board, Section, build_board
@@ -292,7 +292,8 @@ def _said_of_pairs(section: Section, label: str) -> str:
 
 
 def _in_domain_full(section: Section, notes: Notes) -> str:
-    header = ["trained and tested on", "protocol", "method", "UAR, %", "accuracy, %", "macro-F1, %", "rows"]
+    shown = metrics.shown_in("page", ranking_first=True)
+    header = ["trained and tested on", "protocol", "method", *(metric.heading for metric in shown), "rows"]
     header += ["units", "classes", "folds", "mean (sd) over folds", "seeds", "flags"]
     rows = []
     for source in section.sources:
@@ -313,9 +314,7 @@ def _in_domain_full(section: Section, notes: Notes) -> str:
             rows.append(
                 (
                     *map(escape, (cell.dataset, cell.protocol, cell.label)),
-                    stacked(percent(values["uar"])),
-                    stacked(percent(values["accuracy"])),
-                    stacked(percent(values["macro_f1"])),
+                    *(stacked(with_interval(values.get(m.name), m.number)) for m in shown),
                     f"{found.estimate.n:,}",
                     f"{found.estimate.units:,}",
                     str(found.estimate.k),

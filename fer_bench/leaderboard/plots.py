@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.evaluation.estimates import Value
+from fer_bench.evaluation.intervals import Value
 from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.tables import Section

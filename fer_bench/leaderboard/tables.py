@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_bench.datasets import members_of
-from fer_bench.evaluation.estimates import Value, average
+from fer_bench.evaluation.estimates import average
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.transfer import never_cross, retention

@@ -40,7 +40,7 @@ def conclusion(column: Column, unit: str, show: Callable[[float], str] = points)
             better.setdefault(test.first, []).append(test)
     open_pairs = [t for t in column.tests if not t.significant]
     parts = [
-        f"{name} is better than {_and(_worse(t, show) for t in tests)}" for name, tests in better.items()
+        f"{name} is better than {and_of(_worse(t, show) for t in tests)}" for name, tests in better.items()
     ]
     if open_pairs and not better:
         least = min(t.adjusted for t in open_pairs)
@@ -57,16 +57,16 @@ def _left_out(column: Column, text: str) -> str:
     if not column.left_out:
         return text
     verb = "was" if len(column.left_out) == 1 else "were"
-    return (
-        f"{text}; {_and(column.left_out)} {verb} tested on other rows, crops, folds or seeds and not compared"
-    )
+    names = and_of(column.left_out)
+    return f"{text}; {names} {verb} tested on other rows, crops, folds or seeds and not compared"
 
 
 def _worse(test: PairTest, show: Callable[[float], str]) -> str:
     return f"{test.second} ({show(test.difference)}, {p_text(test.adjusted)})"
 
 
-def _and(parts: Iterable[str]) -> str:
+def and_of(parts: Iterable[str]) -> str:
+    """Return `a, b and c`."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
 

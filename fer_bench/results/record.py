@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import from_json
 
 from fer_bench.errors import StoreError
-from fer_bench.results.scores import Details
+from fer_bench.results.scores import Breakdown
 from fer_bench.schema import Frozen
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
@@ -29,14 +29,11 @@ class Score(Frozen):
         n: Rows scored.
         k: Number of scored classes with at least one row.
         kept_share: Scored rows divided by labelled rows of the target.
-        accuracy: Share of rows predicted right (WAR), logits restricted to `label_set`.
-        uar: Unweighted average recall over the k classes.
-        macro_f1: Unweighted mean F1 over the k classes.
-        transfer: Chance-corrected UAR, (uar - 1/k) / (1 - 1/k); null for a single class.
+        metrics: Registered metrics by name, logits restricted to `label_set`; undefined ones are null.
         unrestricted_uar: UAR when the model may answer any of its classes.
         small_classes: Scored classes with fewer than five rows.
         rows: Hash of the rows and truths behind the score; empty in records of older versions.
-        details: Everything else; null in records of older versions.
+        breakdown: What the score is made of; null in records of older versions.
     """
 
     target: str
@@ -45,14 +42,25 @@ class Score(Frozen):
     n: int
     k: int
     kept_share: float
-    accuracy: float
-    uar: float
-    macro_f1: float
-    transfer: float | None
+    metrics: dict[str, float | None]
     unrestricted_uar: float
     small_classes: tuple[str, ...] = ()
     rows: str = ""
-    details: Details | None = None
+    breakdown: Breakdown | None = None
+
+    @field_validator("metrics")
+    @classmethod
+    def _has_uar(cls, metrics: dict[str, float | None]) -> dict[str, float | None]:
+        if metrics.get("uar") is None:
+            raise ValueError("a score needs a UAR")
+        return metrics
+
+    @property
+    def uar(self) -> float:
+        """Unweighted average recall over the k classes: the metric that ranks, which every score has."""
+        found = self.metrics["uar"]
+        assert found is not None
+        return found
 
 
 class Chosen(Frozen):
@@ -197,22 +205,38 @@ def read_record(path: Path) -> Record:
     """Read and validate a record.
 
     Raises:
-        StoreError: The file is absent, no JSON, of a newer schema, or breaks the schema.
+        StoreError: The file is absent, not JSON, of a newer schema, or breaks the schema.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = from_json(path.read_bytes())
     except FileNotFoundError:
         raise StoreError("there is no record", file=path) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"the record is not readable JSON: {error}", file=path) from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != SCHEMA_VERSION:
-        raise StoreError(f"this version reads records of schema {SCHEMA_VERSION}", file=path, value=version)
+    if version not in (1, SCHEMA_VERSION):
+        raise StoreError(
+            f"this version reads records of schema 1 to {SCHEMA_VERSION}", file=path, value=version
+        )
     try:
-        return Record.model_validate(raw)
+        return Record.model_validate(_from_version_1(raw) if version == 1 else raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise StoreError(
             f"invalid record: {where}: {first['msg']}", file=path, value=first["input"]
         ) from None
+
+
+def _from_version_1(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of schema 1, in which metrics were fields of a score, in the layout of schema 2."""
+    scores = []
+    for old in raw.get("scores") or ():
+        new = dict(old)
+        metrics = {name: new.pop(name) for name in ("accuracy", "uar", "macro_f1", "transfer") if name in new}
+        breakdown = new.pop("details", None)
+        if breakdown is not None:
+            breakdown = dict(breakdown)
+            metrics["mcc"] = breakdown.pop("mcc", None)
+        scores.append({**new, "metrics": metrics, "breakdown": breakdown})
+    return {**raw, "schema_version": SCHEMA_VERSION, "scores": scores}

@@ -1,4 +1,4 @@
-"""What a score is made of: the part of a record that no table needs and every reader asks for."""
+"""What the score of a record is made of: classes, groups, votes, calibration, affect."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class UnitScore(Frozen):
     Attributes:
         n: Rows with a truth.
         positives: Rows that show it.
-        f1: F1 with a threshold of probability 1/2; null where nobody shows it and nobody was said to.
-        ap: Average precision, null where nobody shows it.
+        f1: F1 with a threshold of probability 1/2; null where no row shows it and none was said to.
+        ap: Average precision, null where no row shows it.
     """
 
     n: int
@@ -152,18 +152,17 @@ class VoteScore(Frozen):
     human_uar: float
 
 
-class Details(Frozen):
-    """Everything else that stored predictions say.
+class Breakdown(Frozen):
+    """What a score is made of.
 
     Attributes:
         classes: Scored classes in the model's order.
         confusion: Rows are true classes, columns answers.
         per_class: Per scored class.
-        mcc: Matthews correlation coefficient.
         worst_class: Present class with the lowest recall.
         worst_recall: That recall.
         units: Units with a scored row.
-        intervals: 95 % intervals of the scores of this run; empty with under ten units.
+        intervals: 95 % intervals of this run's metrics, by name; empty with under ten units.
         calibration: Calibration of the answers.
         va: `valence` and `arousal`, where the model and the data have them.
         va_ccc: Mean concordance of the two.
@@ -177,7 +176,6 @@ class Details(Frozen):
     classes: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     per_class: dict[str, ClassScore]
-    mcc: float
     worst_class: str
     worst_recall: float
     units: int

@@ -17,9 +17,7 @@ from fer_bench.data.loading.datamodule import EVAL_BATCH, evaluation_batches
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import units_of
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.datasets import members_of
-from fer_bench.emotions import Emotion
-from fer_bench.evaluation.transfer import score_predictions
+from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.methods.base import Method
 from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame
 from fer_bench.results.record import Score, Selection, TargetData
@@ -86,7 +84,7 @@ def predict_and_score(
         on_batch: See `predict`.
         weights: See `predict`.
     """
-    dataset, classes = source.dataset, method.task.classes
+    dataset = source.dataset
     frame = predict(
         method, dataset, pack, rows, device=device, group=group, on_batch=on_batch, weights=weights
     )
@@ -109,20 +107,14 @@ def predict_and_score(
         fingerprint=data.fingerprint,
         pixels=data.pixels,
         recipe=data.recipe,
-        classes=classes,
+        classes=method.task.classes,
     )
     predictions = Predictions(frame, meta)
     if target == "val":
         return Evaluation(predictions, data, None)
-    score = score_predictions(
-        predictions,
-        source_label_set=tuple(Emotion(name) for name in classes),
-        target=target,
-        target_emotions=dataset.card.emotions,
-        in_domain=target in (trained_on, *members_of(trained_on)),
-        index=kept_attributes(dataset.index),
-    )
-    return Evaluation(predictions, data, score.model_copy(update={"selection": selection}))
+    index = kept_attributes(dataset.index)
+    score = score_predictions(predictions, target_emotions=dataset.card.emotions, index=index)
+    return Evaluation(predictions, data, score)
 
 
 def predict(

@@ -18,8 +18,8 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.datasets import members_of, share_pixels
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.evaluation.stored import check_types
-from fer_bench.evaluation.transfer import score_predictions
 from fer_bench.results.predictions import Predictions, PredictionsMeta, read_predictions
 from fer_bench.results.record import Score
 from fer_bench.results.store import kept_attributes
@@ -97,14 +97,7 @@ def check_submission(
     own = trained if in_domain else None
     tested, rows = evaluation_rows(index, card, own, fold=fold, quick=quick, with_affect=affect)
     _check_rows(predictions, source.dataset, rows, file, f"{meta.target}/{tested.name}")
-    score = score_predictions(
-        predictions,
-        source_label_set=trained.label_set,
-        target=meta.target,
-        target_emotions=card.emotions,
-        in_domain=in_domain,
-        index=kept_attributes(index),
-    )
+    score = score_predictions(predictions, target_emotions=card.emotions, index=kept_attributes(index))
     return Checked(meta, trained.name, fold, source.kind, score)
 
 

@@ -73,8 +73,8 @@ def test_section_and_figure(evidence, store, sweep_file, tiny_root, tmp_path):
     assert list(arms) == list(KEPT)
     for name, arm in arms.items():
         scores = [record.score("oulu") for record in arm.records]
-        assert arm.targets["oulu"].value == pytest.approx(np.mean([s.transfer for s in scores]))
-        assert arm.sd == pytest.approx(np.std([s.transfer for s in scores], ddof=1))
+        assert arm.targets["oulu"].value == pytest.approx(np.mean([s.metrics["transfer"] for s in scores]))
+        assert arm.sd == pytest.approx(np.std([s.metrics["transfer"] for s in scores], ddof=1))
         assert f"| {name} | {100 * arm.in_domain.value:.1f}" in page
     change = 100 * (arms["mask"].mean.value - arms["frozen feature alone"].mean.value)
     assert f"| frozen feature alone → mask | {change:+.1f}" in page
@@ -104,7 +104,7 @@ def test_contributions_add_up_to_the_logit(evidence, store, workspace, sweep_fil
 
 
 def test_verdicts(evidence):
-    from fer_bench.evaluation.estimates import Value
+    from fer_bench.evaluation.intervals import Value
 
     alone = Value(0.3, None)
     assert evidence._step(alone, Value(0.4, None)) == ("+10.0", "too few units to say")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_bench.evaluation import metrics
+from fer_bench.evaluation import confusion
 from fer_bench.evaluation.contributions import Contributions, contributions
 from fer_bench.evaluation.intervals import mean_spread, spread
 from fer_bench.evaluation.statistics import Answers
@@ -22,14 +22,14 @@ def answers(seed=0, n=120, units=12, k=4, absent=()):
 
 
 def matrix(one):
-    return metrics.count_pairs(one.truth, one.answer, len(one.classes))
+    return confusion.count_pairs(one.truth, one.answer, len(one.classes))
 
 
 @pytest.mark.parametrize("absent", [(), (2,)])
 def test_terms_sum_to_the_scores_averaged_over_models(absent):
     models, share = [answers(s, absent=absent) for s in (0, 1, 2)], np.array([0.5, 0.25, 0.25])
-    uar = sum(w * metrics.uar(matrix(m)) for w, m in zip(share, models, strict=True))
-    accuracy = sum(w * metrics.accuracy(matrix(m)) for w, m in zip(share, models, strict=True))
+    uar = sum(w * confusion.uar(matrix(m)) for w, m in zip(share, models, strict=True))
+    accuracy = sum(w * confusion.accuracy(matrix(m)) for w, m in zip(share, models, strict=True))
     found = contributions(models, share)
     assert found.parts.sum() == pytest.approx(uar)
     assert found.expected.sum() == pytest.approx(uar)
@@ -44,7 +44,7 @@ def test_swapping_units_changes_the_score_by_the_difference_of_terms():
     a, b = (contributions([m], np.ones(1)) for m in (one, other))
     chosen = np.isin(a.units, ["u03", "u07"])
     expected = np.where(chosen, b.parts.sum(1), a.parts.sum(1)).sum()
-    assert metrics.uar(matrix(mixed)) == pytest.approx(expected)
+    assert confusion.uar(matrix(mixed)) == pytest.approx(expected)
 
 
 def test_rows_tell_whether_scores_can_be_compared():
@@ -66,7 +66,7 @@ def test_the_variance_is_that_of_the_bootstrap():
 
     one = answers(3, n=4000, units=200)
     found = spread(contributions([one], np.ones(1)))
-    drawn = bootstrap(count_by_unit([one]), np.ones(1), 1)["uar"]
+    drawn = bootstrap(count_by_unit([one]), np.ones(1), 1, {"uar": confusion.uar})["uar"]
     assert np.sqrt(found.variance) == pytest.approx(drawn.std(), rel=0.08)
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binomtest
 
 from fer_bench.evaluation.contributions import Contributions
-from fer_bench.evaluation.estimates import Value, average, difference_interval, estimate
-from fer_bench.evaluation.intervals import FEW_UNITS, needs_wilson, wilson_interval
+from fer_bench.evaluation.estimates import average, difference_interval, estimate
+from fer_bench.evaluation.intervals import FEW_UNITS, Value, needs_wilson, wilson_interval
 from fer_bench.evaluation.statistics import Answers, Interval
 
 

@@ -10,7 +10,7 @@ import pytest
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation import rescore as module
 from fer_bench.evaluation.rescore import MANIFEST, rescore
-from fer_bench.evaluation.transfer import score_predictions
+from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.results.predictions import read_predictions, write_predictions
 from fer_bench.results.record import Chosen, Record, TargetData
 from fer_bench.results.store import Store
@@ -29,13 +29,7 @@ def store(tmp_path, make):
         predictions = type(made)(made.frame, made.meta.model_copy(update={"key": key}))
         run = store.run_dir("gcn", "rafdb", key)
         write_predictions(run.predictions_file("rafdb", "val"), predictions)
-        score = score_predictions(
-            predictions,
-            source_label_set=SEVEN,
-            target="rafdb",
-            target_emotions=SEVEN,
-            in_domain=True,
-        )
+        score = score_predictions(predictions, target_emotions=SEVEN)
         record = Record(
             status="done",
             key=key,
@@ -74,10 +68,10 @@ def spoil(store, number=0, **changes):
 
 
 def test_scores_of_older_code_are_replaced_and_the_rest_is_left_alone(store):
-    good = spoil(store, 0, uar=0.99, details=None)
+    good = spoil(store, 0, metrics={"uar": 0.99}, breakdown=None)
     untouched = run(store, 1).record_file.read_bytes()
     found = rescore(store)
-    assert (found.count("scored"), sum(o.changed for o in found.outcomes), found.unchanged) == (3, 1, 0)
+    assert (found.count("scored"), sum(o.changed for o in found.runs), found.unchanged) == (3, 1, 0)
     assert run(store, 0).read_record() == good
     assert run(store, 1).record_file.read_bytes() == untouched
 
@@ -86,7 +80,7 @@ def test_nothing_is_done_twice(store):
     rescore(store)
     before = {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()}
     again = rescore(store)
-    assert (again.outcomes, again.unchanged) == ((), 3)
+    assert (again.runs, again.unchanged) == ((), 3)
     assert before == {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()}
     assert rescore(store, all_runs=True).count("scored") == 3
 
@@ -98,14 +92,14 @@ def test_other_bytes_code_or_index_are_scored_again(store, monkeypatch):
     flipped = predictions.frame.assign(logit_fear=np.float32(9))
     write_predictions(file, type(predictions)(flipped, predictions.meta))
     found = rescore(store)
-    assert [o.run for o in found.outcomes] == ["gcn/rafdb/key1"]
+    assert [o.path for o in found.runs] == ["gcn/rafdb/key1"]
     assert run(store, 1).read_record().scores[0].uar == pytest.approx(1 / 7)
     store.root.joinpath("indexes").mkdir()
     ids = predictions.frame["sample_id"]
     index = pd.DataFrame({"sample_id": ids, "gender": ["a", "b"] * 30})
     index.to_parquet(store.root / "indexes" / "f.parquet")
     assert rescore(store).count("scored") == 3
-    assert run(store, 2).read_record().scores[0].details.groups["gender"].count == 2
+    assert run(store, 2).read_record().scores[0].breakdown.groups["gender"].count == 2
     monkeypatch.setattr(module, "code_version", lambda: "newer")
     assert rescore(store).count("scored") == 3
 
@@ -115,7 +109,7 @@ def test_damage_is_named_and_the_others_are_scored(store):
     run(store, 1).record_file.write_text("{")
     found = rescore(store)
     assert (found.count("scored"), found.count("failed")) == (1, 2)
-    problems = " ".join(o.problem for o in found.outcomes)
+    problems = " ".join(o.problem for o in found.runs)
     assert "not a readable parquet" in problems
     assert "not readable JSON" in problems
     assert rescore(store).count("failed") == 2  # and again, until mended
@@ -126,7 +120,7 @@ def test_predictions_of_something_else_are_refused(store, change):
     file = run(store, 0).predictions_file("rafdb", "val")
     predictions = read_predictions(file)
     write_predictions(file, type(predictions)(predictions.frame, predictions.meta.model_copy(update=change)))
-    (problem,) = [o.problem for o in rescore(store).outcomes if o.state == "failed"]
+    (problem,) = [o.problem for o in rescore(store).runs if o.state == "failed"]
     assert "predictions o" in problem
     assert next(iter(change.values())) in problem
 
@@ -138,7 +132,7 @@ def test_runs_that_somebody_works_on_or_that_failed_are_left_alone(store):
     run(store, 1).write_record(record.model_copy(update={"status": "failed"}))
     found = rescore(store)
     lock.release()
-    assert {o.run[-4:]: o.state for o in found.outcomes} == {
+    assert {o.run[-4:]: o.state for o in found.runs} == {
         "key0": "busy",
         "key1": "unfinished",
         "key2": "scored",
@@ -190,7 +184,7 @@ def test_cut_rows_and_changed_labels_or_units_are_refused(store, change, known):
         index.to_parquet(store.root / "indexes" / "f.parquet")
     before = run(store, 0).record_file.read_bytes()
     rewrite(store, change)
-    (problem,) = [o.problem for o in rescore(store).outcomes if o.state == "failed"]
+    (problem,) = [o.problem for o in rescore(store).runs if o.state == "failed"]
     assert "rafdb@val.parquet" in problem
     assert run(store, 0).record_file.read_bytes() == before
 
@@ -200,7 +194,7 @@ def test_predictions_on_other_pictures_are_refused(store, change):
     file = run(store, 0).predictions_file("rafdb", "val")
     predictions = read_predictions(file)
     write_predictions(file, type(predictions)(predictions.frame, predictions.meta.model_copy(update=change)))
-    (problem,) = [o.problem for o in rescore(store).outcomes if o.state == "failed"]
+    (problem,) = [o.problem for o in rescore(store).runs if o.state == "failed"]
     assert f"another version of the data: the record's {next(iter(change))} is" in problem
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_bench.evaluation import statistics
-from fer_bench.evaluation.metrics import METRICS
+from fer_bench.evaluation.metrics import BUILT_IN
 from fer_bench.evaluation.statistics import (
     Answers,
     bootstrap,
@@ -13,6 +13,8 @@ from fer_bench.evaluation.statistics import (
     resample_weights,
     seed_of,
 )
+
+METRICS = {metric.name: metric.function for metric in BUILT_IN if metric.shown}
 
 
 def answers(truth, answer, units, all_units=None, k=3):
@@ -53,7 +55,7 @@ def test_bootstrap_equals_a_plain_loop_over_resamples():
     models = [random_answers(1), random_answers(2, right=0.8)]
     share = np.array([0.25, 0.75])
     seed = seed_of("rafdb", statistics.all_units(models))
-    fast = bootstrap(count_by_unit(models), share, seed, resamples=40)
+    fast = bootstrap(count_by_unit(models), share, seed, METRICS, resamples=40)
     weights = resample_weights(seed, 20, 40)
     for draw in range(40):
         for name, metric in METRICS.items():
@@ -68,9 +70,9 @@ def test_bootstrap_equals_a_plain_loop_over_resamples():
 
 def test_chunks_do_not_change_the_draws(monkeypatch):
     models = [random_answers(3)]
-    whole = bootstrap(count_by_unit(models), np.ones(1), 5, 101)
+    whole = bootstrap(count_by_unit(models), np.ones(1), 5, METRICS, 101)
     monkeypatch.setattr(statistics, "_CHUNK_CELLS", 300)
-    parts = bootstrap(count_by_unit(models), np.ones(1), 5, 101)
+    parts = bootstrap(count_by_unit(models), np.ones(1), 5, METRICS, 101)
     assert all((whole[name] == parts[name]).all() for name in METRICS)
 
 
@@ -97,7 +99,8 @@ def test_rows_of_one_unit_are_no_independent_evidence():
     by_person = answers(truth, answer, [f"p{p:02d}" for p in person])
     by_row = answers(truth, answer, [f"r{i:03d}" for i in range(600)])
     wide, narrow = (
-        interval(bootstrap(count_by_unit([given]), np.ones(1), 1)["uar"]) for given in (by_person, by_row)
+        interval(bootstrap(count_by_unit([given]), np.ones(1), 1, METRICS)["uar"])
+        for given in (by_person, by_row)
     )
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
@@ -108,7 +111,7 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
     hits = 0
     for repetition in range(200):
         given = random_answers(100 + repetition, n=units * 10, right=right)
-        found = interval(bootstrap(count_by_unit([given]), np.ones(1), repetition, 300)["uar"])
+        found = interval(bootstrap(count_by_unit([given]), np.ones(1), repetition, METRICS, 300)["uar"])
         hits += found.low <= truth_uar <= found.high
     assert 0.88 <= hits / 200 <= 0.99
 

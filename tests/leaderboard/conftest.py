@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_bench.emotions import LABEL_SETS
-from fer_bench.evaluation.transfer import score_predictions
+from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.files import short_hash
 from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame, write_predictions
 from fer_bench.results.record import Chosen, Failure, Record, TargetData
@@ -112,15 +112,7 @@ def add(store: Store) -> Add:
             )
             predictions = Predictions(frame, meta)
             write_predictions(run.predictions_file(target, "val"), predictions)
-            scores.append(
-                score_predictions(
-                    predictions,
-                    source_label_set=classes,
-                    target=target,
-                    target_emotions=emotions_of[target],
-                    in_domain=own,
-                )
-            )
+            scores.append(score_predictions(predictions, target_emotions=emotions_of[target]))
             data[target] = TargetData(
                 fingerprint=meta.fingerprint,
                 pixels=meta.pixels,

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from fer_bench.evaluation import coverage
-from fer_bench.evaluation.estimates import Value
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.leaderboard.markup import decimal, escape, percent, table
 from fer_bench.leaderboard.page import write_leaderboard
@@ -211,14 +211,14 @@ def test_valence_arousal_and_action_units_stand_beside_where_predicted(store, ad
     assert "CCC valence" not in page(store, tmp_path)
     ccc = {"pcc": 0.5, "rmse": 0.1, "sign_agreement": 0.9, "n": 10}
     (score,) = record.scores
-    details = score.details.model_copy(
+    breakdown = score.breakdown.model_copy(
         update={
             "va": {name: DimensionScore(ccc=c, **ccc) for name, c in (("valence", 0.31), ("arousal", 0.42))},
             "au_f1": 0.53,
             "abaw": 1.24,
         }
     )
-    scores = (score.model_copy(update={"details": details}),)
+    scores = (score.model_copy(update={"breakdown": breakdown}),)
     store.run_dir("gcn", "affwild2", record.key).write_record(record.model_copy(update={"scores": scores}))
     text = page(store, tmp_path)
     assert "| affwild2 | gcn | 0.31 | 0.42 | 0.53 | 1.24 |" in text
@@ -232,9 +232,9 @@ def test_a_single_method_is_not_ranked(store, add, tmp_path):
     assert "rank 1" not in text
 
 
-def test_scores_of_records_without_details_are_left_blank(store, add, tmp_path):
+def test_scores_of_records_without_a_breakdown_are_left_blank(store, add, tmp_path):
     record = add(targets=("rafdb",))
-    scores = tuple(s.model_copy(update={"details": None}) for s in record.scores)
+    scores = tuple(s.model_copy(update={"breakdown": None, "metrics": {"uar": s.uar}}) for s in record.scores)
     old = record.model_copy(update={"scores": scores})
     store.run_dir("gcn", "oulu", record.key).write_record(old)
     assert "| MCC |" not in page(store, tmp_path)

@@ -60,7 +60,7 @@ def test_seeds_are_averaged_not_pooled(store, add):
 def test_transfer_is_the_mean_over_fold_models_then_seeds(store, add):
     records = [add(fold=fold, seed=seed) for seed in (0, 1) for fold in (1, 2)]
     cell = only_section(store).cell("gcn", "oulu")
-    scores = [r.score("rafdb").transfer for r in records]
+    scores = [r.score("rafdb").metrics["transfer"] for r in records]
     by_seed = [np.mean(scores[:2]), np.mean(scores[2:])]
     found = cell.cross["rafdb"]
     assert found.values["transfer"].value == pytest.approx(np.mean(by_seed))
@@ -127,7 +127,7 @@ def test_retention_recomputes_the_in_domain_score_on_each_pairs_classes(store, a
         label_set = record.score(target).label_set
         k = len(label_set)
         base.append((uar_of(store, record, "affwild2", label_set) - 1 / k) / (1 - 1 / k))
-        transfers.append(record.score(target).transfer)
+        transfers.append(record.score(target).metrics["transfer"])
     assert len({record.score(t).label_set for t in NAMED[:-1]}) == 2
     assert cell.generalisation.in_domain.value == pytest.approx(np.mean(base))
     assert cell.retention == pytest.approx(np.mean(transfers) / np.mean(base))
@@ -258,7 +258,8 @@ def test_damaged_records_and_predictions_are_listed_and_not_used(store, add):
 
 def test_predictions_that_do_not_give_the_records_score_are_refused(store, add):
     record = add(targets=("rafdb",))
-    scores = [s.model_copy(update={"uar": 0.99}) if s.target == "rafdb" else s for s in record.scores]
+    wrong = {"metrics": {"uar": 0.99}}
+    scores = [s.model_copy(update=wrong) if s.target == "rafdb" else s for s in record.scores]
     run = store.run_dir("gcn", "oulu", record.key)
     run.write_record(record.model_copy(update={"scores": tuple(scores)}))
     found = board(store)

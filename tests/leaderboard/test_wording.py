@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from fer_bench.evaluation.estimates import Estimate, Value
+from fer_bench.evaluation.estimates import Estimate
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Column, PairTest
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.leaderboard.wording import above_guessing, conclusion, p_text, plain_difference

@@ -35,5 +35,5 @@ def test_record_is_plain_json(tmp_path, record):
     run = Store(tmp_path).run_dir("gcn", "oulu", "k")
     run.write_record(record())
     raw = json.loads(run.record_file.read_text())
-    assert raw["schema_version"] == 1
+    assert raw["schema_version"] == 2
     assert raw["classes"] == ["happiness", "anger"]

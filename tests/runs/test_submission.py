@@ -78,7 +78,7 @@ def test_the_guides_example_is_valid_and_scored_as_any_run(guide, data):
     frame = pd.read_parquet(guide)
     classes = found["submission"]["classes"]
     answer = np.array(classes)[frame[[f"logit_{c}" for c in classes]].to_numpy().argmax(1)]
-    assert found["score"]["uar"] == pytest.approx(balanced_accuracy_score(frame["label"], answer))
+    assert found["score"]["metrics"]["uar"] == pytest.approx(balanced_accuracy_score(frame["label"], answer))
     assert (found["data_kind"], found["protocol"], found["score"]["n"]) == (
         "synthetic",
         "7-official",
@@ -91,7 +91,7 @@ def test_the_guides_example_is_valid_and_scored_as_any_run(guide, data):
 
 def test_the_order_of_rows_does_not_matter(check):
     plain, turned = check().score, check(lambda f: f.iloc[::-1]).score
-    assert turned.model_copy(update={"details": None}) == plain.model_copy(update={"details": None})
+    assert turned.model_copy(update={"breakdown": None}) == plain.model_copy(update={"breakdown": None})
 
 
 def test_a_model_of_another_dataset_is_scored_on_shared_classes(check, guide):
@@ -100,7 +100,7 @@ def test_a_model_of_another_dataset_is_scored_on_shared_classes(check, guide):
     found = check(lambda f: f[columns], meta={"source": "oulu", "classes": classes}, protocol="6-10fold")
     assert found.score.label_set == tuple(classes)
     assert found.score.kept_share < 1
-    assert found.score.details.groups == {} or "subject" not in found.score.details.groups
+    assert found.score.breakdown.groups == {} or "subject" not in found.score.breakdown.groups
 
 
 def doubled(frame):
@@ -262,7 +262,7 @@ def test_rows_with_affect_alone_are_asked_for_and_scored(videos, tmp_path):
     pq.write_table(table.replace_schema_metadata({b"fer_bench": json.dumps(meta).encode()}), file)
     found = check_submission(file, find_roots(str(videos)))
     assert found.score.n == len(plain)
-    assert found.score.details.va["valence"].n == rows["valence_true"].notna().sum()
+    assert found.score.breakdown.va["valence"].n == rows["valence_true"].notna().sum()
     labelled = frame[frame["sample_id"].isin(plain["sample_id"])]
     table = pa.Table.from_pandas(labelled, preserve_index=False)
     pq.write_table(table.replace_schema_metadata({b"fer_bench": json.dumps(meta).encode()}), file)

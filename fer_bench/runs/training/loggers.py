@@ -79,9 +79,9 @@ class Loggers:
             return
         run = self._wandb
         found = {
-            f"{score.target}@{score.selection}/{name}": getattr(score, name)
+            f"{score.target}@{score.selection}/{name}": value
             for score in record.scores
-            for name in ("uar", "accuracy", "macro_f1", "transfer")
+            for name, value in score.metrics.items()
         }
         self._guarded(lambda: run.summary.update(found))
 

@@ -150,7 +150,7 @@ class TestCommand:
         report = json.loads(result.stdout)
         assert report["data_kind"] == "synthetic"
         assert report["classes"] == report["score"]["label_set"]
-        assert 0 <= report["score"]["uar"] <= 1
+        assert 0 <= report["score"]["metrics"]["uar"] <= 1
         assert report["score"]["n"] > 0
 
     def test_wants_something_to_do(self, run, checkpoint):
