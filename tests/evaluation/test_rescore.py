@@ -132,7 +132,7 @@ def test_runs_that_somebody_works_on_or_that_failed_are_left_alone(store):
     run(store, 1).write_record(record.model_copy(update={"status": "failed"}))
     found = rescore(store)
     lock.release()
-    assert {o.run[-4:]: o.state for o in found.runs} == {
+    assert {o.path[-4:]: o.state for o in found.runs} == {
         "key0": "busy",
         "key1": "unfinished",
         "key2": "scored",

@@ -117,7 +117,7 @@ def test_the_commands_print_text_and_json(store, full):
     failed = call("score", "--runs-dir", store.root, "--json")
     assert failed.exit_code == 1
     assert "not a readable parquet" in json.loads(failed.stdout)["problems"][0]
-    with pytest.raises(FerBenchError, match="no such run store"):
+    with pytest.raises(FerBenchError, match="run store does not exist"):
         call("score", "--runs-dir", store.root / "absent")
 
 

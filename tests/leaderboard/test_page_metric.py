@@ -1,0 +1,105 @@
+"""The metric in CONTRIBUTING.md as another package would bring it: one entry, and it is everywhere."""
+
+import csv
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fer_bench.cli import run as run_command
+from fer_bench.cli import scores as commands
+from fer_bench.config import RunOptions
+from fer_bench.evaluation import metrics
+from fer_bench.evaluation.rescore import code_version, rescore
+from fer_bench.leaderboard.page import write_leaderboard
+from fer_bench.runs.submission import Checked
+from fer_bench.runs.training.loggers import Loggers
+
+TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SECTION = TEXT.partition("## Add a metric")[2].partition("\n## ")[0]
+METHODS = ("gcn", "cafe")
+app = typer.Typer()
+commands.register(app)
+
+
+def block(language):
+    (found,) = re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+    return found
+
+
+def forget():
+    metrics.registry.cache_clear()
+    code_version.cache_clear()
+
+
+@pytest.fixture
+def records(store, add, tmp_path, monkeypatch):
+    """Score runs without the metric, install it as a package of its own, and score them again."""
+    for number, method in enumerate(METHODS):
+        old = add(method, "rafdb", skill=1 + number, targets=("expw",))
+        assert "balanced_error" not in old.scores[0].metrics
+    site = tmp_path / "site"
+    info = site / "mymetrics-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "mymetrics.py").write_text(block("python"))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mymetrics\nVersion: 1.0\n")
+    points = block("toml").replace('"', "").replace("project.entry-points.", "")
+    (info / "entry_points.txt").write_text(points)
+    rescore(store)
+    monkeypatch.syspath_prepend(str(site))
+    forget()
+    assert rescore(store).count("scored") == 2
+    yield store.records()
+    forget()
+    sys.modules.pop("mymetrics", None)
+
+
+def test_it_is_in_stored_records(records):
+    for score in (score for record in records for score in record.scores):
+        assert score.metrics["balanced_error"] == 1 - score.uar
+        assert score.breakdown.intervals["balanced_error"][0] < 1 - score.uar
+
+
+def test_it_is_in_the_files_and_on_the_page(records, store, tmp_path):
+    write_leaderboard(store, tmp_path)
+    for name in ("results.csv", "cells.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [float(r["balanced_error"]) for r in rows] == pytest.approx(
+            [1 - float(r["uar"]) for r in rows]
+        )
+    assert all(r["balanced_error_low"] < r["balanced_error"] < r["balanced_error_high"] for r in rows)
+    page = (tmp_path / "README.md").read_text()
+    own = next(score for record in records for score in record.scores if score.target == "rafdb")
+    assert "| macro-F1, % | BER, % (lower is better) | rows |" in page
+    assert f"| {100 - 100 * own.uar:.1f}<br>" in page
+    assert "and BER have intervals and no tests" in page
+
+
+def test_it_is_compared_without_a_test(records, store):
+    for one, other in (METHODS, [record.key for record in records]):
+        arguments = ["compare", one, other, "--runs-dir", str(store.root)]
+        text = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
+        assert re.search(
+            r"rafdb +BER .* difference [+-]\d+\.\d points \[.*\], lower is better, not tested", text
+        )
+
+
+def test_it_is_printed_and_logged(records, capsys):
+    run_command._print_record(records[0], Path("runs"))
+    first = capsys.readouterr().out.splitlines()
+    assert first[1].split() == ["target", "n", "classes", "accuracy", "UAR", "macro-F1", "transfer", "BER"]
+    own = records[0].score("rafdb")
+    assert f"{100 - 100 * own.uar:.1f}%" in first[2].split()
+    meta = SimpleNamespace(method="m", source="rafdb", target="rafdb")
+    commands._print_checked(Checked(meta, "7-official", 1, "real", own))
+    assert re.search(rf"  BER +{100 - 100 * own.uar:.1f} % \[\d+\.\d, \d+\.\d\]", capsys.readouterr().out)
+    logged = {}
+    loggers = Loggers(None, None, RunOptions())
+    loggers._wandb = SimpleNamespace(summary=logged)
+    loggers.scores(records[0])
+    assert logged["rafdb@val/balanced_error"] == 1 - own.uar
