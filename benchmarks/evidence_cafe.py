@@ -176,12 +176,13 @@ def contributions(store: Store, record: Record, workspace: Workspace) -> NDArray
     import torch
 
     from fer_bench.data.loading.datamodule import evaluation_batches
+    from fer_bench.data.loading.union_module import make_datamodule
     from fer_bench.runs.training.fit import load_weights
 
     run = store.run_dir(record.method, record.dataset, record.key)
     method: Any = load_weights(run.checkpoints / f"{record.headline}.pt")
     dataset, spec = workspace.source(record.dataset).dataset, method.input_spec(method.settings)
-    data = dataset.datamodule(spec=spec, protocol=record.protocol, fold=record.fold)
+    data = make_datamodule(dataset, spec=spec, protocol=record.protocol, fold=record.fold)
     rows, pack = data.rows("test"), workspace.pack(record.dataset, spec.size)
     sums = torch.zeros(len(record.classes), method.network.width, dtype=torch.float64)
     count = torch.zeros(len(record.classes), 1, dtype=torch.float64)

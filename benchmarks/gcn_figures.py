@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.data.loading import transforms
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.intervals import Value
 from fer_bench.figures import new_figure, save_figure
@@ -68,7 +69,7 @@ def faces_of(store: Store, workspace: Workspace, record: Record) -> Faces:
     dataset, pack = workspace.source(record.dataset).dataset, workspace.pack(record.dataset, spec.size)
     if record.targets[record.dataset].pixels != pack.pixel_hash:
         raise StoreError("the run was tested on other pictures than those here", value=record.key)
-    data = dataset.datamodule(spec=spec, protocol=record.protocol, fold=record.fold)
+    data = make_datamodule(dataset, spec=spec, protocol=record.protocol, fold=record.fold)
     index = dataset.index
     rows = data.rows("test")
     rows = rows[index["reference_id"].notna().to_numpy()[rows]]

@@ -58,6 +58,10 @@ class DataError(FerBenchError):
     """Data that is missing, damaged or not in the official layout."""
 
 
+class DatasetNotFoundError(DataError):
+    """A folder that does not have the official layout of a dataset."""
+
+
 class StoreError(FerBenchError):
     """A run store that cannot be read or written."""
 

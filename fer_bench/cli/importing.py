@@ -81,7 +81,7 @@ def _score(
     checkpoint: Path, dataset: str, protocol: str | None, fold: int, data_root: str | None
 ) -> tuple[Method, Score, str]:
     from fer_bench import datasets
-    from fer_bench.data.protocols import find_protocol
+    from fer_bench.data.protocols import evaluation_rows, find_protocol
     from fer_bench.errors import nearest
     from fer_bench.evaluation.scoring import score_predictions
     from fer_bench.files import file_hash
@@ -107,7 +107,7 @@ def _score(
     model = import_checkpoint(checkpoint, [str(e) for e in classes])
     spec = model.input_spec(model.settings)
     pack = workspace.pack(dataset, spec.size)
-    rows = source.dataset.datamodule(spec=spec, protocol=chosen.name, fold=fold).rows("test")
+    _, rows = evaluation_rows(source.dataset.index, source.dataset.card, chosen, fold=fold)
     meta = PredictionsMeta(
         key="imported",
         method=model.name,

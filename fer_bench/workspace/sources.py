@@ -1,4 +1,4 @@
-"""Where data stand: a root the user names, or the synthetic stand-in, and never a mixture of both."""
+"""Where datasets are found: in the user's data roots or in the synthetic stand-in, never in both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, Literal
 import yaml
 
 from fer_bench import datasets
+from fer_bench.data.packs.index_cache import keep_index
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.errors import DataError, DatasetNotFoundError, UsageError, nearest
 from fer_bench.synthetic.marker import marker_of
 
 ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
@@ -23,12 +24,13 @@ _YAML_EXAMPLE = "example: `rafdb: ~/data/RAF-DB`"
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset that was found.
+    """An opened dataset.
 
     Attributes:
         dataset: Its reader.
-        kind: `real`, or `synthetic` when the folder carries the generator's marker.
-        generator: Version, size, population and seed of the drawing from that marker, None for real data.
+        kind: `real`, or `synthetic` when the generator's marker is in the folder or above it.
+        generator: Version, size, population and seed of the drawing, from that marker; None for real data.
+            Boards keep datasets of different drawings apart by it.
     """
 
     dataset: FaceDataset
@@ -38,12 +40,12 @@ class Source:
 
 @dataclass(frozen=True)
 class DataRoots:
-    """Where each dataset is looked for.
+    """Where to look for each dataset.
 
     Attributes:
-        root: A folder with one folder per dataset, or one dataset's own folder; None when nothing was given.
+        root: A folder with one folder per dataset, or the folder of one dataset; None when nothing was given.
         named: Paths by dataset name, from a `data.yaml`.
-        origin: What decided, for messages: the option, the variable or the file.
+        origin: What named them, for messages: the option, the variable or the file.
     """
 
     root: Path | None
@@ -52,32 +54,33 @@ class DataRoots:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether no data root was given, so that the synthetic stand-in is used."""
+        """Whether there is no data root, so that the synthetic stand-in is used."""
         return self.root is None and not self.named
 
     def path_of(self, name: str) -> Path | None:
-        """Return the path to try for a dataset, None when a `data.yaml` does not list it."""
+        """Return the path of a dataset, None when `data.yaml` does not list it."""
         return self.named.get(name, self.root)
 
     def with_folder(self, path: Path) -> DataRoots:
-        """Return these roots with a folder of one's own pictures as the dataset `folder`."""
+        """Return these roots with a folder of pictures as the dataset `folder`."""
         folder = path.expanduser().absolute()
         origin = f"folder {folder}" if self.is_synthetic else self.origin
         return DataRoots(self.root, {**self.named, "folder": folder}, origin)
 
 
 def find_roots(option: str | None) -> DataRoots:
-    """Return the data roots: the option, else `FER_BENCH_DATA`, else `data.yaml` here, else none.
+    """Return the data roots from the option, else `FER_BENCH_DATA`, else `./data.yaml`, else none.
 
     Args:
-        option: Value of `--data-root`: a folder or a YAML file that maps dataset names to folders.
+        option: Value of `--data-root`: a folder, or a YAML file that maps dataset names to folders.
 
     Raises:
+        UsageError: The option is empty.
         DataError: The folder or file does not exist or is malformed.
     """
     if option == "":
         raise UsageError(
-            "--data-root is empty", hint="give a folder, or leave the option out for the synthetic stand-in"
+            "--data-root is empty", hint="give a folder, or omit the option to use the synthetic stand-in"
         )
     for value, origin in (
         (option, "--data-root"),
@@ -121,7 +124,7 @@ def _read_yaml(path: Path) -> dict[str, Path]:
             )
         if value.tag != "tag:yaml.org,2002:str" or not value.value:
             raise DataError(
-                f"the folder of {name} is no text",
+                f"the folder of {name} is not text",
                 file=path,
                 line=line,
                 value=str(value.value),
@@ -139,41 +142,53 @@ def open_source(
     population: str = "benchmark",
     progress: Callable[[int, int], None] | None = None,
 ) -> Source:
-    """Return a dataset, from the given roots or, when none was given, from the synthetic stand-in.
+    """Open a dataset in the given roots or, without roots, its synthetic stand-in.
+
+    Its index is taken from the cache where the reader says that it is worth keeping.
 
     Args:
         name: Dataset name.
         roots: Where to look.
-        size: Size of the synthetic stand-in, written on first use.
-        population: Who it shows.
-        progress: Called with pictures written and pictures in all.
+        size: Size of the synthetic stand-in, which is written on first use.
+        population: Population of the synthetic stand-in.
+        progress: Called with pictures written and total pictures.
 
     Raises:
         UsageError: Unknown dataset.
-        DataError: The dataset is not there or not in its official layout.
+        DataError: The dataset is missing or not in its official layout.
     """
     kind = datasets.get(name)
     if roots.is_synthetic:
         from fer_bench.synthetic.stand_in import stand_in
 
-        return _with_marker(kind(stand_in(name, size, population=population, progress=progress)))
-    path = roots.path_of(name)
+        path: Path | None = stand_in(name, size, population=population, progress=progress)
+    else:
+        path = roots.path_of(name)
     if path is None:
         raise DataError(f"{roots.origin} does not list {name}", hint=f"add a line `{name}: FOLDER`")
-    return _with_marker(kind(path))
+    try:
+        dataset = kind(path)
+    except DatasetNotFoundError as error:
+        others = [other for other in datasets.looks_like(Path(str(error.file))) if other != name]
+        if not others:
+            raise
+        message = f"{error.message}\n  It looks like {' or '.join(others)} instead."
+        raise DatasetNotFoundError(message, file=error.file, hint=error.hint) from None
+    keep_index(dataset)
+    return Source(dataset, *_origin(dataset.base))
 
 
 def available(
     names: Iterable[str], roots: DataRoots, *, kind: DataKind | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """Return which datasets can be used, and for the others why not.
+    """Return the datasets that can be opened, and why the others cannot.
 
-    With no data root everything the synthetic generator knows is available; with one, nothing of it is.
+    Without a data root these are the datasets that the generator draws; with one, drawn data are not used.
 
     Args:
         names: Dataset names.
         roots: Where to look.
-        kind: Count a dataset of another kind as missing, because real and synthetic data never mix.
+        kind: Count datasets of another kind as missing, because real and synthetic data never mix.
 
     Raises:
         UsageError: Unknown dataset.
@@ -199,16 +214,16 @@ def available(
             missing[name] = (
                 "not found below the data root" if name not in roots.named else f"not found in {path}"
             )
-        elif kind is not None and (other := "real" if marker_of(base) is None else "synthetic") != kind:
+        elif kind is not None and (other := _origin(base)[0]) != kind:
             missing[name] = f"{other} data, which are never mixed with {kind} data"
         else:
             found.append(name)
     return found, missing
 
 
-def _with_marker(dataset: FaceDataset) -> Source:
-    marker = marker_of(dataset.base)
+def _origin(base: Path) -> tuple[DataKind, dict[str, Any] | None]:
+    """Return the kind of the data in a folder and, if they were drawn, what identifies the drawing."""
+    marker = marker_of(base)
     if marker is None:
-        return Source(dataset, "real", None)
-    # What all datasets of one drawing have in common: boards keep different drawings apart by it.
-    return Source(dataset, "synthetic", {name: marker.get(name) for name in GENERATOR_FIELDS})
+        return "real", None
+    return "synthetic", {name: marker.get(name) for name in GENERATOR_FIELDS}

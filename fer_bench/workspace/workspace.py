@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fer_bench.data.crops.choice import CropChoice
+from fer_bench.data.packs.joined import join_packs
 from fer_bench.data.packs.pack import Pack, open_pack
 from fer_bench.datasets import MAIN_SEVEN, members_of
 from fer_bench.workspace.sources import DataRoots, Source, available, open_source
@@ -85,8 +86,6 @@ class Workspace:
     def pack(self, name: str, size: int) -> Pack:
         """Return the packed crops of a dataset, built on first use; a union reads those of its members."""
         if (name, size) not in self._packs and len(members := members_of(name)) > 1:
-            from fer_bench.data.loading.union_module import join_packs
-
             self._packs[name, size] = join_packs({member: self.pack(member, size) for member in members})
         if (name, size) not in self._packs:
             dataset = self.source(name).dataset

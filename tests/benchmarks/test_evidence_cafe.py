@@ -86,6 +86,7 @@ def test_section_and_figure(evidence, store, sweep_file, tiny_root, tmp_path):
 
 def test_contributions_add_up_to_the_logit(evidence, store, workspace, sweep_file):
     from fer_bench.data.loading.datamodule import evaluation_batches
+    from fer_bench.data.loading.union_module import make_datamodule
     from fer_bench.runs.training.fit import load_weights
 
     record = evidence.read_arms(store, read_sweep(sweep_file))["mask"].records[0]
@@ -93,7 +94,7 @@ def test_contributions_add_up_to_the_logit(evidence, store, workspace, sweep_fil
     run = store.run_dir(record.method, record.dataset, record.key)
     method = load_weights(run.checkpoints / f"{record.headline}.pt")
     source, spec = workspace.source("rafdb").dataset, method.input_spec(method.settings)
-    rows = source.datamodule(spec=spec, protocol=record.protocol).rows("test")
+    rows = make_datamodule(source, spec=spec, protocol=record.protocol).rows("test")
     pack = workspace.pack("rafdb", spec.size)
     (batch,) = evaluation_batches(pack, source, record.classes, rows, spec, torch.device("cpu"))
     with torch.no_grad():

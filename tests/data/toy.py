@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from fer_bench.data.card import Card, Folds, NativeClass, Official, Protocol, TreeEntry
@@ -75,3 +76,8 @@ def toy_rows(subjects: int, sequences: int = 6) -> list[dict[str, Any]]:
                     }
                 )
     return found
+
+
+def running_trainer(**attributes: Any) -> Any:
+    """Return a stand-in for a Trainer in the middle of a run."""
+    return SimpleNamespace(state=SimpleNamespace(status="running"), **attributes)

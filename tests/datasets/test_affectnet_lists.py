@@ -174,7 +174,7 @@ def test_a_half_copied_tree_is_not_found(tmp_path: Path) -> None:
     root = write_tree(tmp_path)
     (root / "Manually_Annotated_file_lists" / "validation.csv").unlink()
     with pytest.raises(
-        DataError, match="The folder holds: Manually_Annotated/, Manually_Annotated_file_lists/"
+        DataError, match="The folder contains: Manually_Annotated/, Manually_Annotated_file_lists/"
     ):
         AffectNet(root)
 

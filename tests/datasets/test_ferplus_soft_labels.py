@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fer_bench.config import InputSpec
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.datasets.ferplus import FERPlus
 from fer_bench.errors import UsageError
 from fer_bench.results.store import Store
@@ -34,7 +35,7 @@ def dataset(tmp_path: Path) -> FERPlus:
 
 def batch_of(dataset: FERPlus, loader: str = "train", **options: object) -> dict[str, torch.Tensor]:
     chosen = {"spec": InputSpec(size=20), "batch_size": 8, "protocol": "8-probability", **options}
-    module = dataset.datamodule(**chosen)
+    module = make_datamodule(dataset, **chosen)
     (batch,) = module.train_dataloader() if loader == "train" else module.val_dataloader()
     order = batch["row"].argsort()
     return {name: value[order] for name, value in batch.items()} | {"classes": module.classes}

@@ -14,6 +14,7 @@ from fer_bench.data.protocols import deal_folds, find_protocol
 from fer_bench.datasets import BUILT_IN, MAIN_SEVEN, get, looks_like, names
 from fer_bench.emotions import LABEL_SETS, Emotion, project
 from fer_bench.errors import DataError, UsageError
+from fer_bench.workspace.sources import find_roots, open_source
 
 CARDS = {name: get(name).card for name in BUILT_IN}
 
@@ -118,7 +119,7 @@ def test_a_dataset_under_anothers_name_is_recognised(tmp_path: Path, name: str) 
     assert looks_like(root) == [name]
     asked = "rafdb" if name not in ("rafdb", "mmi") else "mmi"
     with pytest.raises(DataError, match=f"It looks like {name} instead") as caught:
-        get(asked)(root)
+        open_source(asked, find_roots(str(root)))
     assert f"fer-bench data describe {asked}" in str(caught.value)
 
 
@@ -126,12 +127,12 @@ def test_a_root_of_several_datasets_names_them_all(tmp_path: Path) -> None:
     fill(tmp_path / "RAF-DB", *RAFDB)
     fill(tmp_path / "fer2013", *FER2013)
     with pytest.raises(DataError, match="looks like rafdb or fer2013 instead"):
-        get("ckplus")(tmp_path)
+        open_source("ckplus", find_roots(str(tmp_path)))
 
 
 def test_a_folder_that_is_nothing_shows_what_it_holds(tmp_path: Path) -> None:
     fill(tmp_path, *(f"{letter}.txt" for letter in "abcdefghij"))
-    with pytest.raises(DataError, match=r"The folder holds: a\.txt, b\.txt") as caught:
+    with pytest.raises(DataError, match=r"The folder contains: a\.txt, b\.txt") as caught:
         get("kdef")(tmp_path)
     assert "and 2 more" in str(caught.value)
     assert "looks like" not in str(caught.value)
@@ -139,7 +140,7 @@ def test_a_folder_that_is_nothing_shows_what_it_holds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [n for n in names() if n != "folder"])
 def test_an_empty_and_an_unreadable_root_are_refused_with_the_tree(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="The folder holds: nothing") as caught:
+    with pytest.raises(DataError, match="The folder contains: nothing") as caught:
         get(name)(tmp_path)
     required = next(entry.path for entry in CARDS[name].tree if entry.required)
     assert required in str(caught.value)

@@ -11,6 +11,7 @@ import torch
 from fer_bench.config import Augmentation, TrainSettings
 from fer_bench.data.card import Card, NativeClass, Official, Protocol, TreeEntry
 from fer_bench.data.loading.datamodule import FaceDataModule
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
@@ -71,14 +72,14 @@ def method_and_data(
 ) -> tuple[SSMFAR, FaceDataModule]:
     """Return a small ssmfar, initialised by the seed, and the data module of repetition 0."""
     settings = SSMFARSettings(backbone="narrow", size=32, dropout=0.0, lr=3e-3)
-    data = Toy(root).datamodule(
+    data = make_datamodule(
+        Toy(root),
         spec=SSMFAR.input_spec(settings),
         batch_size=TRAIN.batch_size,
         augmentation=TRAIN.augmentation,
         with_unlabelled=True,
         with_strong=True,
         label_fraction=fraction,
-        cache=root / "cache",
         **options,
     )
     torch.manual_seed(seed)

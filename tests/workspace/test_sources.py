@@ -83,9 +83,9 @@ def test_a_yaml_file_may_stand_anywhere_and_its_folders_are_relative_to_it(nowhe
     ("text", "line", "words"),
     [
         ("oulu: a\noullu: b\n", 2, "unknown dataset .*'oullu'.*\n.*did you mean oulu"),
-        ("\noulu:\n", 2, "folder of oulu is no text"),
-        ("oulu: [a, b]\n", 1, "folder of oulu is no text"),
-        ("oulu: 3\n", 1, "folder of oulu is no text .*'3'"),
+        ("\noulu:\n", 2, "folder of oulu is not text"),
+        ("oulu: [a, b]\n", 1, "folder of oulu is not text"),
+        ("oulu: 3\n", 1, "folder of oulu is not text .*'3'"),
         ("oulu: a\noulu: b\n", 2, "listed twice .*'oulu'"),
         ("7: a\n", 1, "unknown dataset"),
         ("- oulu\n", None, "expected lines of the form"),

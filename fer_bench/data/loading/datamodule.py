@@ -2,185 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
-import pandas as pd
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
+from lightning.pytorch.trainer.states import TrainerStatus
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import DataLoader
 
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.batch import Batch, Task
+from fer_bench.data.card import Protocol
 from fer_bench.data.index import stack_au
-from fer_bench.data.loading import transforms
+from fer_bench.data.loading.batches import EpochBatches, FinishedRows, PackedRows, Rows, reference_rows
 from fer_bench.data.loading.label_fraction import hidden_rows
+from fer_bench.data.loading.transforms import Finish, finish_batch, prepare
 from fer_bench.data.packs.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, in_label_set
 from fer_bench.data.reading.dataset import FaceDataset, SoftLabels
 from fer_bench.emotions import Emotion
-from fer_bench.errors import UsageError
 
 EVAL_BATCH = 256
-
-
-def reference_rows(index: pd.DataFrame, hidden: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-    """Return the index position of each row's reference, -1 where it has none: int64 [N].
-
-    Args:
-        index: The dataset's index.
-        hidden: bool [N], rows whose label is hidden. A reference that was chosen because somebody labelled it
-            neutral would tell its label, so that such a row is no reference; neutral first frames are.
-    """
-    ids = index["reference_id"].to_numpy(object)
-    found: NDArray[np.int64] = pd.Index(index["sample_id"]).get_indexer(ids).astype(np.int64)
-    if hidden is not None:
-        told = hidden & ~index["is_neutral_frame"].to_numpy(bool)
-        found[(found >= 0) & told[found]] = -1
-    return found
-
-
-class PackedRows(TorchDataset[dict[str, Tensor]]):
-    """Rows of a pack with their labels; indexed by a whole batch at once.
-
-    Args:
-        pack: The crops.
-        dataset: The dataset they come from.
-        classes: Ordered classes; other labels become -1.
-        with_reference: Also deliver the neutral frame of the same person.
-        hidden: bool [N], rows whose label becomes -1 as well.
-        soft_labels: float32 [N, C], distributions to learn instead of the labels.
-    """
-
-    def __init__(
-        self,
-        pack: Pack,
-        dataset: FaceDataset,
-        classes: Sequence[str],
-        *,
-        with_reference: bool = False,
-        hidden: NDArray[np.bool_] | None = None,
-        soft_labels: NDArray[np.float32] | None = None,
-    ) -> None:
-        index = dataset.index
-        position = {name: i for i, name in enumerate(classes)}
-        self.pixels = pack.pixels
-        self.labels = torch.tensor(
-            [position.get(v, -1) if isinstance(v, str) else -1 for v in index["label"]]
-        )
-        if hidden is not None:
-            self.labels[torch.from_numpy(hidden)] = -1
-        self.va = torch.from_numpy(index[["valence", "arousal"]].to_numpy(np.float32))
-        self.au = torch.from_numpy(stack_au(index).astype(np.int64))
-        self.soft_labels = None if soft_labels is None else torch.from_numpy(soft_labels)
-        self.reference: NDArray[np.int64] | None = None
-        if with_reference:
-            self.reference = reference_rows(index, hidden)
-
-    def __getitem__(self, rows: Any) -> dict[str, Tensor]:
-        """Return the batch of the given index positions, pictures still uint8 [B, H, W, 3]."""
-        where = np.asarray(rows, np.int64)
-        at = torch.from_numpy(where)
-        batch = {
-            "image": torch.from_numpy(self.pixels[where]),
-            "label": self.labels[at],
-            "va": self.va[at],
-            "au": self.au[at],
-            "row": at,
-        }
-        if self.soft_labels is not None:
-            batch["soft_label"] = self.soft_labels[at]
-        if self.reference is not None:
-            partner = self.reference[where]
-            pictures = self.pixels[np.maximum(partner, 0)]
-            pictures[partner < 0] = 0
-            batch["reference"] = torch.from_numpy(pictures)
-            batch["has_reference"] = torch.from_numpy(partner >= 0)
-        return batch
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Batches of an epoch: an order drawn from (seed, epoch), dealt to the processes of a run.
-
-    Every row comes exactly once per epoch over all processes: none is padded, repeated or dropped (with a
-    limit, a random part of the rows, drawn anew each epoch). A last batch that would leave a process fewer
-    than two rows joins the one before, because batch normalisation cannot use a single row and all processes
-    must take the same number of steps.
-
-    Args:
-        rows: Index positions.
-        batch_size: Rows per step over all processes.
-        seed: Repetition, or None for the given order.
-        limit: Rows per epoch at most; an epoch of a larger set is a random part of it.
-        rank: This process.
-        world: Number of processes.
-
-    Raises:
-        UsageError: A step would leave a process fewer than two rows.
-    """
-
-    def __init__(
-        self,
-        rows: NDArray[np.int64],
-        batch_size: int,
-        *,
-        seed: int | None,
-        limit: int | None = None,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        if batch_size < 2 * world:
-            raise UsageError(
-                f"{world} process(es) need at least {2 * world} rows per step",
-                value=batch_size,
-                hint=f"--set train.batch_size={2 * world} or more",
-            )
-        self.rows, self.batch_size, self.seed, self.rank, self.world = rows, batch_size, seed, rank, world
-        self.count = len(rows) if limit is None else min(limit, len(rows))
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._cuts()) + 1 if self.count > self.rank else 0
-
-    def _cuts(self) -> list[int]:
-        cuts = list(range(self.batch_size, self.count, self.batch_size))
-        if cuts and self.count - cuts[-1] < 2 * self.world:
-            cuts.pop()
-        return cuts
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for batch in np.split(self._order()[: self.count], self._cuts()):
-            mine = batch[self.rank :: self.world]
-            if len(mine):
-                yield mine.tolist()
-
-    def _order(self) -> NDArray[np.int64]:
-        if self.seed is None:
-            return self.rows
-        return np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+Loader = DataLoader[dict[str, Tensor]]
 
 
 class FaceDataModule(LightningDataModule):
     """Training, validation and test batches of one dataset under one protocol and fold.
 
+    Loaders deliver finished batches, see `fer_bench.data.batch.Batch`: images are float [B, 3, H, W],
+    normalised, and augmented in training. While a Trainer runs they deliver packed crops instead, uint8
+    [B, H, W, 3], which `on_after_batch_transfer` finishes on the device.
+
+    In a plain loop each pass over the training batches is the next epoch, with another order and
+    augmentation; `loader.sampler.set_epoch(n)` chooses the epoch of the next pass.
+
     Args:
-        dataset: The dataset, or use `FaceDataset.datamodule`.
+        dataset: The dataset, or a function that opens it on first use; for unions see `make_datamodule`.
         spec: Size and normalisation of the network's input.
-        protocol: Protocol name, the card's default when None.
+        protocol: Protocol name, None for the card's default.
         fold: Fold from 1.
-        seed: Repetition: order and augmentation.
-        batch_size: Rows per step over all processes.
+        seed: Seed of order and augmentation.
+        batch_size: Rows per training step over all processes.
+        eval_batch_size: Rows per step over all processes in validation, test and prediction.
         epoch_rows: Rows per training epoch at most, see `TrainSettings`.
-        augmentation: Random changes of training images.
+        augmentation: Random changes of training images, None for a horizontal flip.
         with_reference: Also deliver the neutral frame of the same person in training.
         with_unlabelled: Also train on rows that have no label or a hidden one.
         with_strong: Also deliver a strongly augmented view in training, with batches that have a row without
@@ -188,7 +57,7 @@ class FaceDataModule(LightningDataModule):
         with_affect: Also validate on rows with valence, arousal or action units but without a label.
         label_fraction: Share of the training rows whose label is shown.
         soft_labels: What the classifier learns, see `TrainSettings`.
-        cache: Where packs stand.
+        pack: The crops at the size of `spec`, None to open the dataset's pack on first use.
         workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
     """
 
@@ -196,13 +65,14 @@ class FaceDataModule(LightningDataModule):
 
     def __init__(
         self,
-        dataset: FaceDataset,
+        dataset: FaceDataset | Callable[[], FaceDataset],
         *,
         spec: InputSpec,
         protocol: str | None = None,
         fold: int = 1,
         seed: int = 0,
         batch_size: int = 64,
+        eval_batch_size: int = EVAL_BATCH,
         epoch_rows: int | None = None,
         augmentation: Augmentation | None = None,
         with_reference: bool = False,
@@ -211,45 +81,106 @@ class FaceDataModule(LightningDataModule):
         with_affect: bool = False,
         label_fraction: float = 1.0,
         soft_labels: Literal["none"] | SoftLabels = "none",
-        cache: Path | None = None,
+        pack: Pack | None = None,
         workers: int = 0,
     ) -> None:
         super().__init__()
-        self.dataset, self.spec, self.fold, self.seed = dataset, spec, fold, seed
-        self.protocol = find_protocol(dataset.card, protocol)
-        self.batch_size, self.epoch_rows, self.workers = batch_size, epoch_rows, workers
+        self._given, self._pack, self._protocol = dataset, pack, protocol
+        self._label_fraction, self._soft_labels = label_fraction, soft_labels
+        self.spec, self.fold, self.seed, self.workers = spec, fold, seed, workers
+        self.batch_size, self.eval_batch_size, self.epoch_rows = batch_size, eval_batch_size, epoch_rows
         self.augmentation = augmentation or Augmentation()
-        self.with_reference, self.with_unlabelled, self.cache = with_reference, with_unlabelled, cache
-        self.classes = tuple(e.value for e in self.protocol.label_set)
-        self.roles = dataset.roles(self.protocol, fold)
-        self._labelled = in_label_set(dataset.index, self.protocol)
-        self.hidden = hidden_rows(dataset, self.protocol, fold, label_fraction)
-        self.soft_labels = None if soft_labels == "none" else self._distributions(soft_labels)
-        self.with_strong = with_strong and self.task.unlabelled > 0
-        self.with_affect = with_affect
-        self._pack: Pack | None = None
+        self.with_reference, self.with_unlabelled = with_reference, with_unlabelled
+        self.with_strong, self.with_affect = with_strong, with_affect
+
+    @cached_property
+    def dataset(self) -> FaceDataset:
+        """The dataset, opened on first use."""
+        return self._given if isinstance(self._given, FaceDataset) else self._given()
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol that deals the rows."""
+        return find_protocol(self.dataset.card, self._protocol)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The protocol's classes in the order of the network's outputs."""
+        return tuple(e.value for e in self.protocol.label_set)
+
+    @cached_property
+    def roles(self) -> NDArray[np.str_]:
+        """The role of every row, see `FaceDataset.roles`."""
+        return self.dataset.roles(self.protocol, self.fold)
+
+    @cached_property
+    def hidden(self) -> NDArray[np.bool_]:
+        """Whether the label of each row is hidden, bool [N]."""
+        return hidden_rows(self.dataset, self.protocol, self.fold, self._label_fraction)
+
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """Whether each row has a label of the protocol that is not hidden, bool [N]."""
+        return in_label_set(self.dataset.index, self.protocol) & ~self.hidden
+
+    @cached_property
+    def soft_labels(self) -> NDArray[np.float32] | None:
+        """Soft labels over the classes, each row summing to one: [N, C]; None where none are learned.
+
+        They are zero for rows whose label is not shown: a soft label would reveal it.
+        """
+        if self._soft_labels == "none":
+            return None
+        order = list(Emotion)
+        shares = self.dataset.soft_labels(self._soft_labels)
+        shares = shares[:, [order.index(e) for e in self.protocol.label_set]]
+        shares[~self.shown] = 0
+        total = shares.sum(axis=1, keepdims=True)
+        np.divide(shares, total, out=shares, where=total > 0)
+        return shares
 
     @property
     def pack(self) -> Pack:
         """The packed crops, built on first use."""
         if self._pack is None:
-            self._pack = open_pack(self.dataset, self.spec.size, cache=self.cache)
+            self._pack = self._open_pack()
         return self._pack
+
+    def _open_pack(self) -> Pack:
+        return open_pack(self.dataset, self.spec.size)
+
+    def resolve(self) -> None:
+        """Determine which rows and labels take part.
+
+        Raises:
+            UsageError: No such protocol, fold or soft labels, or too small a label fraction.
+            DataError: The dataset is missing or damaged.
+        """
+        _ = self.roles, self.shown, self.soft_labels
+
+    def prepare_data(self) -> None:
+        """Pack the pictures if they are not packed yet; Lightning calls this in one process per machine."""
+        _ = self.pack
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the dataset and its pack; errors are those of `resolve`."""
+        self.resolve()
+        _ = self.pack
 
     def rows(self, role: str) -> NDArray[np.int64]:
         """Return the index positions of the rows of a role, ascending.
 
-        They are labelled, except that training rows without a label take part when they are asked for.
+        They have a label, except that with `with_unlabelled` training rows without one are included.
         """
-        shown = self._labelled & ~self.hidden
-        return np.flatnonzero((self.roles == role) & (shown | (role == "train" and self.with_unlabelled)))
+        wanted = np.ones_like(self.shown) if role == "train" and self.with_unlabelled else self.shown
+        return np.flatnonzero((self.roles == role) & wanted)
 
-    @property
+    @cached_property
     def task(self) -> Task:
         """What the training rows offer."""
         index = self.dataset.index
         train = self.rows("train")
-        shown = (self._labelled & ~self.hidden)[train]
+        shown = self.shown[train]
         labels = index["label"].to_numpy(object)[train][shown]
         aus = stack_au(index)[train]
         va = index[["valence", "arousal"]].to_numpy()[train]
@@ -269,113 +200,107 @@ class FaceDataModule(LightningDataModule):
             unlabelled=int((~shown).sum()),
         )
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def train_dataloader(self) -> Loader:
         """Return shuffled, augmented training batches."""
-        return self._loader("train", seed=self.seed)
+        rows: Rows = self.rows_type(
+            self.pack,
+            self.dataset,
+            self.classes,
+            with_reference=self.with_reference,
+            hidden=self.hidden,
+            soft_labels=self.soft_labels,
+        )
+        if self.with_strong and self.task.unlabelled:
+            from fer_bench.data.loading.strong_view import StrongRows
 
-    def val_dataloader(self) -> DataLoader[dict[str, Tensor]] | list[DataLoader[dict[str, Tensor]]]:
+            rows = StrongRows(rows, self.seed)
+        if self._running is None:
+            return self._loader(rows, self._plain_batches, training=True)
+        rank, world, _ = self._place()
+        return self._loader(rows, self._training_batches(rank=rank, world=world), training=True)
+
+    def val_dataloader(self) -> Loader | list[Loader]:
         """Return validation batches, in index order."""
-        every = np.flatnonzero(self.roles == "val") if self.with_affect else None
-        return self._loader("val", wanted=every)
+        return self._evaluation_loader(
+            np.flatnonzero(self.roles == "val") if self.with_affect else self.rows("val")
+        )
 
-    def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def test_dataloader(self) -> Loader:
         """Return test batches, in index order."""
-        return self._loader("test")
+        return self._evaluation_loader(self.rows("test"))
+
+    def predict_dataloader(self) -> Loader:
+        """Return the test batches."""
+        return self.test_dataloader()
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """Augment training batches and normalise all, on the device they are on."""
-        if self.trainer is None or not self.trainer.training:
-            batch["image"] = transforms.prepare(batch["image"], self.spec)
-            return batch
-        epoch, how = self.trainer.current_epoch, self.augmentation
-        if "reference" in batch:
-            draws = transforms.decisions(self.seed, epoch, batch["row"])
-            moved = transforms.move(batch["reference"], draws, how)
-            batch["reference"] = transforms.prepare(moved, self.spec)
-        batch["image"] = transforms.augment(
-            batch["image"], batch["row"], self.spec, how, seed=self.seed, epoch=epoch
-        )
-        if "strong" in batch:  # moved by draws of its own: no repetition has so high a seed
-            batch["strong"] = transforms.augment(
-                batch["strong"], batch["row"], self.spec, how, seed=self.seed + 2**31, epoch=epoch
-            )
-        return batch
+        """Finish packed crops on the device they are on; a batch that is finished already stays as it is."""
+        trainer = self.trainer
+        if trainer is not None and trainer.training:
+            return self._finisher(training=True)(batch, trainer.current_epoch)
+        return self._finisher(training=False)(batch, 0)
 
     def labelled_views(self, device: torch.device) -> Iterator[Batch]:
         """Yield this process's share of the labelled training rows once, as the current epoch shows them.
 
-        With `epoch_rows` that many rows at most, a random part of the labelled ones; without strong views.
+        With `epoch_rows`, they are a random part of at most that size. They have no strong views.
 
         Args:
             device: Where the tensors go.
         """
-        rank, world = self._place()
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        rows = np.flatnonzero((self.roles == "train") & self._labelled & ~self.hidden)
+        rank, world, epoch = self._place()
+        rows = np.flatnonzero((self.roles == "train") & self.shown)
         if self.epoch_rows is not None and len(rows) > self.epoch_rows:
             rows = np.random.default_rng([self.seed, epoch, 1]).permutation(rows)[: self.epoch_rows]
         packed = self.rows_type(self.pack, self.dataset, self.classes)
-        mine = rows[rank::world]
-        for start in range(0, len(mine), EVAL_BATCH):
-            batch = {
-                name: value.to(device) for name, value in packed[mine[start : start + EVAL_BATCH]].items()
-            }
-            batch["image"] = transforms.augment(
-                batch["image"], batch["row"], self.spec, self.augmentation, seed=self.seed, epoch=epoch
-            )
-            yield cast(Batch, batch)
+        finish = self._finisher(training=True)
+        for batch in _in_order(packed, rows[rank::world], device):
+            yield cast(Batch, finish(batch, epoch))
 
-    def _distributions(self, kind: SoftLabels) -> NDArray[np.float32]:
-        """Return the dataset's soft labels over the classes of the protocol, summing to one again: [N, C].
-
-        Zero for rows whose label does not count or is hidden: their soft label would tell it.
-        """
-        order = list(Emotion)
-        shares = self.dataset.soft_labels(kind)[:, [order.index(e) for e in self.protocol.label_set]]
-        shares[~self._labelled | self.hidden] = 0
-        total = shares.sum(axis=1, keepdims=True)
-        np.divide(shares, total, out=shares, where=total > 0)
-        return shares
-
-    def _place(self) -> tuple[int, int]:
-        """Return the number of this process and how many there are."""
+    @property
+    def _running(self) -> Trainer | None:
+        """The Trainer while it runs; before and after, loaders are used in plain loops."""
         trainer = self.trainer
-        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        return trainer if trainer is not None and trainer.state.status == TrainerStatus.RUNNING else None
 
-    def _batches(self, wanted: NDArray[np.int64], seed: int | None) -> EpochBatches:
-        """Return batches of rows: of training with a seed, in the given order without."""
-        rank, world = self._place()
-        training = seed is not None
+    def _place(self) -> tuple[int, int, int]:
+        """Return the number of this process, the number of processes, and the epoch."""
+        if (trainer := self._running) is None:
+            return 0, 1, 0
+        return trainer.global_rank, trainer.world_size, trainer.current_epoch
+
+    def _finisher(self, *, training: bool) -> Finish:
+        how = self.augmentation if training else None
+        return partial(finish_batch, spec=self.spec, how=how, seed=self.seed, count=len(self.roles))
+
+    @cached_property
+    def _plain_batches(self) -> EpochBatches:
+        """The training batches of plain loops, which all loaders share so that no epoch comes twice."""
+        return self._training_batches(advances=True)
+
+    def _training_batches(self, *, rank: int = 0, world: int = 1, advances: bool = False) -> EpochBatches:
         return EpochBatches(
-            wanted,
-            self.batch_size if training else EVAL_BATCH,
-            seed=seed,
-            limit=self.epoch_rows if training else None,
+            self.rows("train"),
+            self.batch_size,
+            seed=self.seed,
+            limit=self.epoch_rows,
             rank=rank,
             world=world,
+            advances=advances,
         )
 
-    def _loader(
-        self, role: str, *, seed: int | None = None, wanted: NDArray[np.int64] | None = None
-    ) -> DataLoader[dict[str, Tensor]]:
-        training = role == "train"
-        batches = self._batches(self.rows(role) if wanted is None else wanted, seed)
-        rows: TorchDataset[dict[str, Tensor]] = self.rows_type(
-            self.pack,
-            self.dataset,
-            self.classes,
-            with_reference=training and self.with_reference,
-            hidden=self.hidden if training else None,
-            soft_labels=self.soft_labels if training else None,
-        )
-        sampler: Sampler[Any] = batches
-        if training and self.with_strong:
-            from fer_bench.data.loading.strong_view import EpochOfBatches, StrongRows
+    def _evaluation_loader(self, wanted: NDArray[np.int64]) -> Loader:
+        rank, world, _ = self._place()
+        batches = EpochBatches(wanted, self.eval_batch_size, seed=None, rank=rank, world=world)
+        rows = self.rows_type(self.pack, self.dataset, self.classes)
+        return self._loader(rows, batches, training=False)
 
-            rows, sampler = StrongRows(rows, self.seed), EpochOfBatches(batches)
+    def _loader(self, rows: Rows, batches: EpochBatches, *, training: bool) -> Loader:
+        if self._running is None:
+            rows = FinishedRows(rows, self._finisher(training=training))
         return DataLoader(
             rows,
-            sampler=cast(Any, sampler),
+            sampler=cast(Any, batches),
             batch_size=None,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
@@ -402,8 +327,12 @@ def evaluation_batches(
         spec: Normalisation of the network's input.
         device: Where the tensors go.
     """
-    packed = PackedRows(pack, dataset, classes)
+    for batch in _in_order(PackedRows(pack, dataset, classes), rows, device):
+        yield cast(Batch, {**batch, "image": prepare(batch["image"], spec)})
+
+
+def _in_order(
+    packed: PackedRows, rows: NDArray[np.int64], device: torch.device
+) -> Iterator[dict[str, Tensor]]:
     for start in range(0, len(rows), EVAL_BATCH):
-        batch = {name: value.to(device) for name, value in packed[rows[start : start + EVAL_BATCH]].items()}
-        batch["image"] = transforms.prepare(batch["image"], spec)
-        yield cast(Batch, batch)
+        yield {name: value.to(device) for name, value in packed[rows[start : start + EVAL_BATCH]].items()}

@@ -8,7 +8,6 @@ whose sides are at most half the picture's.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -16,61 +15,38 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Sampler
+
+from fer_bench.data.loading.batches import EpochRows, Rows
 
 OPERATIONS = 3
 GREY = (125, 123, 114)
 """What a cutout is filled with (Ada-CM's released code)."""
 
 
-class StrongRows(TorchDataset[dict[str, Tensor]]):
+class StrongRows(Rows):
     """Batches of rows with the strong view `strong` added, uint8 [B, H, W, 3].
 
-    A batch whose rows all have an expression label gets none: no loss would use it.
+    A batch in which every row has an expression label gets none: no loss would use it.
 
     Args:
         rows: Rows, indexed by a whole batch at once, with `image` uint8 [B, H, W, 3] and `label` [B].
         seed: Repetition.
     """
 
-    def __init__(self, rows: TorchDataset[dict[str, Tensor]], seed: int) -> None:
+    def __init__(self, rows: Rows, seed: int) -> None:
         self.rows, self.seed = rows, seed
 
-    def __getitem__(self, wanted: tuple[int, list[int]]) -> dict[str, Tensor]:
-        """Return the batch of an epoch and index positions."""
-        epoch, positions = wanted
-        batch = self.rows[positions]
+    def __getitem__(self, wanted: EpochRows) -> dict[str, Tensor]:
+        """Return the batch of index positions in their epoch."""
+        batch = self.rows[wanted]
         if bool((batch["label"] >= 0).all()):
             return batch
         views = [
-            strong_view(picture, self.seed, epoch, row)
-            for picture, row in zip(batch["image"].numpy(), positions, strict=True)
+            strong_view(picture, self.seed, wanted.epoch, row)
+            for picture, row in zip(batch["image"].numpy(), wanted, strict=True)
         ]
         batch["strong"] = torch.from_numpy(np.stack(views))
         return batch
-
-
-class EpochOfBatches(Sampler[tuple[int, list[int]]]):
-    """Batches together with the epoch they are of, so that loader processes know it too.
-
-    Args:
-        batches: Sampler with an `epoch`.
-    """
-
-    def __init__(self, batches: Any) -> None:
-        self.batches = batches
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this."""
-        self.batches.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
-        for rows in self.batches:
-            yield self.batches.epoch, rows
 
 
 def strong_view(picture: NDArray[np.uint8], seed: int, epoch: int, row: int) -> NDArray[np.uint8]:

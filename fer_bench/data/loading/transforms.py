@@ -1,18 +1,21 @@
 """Batched image transforms: one tensor implementation for CPU and GPU.
 
-Random draws are a function of (seed, epoch, row, purpose), computed by a counter-based generator, so they do
-not depend on batch composition, worker, device or on how often a run was interrupted.
+Random draws are a function of (seed, epoch, row, purpose), computed by a counter-based generator. They do not
+depend on the composition of batches, the worker, the device or how often a run was interrupted.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from fer_bench.config import Augmentation, InputSpec
 
+Finish = Callable[[dict[str, Tensor], int], dict[str, Tensor]]
+"""Turns a batch of packed crops into network input, given the epoch."""
 _LUMA = (0.299, 0.587, 0.114)
 _SLOTS = 16
 """Uniform numbers reserved for one row's decisions; pixel noise uses streams beyond them."""
@@ -54,7 +57,7 @@ def uniforms(seed: int, epoch: int, rows: Tensor, count: int, stream: int = 0) -
 
 
 def decisions(seed: int, epoch: int, rows: Tensor) -> Tensor:
-    """Return what decides how each row is augmented, float32 [B, 16]; arguments as of `uniforms`."""
+    """Return the draws that decide how each row is augmented, float32 [B, 16]; arguments: see `uniforms`."""
     return uniforms(seed, epoch, rows, _SLOTS)
 
 
@@ -86,6 +89,37 @@ def normalise(images: Tensor, spec: InputSpec) -> Tensor:
     return (images - mean) / std
 
 
+def finish_batch(
+    batch: dict[str, Tensor], epoch: int, *, spec: InputSpec, how: Augmentation | None, seed: int, count: int
+) -> dict[str, Tensor]:
+    """Turn the packed crops of a batch into network input; a finished batch is returned as it is.
+
+    Args:
+        batch: With `row` int64 [B] and crops uint8 [B, H, W, 3]: `image`, `strong`, `reference`.
+        epoch: Epoch from 0.
+        spec: Grey or colour, mean and standard deviation.
+        how: Random changes, None outside training. A reference is only moved, like its image.
+        seed: Repetition.
+        count: Rows of the index; a union numbers the further turns of a row from there on.
+
+    Returns:
+        The batch with float32 [B, 3, H, W] and with index positions in `row`.
+    """
+    image, row = batch["image"], batch["row"]
+    if image.dtype != torch.uint8:
+        return batch
+    finished = {**batch, "row": row % count}
+    if how is None:
+        return {**finished, "image": prepare(image, spec)}
+    finished["image"] = augment(image, row, spec, how, seed=seed, epoch=epoch)
+    if "reference" in batch:
+        moved = move(batch["reference"], decisions(seed, epoch, row), how)
+        finished["reference"] = prepare(moved, spec)
+    if "strong" in batch:  # draws of its own: no repetition has a seed that high
+        finished["strong"] = augment(batch["strong"], row, spec, how, seed=seed + 2**31, epoch=epoch)
+    return finished
+
+
 def augment(
     images: Tensor, rows: Tensor, spec: InputSpec, how: Augmentation, *, seed: int, epoch: int
 ) -> Tensor:
@@ -115,7 +149,7 @@ def augment(
 def move(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
     """Flip and shift crops; border pixels are repeated.
 
-    Two pictures of one row moved with the same draws move alike: a face and its reference stay aligned.
+    Pictures moved with the same draws move alike, so that a face and its reference stay aligned.
 
     Args:
         images: uint8 [B, H, W, 3].

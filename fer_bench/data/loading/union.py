@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,6 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.pictures import Image
 from fer_bench.emotions import LABEL_SETS, Emotion, LabelSet
 from fer_bench.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from fer_bench.data.loading.union_module import UnionDataModule
 
 _NAMED = ("sample_id", "path", "subject", "sequence", "reference_id", "group")
 
@@ -109,12 +106,6 @@ class UnionDataset(FaceDataset):
             number = fold if len(folds_of(own)) > 1 else 1
             parts.append(assign_roles(member.index, member.card, own, number))
         return np.concatenate(parts)
-
-    def datamodule(self, **options: Any) -> UnionDataModule:
-        """Return the LightningDataModule over this union; options as of `FaceDataModule`."""
-        from fer_bench.data.loading.union_module import UnionDataModule
-
-        return UnionDataModule(self, **options)
 
 
 def common_label_set(cards: Sequence[Card]) -> LabelSet:

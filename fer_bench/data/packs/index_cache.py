@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from fer_bench.data.index import COLUMNS, NO_AU, build_index, text_series
+from fer_bench.data.index import COLUMNS, NO_AU, text_series
 from fer_bench.data.reading.dependencies import recording, stamp
 from fer_bench.data.reading.problems import any_collected
 from fer_bench.errors import StoreError
@@ -45,10 +45,16 @@ _BYTES: dict[str, tuple[type[Any], tuple[int, ...]]] = {
 """Columns of small arrays, kept as their bytes."""
 
 
-def kept_index(dataset: FaceDataset) -> pd.DataFrame:
-    """Return a dataset's index: the kept one where it is still true, else a new one, which is kept.
+def keep_index(dataset: FaceDataset) -> None:
+    """Let a dataset take its index from the cache, if its reader says that it is worth keeping."""
+    if dataset.keeps_index:
+        dataset.make_index = partial(kept_index, dataset)
 
-    Its reader's notes come with it. Where the cache cannot be written, nothing is kept.
+
+def kept_index(dataset: FaceDataset) -> pd.DataFrame:
+    """Return a dataset's index: the kept one if it is still valid, else a new one, which is then kept.
+
+    The reader's notes are kept with it. If the cache cannot be written, nothing is kept.
     """
     file = file_of(dataset)
     index = _read(file, dataset)
@@ -56,7 +62,7 @@ def kept_index(dataset: FaceDataset) -> pd.DataFrame:
         return index
     began = time.time()
     with recording() as reads:
-        index = build_index(dataset.rows(), dataset.card.name)
+        index = dataset.read_index()
     if any_collected():  # a run must meet these problems itself
         return index
     stamps = {path: (kind, *stamp(path, kind)) for path, kind in reads.items()}

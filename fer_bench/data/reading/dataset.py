@@ -1,10 +1,10 @@
-"""The reader's contract: what a dataset file must provide, and everything it gets for it."""
+"""The base class of readers: what the file of a dataset must provide."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Protocol
 from fer_bench.data.index import build_index
+from fer_bench.data.protocols import assign_roles
 from fer_bench.data.reading.pictures import Image, read_picture
-from fer_bench.errors import DataError, UsageError
+from fer_bench.errors import DataError, DatasetNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from fer_bench.data.crops.recipe import CropKind
-    from fer_bench.data.loading.datamodule import FaceDataModule
 
 SoftLabels = Literal["probability", "votes"]
 
@@ -28,33 +28,33 @@ SoftLabels = Literal["probability", "votes"]
 class FaceDataset(ABC):
     """A dataset in its official layout: where it is, which faces it has and how to decode them.
 
-    A subclass is one file in `fer_bench/datasets`: a `card`, `locate` and `rows`. It imports no torch, so
-    that describing and verifying data answers at once; `datamodule` builds the LightningDataModule.
+    A subclass is one file in `fer_bench/datasets`: a `card`, `locate` and `rows`. It imports no torch, which
+    takes seconds and is not needed to describe and verify data.
 
     Args:
         root: The data root, or the dataset's own folder.
 
     Raises:
-        DataError: The folder does not exist or is not laid out like this dataset.
+        DatasetNotFoundError: The folder does not exist or does not have the dataset's official layout.
     """
 
     card: Card
-    """The class has one; `folder` replaces it on the instance by what it found."""
+    """Set by the class; an instance of `folder` has its own, with the classes and splits that it found."""
     folder_names: ClassVar[tuple[str, ...]] = ()
     """Further folder names, case-folded, under which people keep this dataset below a root."""
     left_out: Sequence[str] = ()
-    """The notes on rows that the user left out."""
+    """Notes on rows that the user left out."""
     keeps_index: ClassVar[bool] = False
-    """Whether the index is kept in the cache. What such a reader reads by other means than `numbered_lines`,
-    `list_folder` and `matching` it reports with `note_read`."""
+    """Whether the index is kept in the cache. Such a reader must report with `note_read` whatever it reads by
+    other means than `numbered_lines`, `list_folder` and `matching`."""
     soft_label_kinds: ClassVar[tuple[SoftLabels, ...]] = ()
-    """What `soft_labels` can make of the votes of several people; empty where the dataset has none."""
+    """Soft labels that `soft_labels` can make from votes; empty if faces have one label each."""
     crop: CropKind = "whole"
-    """How faces are cut out, see `fer_bench.data.crops.recipe.CropRecipe`; an instance may have its own."""
+    """How faces are cropped, see `fer_bench.data.crops.recipe.CropRecipe`; an instance may differ."""
     margin: float | None = None
-    """Margin of the crops as a share of their side, None for the recipe's own."""
+    """Margin of the crops as a share of their side, None for the recipe's default."""
     layout: str = ""
-    """Which of the official layouts is read, where their published counts differ; see `ExpectedCount`."""
+    """Which official layout is read, where their published counts differ; see `ExpectedCount`."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
@@ -63,15 +63,17 @@ class FaceDataset(ABC):
             raise self._not_found(self.root)
         self.base: Path = found
         self.notes: list[str] = []
-        """What the reader met and tolerated (missing sequences, skipped rows), one sentence each."""
+        """What the reader tolerated (missing sequences, skipped rows), one sentence each."""
+        self.make_index: Callable[[], pd.DataFrame] = self.read_index
+        """Returns the index for `index`; `data.packs.index_cache.keep_index` sets one that uses the cache."""
 
     @classmethod
     @abstractmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the base folder if `folder` itself holds this dataset's official tree, else None.
 
-        Looks only at names (never reads labels), accepts every known spelling, and returns the folder that
-        index paths are relative to.
+        It looks only at names (never reads labels) and accepts every known spelling. Paths in the index are
+        relative to the returned folder.
         """
 
     @abstractmethod
@@ -84,7 +86,7 @@ class FaceDataset(ABC):
 
     @classmethod
     def find(cls, root: Path) -> Path | None:
-        """Return the dataset's base folder below a root that is either its own or one folder per dataset."""
+        """Return the dataset's base folder, given its own folder or a root with one folder per dataset."""
         if not root.is_dir():
             return None
         own = root / cls.card.name
@@ -99,7 +101,7 @@ class FaceDataset(ABC):
 
     @classmethod
     def named_folders(cls, root: Path) -> list[Path]:
-        """Return the folders below a root that are called like this dataset, whatever they hold."""
+        """Return the folders below a root that are named like this dataset, whatever they contain."""
         aliases = {cls.card.name, cls.card.title.casefold(), *cls.folder_names}
         try:
             children = sorted(root.iterdir())
@@ -107,15 +109,15 @@ class FaceDataset(ABC):
             return []
         return [child for child in children if child.name.casefold() in aliases and child.is_dir()]
 
+    def read_index(self) -> pd.DataFrame:
+        """Read all rows and return the validated index."""
+        return build_index(self.rows(), self.card.name)
+
     @cached_property
     def index(self) -> pd.DataFrame:
-        """The validated index, see `fer_bench.data.index`."""
+        """The validated index, see `fer_bench.data.index`; read on first use."""
         try:
-            if self.keeps_index:
-                from fer_bench.data.packs.index_cache import kept_index
-
-                return kept_index(self)
-            return build_index(self.rows(), self.card.name)
+            return self.make_index()
         except DataError as error:
             if error.hint is not None:
                 raise
@@ -126,19 +128,17 @@ class FaceDataset(ABC):
 
     def roles(self, protocol: Protocol, fold: int) -> NDArray[np.str_]:
         """Return the role of every row, see `fer_bench.data.protocols.assign_roles`."""
-        from fer_bench.data.protocols import assign_roles
-
         return assign_roles(self.index, self.card, protocol, fold)
 
     def soft_labels(self, kind: SoftLabels) -> NDArray[np.float32]:
-        """Return soft labels made of several people's votes, one row per row of the index.
+        """Return soft labels made from votes, one per row of the index.
 
         Args:
             kind: `probability`: the distribution that the dataset's authors train on; `votes`: the shares of
                 all votes for emotions.
 
         Returns:
-            float32 [N, 9] in the order of `Emotion`; rows sum to one, or are zero where there is no target.
+            float32 [N, 9] in the order of `Emotion`; rows sum to one, or are zero without soft label.
 
         Raises:
             UsageError: The dataset has no such votes.
@@ -147,14 +147,14 @@ class FaceDataset(ABC):
         raise UsageError(
             f"{self.card.title} has no votes of several people on each face; train.soft_labels can be {has}",
             value=f"train.soft_labels={kind}",
-            hint="--set train.soft_labels=none; the votes of FER2013's faces are the dataset ferplus",
+            hint="--set train.soft_labels=none; the dataset ferplus has votes for the faces of FER2013",
         )
 
     def leave_out(self, names: Iterable[str]) -> int:
-        """Drop rows by sample id or path, noting how many; return that number.
+        """Drop rows by sample id or path, and return how many.
 
         Raises:
-            DataError: A name is no sample and no path of this dataset, or nothing would be left.
+            DataError: A name is neither a sample nor a path of this dataset, or nothing would be left.
         """
         wanted = set(names)
         index = self.index
@@ -198,39 +198,25 @@ class FaceDataset(ABC):
             raise DataError("a picture has no frames", file=self.base / path, value=list(frames))
         return [read_picture(self.base / path)] * len(frames)
 
-    def datamodule(self, **options: Any) -> FaceDataModule:
-        """Return the LightningDataModule over this dataset; options as of `FaceDataModule`."""
-        from fer_bench.data.loading.datamodule import FaceDataModule
-
-        return FaceDataModule(self, **options)
-
     @classmethod
     def _not_found(cls, root: Path) -> DataError:
         card = cls.card
+        hint = f"fer-bench data describe {card.name}"
         if not root.exists():
-            return DataError(
-                f"the data root for {card.name} does not exist",
-                file=root,
-                hint=f"fer-bench data describe {card.name}",
-            )
-        from fer_bench.datasets import looks_like
-
+            return DatasetNotFoundError(f"the data root for {card.name} does not exist", file=root, hint=hint)
         tree = "\n".join(f"    {entry.path}" for entry in card.tree if entry.required)
         own = next(iter(cls.named_folders(root)), None)
-        place = root if own is None else own  # what is called like it says more than what lies beside
-        others = [name for name in looks_like(place) if name != card.name]
-        instead = f"It looks like {' or '.join(others)} instead. " if others else ""
         where = f", in this folder or in {card.name}/ below it" if own is None else " in this folder"
-        return DataError(
-            f"{card.title} was not found here in its official layout. {instead}Expected{where}:\n{tree}\n"
-            f"  The folder holds: {_content(place)}",
-            file=place,
-            hint=f"fer-bench data describe {card.name}",
+        return DatasetNotFoundError(
+            f"{card.title} was not found here in its official layout. Expected{where}:\n{tree}\n"
+            f"  The folder contains: {_content(own or root)}",
+            file=own or root,
+            hint=hint,
         )
 
 
 def _content(folder: Path, most: int = 8) -> str:
-    """Return the first names in a folder for a message, bytes that are no UTF-8 shown as escapes."""
+    """Return the first names in a folder for a message; bytes that are not UTF-8 are shown as escapes."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(e.name + ("/" if e.is_dir() else "") for e in entries)

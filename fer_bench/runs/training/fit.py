@@ -20,6 +20,7 @@ from fer_bench import methods
 from fer_bench.config import RunConfig, TrainSettings, build
 from fer_bench.data.batch import Task
 from fer_bench.data.loading.datamodule import FaceDataModule
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.errors import DivergedError, StoreError
 from fer_bench.files import write_atomic, write_text
 from fer_bench.methods.base import Method
@@ -179,9 +180,10 @@ def build_data(config: RunConfig, workspace: Workspace) -> FaceDataModule:
     kind = methods.get(config.method)
     settings = build(kind.settings_type, config.method_settings, f"settings of {config.method}")
     spec = kind.input_spec(settings)
-    workspace.pack(config.dataset, spec.size)
-    return workspace.source(config.dataset).dataset.datamodule(
+    return make_datamodule(
+        workspace.source(config.dataset).dataset,
         spec=spec,
+        pack=workspace.pack(config.dataset, spec.size),
         protocol=config.protocol,
         fold=config.fold,
         seed=config.seed,

@@ -16,6 +16,7 @@ from fer_bench.data.packs import index_cache
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import DataError
 from fer_bench.synthetic import layouts
+from fer_bench.workspace.sources import find_roots, open_source
 from tests.data.audit.trees import (
     PICTURES,
     TREES,
@@ -277,7 +278,7 @@ def test_a_problem_that_a_check_went_on_after_still_stops_a_run(tmp_path, monkey
     monkeypatch.setattr(index_cache, "SETTLED", -3600.0)
     assert check("affwild2", root).has_errors
     with pytest.raises(DataError, match="line 6"):
-        _ = datasets.get("affwild2")(root).index
+        _ = open_source("affwild2", find_roots(str(root))).dataset.index
 
 
 @pytest.mark.parametrize("name", ["ckplus", "mmi", "oulu"])

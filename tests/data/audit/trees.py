@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer_bench import datasets
 from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.verify import verify
 from fer_bench.data.protocols import unit_interval
+from fer_bench.workspace.sources import find_roots, open_source
 from tests.datasets import test_affectnet as affectnet
 from tests.datasets import test_affwild2 as affwild2
 from tests.datasets import test_ckplus as ckplus
@@ -128,8 +128,10 @@ TREES: dict[str, Callable[[Path], Path]] = {
 
 
 def check(name: str, root: Path, *, is_real: bool = False) -> Report:
-    reader = datasets.get(name)
-    return verify(lambda: reader(root), name, is_real=is_real, cache=root.parent / "cache")
+    roots = find_roots(str(root))
+    return verify(
+        lambda: open_source(name, roots).dataset, name, is_real=is_real, cache=root.parent / "cache"
+    )
 
 
 def photo_of(side: str, root: Path, number: int = 0) -> Path:

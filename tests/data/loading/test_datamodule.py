@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import lightning
@@ -14,9 +13,11 @@ from torch import Tensor
 
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.loading import transforms
-from fer_bench.data.loading.datamodule import EpochBatches, FaceDataModule, evaluation_batches, reference_rows
+from fer_bench.data.loading.batches import EpochBatches, reference_rows
+from fer_bench.data.loading.datamodule import FaceDataModule, evaluation_batches
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.errors import DataError, UsageError
-from tests.data.toy import toy_rows
+from tests.data.toy import running_trainer, toy_rows
 
 SPEC = InputSpec(size=20)
 
@@ -33,10 +34,11 @@ def toy(make_toy):
 
 
 @pytest.fixture
-def module(toy, tmp_path):
+def module(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
+
     def build(**options: Any) -> FaceDataModule:
-        chosen = {"spec": SPEC, "cache": tmp_path / "cache", "batch_size": 8, **options}
-        return toy.datamodule(**chosen)
+        return make_datamodule(toy, **{"spec": SPEC, "batch_size": 8, **options})
 
     return build
 
@@ -44,7 +46,7 @@ def module(toy, tmp_path):
 def in_trainer(
     module: FaceDataModule, *, rank: int = 0, world: int = 1, training: bool = True, epoch: int = 0
 ) -> FaceDataModule:
-    module.trainer = SimpleNamespace(
+    module.trainer = running_trainer(
         global_rank=rank, world_size=world, training=training, current_epoch=epoch
     )
     return module
@@ -202,12 +204,12 @@ def test_references_show_the_same_person_in_the_same_recording_and_never_a_test_
     assert seen == len(data.rows("train"))
 
 
-def test_a_row_without_a_neutral_frame_has_an_empty_reference(make_toy, tmp_path):
+def test_a_row_without_a_neutral_frame_has_an_empty_reference(make_toy):
     rows = toy_rows(8)
     for row in rows:
         if row["subject"] != "S02":
             row["reference_id"] = None
-    data = in_trainer(make_toy(rows).datamodule(spec=SPEC, cache=tmp_path / "c", with_reference=True))
+    data = in_trainer(make_datamodule(make_toy(rows), spec=SPEC, with_reference=True))
     assert data.task.has_reference
     for batch in data.train_dataloader():
         expected = torch.tensor(
@@ -219,12 +221,12 @@ def test_a_row_without_a_neutral_frame_has_an_empty_reference(make_toy, tmp_path
 
 
 @pytest.mark.parametrize("by_label", [True, False])
-def test_hidden_labels_choose_no_reference_and_first_frames_stay(make_toy, tmp_path, by_label):
+def test_hidden_labels_choose_no_reference_and_first_frames_stay(make_toy, by_label):
     rows = toy_rows(8)
     for row in rows:
         row["is_neutral_frame"] &= not by_label
     how = {"protocol": "7-folds", "label_fraction": 0.5, "with_reference": True, "with_unlabelled": True}
-    data = in_trainer(make_toy(rows).datamodule(spec=SPEC, cache=tmp_path / "c", **how))
+    data = in_trainer(make_datamodule(make_toy(rows), spec=SPEC, **how))
     index, seen = data.dataset.index, []
     for batch in data.train_dataloader():
         hidden = torch.from_numpy(data.hidden)[batch["row"]]

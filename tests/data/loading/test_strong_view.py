@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,8 @@ import torch
 
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.loading.strong_view import strong_view
-from tests.data.toy import toy_rows
+from fer_bench.data.loading.union_module import make_datamodule
+from tests.data.toy import running_trainer, toy_rows
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
@@ -54,7 +54,7 @@ def test_albumentations_is_imported_only_when_asked_and_asks_nobody():
 
 class TestDataModule:
     @pytest.fixture
-    def build(self, make_toy, tmp_path):
+    def build(self, make_toy):
         rows = toy_rows(8)
         for row in rows:
             if row["is_neutral_frame"] and row["subject"] in ("S02", "S03", "S04"):
@@ -62,14 +62,13 @@ class TestDataModule:
         toy = make_toy(rows)
 
         def module(**options):
-            chosen = {"spec": InputSpec(size=20), "cache": tmp_path / "cache", "batch_size": 8, **options}
-            return toy.datamodule(**chosen)
+            return make_datamodule(toy, **{"spec": InputSpec(size=20), "batch_size": 8, **options})
 
         return module
 
     @staticmethod
     def batches(data, epoch=0):
-        data.trainer = SimpleNamespace(global_rank=0, world_size=1, training=True, current_epoch=epoch)
+        data.trainer = running_trainer(global_rank=0, world_size=1, training=True, current_epoch=epoch)
         loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)
         return [data.on_after_batch_transfer(batch, 0) for batch in loader]
@@ -152,11 +151,11 @@ class TestDataModule:
 
     def test_views_for_thresholds_are_at_most_as_many_as_an_epoch_has(self, build):
         data = build(epoch_rows=20)
-        data.trainer = SimpleNamespace(global_rank=0, world_size=1, training=True, current_epoch=3)
+        data.trainer = running_trainer(global_rank=0, world_size=1, training=True, current_epoch=3)
         rows = torch.cat([b["row"] for b in data.labelled_views(torch.device("cpu"))]).tolist()
         assert len(rows) == len(set(rows)) == 20
         halves = []
         for rank in (0, 1):
-            data.trainer = SimpleNamespace(global_rank=rank, world_size=2, training=True, current_epoch=3)
+            data.trainer = running_trainer(global_rank=rank, world_size=2, training=True, current_epoch=3)
             halves += torch.cat([b["row"] for b in data.labelled_views(torch.device("cpu"))]).tolist()
         assert sorted(halves) == sorted(rows)

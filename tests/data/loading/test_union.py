@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,13 +8,14 @@ from fer_bench.data.card import Official, Protocol
 from fer_bench.data.index import validate_index
 from fer_bench.data.loading.datamodule import FaceDataModule, evaluation_batches
 from fer_bench.data.loading.union import UnionDataset, union_card
-from fer_bench.data.loading.union_module import EPOCH_CAP, UnionBatches
+from fer_bench.data.loading.union_module import EPOCH_CAP, UnionBatches, make_datamodule
 from fer_bench.data.packs.pack import open_pack
 from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import cache_root
 from fer_bench.workspace.sources import find_roots, open_source
+from tests.data.toy import running_trainer
 
 SPEC = InputSpec(size=20)
 QUICK = "7-union-quick"
@@ -35,8 +34,8 @@ def union(members):
 
 def module(union, **options):
     values = {"spec": SPEC, "protocol": QUICK, "batch_size": 8, "augmentation": Augmentation(flip=0)}
-    data = union.datamodule(**{**values, **options})
-    data.trainer = SimpleNamespace(training=True, current_epoch=0, global_rank=0, world_size=1)
+    data = make_datamodule(union, **{**values, **options})
+    data.trainer = running_trainer(training=True, current_epoch=0, global_rank=0, world_size=1)
     return data
 
 

@@ -13,7 +13,7 @@ import pytest
 from fer_bench import datasets
 from fer_bench.data.index import NO_AU, build_index, fingerprint
 from fer_bench.data.packs import index_cache
-from fer_bench.data.packs.index_cache import file_of, outdated, read_facts
+from fer_bench.data.packs.index_cache import file_of, keep_index, outdated, read_facts
 from fer_bench.data.reading import dependencies as reads
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read, recording, stamp
@@ -72,6 +72,13 @@ def _extras(number):
     }
 
 
+def opened(base):
+    """Open it as the workspace does."""
+    dataset = Listed(base)
+    keep_index(dataset)
+    return dataset
+
+
 @pytest.fixture
 def base(tmp_path, monkeypatch):
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
@@ -101,13 +108,18 @@ def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 def test_the_second_opening_reads_no_list_and_gives_the_same_index_and_notes(base):
-    first, second = Listed(base), Listed(base)
+    first, second = opened(base), opened(base)
     same(first.index, build_index(Listed(base).rows(), "toy"))
     read = Listed.times
     same(second.index, first.index)
     assert Listed.times == read
     assert second.notes == ["one note"]
     assert second.index["au"].iloc[2] is NO_AU
+
+
+def test_a_reader_alone_keeps_nothing(base):
+    assert len(Listed(base).index) == 8
+    assert not file_of(Listed(base)).exists()
 
 
 def drop_a_line(base):
@@ -137,52 +149,52 @@ def same_size_same_time(base):
     ids=["list", "same size and time", "picture gone", "picture more", "annotation", "annotation more"],
 )
 def test_whatever_was_read_changes_the_index_is_built_anew(base, change):
-    assert len(Listed(base).index) == 8
+    assert len(opened(base).index) == 8
     change(base)
     facts = read_facts(file_of(Listed(base)))
     assert "changed since" in str(outdated(facts, Listed))
-    fresh = Listed(base).index
+    fresh = opened(base).index
     assert Listed.times == 2
-    same(Listed(base).index, fresh)
+    same(opened(base).index, fresh)
     assert Listed.times == 2
 
 
 def test_other_code_or_another_card_version_builds_anew(base, monkeypatch):
-    _ = Listed(base).index
+    _ = opened(base).index
     monkeypatch.setattr(index_cache, "code_of", lambda kind: "another")
-    _ = Listed(base).index
+    _ = opened(base).index
     assert Listed.times == 2
     monkeypatch.setattr(Listed, "card", CARD.model_copy(update={"version": 99}))
-    _ = Listed(base).index
+    _ = opened(base).index
     assert Listed.times == 3
 
 
 def test_a_file_that_is_still_young_is_not_trusted(base, monkeypatch):
     monkeypatch.setattr(index_cache, "SETTLED", 2.0)
-    _ = Listed(base).index
+    _ = opened(base).index
     assert not file_of(Listed(base)).exists()
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_trusted(base, monkeypatch):
     monkeypatch.setattr(index_cache, "SETTLED", -0.5)
-    build = index_cache.build_index
+    read = Listed.read_index
 
-    def slow(rows, name):
-        index = build(rows, name)
+    def slow(dataset):
+        index = read(dataset)
         (base / "list.txt").write_text("p0 fear\n")
         os.utime(base / "list.txt", (0, 0))
         return index
 
     began = index_cache.time.time
-    monkeypatch.setattr(index_cache, "build_index", slow)
+    monkeypatch.setattr(Listed, "read_index", slow)
     monkeypatch.setattr(index_cache.time, "time", lambda: began() - 1)
-    assert len(Listed(base).index) == 8
+    assert len(opened(base).index) == 8
     assert not file_of(Listed(base)).exists()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "foreign"])
 def test_a_damaged_file_is_as_good_as_none(base, damage):
-    first = Listed(base).index
+    first = opened(base).index
     file = file_of(Listed(base))
     raw = bytearray(file.read_bytes())
     if damage == "flipped":
@@ -190,29 +202,29 @@ def test_a_damaged_file_is_as_good_as_none(base, damage):
     file.write_bytes(
         {"empty": b"", "cut": raw[: len(raw) // 2], "foreign": b"PAR1 nothing PAR1"}.get(damage, raw)
     )
-    same(Listed(base).index, first)
+    same(opened(base).index, first)
     assert Listed.times == 2
-    same(Listed(base).index, first)
+    same(opened(base).index, first)
     assert Listed.times == 2
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(base, tmp_path):
     (tmp_path / "cache").write_text("a file")
-    assert len(Listed(base).index) == 8
+    assert len(opened(base).index) == 8
 
 
 def test_two_processes_keep_one_index(base):
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "from fer_bench.data.packs import index_cache; index_cache.SETTLED = -1e6\n"
-        f"from {__name__} import Listed\n"
-        f"print(len(Listed({str(base)!r}).index))"
+        f"from {__name__} import opened\n"
+        f"print(len(opened({str(base)!r}).index))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
     assert [p.communicate(timeout=120)[0].strip() for p in both] == [b"8", b"8"]
     folder = file_of(Listed(base)).parent
     assert len(list(folder.iterdir())) == 1
-    assert len(Listed(base).index) == 8
+    assert len(opened(base).index) == 8
 
 
 def test_reads_are_noted_inside_a_block_only(tmp_path):
@@ -232,7 +244,7 @@ def test_the_large_datasets_keep_theirs(kind):
 
 def test_the_cache_lists_and_removes_it(base, monkeypatch):
     monkeypatch.setattr(datasets, "get", lambda name: Listed)
-    _ = Listed(base).index
+    _ = opened(base).index
     (entry,) = entries()
     assert (entry.kind, entry.dataset, entry.state) == ("index", "toy", "current")
     (base / "list.txt").write_text("p0 fear\n")
@@ -240,6 +252,6 @@ def test_the_cache_lists_and_removes_it(base, monkeypatch):
     assert (entry.state, entry.reason) == ("stale", f"this has changed since: {base / 'list.txt'}")
     assert prune([entry]) == ([entry], [])
     assert entries() == []
-    _ = Listed(base).index
+    _ = opened(base).index
     file_of(Listed(base)).write_bytes(b"nothing")
     assert entries()[0].state == "damaged"

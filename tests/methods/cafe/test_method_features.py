@@ -14,6 +14,7 @@ from fer_bench.config import Augmentation, TrainSettings
 from fer_bench.data.batch import Task
 from fer_bench.data.loading import features, transforms
 from fer_bench.data.loading.datamodule import FaceDataModule
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.data.packs.pack import open_pack
 from fer_bench.methods.cafe.method import CAFE, CAFESettings
 from fer_bench.runs.evaluate import predict
@@ -151,11 +152,12 @@ def test_blocks_hold_their_own_rows(toy, pack, monkeypatch):
 
 
 def fit(method: CAFE, toy, root: Path) -> FaceDataModule:
-    data = toy.datamodule(
+    data = make_datamodule(
+        toy,
         spec=method.input_spec(method.settings),
         batch_size=method.train_settings.batch_size,
         augmentation=method.train_settings.augmentation,
-        cache=root / "cache",
+        pack=open_pack(toy, method.input_spec(method.settings).size, cache=root / "cache"),
     )
     torch.manual_seed(9)
     trainer = Trainer(

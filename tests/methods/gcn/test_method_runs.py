@@ -11,8 +11,10 @@ import torch
 from lightning import Callback, Trainer
 from torch.utils.data import DataLoader
 
-from fer_bench.config import TrainSettings
+from fer_bench.config import Augmentation, TrainSettings
 from fer_bench.data.batch import Batch, Task
+from fer_bench.data.loading import transforms
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.methods.gcn.method import GCN, GCNSettings
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
@@ -90,12 +92,14 @@ def test_reference_is_the_same_persons_and_never_a_test_subjects(workspace, name
     index = dataset.index
     place = pd.Series(range(len(index)), index=index["sample_id"])
     for fold in (1, 2, 3, 4):
-        data = dataset.datamodule(
+        data = make_datamodule(
+            dataset,
             spec=GCN.input_spec(GCNSettings()),
             protocol=protocol,
             fold=fold,
             batch_size=8,
             with_reference=True,
+            augmentation=Augmentation(flip=0),
         )
         assert data.task.has_reference
         every = data.rows("train")
@@ -116,7 +120,8 @@ def test_reference_is_the_same_persons_and_never_a_test_subjects(workspace, name
             paired = np.isin(batch["row"].numpy(), rows)
             assert (batch["has_reference"].numpy() == paired).all()
             expected = data.pack.pixels[[partner_of[row] for row in batch["row"].numpy()[paired].tolist()]]
-            assert torch.equal(batch["reference"][torch.from_numpy(paired)], torch.from_numpy(expected))
+            shown = transforms.prepare(torch.from_numpy(expected), data.spec)
+            assert torch.equal(batch["reference"][torch.from_numpy(paired)], shown)
         assert all("reference" not in batch for batch in data.test_dataloader())
 
 

@@ -24,6 +24,7 @@ from fer_bench.methods.base import count_parameters
 from fer_bench.methods.ssmfar import losses
 from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
 from fer_bench.methods.ssmfar.network import ActionUnitHeads, SSMFARNetwork
+from tests.data.toy import running_trainer
 from tests.methods import ssmfar_toy
 
 EIGHT = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "other")
@@ -461,7 +462,7 @@ def test_thresholds_follow_a_hand_count_and_resuming_changes_no_bit(toy_root, tm
         assert torch.equal(value, resumed.state_dict()[name]), name
 
     data = whole.trainer.datamodule
-    data.trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=1)  # the last epoch
+    data.trainer = running_trainer(global_rank=0, world_size=1, current_epoch=1)  # the last epoch
     probability, right = torch.zeros(6), torch.zeros(6)
     whole.eval()
     with torch.no_grad():

@@ -1,0 +1,193 @@
+"""Rows of a pack as batches: what a batch contains, and in which order rows come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import DistributedSampler
+
+from fer_bench.data.index import stack_au
+from fer_bench.data.loading.transforms import Finish
+from fer_bench.data.packs.pack import Pack
+from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.errors import UsageError
+
+Rows = TorchDataset[dict[str, Tensor]]
+
+
+def reference_rows(index: pd.DataFrame, hidden: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Return the index position of each row's reference, -1 where it has none: int64 [N].
+
+    Args:
+        index: The dataset's index.
+        hidden: bool [N], rows whose label is hidden. A reference that was chosen because of its neutral label
+            would reveal that label, so such a row is not used as one; neutral first frames are.
+    """
+    ids = index["reference_id"].to_numpy(object)
+    found: NDArray[np.int64] = pd.Index(index["sample_id"]).get_indexer(ids).astype(np.int64)
+    if hidden is not None:
+        revealed = hidden & ~index["is_neutral_frame"].to_numpy(bool)
+        found[(found >= 0) & revealed[found]] = -1
+    return found
+
+
+class EpochRows(list[int]):
+    """Index positions of a batch, with the epoch they are for: loader processes learn it this way.
+
+    Args:
+        rows: Index positions.
+        epoch: Epoch from 0.
+    """
+
+    def __init__(self, rows: Iterable[int], epoch: int) -> None:
+        super().__init__(rows)
+        self.epoch = epoch
+
+
+class PackedRows(Rows):
+    """Rows of a pack with their labels, indexed by a whole batch at once.
+
+    Args:
+        pack: The crops.
+        dataset: The dataset they come from.
+        classes: Ordered classes; other labels become -1.
+        with_reference: Also deliver the neutral frame of the same person.
+        hidden: bool [N], rows whose label becomes -1 as well.
+        soft_labels: float32 [N, C], distributions to learn instead of the labels.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        dataset: FaceDataset,
+        classes: Sequence[str],
+        *,
+        with_reference: bool = False,
+        hidden: NDArray[np.bool_] | None = None,
+        soft_labels: NDArray[np.float32] | None = None,
+    ) -> None:
+        index = dataset.index
+        position = {name: i for i, name in enumerate(classes)}
+        self.pixels = pack.pixels
+        self.labels = torch.tensor(
+            [position.get(v, -1) if isinstance(v, str) else -1 for v in index["label"]]
+        )
+        if hidden is not None:
+            self.labels[torch.from_numpy(hidden)] = -1
+        self.va = torch.from_numpy(index[["valence", "arousal"]].to_numpy(np.float32))
+        self.au = torch.from_numpy(stack_au(index).astype(np.int64))
+        self.soft_labels = None if soft_labels is None else torch.from_numpy(soft_labels)
+        self.reference = reference_rows(index, hidden) if with_reference else None
+
+    def __getitem__(self, rows: Any) -> dict[str, Tensor]:
+        """Return the batch of the given index positions, pictures still uint8 [B, H, W, 3]."""
+        where = np.asarray(rows, np.int64)
+        at = torch.from_numpy(where)
+        batch = {
+            "image": torch.from_numpy(self.pixels[where]),
+            "label": self.labels[at],
+            "va": self.va[at],
+            "au": self.au[at],
+            "row": at,
+        }
+        if self.soft_labels is not None:
+            batch["soft_label"] = self.soft_labels[at]
+        if self.reference is not None:
+            partner = self.reference[where]
+            pictures = self.pixels[np.maximum(partner, 0)]
+            pictures[partner < 0] = 0
+            batch["reference"] = torch.from_numpy(pictures)
+            batch["has_reference"] = torch.from_numpy(partner >= 0)
+        return batch
+
+
+class FinishedRows(Rows):
+    """Batches of rows as network input, for loops without a Trainer.
+
+    Args:
+        rows: Rows, indexed by a whole batch at once.
+        finish: Turns a batch into network input.
+    """
+
+    def __init__(self, rows: Rows, finish: Finish) -> None:
+        self.rows, self.finish = rows, finish
+
+    def __getitem__(self, wanted: EpochRows) -> dict[str, Tensor]:
+        """Return the batch of index positions in their epoch."""
+        return self.finish(self.rows[wanted], wanted.epoch)
+
+
+class EpochBatches(DistributedSampler[EpochRows]):
+    """Batches of an epoch: an order drawn from (seed, epoch), dealt to the processes of a run.
+
+    Every row comes exactly once per epoch over all processes: none is padded, repeated or dropped. With a
+    limit, each epoch is another random part of the rows. A last batch that would leave a process fewer than
+    two rows is merged into the one before, because batch normalisation needs two rows and all processes must
+    take the same number of steps.
+
+    It is a `DistributedSampler`, so that a Trainer on several devices does not deal its batches again.
+
+    Args:
+        rows: Index positions.
+        batch_size: Rows per step over all processes.
+        seed: Seed of the order, None for the order given.
+        limit: Rows per epoch at most.
+        rank: Number of this process.
+        world: Number of processes.
+        advances: Whether each pass is the next epoch, for loops that do not set it.
+
+    Raises:
+        UsageError: A step would leave a process fewer than two rows.
+    """
+
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        batch_size: int,
+        *,
+        seed: int | None,
+        limit: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        advances: bool = False,
+    ) -> None:
+        if batch_size < 2 * world:
+            raise UsageError(
+                f"{world} process(es) need at least {2 * world} rows per step",
+                value=batch_size,
+                hint=f"--set train.batch_size={2 * world} or more",
+            )
+        super().__init__(cast(Any, rows), num_replicas=world, rank=rank)
+        self.rows, self.batch_size, self.order_seed, self.advances = rows, batch_size, seed, advances
+        self.count = len(rows) if limit is None else min(limit, len(rows))
+
+    def __len__(self) -> int:
+        return len(self._cuts()) + 1 if self.count > self.rank else 0
+
+    def _cuts(self) -> list[int]:
+        cuts = list(range(self.batch_size, self.count, self.batch_size))
+        if cuts and self.count - cuts[-1] < 2 * self.num_replicas:
+            cuts.pop()
+        return cuts
+
+    def __iter__(self) -> Iterator[EpochRows]:
+        epoch = self.epoch
+        if self.advances:
+            self.epoch += 1
+        for batch in np.split(self.order(epoch)[: self.count], self._cuts()):
+            mine = batch[self.rank :: self.num_replicas]
+            if len(mine):
+                yield EpochRows(mine.tolist(), epoch)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows of an epoch over all processes, in their order; `count` of them are used."""
+        if self.order_seed is None:
+            return self.rows
+        return np.random.default_rng([self.order_seed, epoch]).permutation(self.rows)
