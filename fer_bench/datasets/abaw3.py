@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +14,11 @@ from fer_bench.data.card import Card, Official, Protocol, Quirk, SplitName, Tree
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import Listing, list_folder
+from fer_bench.data.reading.parsing import csv_fields, parse_line
 from fer_bench.data.reading.sequences import listed, matching, nearest_frames
 from fer_bench.data.reading.textfile import numbered_lines
-from fer_bench.datasets import affwild2
+from fer_bench.datasets.affwild2 import CARD as MULTI_TASK
+from fer_bench.datasets.affwild2 import NO_AFFECT, PICTURES, video_of
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS
 from fer_bench.errors import DataError
 
@@ -31,7 +31,6 @@ _OUTER = (
     "",
 )
 _SPLITS: dict[SplitName, str] = {"train": "Train_Set", "val": "Validation_Set"}
-_PICTURES = "cropped_aligned"
 _FOLDERS = {
     "expr": "EXPR_Classification_Challenge",
     "va": "VA_Estimation_Challenge",
@@ -43,7 +42,6 @@ _HEADERS = {
     "au": ",".join(f"AU{unit}" for unit in ACTION_UNITS),
 }
 _TASKS = {"expr": "expression", "va": "valence and arousal", "au": "action units"}
-_NO_AFFECT = -5.0
 _NEUTRAL = 0
 
 Floats = NDArray[np.float64]
@@ -59,9 +57,9 @@ def _card(name: str, track: str) -> Card:
             "Kollias & Zafeiriou (2019), Expression, Affect, Action Unit Recognition: Aff-Wild2, Multi-Task "
             "Learning and ArcFace, BMVC, arXiv:1910.04855; lists of the third ABAW competition"
         ),
-        licence=affwild2.CARD.licence,
+        licence=MULTI_TASK.licence,
         obtain="Ask the organisers (d.kollias@qmul.ac.uk) for the third ABAW annotations and cropped faces",
-        classes=affwild2.CARD.classes,
+        classes=MULTI_TASK.classes,
         tree=(
             TreeEntry(
                 f"{_OUTER[0]}/{_FOLDERS[track]}/Train_Set/<video>.txt",
@@ -149,11 +147,11 @@ class ABAW3(FaceDataset):
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds this track's lists and the cropped faces."""
-        return folder if _track_folder(folder, cls.track) and (folder / _PICTURES).is_dir() else None
+        return folder if _track_folder(folder, cls.track) and (folder / PICTURES).is_dir() else None
 
     @cached_property
     def _pictures(self) -> Listing:
-        return list_folder(self.base / _PICTURES, self.base)
+        return list_folder(self.base / PICTURES, self.base)
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per annotated frame that has a picture.
@@ -170,12 +168,12 @@ class ABAW3(FaceDataset):
                 f"Without labels of the other tracks, which are not there: {', '.join(absent)}."
             )
         validated = {
-            _group(video)
+            video_of(video)
             for found in (own, *files.values())
             for video, (split, _) in found.items()
             if split == "val"
         }
-        crossing = sorted(v for v, (split, _) in own.items() if split == "train" and _group(v) in validated)
+        crossing = sorted(v for v, (split, _) in own.items() if split == "train" and video_of(v) in validated)
         if crossing:
             self.notes.append(
                 f"{len(crossing)} training videos are validation videos of a track and are left out: "
@@ -192,7 +190,7 @@ class ABAW3(FaceDataset):
             labels = {self.track: _read(file, self.track), **others}
             numbers = {
                 int(match[1]): match.string
-                for match in matching(self.base / _PICTURES / video, self.base, r"(\d+)\.jpg")
+                for match in matching(self.base / PICTURES / video, self.base, r"(\d+)\.jpg")
             }
             values = labels[self.track].values
             said = [n for n, line in enumerate(values, start=1) if _is_annotated(line, self.track)]
@@ -203,11 +201,11 @@ class ABAW3(FaceDataset):
             for number, reference in zip(shown, references, strict=True):
                 yield {
                     "sample_id": f"{video}/{number:05d}",
-                    "path": f"{_PICTURES}/{video}/{numbers[number]}",
+                    "path": f"{PICTURES}/{video}/{numbers[number]}",
                     "reference_id": None if reference is None else f"{video}/{reference:05d}",
                     "sequence": video,
                     "split": split,
-                    "group": _group(video),
+                    "group": video_of(video),
                     **self._columns(labels, number),
                 }
         if without_list:
@@ -223,12 +221,8 @@ class ABAW3(FaceDataset):
             place = Path(str(folder)) / name
             for match in matching(place, self.base, r"(.+)\.txt"):
                 if match[1] in found:
-                    raise DataError(
-                        "the video is in the training part too",
-                        file=place / match.string,
-                        value=match[1],
-                        hint=f"fer-bench data describe {self.card.name}",
-                    )
+                    problem = "the video is in the training part too"
+                    raise DataError(problem, file=place / match.string, value=match[1])
                 found[match[1]] = (split, place / match.string)
         return found
 
@@ -270,11 +264,6 @@ class ABAW3Units(ABAW3):
     track = "au"
 
 
-def _group(video: str) -> str:
-    """Return the video without the suffix that tells its two people apart."""
-    return re.sub(r"_(left|right)$", "", video)
-
-
 def _track_folder(folder: Path, track: str) -> Path | None:
     """Return the folder of a track that has both parts, at any of the known depths."""
     for outer in _OUTER:
@@ -289,7 +278,7 @@ def _track_folder(folder: Path, track: str) -> Path | None:
 def _is_annotated(line: Floats, track: str) -> bool:
     """Return whether a line says anything: units are masked one by one, valence counts with arousal only."""
     if track == "va":
-        return bool((line != _NO_AFFECT).all())
+        return bool((line != NO_AFFECT).all())
     return bool((line >= 0).any())
 
 
@@ -308,22 +297,24 @@ def _read(file: Path, track: str) -> _Labels:
     """
     lines = numbered_lines(file)
     number, text = next(lines)
-    header = ",".join(word.strip() for word in text.split(","))
-    if header.casefold() != _HEADERS[track].casefold():
-        raise _wrong(f"the header is not that of {_TASKS[track]}, {_HEADERS[track]}", file, number, text[:80])
-    width = {"expr": 1, "va": 2, "au": len(ACTION_UNITS)}[track]
-    values: list[list[float]] = []
-    for number, text in lines:
-        try:
-            line = [float(field) for field in text.split(",")]
-        except ValueError:
-            raise _wrong("a label is not a number", file, number, text[:80]) from None
-        if len(line) != width or not all(map(math.isfinite, line)) or not _is_valid(line, track):
-            raise _wrong(f"a line is not {_RANGES[track]}", file, number, text[:80])
-        values.append(line)
-    return _Labels(file, np.array(values, np.float64).reshape(-1, width))
+    if ",".join(csv_fields(text)).casefold() != _HEADERS[track].casefold():
+        problem = f"the header is not that of {_TASKS[track]}, {_HEADERS[track]}"
+        raise DataError(problem, file=file, line=number, value=text[:80])
+    values = [parse_line(partial(_parse, track), text, file=file, line=number) for number, text in lines]
+    return _Labels(file, np.array(values, np.float64).reshape(-1, _WIDTHS[track]))
 
 
+def _parse(track: str, text: str) -> list[float]:
+    try:
+        values = [float(field) for field in text.split(",")]
+    except ValueError:
+        raise DataError("a label is not a number", value=text[:80]) from None
+    if len(values) != _WIDTHS[track] or not all(_is_valid(value, track) for value in values):
+        raise DataError(f"a line is not {_RANGES[track]}", value=text[:80])
+    return values
+
+
+_WIDTHS = {"expr": 1, "va": 2, "au": len(ACTION_UNITS)}
 _RANGES = {
     "expr": "one expression from 0 to 7, or -1",
     "va": "valence and arousal in [-1, 1], or -5",
@@ -331,12 +322,7 @@ _RANGES = {
 }
 
 
-def _is_valid(line: list[float], track: str) -> bool:
+def _is_valid(value: float, track: str) -> bool:
     if track == "va":
-        return all(-1 <= value <= 1 or value == _NO_AFFECT for value in line)
-    return all(value.is_integer() and -1 <= value <= (7 if track == "expr" else 1) for value in line)
-
-
-def _wrong(problem: str, file: Path, number: int, value: object) -> DataError:
-    hint = "compare with the official format: fer-bench data describe abaw3expr"
-    return DataError(problem, file=file, line=number, value=value, hint=hint)
+        return -1 <= value <= 1 or value == NO_AFFECT
+    return value.is_integer() and -1 <= value <= (7 if track == "expr" else 1)

@@ -6,10 +6,10 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from fer_bench.data.card import (
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import list_folder
+from fer_bench.data.reading.parsing import parse_affect, parse_points
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
 from fer_bench.emotions import LABEL_SETS, Emotion
@@ -43,7 +44,9 @@ _NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
 _PIECE = 1 << 13
 _TEXT_AT = 128
 _MAGIC = b"\x93NUMPY\x01\x00"
-_HINT = "compare with the official format: fer-bench data describe affectnet7"
+
+Values = str | NDArray[Any]
+Parsed = TypeVar("Parsed")
 
 CARD = Card(
     name="affectnet7",
@@ -256,9 +259,8 @@ class AffectNet(FaceDataset):
         images = list_folder(place / "images", self.base)
         annotations = list_folder(place / "annotations", self.base)
         note_read(place / "annotations", contents=True)
-        for listing in (images, annotations):
-            for name in sorted(listing.leaving):
-                listing.has(name, file=listing.folder)
+        images.refuse_links()
+        annotations.refuse_links()
         numbers = {match[1] for name in images.files if (match := _IMAGE.fullmatch(name))}
         pictures = len(numbers)
         wanted = {f"{number}_{part}.npy" for number in numbers for part in _PARTS}
@@ -266,14 +268,9 @@ class AffectNet(FaceDataset):
         lonely = {name for name in others if _NPY.fullmatch(name)}
         for problem, names in (("missing", wanted - annotations.files), ("without a picture", lonely)):
             if names:
-                raise_or_collect(
-                    DataError(
-                        f"{len(names)} annotation files are {problem}",
-                        file=annotations.folder / min(names, key=_by_number),
-                        hint=_HINT,
-                    ),
-                    rows=len({name.partition("_")[0] for name in names}),
-                )
+                first = annotations.folder / min(names, key=_by_number)
+                error = DataError(f"{len(names)} annotation files are {problem}", file=first)
+                raise_or_collect(error, rows=len({name.partition("_")[0] for name in names}))
         numbers -= {name.partition("_")[0] for name in wanted - annotations.files}
         strangers = len(images.files) - pictures + len(others)
         if strangers:
@@ -284,8 +281,8 @@ class AffectNet(FaceDataset):
 
     def _row(self, split: SplitName, name: str, number: str, folder: str) -> dict[str, Any] | None:
         stem = f"{folder}/{number}"
-        code = _expression(f"{stem}_exp.npy", len(self.card.classes))
-        valence, arousal = _affect(f"{stem}_val.npy"), _affect(f"{stem}_aro.npy")
+        code = _read(f"{stem}_exp.npy", self._code)
+        valence, arousal = (_read(f"{stem}_{part}.npy", _affect) for part in ("val", "aro"))
         label = self.card.emotion_of(code)
         if label is None and (np.isnan(valence) or np.isnan(arousal)):
             return None
@@ -293,7 +290,7 @@ class AffectNet(FaceDataset):
         return {
             "sample_id": f"{split}/{number}",
             "path": path,
-            "landmarks": _landmarks(f"{stem}_lnd.npy"),
+            "landmarks": _read(f"{stem}_lnd.npy", _landmarks),
             "native_label": code,
             "label": label,
             "valence": valence,
@@ -301,6 +298,17 @@ class AffectNet(FaceDataset):
             "split": split,
             "group": path,
         }
+
+    def _code(self, values: Values) -> str:
+        """Return the native class code as text."""
+        text, last = _text(values), len(self.card.classes) - 1
+        try:
+            value = float(text)
+        except ValueError:
+            raise DataError("the annotation is not one number", value=text) from None
+        if not (value.is_integer() and 0 <= value <= last):
+            raise DataError(f"the expression is not one of 0 to {last}", value=value)
+        return str(int(value))
 
 
 def _has_crops(folder: Path) -> bool:
@@ -318,8 +326,8 @@ def _by_number(name: str) -> tuple[int, str]:
     return int(name.partition("_")[0]), name
 
 
-def _read_npy(file: str) -> str | NDArray[Any]:
-    """Return the text of a small npy file, or its numbers flattened.
+def _read(file: str, parse: Callable[[Values], Parsed]) -> Parsed:
+    """Return what a small npy file holds.
 
     `np.load` spends its time on parsing the same header again, and on file objects; over a million files that
     is minutes, so headers that were seen are kept and files are read by descriptor.
@@ -328,15 +336,16 @@ def _read_npy(file: str) -> str | NDArray[Any]:
         raw = _read_bytes(file)
         itemsize = _text_size(raw[:_TEXT_AT])
         if itemsize and len(raw) == _TEXT_AT + itemsize:
-            return raw[_TEXT_AT:].decode("utf-32-le").rstrip("\0")
+            return parse(raw[_TEXT_AT:].decode("utf-32-le").rstrip("\0"))
         values: NDArray[Any] = np.asarray(np.load(io.BytesIO(raw), allow_pickle=False)).reshape(-1)
+        return parse(str(values[0]) if values.size == 1 else values)
+    except DataError as error:
+        raise DataError(error.message, file=file, value=error.value) from None
     except OSError as error:
         raise DataError(f"the annotation cannot be read: {error.strerror}", file=file) from None
     except (ValueError, EOFError, SyntaxError):
-        raise DataError(
-            "the annotation is no plain npy array", file=file, value=f"{len(raw)} bytes", hint=_HINT
-        ) from None
-    return str(values[0]) if values.size == 1 else values
+        problem = "the annotation is not a plain npy array"
+        raise DataError(problem, file=file, value=f"{len(raw)} bytes") from None
 
 
 def _read_bytes(file: str) -> bytes:
@@ -358,54 +367,22 @@ def _text_size(header: bytes) -> int:
     try:
         shape, _, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(header[8:]))
     except ValueError:
-        return 0  # `np.load` finds the words for what is wrong with it
-    return (
-        int(dtype.itemsize) if dtype.kind == "U" and dtype.byteorder != ">" and math.prod(shape) == 1 else 0
-    )
+        return 0  # `np.load` says what is wrong with it
+    is_text = dtype.kind == "U" and dtype.byteorder != ">" and math.prod(shape) == 1
+    return int(dtype.itemsize) if is_text else 0
 
 
-def _scalar(file: str) -> float:
-    values = _read_npy(file)
-    text = values if isinstance(values, str) else f"array of {values.size}"
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError("the annotation is not one number", file=file, value=text, hint=_HINT) from None
+def _text(values: Values) -> str:
+    return values if isinstance(values, str) else f"array of {values.size}"
 
 
-def _expression(file: str, n_classes: int) -> str:
-    """Return the native class code as text."""
-    value = _scalar(file)
-    if not (value.is_integer() and 0 <= value < n_classes):
-        raise DataError(
-            f"the expression is not one of 0 to {n_classes - 1}", file=file, value=value, hint=_HINT
-        )
-    return str(int(value))
+def _affect(values: Values) -> float:
+    """Return valence or arousal, NaN where the annotators gave none."""
+    return parse_affect(_text(values), missing=MISSING)
 
 
-def _affect(file: str) -> float:
-    """Return valence or arousal in [-1, 1], NaN where the annotators gave none (-2)."""
-    value = _scalar(file)
-    if value == MISSING:
-        return float("nan")
-    if not -1 <= value <= 1:
-        raise DataError("valence and arousal lie in [-1, 1], or are -2", file=file, value=value, hint=_HINT)
-    return value
-
-
-def _landmarks(file: str) -> NDArray[np.float32]:
+def _landmarks(values: Values) -> NDArray[np.float32]:
     """Return the 68 landmarks [68, 2] in pixels of the crop."""
-    values = _read_npy(file)
     if isinstance(values, str):
-        words: list[Any] = values.replace(";", " ").replace(",", " ").split()
-    else:
-        words = values.tolist()
-    try:
-        points = np.array(list(map(float, words)), np.float32)
-    except ValueError:
-        raise DataError("a landmark is not a number", file=file, value=words[:4], hint=_HINT) from None
-    if points.size != 136 or not np.isfinite(points).all():
-        raise DataError(
-            "there are not 136 finite landmark coordinates", file=file, value=points.size, hint=_HINT
-        )
-    return points.reshape(68, 2)
+        return parse_points(values.replace(";", " ").replace(",", " ").split(), 68)
+    return parse_points(values.tolist(), 68)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from fer_bench.data.card import Card, SplitName
 from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
-from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.textfile import numbered_lines
+from fer_bench.data.reading.parsing import csv_fields, parse_affect, parse_points, parsed_lines, split_header
 from fer_bench.errors import DataError
 
 MISSING = -2.0
@@ -39,25 +38,22 @@ _COLUMNS = (
     "valence",
     "arousal",
 )
+_LOWER = tuple(column.casefold() for column in _COLUMNS)
 _NOTHING = ("", "null", "nan", "none")
-_SHORT = 5
-"""A field of that many characters is longer than any of these."""
-_HINT = "compare with the official format: fer-bench data describe affectnet7"
 
 Box = tuple[float, float, float, float]
 
 
 class Places(NamedTuple):
-    """Where the older layout stands in a folder: the folder of the lists, and that of the pictures."""
+    """The folder of the lists and that of the pictures."""
 
     lists: Path
     pictures: Path
 
 
-class _Line(NamedTuple):
+class _Face(NamedTuple):
     """What one usable line says."""
 
-    number: int
     path: str
     box: Box
     landmarks: NDArray[np.float32] | None
@@ -67,7 +63,7 @@ class _Line(NamedTuple):
 
 
 def find_lists(folder: Path) -> Places | None:
-    """Return where the older layout stands in a folder, None when lists or pictures are not there."""
+    """Return where the older layout is in a folder, None where the lists or the pictures are missing."""
     for place in (*_LIST_FOLDERS, *_PICTURES):
         note_read(folder / place)
     lists = next(
@@ -83,159 +79,139 @@ def list_rows(base: Path, card: Card, notes: list[str]) -> Iterator[Mapping[str,
     Args:
         base: The dataset's base folder.
         card: AffectNet's card, for its classes.
-        notes: Gets one sentence for everything that was left out.
+        notes: Gets a sentence per kind of line that is left out.
 
     Raises:
         DataError: A malformed line, or listed pictures that are not on disk.
     """
     places = find_lists(base)
     if places is None:
-        raise DataError("the lists of AffectNet are gone", file=base, hint=_HINT)
+        raise DataError("the lists of AffectNet are gone", file=base)
     notes.append("The csv lists are read: faces are cut out of whole pictures with the listed box.")
     inner = places.pictures.relative_to(base).as_posix()
-    known: dict[str, Listing] = {}
+    pictures = _Pictures(places.pictures, base)
     tested: set[str] = set()
     for split, name in _LISTS.items():
         file = places.lists / name
-        times: dict[str, int] = {}
+        times: Counter[str] = Counter()
         seen: set[tuple[object, ...]] = set()
         missing: list[tuple[int, str]] = []
-        twice = shared = 0
-        for line in _read_list(file, card, notes):
+        left_out: Counter[str] = Counter()
+        header, lines = split_header(file, lambda line: bool({*csv_fields(line.casefold())} & {*_LOWER}))
+        if header is None:
+            notes.append(f"{name} has no header line; its first line is read as data.")
+        parser = _Parser(header, file, card, left_out)
+        for line, face in parsed_lines(lines, parser.face, file=file):
             if split == "val":
-                tested.add(line.path)
-            elif line.path in tested:
-                shared += 1
+                tested.add(face.path)
+            elif face.path in tested:
+                left_out["show pictures of the validation list and are left out"] += 1
                 continue
-            face = (line.path, line.box, line.code, line.valence, line.arousal)
-            if face in seen:
-                twice += 1
+            same = (face.path, face.box, face.code, face.valence, face.arousal)
+            if same in seen:
+                left_out["repeat another one and are left out"] += 1
                 continue
-            seen.add(face)
-            times[line.path] = times.get(line.path, 0) + 1
-            if not _is_there(line, places.pictures, base, known, file):
-                missing.append((line.number, line.path))
+            seen.add(same)
+            times[face.path] += 1
+            if not pictures.has(face.path, file, line):
+                missing.append((line, face.path))
                 continue
-            again = times[line.path]
+            again = "" if times[face.path] == 1 else f"#{times[face.path]}"
             yield {
-                "sample_id": f"{split}/{line.path}" if again == 1 else f"{split}/{line.path}#{again}",
-                "path": f"{inner}/{line.path}",
-                "box": line.box,
-                "landmarks": line.landmarks,
-                "native_label": line.code,
-                "label": card.emotion_of(line.code),
-                "valence": line.valence,
-                "arousal": line.arousal,
+                "sample_id": f"{split}/{face.path}{again}",
+                "path": f"{inner}/{face.path}",
+                "box": face.box,
+                "landmarks": face.landmarks,
+                "native_label": face.code,
+                "label": card.emotion_of(face.code),
+                "valence": face.valence,
+                "arousal": face.arousal,
                 "split": split,
-                "group": line.path,
+                "group": face.path,
             }
         refuse_missing(missing, file=file, folder=places.pictures, dataset=card.name)
-        if twice:
-            notes.append(f"{twice} lines of {name} repeat another one and are left out.")
-        if shared:
-            notes.append(f"{shared} lines of {name} show pictures of the validation list and are left out.")
+        notes += [f"{count} lines of {name} {what}." for what, count in left_out.items()]
 
 
-def _is_there(line: _Line, pictures: Path, base: Path, known: dict[str, Listing], file: Path) -> bool:
-    """Return whether a listed picture is on disk, listing each folder once."""
-    inner, _, name = line.path.rpartition("/")
-    if inner not in known:
-        if not (pictures / inner).is_dir():
-            note_read(pictures / inner)
-            return False
-        known[inner] = list_folder(pictures / inner, base)
-    return known[inner].has(name, file=file, line=line.number)
+class _Pictures:
+    """The pictures on disk; each folder is listed once."""
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        self._folder, self._base = folder, base
+        self._listings: dict[str, Listing | None] = {}
+
+    def has(self, path: str, file: Path, line: int) -> bool:
+        """Return whether a listed picture is there; the list and its line are for the message."""
+        inner, _, name = path.rpartition("/")
+        if inner not in self._listings:
+            folder = self._folder / inner
+            note_read(folder)
+            self._listings[inner] = list_folder(folder, self._base) if folder.is_dir() else None
+        listing = self._listings[inner]
+        return listing is not None and listing.has(name, file=file, line=line)
 
 
-def _read_list(file: Path, card: Card, notes: list[str]) -> Iterator[_Line]:
-    """Yield the usable lines of a list, noting how many are not."""
-    order: Sequence[int] = range(len(_COLUMNS))
-    width = len(_COLUMNS)
-    emotions = {native.code: native.emotion for native in card.classes}
-    faceless = empty = 0
-    for number, text in numbered_lines(file):
-        fields = next(csv.reader([text])) if '"' in text else text.split(",")
-        if number == 1:
-            if {field.strip().casefold() for field in fields} & {column.casefold() for column in _COLUMNS}:
-                order, width = _order(fields, file), len(fields)
-                continue
-            notes.append(f"{file.name} has no header line; its first line is read as data.")
-        try:
-            if len(fields) != width:
-                raise _wrong(f"a line has {width} fields", file, number, f"{len(fields)} fields")
-            path, x, y, w, h, points, code, valence, arousal = (fields[i].strip() for i in order)
-            refuse_leaving(path, file=file, line=number)
-            if not path:
-                raise _wrong("a line names no picture", file, number, text[:80])
-            if code not in emotions:
-                raise _wrong(f"the expression is not one of 0 to {len(emotions) - 1}", file, number, code)
-            affect = _affect(valence, file, number), _affect(arousal, file, number)
-            if emotions[code] is None and (math.isnan(affect[0]) or math.isnan(affect[1])):
-                empty += 1
-                continue
-            box = _box((x, y, w, h), file, number)
-            if box is None:
-                faceless += 1
-                continue
-            parsed = _Line(number, path, box, _landmarks(points, file, number), code, *affect)
-        except DataError as error:
-            raise_or_collect(error)
-            continue
-        yield parsed
-    if empty:
-        notes.append(f"{empty} lines of {file.name} have neither an emotion nor valence and arousal.")
-    if faceless:
-        notes.append(f"{faceless} lines of {file.name} have no valid face box and are left out.")
+class _Parser:
+    """The order of a list's columns, and how its lines become faces.
+
+    Args:
+        header: Its first line where that names the columns; None for the official order.
+        file: The list.
+        card: AffectNet's card.
+        left_out: Counts the lines without a label or a face.
+
+    Raises:
+        DataError: The header lacks a column.
+    """
+
+    def __init__(self, header: str | None, file: Path, card: Card, left_out: Counter[str]) -> None:
+        names: Sequence[str] = _LOWER if header is None else csv_fields(header.casefold())
+        absent = [column for column in _COLUMNS if column.casefold() not in names]
+        if absent:
+            problem = f"the header lacks the columns {', '.join(absent)}"
+            raise DataError(problem, file=file, line=1, value=str(header)[:80])
+        self._order = [names.index(column) for column in _LOWER]
+        self._width = len(names)
+        self._emotions = {native.code: native.emotion for native in card.classes}
+        self._left_out = left_out
+
+    def face(self, line: str) -> _Face | None:
+        """Return what a line says, None where it has no label or no face."""
+        fields = csv_fields(line)
+        if len(fields) != self._width:
+            raise DataError(f"a line has {self._width} fields", value=f"{len(fields)} fields")
+        path, x, y, w, h, points, code, *affect = (fields[i] for i in self._order)
+        refuse_leaving(path)
+        if not path:
+            raise DataError("a line names no picture", value=line[:80])
+        if code not in self._emotions:
+            raise DataError(f"the expression is not one of 0 to {len(self._emotions) - 1}", value=code)
+        valence, arousal = (
+            math.nan if _is_void(field) else parse_affect(field, missing=MISSING) for field in affect
+        )
+        if self._emotions[code] is None and (math.isnan(valence) or math.isnan(arousal)):
+            self._left_out["have neither an emotion nor valence and arousal"] += 1
+            return None
+        box = _parse_box((x, y, w, h))
+        if box is None:
+            self._left_out["have no valid face box and are left out"] += 1
+            return None
+        landmarks = None if _is_void(points) else parse_points(points.split(";"), 68)
+        return _Face(path, box, landmarks, code, valence, arousal)
 
 
-def _order(header: list[str], file: Path) -> list[int]:
-    names = [name.strip().casefold() for name in header]
-    absent = [column for column in _COLUMNS if column.casefold() not in names]
-    if absent:
-        raise _wrong(f"the header lacks the columns {', '.join(absent)}", file, 1, ",".join(header)[:80])
-    return [names.index(column.casefold()) for column in _COLUMNS]
+def _is_void(field: str) -> bool:
+    return len(field) <= 4 and field.casefold() in _NOTHING
 
 
-def _box(fields: tuple[str, ...], file: Path, number: int) -> Box | None:
+def _parse_box(fields: tuple[str, ...]) -> Box | None:
     """Return x0, y0, x1, y1 in pixels from x, y, width and height; None where they are void."""
     try:
         x, y, width, height = map(float, fields)
     except ValueError:
-        if any(field.casefold() in _NOTHING for field in fields):
+        if any(_is_void(field) for field in fields):
             return None
-        raise _wrong("the face box is four numbers, or NULL", file, number, ",".join(fields)) from None
+        raise DataError("the face box is four numbers, or NULL", value=",".join(fields)) from None
     box = (x, y, x + width, y + height)
     is_void = not all(map(math.isfinite, box)) or min(x, y) < 0 or width <= 0 or height <= 0
     return None if is_void else box
-
-
-def _affect(field: str, file: Path, number: int) -> float:
-    """Return valence or arousal in [-1, 1], NaN where it is missing."""
-    try:
-        value = float(field)
-    except ValueError:
-        if field.casefold() in _NOTHING:
-            return math.nan
-        raise _wrong("valence or arousal is no number", file, number, field) from None
-    if value == MISSING or math.isnan(value):
-        return math.nan
-    if not -1 <= value <= 1:
-        raise _wrong("valence and arousal lie in [-1, 1], or are -2", file, number, field)
-    return value
-
-
-def _landmarks(field: str, file: Path, number: int) -> NDArray[np.float32] | None:
-    """Return 68 landmarks [68, 2] in pixels of the picture, None where the list has none."""
-    if len(field) < _SHORT and field.casefold() in _NOTHING:
-        return None
-    try:
-        points = np.array(list(map(float, field.split(";"))), np.float32)
-    except ValueError:
-        raise _wrong("a landmark is not a number", file, number, field[:40]) from None
-    if points.size != 136 or not np.isfinite(points).all():
-        raise _wrong("there are not 136 finite landmark coordinates", file, number, points.size)
-    return points.reshape(68, 2)
-
-
-def _wrong(problem: str, file: Path, number: int, value: object) -> DataError:
-    return DataError(problem, file=file, line=number, value=value, hint=_HINT)

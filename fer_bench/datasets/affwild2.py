@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,8 @@ from fer_bench.data.card import (
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving
-from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.parsing import finite, parse_affect, parsed_lines, split_header
 from fer_bench.data.reading.sequences import nearest_frames, subfolders
-from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -38,12 +37,13 @@ _LISTS: dict[SplitName, tuple[str, ...]] = {
     "train": ("training_set_annotations*.txt", *(f"{place}/train_set.txt" for place in _MTL)),
     "val": ("validation_set_annotations*.txt", *(f"{place}/validation_set.txt" for place in _MTL)),
 }
-_PICTURES = "cropped_aligned"
+PICTURES = "cropped_aligned"
+"""Folder of the cropped faces."""
 _FRAME = re.compile(r"([^/]+)/(\d+)\.jpg")
 _PERSON = re.compile(r"_(left|right)$")
-_NO_AFFECT, _NO_LABEL = -5.0, -1.0
+NO_AFFECT = -5.0
+"""Valence or arousal that was not annotated."""
 _NEUTRAL = "0"
-_HINT = "compare with the official format: fer-bench data describe affwild2"
 
 _COUNTS: dict[SplitName, tuple[int, ...]] = {
     "train": (23976, 4555, 3168, 3122, 18135, 7609, 5228, 24852),
@@ -183,11 +183,11 @@ class AffWild2(FaceDataset):
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds both annotation lists and `cropped_aligned`."""
         listed = all(_lists_of(folder, patterns) for patterns in _LISTS.values())
-        return folder if listed and (folder / _PICTURES).is_dir() else None
+        return folder if listed and (folder / PICTURES).is_dir() else None
 
     @cached_property
     def _videos(self) -> Listing:
-        return list_folder(self.base / _PICTURES, self.base)
+        return list_folder(self.base / PICTURES, self.base)
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
         """Yield one row per annotated frame that has a picture.
@@ -200,7 +200,7 @@ class AffWild2(FaceDataset):
         split_of: dict[str, SplitName] = {}
         for split, patterns in _LISTS.items():
             rows += self._read_list(self._list_file(patterns), split, split_of)
-        groups = {split: {_group(v) for v, s in split_of.items() if s == split} for split in _LISTS}
+        groups = {split: {video_of(v) for v, s in split_of.items() if s == split} for split in _LISTS}
         if shared := sorted(groups["train"] & groups["val"]):
             self.notes.append(
                 f"{len(shared)} videos have one person in the training and one in the validation list, "
@@ -212,9 +212,8 @@ class AffWild2(FaceDataset):
         found = _lists_of(self.base, patterns)
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
-            raise DataError(
-                "more than one annotation list of a split", file=self.base, value=names, hint="keep one"
-            )
+            problem = "more than one annotation list of a split"
+            raise DataError(problem, file=self.base, value=names, hint="keep one")
         return found[0]
 
     def _read_list(
@@ -222,78 +221,64 @@ class AffWild2(FaceDataset):
     ) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         listings: dict[str, Listing | None] = {}
-        first_line: dict[str, int] = {}
         neutral: dict[str, dict[int, str]] = {}
         unlabelled = absent = 0
-        for number, line in numbered_lines(file):
+        header, lines = split_header(file, _is_header)
+        if header is None:
+            self.notes.append(f"{file.name} has no header line; its first line is read as data.")
+
+        def parse(line: str) -> _Frame:
             fields = line.split(",")
-            if number == 1 and _is_header(fields):
+            video, number = _parse_name(fields[0].strip())
+            if split_of.setdefault(video, split) != split:
+                raise DataError("the video is in the training list too", value=video)
+            if video not in listings:
+                has_folder = self._videos.has_folder(video)
+                listings[video] = list_folder(self.base / PICTURES / video, self.base) if has_folder else None
+            pictures = listings[video]
+            has_picture = pictures is not None and pictures.has(f"{number}.jpg")
+            return _Frame(f"{video}/{number}", video, int(number), _parse_labels(fields), has_picture)
+
+        for _, frame in parsed_lines(lines, parse, file=file, unique=lambda frame: f"{frame.name}.jpg"):
+            if frame.labels is None:
+                unlabelled += 1
                 continue
-            if number == 1:
-                self.notes.append(f"{file.name} has no header line; its first line is read as data.")
-            try:
-                video, frame = _parse_name(fields[0], file, number)
-                sample_id = f"{video}/{frame}"
-                if sample_id in first_line:
-                    raise DataError(
-                        f"the frame stands on line {first_line[sample_id]} already",
-                        file=file,
-                        line=number,
-                        value=fields[0],
-                        hint=_HINT,
-                    )
-                first_line[sample_id] = number
-                if split_of.setdefault(video, split) != split:
-                    raise DataError(
-                        "the video is in the training list too",
-                        file=file,
-                        line=number,
-                        value=video,
-                        hint=_HINT,
-                    )
-                row = _parse_labels(fields, file, number)
-                if row is None:
-                    unlabelled += 1
-                    continue
-                if video not in listings:
-                    present = self._videos.has_folder(video, file=file, line=number)
-                    listings[video] = (
-                        list_folder(self.base / _PICTURES / video, self.base) if present else None
-                    )
-                pictures = listings[video]
-                if pictures is None or not pictures.has(f"{frame}.jpg", file=file, line=number):
-                    absent += 1
-                    continue
-            except DataError as error:
-                raise_or_collect(error)
+            if not frame.has_picture:
+                absent += 1
                 continue
-            code = row["native_label"]
+            code = frame.labels["native_label"]
             if code == _NEUTRAL:
-                neutral.setdefault(video, {})[int(frame)] = sample_id
+                neutral.setdefault(frame.video, {})[frame.number] = frame.name
             rows.append(
                 {
-                    **row,
-                    "sample_id": sample_id,
-                    "path": f"{_PICTURES}/{video}/{frame}.jpg",
+                    **frame.labels,
+                    "sample_id": frame.name,
+                    "path": f"{PICTURES}/{frame.name}.jpg",
                     "label": None if code is None else self.card.emotion_of(code),
-                    "sequence": video,
+                    "sequence": frame.video,
                     "split": split,
-                    "group": _group(video),
+                    "group": video_of(frame.video),
                 }
             )
         if not rows:
-            problem = (
-                f"none of the {absent} labelled frames has a picture"
-                if absent
-                else "the list has no labelled frame"
-            )
-            raise DataError(f"{problem} in {self.base / _PICTURES}", file=file, hint=_HINT)
+            problem = f"none of the {absent} labelled frames has a picture in {self.base / PICTURES}"
+            raise DataError(problem if absent else "the list has no labelled frame", file=file)
         _add_references(rows, neutral)
         if unlabelled:
             self.notes.append(f"{unlabelled} frames of {file.name} have no label at all and are left out.")
         if absent:
             self.notes.append(f"{absent} labelled frames of {file.name} have no picture and are left out.")
         return rows
+
+
+class _Frame(NamedTuple):
+    """What one line says of a frame; `labels` is None where it has none."""
+
+    name: str
+    video: str
+    number: int
+    labels: dict[str, Any] | None
+    has_picture: bool
 
 
 def _add_references(rows: list[dict[str, Any]], neutral: Mapping[str, Mapping[int, str]]) -> None:
@@ -316,7 +301,7 @@ def _note_places(folder: Path) -> None:
     """Say that the index depends on every place where a list may turn up."""
     note_read(folder)
     for child in subfolders(folder):
-        if child.name != _PICTURES:
+        if child.name != PICTURES:
             note_read(child)
             for inner in subfolders(child):
                 note_read(inner)
@@ -331,51 +316,35 @@ def _lists_of(folder: Path, patterns: Sequence[str]) -> list[Path]:
     return []
 
 
-def _group(video: str) -> str:
+def video_of(video: str) -> str:
     """Return the video without the suffix that tells its two people apart."""
     return _PERSON.sub("", video)
 
 
-def _is_header(fields: list[str]) -> bool:
-    if len(fields) < 2:
-        return False
-    try:
-        float(fields[1])
-    except ValueError:
-        return not _FRAME.fullmatch(fields[0].strip())
-    return False
+def _is_header(line: str) -> bool:
+    name, *values = line.split(",")
+    return bool(values) and finite(values[0]) is None and not _FRAME.fullmatch(name.strip())
 
 
-def _parse_name(name: str, file: Path, number: int) -> tuple[str, str]:
-    name = name.strip()
-    refuse_leaving(name, file=file, line=number)
+def _parse_name(name: str) -> tuple[str, str]:
+    refuse_leaving(name)
     match = _FRAME.fullmatch(name)
     if match is None:
-        raise DataError(
-            "a frame is named <video>/<number>.jpg", file=file, line=number, value=name, hint=_HINT
-        )
+        raise DataError("a frame is named <video>/<number>.jpg", value=name)
     return match[1], match[2]
 
 
-def _parse_labels(fields: list[str], file: Path, number: int) -> dict[str, Any] | None:
+def _parse_labels(fields: list[str]) -> dict[str, Any] | None:
     """Return the labels of one line as index columns, None when the line has none.
 
     Fields 2 to 16 are valence, arousal, expression and the twelve action units.
     """
     if len(fields) != 4 + len(ACTION_UNITS):
-        raise DataError(
-            "a line has 16 fields: frame, valence, arousal, expression and 12 action units",
-            file=file,
-            line=number,
-            value=f"{len(fields)} fields",
-            hint=_HINT,
-        )
-    values = [_number(field, file, number) for field in fields[1:]]
-    valence, arousal = (_affect(value, file, number) for value in values[:2])
-    code = _whole(values[2], 7, "the expression is not one of 0 to 7, or -1", file, number)
-    au = np.array(
-        [_whole(v, 1, "an action unit is not 0, 1 or -1", file, number) for v in values[3:]], np.int8
-    )
+        problem = "a line has 16 fields: frame, valence, arousal, expression and 12 action units"
+        raise DataError(problem, value=f"{len(fields)} fields")
+    valence, arousal = (parse_affect(field, missing=NO_AFFECT) for field in fields[1:3])
+    code = _whole(fields[3], 7, "the expression is not one of 0 to 7, or -1")
+    au = np.array([_whole(field, 1, "an action unit is not 0, 1 or -1") for field in fields[4:]], np.int8)
     has_affect = not (math.isnan(valence) or math.isnan(arousal))
     if code < 0 and not has_affect and (au < 0).all():
         return None
@@ -387,24 +356,10 @@ def _parse_labels(fields: list[str], file: Path, number: int) -> dict[str, Any] 
     }
 
 
-def _number(field: str, file: Path, number: int) -> float:
-    try:
-        return float(field)
-    except ValueError:
-        raise DataError("a label is not a number", file=file, line=number, value=field, hint=_HINT) from None
-
-
-def _affect(value: float, file: Path, number: int) -> float:
-    if value == _NO_AFFECT:
-        return math.nan
-    if not -1 <= value <= 1:
-        raise DataError(
-            "valence and arousal lie in [-1, 1], or are -5", file=file, line=number, value=value, hint=_HINT
-        )
-    return value
-
-
-def _whole(value: float, highest: int, problem: str, file: Path, number: int) -> int:
-    if not (value.is_integer() and _NO_LABEL <= value <= highest):
-        raise DataError(problem, file=file, line=number, value=value, hint=_HINT)
+def _whole(field: str, highest: int, problem: str) -> int:
+    value = finite(field)
+    if value is None:
+        raise DataError("a label is not a number", value=field)
+    if not (value.is_integer() and -1 <= value <= highest):
+        raise DataError(problem, value=value)
     return int(value)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.parsing import finite
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import listed, matching, neutral_and_peak, subfolders
+from fer_bench.data.reading.sequences import counted, matching, neutral_and_peak, subfolders
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
 _README = "official phase-1 ReadMe"
 _FOLDS = "Emotion-FAN fold list and the CK+48 file names, which agree on every sequence"
-_VERIFY = "fer-bench data verify --dataset ckplus"
+_SUBJECT = r"S\d{3}"
 _IMAGE_ROOTS = ("cohn-kanade-images", "extended-cohn-kanade-images")
 _LANDMARKS = 68
 
@@ -150,61 +151,44 @@ class CKPlus(FaceDataset):
         Raises:
             DataError: The Emotion folder is missing, or a label, FACS or landmark file is malformed.
         """
-        self.notes = []
-        images = _image_root(self.base)
-        emotions = _part(self.base, "Emotion", "Emotion_labels")
-        if images is None or emotions is None:
-            raise DataError(
-                "CK+ has pictures but no Emotion folder, so no sequence has a label",
-                file=self.base / "Emotion",
-                hint="unpack Emotion_labels.zip beside the pictures",
-            )
+        images, emotions = _image_root(self.base), _part(self.base, "Emotion", "Emotion_labels")
+        if images is None or not emotions.is_dir():
+            problem = "CK+ has pictures but no Emotion folder, so no sequence has a label"
+            hint = "unpack Emotion_labels.zip next to the pictures"
+            raise DataError(problem, file=self.base / "Emotion", hint=hint)
         facs = _part(self.base, "FACS", "FACS_labels")
         landmarks = _part(self.base, "Landmarks", "Landmarks")
-        if landmarks is None:
+        if not landmarks.is_dir():
             self.notes.append("there is no Landmarks folder, so faces are detected")
-        met: dict[str, list[str]] = {}
-        for subject in _names(images, self.base, r"S\d{3}"):
-            for session in _names(images / subject, self.base, r"\d{3}"):
-                place = Path(subject, session)
-                try:
-                    yield from self._sequence(
-                        images / place, emotions / place, _below(facs, place), _below(landmarks, place), met
-                    )
-                except DataError as error:
-                    raise_or_collect(error)
-        for subject in _names(emotions, self.base, r"S\d{3}"):
-            for session in _names(emotions / subject, self.base, r"\d{3}"):
-                place = Path(subject, session)
-                if not (images / place).is_dir() and _numbered(emotions / place, self.base, "_emotion.txt"):
-                    met.setdefault("labelled sequences without pictures", []).append(place.as_posix())
-        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in met.items()]
+        met: defaultdict[str, list[str]] = defaultdict(list)
+        for place in _sessions(images, self.base):
+            try:
+                yield from self._sequence(
+                    images / place, emotions / place, facs / place, landmarks / place, met
+                )
+            except DataError as error:
+                raise_or_collect(error)
+        for place in _sessions(emotions, self.base):
+            if not (images / place).is_dir() and _numbered(emotions / place, self.base, "_emotion.txt"):
+                met["labelled sequences without pictures"].append(place)
+        self.notes += counted(met)
 
     def _sequence(
-        self,
-        images: Path,
-        emotions: Path,
-        facs: Path | None,
-        landmarks: Path | None,
-        met: dict[str, list[str]],
+        self, images: Path, emotions: Path, facs: Path, landmarks: Path, met: dict[str, list[str]]
     ) -> Iterator[Mapping[str, Any]]:
         subject, session = images.parts[-2:]
         sequence = f"{subject}/{session}"
         frames = _numbered(images, self.base, ".png")
         label_files = _numbered(emotions, self.base, "_emotion.txt")
-        facs_files = _numbered(facs, self.base, "_facs.txt") if facs else {}
+        facs_files = _numbered(facs, self.base, "_facs.txt")
         if not frames:
-            met.setdefault("sequences without a frame", []).append(sequence)
+            met["sequences without a frame"].append(sequence)
             return
         if not label_files and not facs_files:
             return
         if len(label_files) > 1:
-            raise DataError(
-                "a sequence has more than one emotion file",
-                file=emotions,
-                value=sorted(label_files.values()),
-                hint=_VERIFY,
-            )
+            problem = "a sequence has more than one emotion file"
+            raise DataError(problem, file=emotions, value=sorted(label_files.values()))
         first, tail = neutral_and_peak(sorted(frames))
         last = tail[-1]
         native: str | None = None
@@ -212,68 +196,55 @@ class CKPlus(FaceDataset):
             number, name = label_files.popitem()
             native = _read_emotion(emotions / name)
             if number != last:
-                met.setdefault("sequences whose emotion file names another last frame", []).append(sequence)
+                met["sequences whose emotion file names another last frame"].append(sequence)
             if len(frames) < 4:
-                met.setdefault("sequences shorter than 4 frames", []).append(sequence)
+                met["sequences shorter than 4 frames"].append(sequence)
         else:
             tail = [last]
-        units: NDArray[np.int8] | None = None
-        if facs is not None and last in facs_files:
-            units = _read_facs(facs / facs_files[last])
-        elif facs_files:
-            met.setdefault("sequences whose FACS file names another last frame", []).append(sequence)
+        units = _read_facs(facs / facs_files[last]) if last in facs_files else None
+        if facs_files and units is None:
+            met["sequences whose FACS file names another last frame"].append(sequence)
         if native is None and units is None:
             return
-        emotion = None if native is None else CARD.emotion_of(native)
-        points = _numbered(landmarks, self.base, "_landmarks.txt") if landmarks else {}
-
-        def row(number: int, **columns: Any) -> dict[str, Any]:
-            traced = landmarks is not None and number in points
-            return {
+        points = _numbered(landmarks, self.base, "_landmarks.txt")
+        for number in tail if first is None else (first, *tail):
+            is_neutral = number == first
+            label = None if native is None else Emotion.NEUTRAL if is_neutral else CARD.emotion_of(native)
+            yield {
                 "sample_id": f"{sequence}/{number:03d}",
                 "path": (images / frames[number]).relative_to(self.base).as_posix(),
-                "landmarks": _read_landmarks(landmarks / points[number]) if landmarks and traced else None,
+                "landmarks": _read_landmarks(landmarks / points[number]) if number in points else None,
+                "native_label": None if is_neutral else native,
+                "label": label,
+                "au": units if number == last else None,
                 "subject": subject,
                 "sequence": sequence,
                 "group": subject,
+                "is_neutral_frame": is_neutral,
                 "reference_id": None if first is None else f"{sequence}/{first:03d}",
-                **columns,
             }
-
-        if first is not None:
-            yield row(first, label=None if native is None else Emotion.NEUTRAL.value, is_neutral_frame=True)
-        for number in tail:
-            yield row(
-                number,
-                native_label=native,
-                label=None if emotion is None else emotion.value,
-                au=units if number == last else None,
-            )
 
 
 def _image_root(folder: Path) -> Path | None:
     """Return the picture folder: either name, or the older name inside a folder of the newer one."""
     nested = [folder / outer / inner for outer in _IMAGE_ROOTS for inner in _IMAGE_ROOTS]
     for place in (*(folder / name for name in _IMAGE_ROOTS), *nested):
-        if any(re.fullmatch(r"S\d{3}", child.name) for child in subfolders(place)):
+        if any(re.fullmatch(_SUBJECT, child.name) for child in subfolders(place)):
             return place
     return None
 
 
-def _part(base: Path, name: str, archive: str) -> Path | None:
+def _part(base: Path, name: str, archive: str) -> Path:
     """Return a label folder, also where its archive was unpacked into a folder of the archive's name."""
-    for place in (base / archive / name, base / name):
-        if place.is_dir():
-            return place
-    return None
+    unpacked = base / archive / name
+    return unpacked if unpacked.is_dir() else base / name
 
 
-def _below(folder: Path | None, place: Path) -> Path | None:
-    return None if folder is None else folder / place
-
-
-def _names(folder: Path, base: Path, pattern: str) -> list[str]:
-    return [match.string for match in matching(folder, base, pattern, folders=True)]
+def _sessions(folder: Path, base: Path) -> Iterator[str]:
+    """Yield the session folders in a folder, such as `S005/001`."""
+    for subject in matching(folder, base, _SUBJECT, folders=True):
+        for session in matching(folder / subject.string, base, r"\d{3}", folders=True):
+            yield f"{subject.string}/{session.string}"
 
 
 def _numbered(folder: Path, base: Path, ending: str) -> dict[int, str]:
@@ -291,10 +262,10 @@ def _read_emotion(file: Path) -> str:
     """
     code = ""
     for line, text in numbered_lines(file):
-        number = _number(text)
+        number = finite(text)
         if line > 1 or number is None or number not in range(8):
             problem = "an emotion file is one whole number from 0 to 7"
-            raise DataError(problem, file=file, line=line, value=text.strip(), hint=_VERIFY)
+            raise DataError(problem, file=file, line=line, value=text.strip())
         code = str(int(number))
     return code
 
@@ -307,10 +278,10 @@ def _read_facs(file: Path) -> NDArray[np.int8]:
     """
     units = np.zeros(len(ACTION_UNITS), np.int8)
     for line, text in numbered_lines(file, may_be_empty=True):  # empty: coded, and no unit seen
-        values = [_number(word) for word in text.split()]
+        values = [finite(word) for word in text.split()]
         if len(values) != 2 or values[0] is None or values[1] is None or values[0] % 1 or values[0] < 1:
             problem = "a FACS line is a unit's number and an intensity"
-            raise DataError(problem, file=file, line=line, value=text, hint=_VERIFY)
+            raise DataError(problem, file=file, line=line, value=text)
         if values[0] in ACTION_UNITS:
             units[ACTION_UNITS.index(int(values[0]))] = 1
     return units
@@ -325,21 +296,10 @@ def _read_landmarks(file: Path) -> NDArray[np.float32]:
     points: list[tuple[float, float]] = []
     for line, text in numbered_lines(file):
         words = text.split()
-        x, y = (_number(word) for word in words) if len(words) == 2 else (None, None)
+        x, y = (finite(word) for word in words) if len(words) == 2 else (None, None)
         if x is None or y is None:
-            problem = "a landmark line is two numbers, x and y"
-            raise DataError(problem, file=file, line=line, value=text, hint=_VERIFY)
+            raise DataError("a landmark line is two numbers, x and y", file=file, line=line, value=text)
         points.append((x, y))
     if len(points) != _LANDMARKS:
-        raise DataError(
-            f"a landmark file has {_LANDMARKS} points", file=file, value=len(points), hint=_VERIFY
-        )
+        raise DataError(f"a landmark file has {_LANDMARKS} points", file=file, value=len(points))
     return np.asarray(points, np.float32)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if isfinite(value) else None

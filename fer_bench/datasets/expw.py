@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fer_bench.data.card import Card, HashSplit, NativeClass, Protocol, Quirk, TreeEntry, class_counts
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.data.reading.folders import list_folder, refuse_leaving, refuse_missing
-from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.parsing import parsed_lines
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
@@ -20,7 +21,6 @@ _PAGE_COPY = "rhkb.cn copy of the project page"
 _LABEL_FILES = ("label/label.lst", "label.lst")
 _IMAGE_FOLDERS = ("image/origin", "origin/origin", "origin")
 _FIELDS = "image_name face_id top left right bottom confidence label"
-_HINT = "compare with the official format: fer-bench data describe expw"
 
 CARD = Card(
     name="expw",
@@ -108,81 +108,64 @@ class ExpW(FaceDataset):
         listed = any((folder / name).is_file() for name in _LABEL_FILES)
         return folder if listed and any((folder / name).is_dir() for name in _IMAGE_FOLDERS) else None
 
-    def rows(self) -> Iterable[Mapping[str, Any]]:
+    def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per line of the label list.
 
         Raises:
             DataError: A malformed or repeated line, or a listed photo that is not on disk.
         """
-        label_file = next(self.base / name for name in _LABEL_FILES if (self.base / name).is_file())
+        file = next(self.base / name for name in _LABEL_FILES if (self.base / name).is_file())
         inner = next(name for name in _IMAGE_FOLDERS if (self.base / name).is_dir())
-        pictures = list_folder(self.base / inner, self.base)
+        photos = list_folder(self.base / inner, self.base)
         missing: dict[str, int] = {}
-        first_line: dict[str, int] = {}
-        rows: list[dict[str, Any]] = []
-        for number, line in numbered_lines(label_file):
-            try:
-                name, face_id, box, code = _parse(line, label_file, number)
-                sample_id = f"{name}#{face_id}"
-                if sample_id in first_line:
-                    raise DataError(
-                        f"this face stands on line {first_line[sample_id]} already",
-                        file=label_file,
-                        line=number,
-                        value=f"{name} {face_id}",
-                        hint=_HINT,
-                    )
-                if not pictures.has(name, file=label_file, line=number):
-                    missing.setdefault(name, number)
-            except DataError as error:
-                raise_or_collect(error)
-                continue
-            first_line[sample_id] = number
-            rows.append(
-                {
-                    "sample_id": sample_id,
-                    "path": f"{inner}/{name}",
-                    "box": box,
-                    "native_label": code,
-                    "label": self.card.emotion_of(code),
-                    "group": name,
-                }
-            )
-        refuse_missing(
-            [(number, name) for name, number in missing.items()],
-            file=label_file,
-            folder=pictures.folder,
-            dataset=self.card.name,
+        faces = parsed_lines(
+            numbered_lines(file),
+            partial(_parse, photos),
+            file=file,
+            unique=lambda face: f"{face.photo} {face.id}",
         )
-        return rows
+        for line, face in faces:
+            if not face.has_photo:
+                missing.setdefault(face.photo, line)
+            yield {
+                "sample_id": f"{face.photo}#{face.id}",
+                "path": f"{inner}/{face.photo}",
+                "box": face.box,
+                "native_label": face.code,
+                "label": self.card.emotion_of(face.code),
+                "group": face.photo,
+            }
+        lines = [(line, name) for name, line in missing.items()]
+        refuse_missing(lines, file=file, folder=photos.folder, dataset=self.card.name)
 
 
-def _parse(line: str, file: Path, number: int) -> tuple[str, int, tuple[float, float, float, float], str]:
-    """Return photo name, face id, box (left, top, right, bottom) and class code of one line."""
+class _Face(NamedTuple):
+    """What one line says: photo, face id, box (left, top, right, bottom) and class code."""
+
+    photo: str
+    has_photo: bool
+    id: int
+    box: tuple[float, float, float, float]
+    code: str
+
+
+def _parse(photos: Listing, line: str) -> _Face:
     fields = line.split()
     if len(fields) != 8:
-        raise DataError(f"a line has eight fields: {_FIELDS}", file=file, line=number, value=line, hint=_HINT)
+        raise DataError(f"a line has eight fields: {_FIELDS}", value=line)
     name, code = fields[0], fields[7]
-    refuse_leaving(name, file=file, line=number)
+    refuse_leaving(name)
     try:
         face_id, top, left, right, bottom = (int(field) for field in fields[1:6])
         confidence = float(fields[6])
     except ValueError:
-        raise DataError(
-            "face id and box are integers, the confidence is a number",
-            file=file,
-            line=number,
-            value=line,
-            hint=_HINT,
-        ) from None
+        problem = "face id and box are integers, the confidence is a number"
+        raise DataError(problem, value=line) from None
     if not math.isfinite(confidence):
-        raise DataError(
-            "the confidence is not a finite number", file=file, line=number, value=fields[6], hint=_HINT
-        )
+        raise DataError("the confidence is not a finite number", value=fields[6])
     if not (right > left and bottom > top):
-        raise DataError(
-            "the box (top, left, right, bottom) has no area", file=file, line=number, value=line, hint=_HINT
-        )
+        raise DataError("the box (top, left, right, bottom) has no area", value=line)
     if len(code) != 1 or code not in "0123456":
-        raise DataError("the label is not one of 0 to 6", file=file, line=number, value=code, hint=_HINT)
-    return name, face_id, (float(left), float(top), float(right), float(bottom)), code
+        raise DataError("the label is not one of 0 to 6", value=code)
+    box = (float(left), float(top), float(right), float(bottom))
+    return _Face(name, photos.has(name), face_id, box, code)

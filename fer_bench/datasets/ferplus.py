@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,45 +21,22 @@ from fer_bench.data.card import (
     TreeEntry,
     class_counts,
 )
-from fer_bench.data.reading.dataset import FaceDataset, SoftLabels
-from fer_bench.data.reading.folders import list_folder, refuse_leaving, refuse_missing
-from fer_bench.data.reading.pictures import Image
+from fer_bench.data.reading.dataset import SoftLabels
+from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.parsing import csv_fields, parse_line, parsed_lines
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
-from fer_bench.datasets.fer2013 import (
-    Table,
-    csv_inside,
-    digest_of_file,
-    pictures_of,
-    read_csv,
-    repeated_tests,
-)
+from fer_bench.datasets.fer2013_csv import USAGES, CsvPictures
+from fer_bench.datasets.ferplus_votes import CLASSES, FACES, Floats, official_distribution, parse_votes
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
-
-Floats = NDArray[np.float64]
 
 _MEASURED = "measured on microsoft/FERPlus: fer2013new.csv and data/*/label.csv"
 _OFFICIAL_CODE = "microsoft/FERPlus: src/ferplus.py"
 _VOTES_CSV = "fer2013new.csv"
 _PARTS: dict[str, SplitName] = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
-_USAGES: dict[str, SplitName] = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-_FACES = 8
-_CLASSES = (
-    ("neutral", Emotion.NEUTRAL),
-    ("happiness", Emotion.HAPPINESS),
-    ("surprise", Emotion.SURPRISE),
-    ("sadness", Emotion.SADNESS),
-    ("anger", Emotion.ANGER),
-    ("disgust", Emotion.DISGUST),
-    ("fear", Emotion.FEAR),
-    ("contempt", Emotion.CONTEMPT),
-    ("unknown", None),
-    ("NF", None),
-)
-_COLUMNS = ("Usage", "Image name", *(name for name, _ in _CLASSES))
-_PLACES = [list(Emotion).index(emotion) for _, emotion in _CLASSES if emotion is not None]
-_HINT = "compare with the official format: fer-bench data describe ferplus"
+_COLUMNS = ("Usage", "Image name", *(name for name, _ in CLASSES))
+_PLACES = [list(Emotion).index(emotion) for _, emotion in CLASSES if emotion is not None]
 
 _FOLDERS = "data/*/label.csv"
 _COUNTS: dict[str, dict[SplitName, tuple[int, ...]]] = {
@@ -94,7 +69,7 @@ CARD = Card(
         "github.com/microsoft/FERPlus for the votes, and FER2013 for the pictures: put fer2013.csv beside "
         "fer2013new.csv, or let the official script write the pictures into data/"
     ),
-    classes=tuple(NativeClass(name, name, emotion) for name, emotion in _CLASSES),
+    classes=tuple(NativeClass(name, name, emotion) for name, emotion in CLASSES),
     tree=(
         TreeEntry(
             "fer2013new.csv", "Usage, picture name and ten columns of votes, row by row as in fer2013.csv"
@@ -147,7 +122,7 @@ CARD = Card(
         count
         for layout, numbers in _COUNTS.items()
         for count in class_counts(
-            [code for code, _ in _CLASSES[:_FACES]],
+            [code for code, _ in CLASSES[:FACES]],
             numbers,
             trust="code",
             source="the official majority mode applied to its votes",
@@ -210,7 +185,7 @@ class _Row:
 
     Attributes:
         name: Picture name without ending.
-        split: Its part.
+        split: Its official split.
         votes: Ten counts in the order of the card's classes.
         path: The picture, or the csv that holds it, relative to the base folder.
         frame: Row of that csv, -1 for a picture.
@@ -220,15 +195,15 @@ class _Row:
     split: SplitName
     votes: Floats
     path: str
-    frame: int
+    frame: int = -1
 
 
-class FERPlus(FaceDataset):
-    """FERPlus from the official picture folders, or from its votes and FER2013's csv side by side.
+class FERPlus(CsvPictures):
+    """FERPlus from the official picture folders, or from its votes and FER2013's csv in one folder.
 
     `label` is the class with the most votes; `variant` says whether it has the official majority
-    (`majority`) or not (`plurality`), with `/repeated` where a test picture stands in another part as well.
-    `votes` are those for the eight emotions; `targets` makes training targets of them.
+    (`majority`) or not (`plurality`), with `/repeated` where a test picture is in another part as well.
+    `votes` are those for the eight emotions; `soft_labels` makes distributions of them.
     """
 
     card = CARD
@@ -247,26 +222,15 @@ class FERPlus(FaceDataset):
         return folder if (folder / _VOTES_CSV).is_file() or _parts_of(folder) is not None else None
 
     @cached_property
-    def _csv(self) -> str | None:
-        return csv_inside(self.base)
-
-    @cached_property
-    def _table(self) -> Table:
-        return read_csv(self.base / str(self._csv))
-
-    @cached_property
     def _rows(self) -> dict[str, _Row]:
         """All rows that have a picture, by sample id."""
         if self._parts is not None and self.layout == _FOLDERS:
             found = self._from_folders(self._parts)
-        elif self._csv is not None and (self.base / _VOTES_CSV).is_file():
-            found = self._from_table()
+        elif self.csv_name is not None and (self.base / _VOTES_CSV).is_file():
+            found = self._from_table(self.csv_name)
         else:
-            raise DataError(
-                "there are votes but no pictures",
-                file=self.base,
-                hint="put FER2013's fer2013.csv beside fer2013new.csv; fer-bench data describe ferplus",
-            )
+            hint = "put FER2013's fer2013.csv beside fer2013new.csv; fer-bench data describe ferplus"
+            raise DataError("there are votes but no pictures", file=self.base, hint=hint)
         rows: dict[str, _Row] = {}
         times: dict[str, int] = {}
         for row in found:
@@ -280,21 +244,20 @@ class FERPlus(FaceDataset):
         Raises:
             DataError: A malformed row, or pictures that do not fit the votes.
         """
-        self.notes = []
         rows = self._rows
-        repeated = repeated_tests(
-            [self._digest(row) for row in rows.values()], [r.split for r in rows.values()]
+        repeated = self.repeated_tests(
+            [(row.path, row.frame) for row in rows.values()], [row.split for row in rows.values()]
         )
         dropped = 0
         for (sample_id, row), again in zip(rows.items(), repeated, strict=True):
-            target = official_target(row.votes, "probability")
-            if target is None:
+            shares = official_distribution(row.votes, "probability")
+            if shares is None:
                 dropped += 1
                 continue
-            code = _CLASSES[int(np.argmax(target))][0]
-            agreed = official_target(row.votes, "majority") is not None
+            code = CLASSES[int(np.argmax(shares))][0]
+            agreed = official_distribution(row.votes, "majority") is not None
             votes = np.zeros(len(Emotion), np.float32)
-            votes[_PLACES] = row.votes[:_FACES]
+            votes[_PLACES] = row.votes[:FACES]
             yield {
                 "sample_id": sample_id,
                 "path": row.path,
@@ -312,7 +275,7 @@ class FERPlus(FaceDataset):
         )
 
     def soft_labels(self, kind: SoftLabels) -> NDArray[np.float32]:
-        """Return training targets for the rows of the index, see `FaceDataset.targets`.
+        """Return soft labels for the rows of the index, see `FaceDataset.soft_labels`.
 
         Args:
             kind: `probability`: the official distribution over at most three leading emotions (the official
@@ -320,68 +283,45 @@ class FERPlus(FaceDataset):
                 all votes for emotions.
         """
         rows = self._rows
-        targets = np.zeros((len(self.index), len(Emotion)), np.float32)
+        labels = np.zeros((len(self.index), len(Emotion)), np.float32)
         for place, sample_id in enumerate(self.index["sample_id"]):
             votes = rows[sample_id].votes
-            found = votes[:_FACES] if kind == "votes" else official_target(votes, kind)
+            found = votes[:FACES] if kind == "votes" else official_distribution(votes, kind)
             if found is not None:
-                targets[place, _PLACES] = found / found.sum()
-        return targets
+                labels[place, _PLACES] = found / found.sum()
+        return labels
 
-    def load(self, path: str, frames: Sequence[int]) -> list[Image]:
-        """Return pictures of FER2013's csv, or of the picture folders; arguments as of FER2013."""
-        if path != self._csv:
-            return super().load(path, frames)
-        return pictures_of(self._table, frames, self.base / path)
-
-    def _digest(self, row: _Row) -> bytes:
-        if row.frame >= 0:
-            return hashlib.sha256(self._table.pixels[row.frame]).digest()
-        return digest_of_file(self.base / row.path)
-
-    def _from_table(self) -> list[_Row]:
-        """Join the votes with FER2013's csv by row number."""
-        file, table = self.base / _VOTES_CSV, self._table
+    def _from_table(self, name: str) -> list[_Row]:
+        """Join the votes with FER2013's csv, whose name is given, by row number."""
+        file, splits = self.base / _VOTES_CSV, self.table.splits
         lines = numbered_lines(file)
-        header = [name.strip() for name in next(csv.reader([next(lines)[1]]))]
+        header = csv_fields(next(lines)[1])
         if header != list(_COLUMNS):
-            raise DataError(
-                f"the header is not {','.join(_COLUMNS)}", file=file, line=1, value=header, hint=_HINT
-            )
+            raise DataError(f"the header is not {','.join(_COLUMNS)}", file=file, line=1, value=header)
         rows: list[_Row] = []
         nameless = at = 0
-        for at, (number, line) in enumerate(lines, start=1):
-            fields = [field.strip() for field in line.split(",")]
-            if at <= len(table.splits) and not table.codes[at - 1]:
-                continue  # the csv's row is malformed, which was said
+        for at, (line, text) in enumerate(lines, start=1):
+            if at <= len(splits) and not self.table.codes[at - 1]:
+                continue  # the csv's row is malformed, as was said
             try:
-                if len(fields) != len(_COLUMNS):
-                    raise _wrong(f"a row has {len(_COLUMNS)} fields", file, number, f"{len(fields)} fields")
-                split = _USAGES.get(fields[0])
-                if split is None:
-                    raise _wrong(f"the usage is not one of {', '.join(_USAGES)}", file, number, fields[0])
-                votes = _votes(fields[2:], file, number)
+                usage, picture, votes = parse_line(_parse_row, text, file=file, line=line)
             except DataError as error:
                 raise_or_collect(error)
                 continue
-            if at > len(table.splits) or table.splits[at - 1] != split:
-                raise _wrong(
-                    f"row {at} of the votes is not row {at} of {self._csv}, so the two files do not belong "
-                    "together",
-                    file,
-                    number,
-                    fields[0],
+            if at > len(splits) or splits[at - 1] != USAGES[usage]:
+                problem = (
+                    f"row {at} of the votes is not row {at} of {name}, so the two files do not belong "
+                    "together"
                 )
-            if not fields[1]:
+                raise DataError(problem, file=file, line=line, value=usage)
+            if picture:
+                rows.append(_Row(Path(picture).stem, USAGES[usage], votes, name, at - 1))
+            else:
                 nameless += 1
-                continue
-            rows.append(_Row(Path(fields[1]).stem, split, votes, str(self._csv), at - 1))
-        if at != len(table.splits):
-            raise DataError(
-                f"the votes have {at} rows and {self._csv} has {len(table.splits)}", file=file, hint=_HINT
-            )
+        if at != len(splits):
+            raise DataError(f"the votes have {at} rows and {name} has {len(splits)}", file=file)
         if not rows:
-            raise DataError("no row of votes has a picture name", file=file, hint=_HINT)
+            raise DataError("no row of votes has a picture name", file=file)
         if nameless:
             self.notes.append(f"{nameless} rows of {_VOTES_CSV} have no picture name and are left out.")
         return rows
@@ -393,69 +333,32 @@ class FERPlus(FaceDataset):
             pictures = list_folder(parts / part, self.base)
             inner = pictures.folder.relative_to(self.base).as_posix()
             missing: list[tuple[int, str]] = []
-            for number, line in numbered_lines(file):
-                fields = [field.strip() for field in next(csv.reader([line]))]
-                try:
-                    if len(fields) != 2 + len(_CLASSES):
-                        problem = "a row is a picture name, a box and ten votes"
-                        raise _wrong(problem, file, number, f"{len(fields)} fields")
-                    refuse_leaving(fields[0], file=file, line=number)
-                    votes = _votes(fields[2:], file, number)
-                    if not pictures.has(fields[0], file=file, line=number):
-                        missing.append((number, fields[0]))
-                        continue  # pixels tell which faces are alike, and it has none
-                except DataError as error:
-                    raise_or_collect(error)
-                    continue
-                rows.append(_Row(Path(fields[0]).stem, split, votes, f"{inner}/{fields[0]}", -1))
+
+            def parse(text: str, pictures: Listing = pictures) -> tuple[str, Floats, bool]:
+                fields = csv_fields(text)
+                if len(fields) != 2 + len(CLASSES):
+                    problem = "a row is a picture name, a box and ten votes"
+                    raise DataError(problem, value=f"{len(fields)} fields")
+                refuse_leaving(fields[0])
+                return fields[0], parse_votes(fields[2:]), pictures.has(fields[0])
+
+            for line, (name, votes, is_there) in parsed_lines(numbered_lines(file), parse, file=file):
+                if is_there:
+                    rows.append(_Row(Path(name).stem, split, votes, f"{inner}/{name}"))
+                else:  # no row: pixels tell which faces are alike, and it has none
+                    missing.append((line, name))
             refuse_missing(missing, file=file, folder=pictures.folder, dataset=self.card.name)
         return rows
 
 
-def official_target(votes: Floats, kind: Literal["majority", "probability"]) -> Floats | None:
-    """Return the official training target of one picture (microsoft/FERPlus: src/ferplus.py).
-
-    Counts of one are taken for slips and set to zero. `majority` then wants one class with more than half of
-    what is left. `probability` collects the classes in the order of their counts, ties together, until they
-    have three quarters of what is left or are three; unknown and not a face end the collection and count
-    only where nothing stands before them. More than three classes, or half of the votes or less, are dropped.
-
-    Args:
-        votes: Ten counts in the order of the card's classes.
-        kind: The official mode.
-
-    Returns:
-        Shares of the eight emotions that sum to one, or None when the picture is dropped.
-    """
-    left = np.where(votes > 1, votes, 0.0)
-    total = left.sum()
-    kept = np.zeros_like(left)
-    if kind == "majority":
-        winner = int(np.argmax(left))
-        if left[winner] > 0.5 * total:
-            kept[winner] = left[winner]
-    else:
-        collected = count = 0
-        open_ended = True
-        while collected < 0.75 * total and count < 3 and open_ended:
-            most = left.max()
-            for place in np.flatnonzero(left == most):
-                collected += most
-                left[place] = 0.0
-                if place >= _FACES:
-                    open_ended = False
-                    if not kept.any():
-                        kept[place] = most
-                        count += 1
-                    break
-                kept[place] = most
-                count += 1
-        if count > 3:
-            return None
-    if kept.sum() <= 0.5 * total or int(np.argmax(kept)) >= _FACES:
-        return None
-    emotions = kept[:_FACES]
-    return np.asarray(emotions / emotions.sum(), np.float64)
+def _parse_row(text: str) -> tuple[str, str, Floats]:
+    """Return usage, picture name and votes of a row of fer2013new.csv."""
+    fields = csv_fields(text)
+    if len(fields) != len(_COLUMNS):
+        raise DataError(f"a row has {len(_COLUMNS)} fields", value=f"{len(fields)} fields")
+    if fields[0] not in USAGES:
+        raise DataError(f"the usage is not one of {', '.join(USAGES)}", value=fields[0])
+    return fields[0], fields[1], parse_votes(fields[2:])
 
 
 def _parts_of(folder: Path) -> Path | None:
@@ -468,15 +371,3 @@ def _parts_of(folder: Path) -> Path | None:
 
 def _has_pictures(parts: Path) -> bool:
     return any(next((parts / part).glob("*.png"), None) is not None for part in _PARTS)
-
-
-def _votes(fields: Sequence[str], file: Path, number: int) -> Floats:
-    """Return ten counts of votes."""
-    for field in fields:
-        if not (field.isascii() and field.isdigit() and int(field) <= 10):
-            raise _wrong("a count of votes is not an integer from 0 to 10", file, number, field)
-    return np.array(fields, np.float64)
-
-
-def _wrong(problem: str, file: Path, number: int, value: object) -> DataError:
-    return DataError(problem, file=file, line=number, value=value, hint=_HINT)

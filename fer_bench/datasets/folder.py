@@ -18,7 +18,8 @@ from fer_bench.data.card import (
     TreeEntry,
 )
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.data.reading.folders import Listing, list_folder
+from fer_bench.data.reading.folders import Listing, list_folder, pictures_of_class
+from fer_bench.data.reading.sequences import subfolders
 from fer_bench.emotions import Emotion, aliases, match_emotion
 from fer_bench.errors import DataError
 
@@ -96,10 +97,10 @@ class Folder(FaceDataset):
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if at least one class folder is in it, or in a split folder of it."""
-        for child in _folders(folder):
+        for child in subfolders(folder):
             if _means_class(child):
                 return folder
-            if _split_of(child.name) and any(_means_class(inner) for inner in _folders(child)):
+            if _split_of(child.name) and any(_means_class(inner) for inner in subfolders(child)):
                 return folder
         return None
 
@@ -107,8 +108,8 @@ class Folder(FaceDataset):
     def _not_found(cls, root: Path) -> DataError:
         if not root.is_dir():
             return super()._not_found(root)
-        places = [child for child in _folders(root) if _split_of(child.name)] or [root]
-        return _no_emotion(root, [str(c.relative_to(root)) for place in places for c in _folders(place)])
+        places = [child for child in subfolders(root) if _split_of(child.name)] or [root]
+        return _no_emotion(root, [str(c.relative_to(root)) for place in places for c in subfolders(place)])
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
         """Yield one row per picture.
@@ -119,15 +120,8 @@ class Folder(FaceDataset):
         ignored = 0
         for place, split in self._places:
             listing = list_folder(self.base / place, self.base)
-            for name in sorted(listing.leaving):
-                listing.has(name, file=listing.folder)
-            names = sorted(name for name in listing.files if Path(name).suffix.casefold() in SUFFIXES)
-            if not names:
-                raise DataError(
-                    "empty class: no picture in this folder",
-                    file=listing.folder,
-                    hint=f"add pictures ({', '.join(sorted(SUFFIXES))}) or remove the folder",
-                )
+            hint = f"add pictures ({', '.join(sorted(SUFFIXES))}) or remove the folder"
+            names = pictures_of_class(listing, SUFFIXES, hint=hint)
             ignored += len(listing.files) - len(names) + len(listing.folders)
             code = listing.folder.name
             for name in names:
@@ -141,7 +135,7 @@ class Folder(FaceDataset):
                 }
         if ignored:
             self.notes.append(
-                f"{ignored} files and folders inside class folders are no pictures and are ignored."
+                f"{ignored} files and folders in class folders are not pictures and are ignored."
             )
 
     def _find_classes(self) -> list[tuple[str, SplitName]]:
@@ -230,22 +224,11 @@ def _split_folders(top: Listing) -> dict[str, SplitName]:
 
 def _class_names(place: Listing, base: Path) -> list[str]:
     """Return the class folders of a place, refusing those that mean no emotion."""
-    for name in sorted(place.leaving):
-        place.has_folder(name, file=place.folder)
+    place.refuse_links()
     unmatched = sorted(name for name in place.folders if match_emotion(name) is None)
     if unmatched or not place.folders:
         raise _no_emotion(place.folder, unmatched)
     return sorted(place.folders)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Return the visible folders in a folder, by name; none where it cannot be read."""
-    try:
-        return sorted(
-            child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
-        )
-    except OSError:
-        return []
 
 
 def _no_emotion(folder: Path, names: list[str]) -> DataError:

@@ -10,7 +10,7 @@ from typing import Any
 from fer_bench.data.card import Card, ExpectedCount, Folds, NativeClass, Protocol, Quirk, TreeEntry
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import listed, matching, some_files, subfolders
+from fer_bench.data.reading.sequences import counted, matching, some_files, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -120,28 +120,17 @@ class JAFFE(FaceDataset):
         Raises:
             DataError: A picture links out of the folder, or stands there twice.
         """
-        self.notes = []
         found = matching(self.base, self.base, _PATTERN)
-        strange = [
-            match.string
-            for match in matching(self.base, self.base, r"(?i:.*\.tiff?)")
-            if match.string not in {known.string for known in found}
-        ]
-        if strange:
-            self.notes.append(
-                f"{len(strange)} pictures are not named like JAFFE's and are ignored: {listed(strange)}"
-            )
+        known = {match.string for match in found}
+        pictures = [match.string for match in matching(self.base, self.base, r"(?i:.*\.tiff?)")]
+        strange = [name for name in pictures if name not in known]
+        self.notes += counted({"pictures are not named like JAFFE's and are ignored": strange})
         seen: dict[str, str] = {}
         for match in found:
             stem = match.string.rpartition(".")[0]
             if stem in seen:
-                raise_or_collect(
-                    DataError(
-                        f"the picture is there already as {seen[stem]}",
-                        file=self.base / match.string,
-                        hint="keep one of the two",
-                    )
-                )
+                problem, file = f"the picture is there already as {seen[stem]}", self.base / match.string
+                raise_or_collect(DataError(problem, file=file, hint="keep one of the two"))
                 continue
             seen[stem] = match.string
             yield {

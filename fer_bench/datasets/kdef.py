@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEnt
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.pictures import read_picture
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import listed, matching, subfolders
+from fer_bench.data.reading.sequences import counted, matching, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -148,39 +149,28 @@ class KDEF(FaceDataset):
         Raises:
             DataError: A picture of one person lies in another person's folder.
         """
-        self.notes = []
-        met: dict[str, list[str]] = {}
+        met: defaultdict[str, list[str]] = defaultdict(list)
         for person in matching(self.base, self.base, _PERSON, folders=True):
             folder = self.base / person.string
             known = matching(folder, self.base, _PICTURE)
             names = {match.string for match in known}
-            met.setdefault("pictures with wrong names are ignored", []).extend(
-                match.string
-                for match in matching(folder, self.base, r".*\.(?i:jpe?g)")
-                if match.string not in names
-            )
+            pictures = [match.string for match in matching(folder, self.base, r".*\.(?i:jpe?g)")]
+            met["pictures with wrong names are ignored"] += [name for name in pictures if name not in names]
             seen: set[str] = set()
             for match in known:
-                stem = match.string.rpartition(".")[0]
+                stem, file = match.string.rpartition(".")[0], folder / match.string
                 if not stem.startswith(person.string):
-                    raise_or_collect(
-                        DataError(
-                            f"a picture of {stem[:4]} lies in the folder of {person.string}",
-                            file=folder / match.string,
-                            hint="fer-bench data describe kdef",
-                        )
-                    )
+                    problem = f"a picture of {stem[:4]} is in the folder of {person.string}"
+                    raise_or_collect(DataError(problem, file=file))
                     continue
                 if stem in seen:
                     raise_or_collect(
-                        DataError(
-                            "the picture is there under two endings", file=folder / match.string, value=stem
-                        )
+                        DataError("the picture is there under two endings", file=file, value=stem)
                     )
                     continue
                 seen.add(stem)
-                if stem in _SUSPECTS and (fault := _fault(folder / match.string)):
-                    met.setdefault(f"pictures {fault} are left out", []).append(match.string)
+                if stem in _SUSPECTS and (fault := _fault(file)):
+                    met[f"pictures {fault} are left out"].append(match.string)
                     continue
                 yield {
                     "sample_id": stem,
@@ -192,7 +182,7 @@ class KDEF(FaceDataset):
                     "variant": match[5],
                     "gender": _SEX[match[2]],
                 }
-        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in met.items() if names]
+        self.notes += counted(met)
 
 
 def _fault(file: Path) -> str:

@@ -99,12 +99,9 @@ class MMAFEDB(FaceDataset):
         Raises:
             DataError: An empty class folder, or a picture that links out of the folder.
         """
-        self.notes = []
         for part, split in _PARTS.items():
             for code in _CODES:
-                listing = list_folder(self.base / part / code, self.base)
-                names = pictures_of_class(listing, SUFFIXES, "mmafedb")
-                for name in names:
+                for name in pictures_of_class(list_folder(self.base / part / code, self.base), SUFFIXES):
                     path = f"{part}/{code}/{name}"
                     yield {
                         "sample_id": path,

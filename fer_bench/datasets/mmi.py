@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.pictures import Image
 from fer_bench.data.reading.problems import collect, raise_or_collect
-from fer_bench.data.reading.sequences import listed, matching, subfolders
-from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion
+from fer_bench.data.reading.sequences import counted, matching, subfolders
+from fer_bench.datasets.mmi_xml import VIEWS, Coding, read_coding, read_emotions, read_view
+from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
 _VERIFY = "fer-bench data verify --dataset mmi"
 _SEARCH_DEPTH = 2
 _UPRIGHT_HEIGHT = 480
-_VIEWS: dict[str, tuple[str, ...]] = {"0": ("frontal",), "1": ("profile",), "2": ("dual-left", "dual-right")}
 _STEM = r"(S\d{3})-\d{3}"
-_NEUTRAL, _APEX, _OFFSET = 0, 2, 3
 
 CARD = Card(
     name="mmi",
@@ -123,70 +120,6 @@ CARD = Card(
 _CODES = frozenset(native.code for native in CARD.classes)
 
 
-@dataclass(frozen=True)
-class _Element:
-    """An XML start tag: its name, its attributes and the line it stands on."""
-
-    tag: str
-    attributes: Mapping[str, str]
-    line: int
-
-
-@dataclass(frozen=True)
-class _Coding:
-    """Action-unit markers of a clip: per unit the frame (from 1) at which each phase starts, ascending."""
-
-    phases: Mapping[str, Sequence[tuple[int, int]]]
-
-    def phase(self, unit: str, frame: int) -> int:
-        """Return the phase of a unit at a frame counted from 1, neutral where nothing is marked."""
-        current = _NEUTRAL
-        for start, phase in self.phases.get(unit, ()):
-            if start > frame:
-                break
-            current = phase
-        return current
-
-    def apex(self, frames: int) -> int | None:
-        """Return the middle frame (from 0) of the first longest run with most units at apex at once.
-
-        Args:
-            frames: Number of frames of the clip.
-        """
-        together = [sum(self.phase(u, f) == _APEX for u in self.phases) for f in range(1, frames + 1)]
-        most = max(together, default=0)
-        if most == 0:
-            return None
-        begin, length = 0, 0
-        start = 0
-        while start < frames:
-            end = start
-            while end < frames and together[end] == most:
-                end += 1
-            if end - start > length:
-                begin, length = start, end - start
-            start = end + 1
-        return begin + (length - 1) // 2
-
-    def units(self, frame: int) -> NDArray[np.int8]:
-        """Return action units [12] of a frame from 0: 1 at apex, 0 neutral or not listed, -1 on the way."""
-        known = {_APEX: 1, _NEUTRAL: 0}
-        return np.asarray([known.get(self.phase(str(u), frame + 1), -1) for u in ACTION_UNITS], np.int8)
-
-
-@dataclass
-class _Tally:
-    """What one reading met, for the notes."""
-
-    clips: int = 0
-    subjects: set[str] = field(default_factory=set)
-    named: dict[str, list[str]] = field(default_factory=dict)
-
-    def note(self, what: str, name: str) -> None:
-        """Remember a session or clip under a heading."""
-        self.named.setdefault(what, []).append(name)
-
-
 class MMI(FaceDataset):
     """Read MMI downloads in their official layout.
 
@@ -211,23 +144,22 @@ class MMI(FaceDataset):
         Raises:
             DataError: An XML file is malformed or has a value that the format does not know.
         """
-        self.notes = []
-        tally = _Tally()
+        met: defaultdict[str, list[str]] = defaultdict(list)
+        labelled: list[str] = []
         seen: set[str] = set()
         for root in _session_roots(self.base):
             for match in sorted(matching(root, self.base, r"\d+", folders=True), key=lambda m: int(m.string)):
-                session = root / match.string
-                name = str(int(match.string))
+                session, name = root / match.string, str(int(match.string))
                 if name in seen:
-                    tally.note("sessions found in more than one download, read once", name)
+                    met["sessions found in more than one download, read once"].append(name)
                     continue
                 seen.add(name)
-                yield from self._session(session, name, tally)
+                yield from self._session(session, name, labelled, met)
         self.notes.append(
-            f"{tally.clips} labelled frontal clips of {len(tally.subjects)} subjects (papers report 205 or "
+            f"{len(labelled)} labelled frontal clips of {len(set(labelled))} subjects (papers report 205 or "
             "208 clips; the number depends on the download)"
         )
-        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in tally.named.items()]
+        self.notes += counted(met)
 
     def load(self, path: str, frames: Sequence[int]) -> list[Image]:
         """Decode frames of one clip, upright; the clip is read once from its start.
@@ -252,24 +184,26 @@ class MMI(FaceDataset):
         found = _decode(file, set(frames))
         missing = sorted(set(frames) - found.keys())
         if missing:
-            raise DataError(
-                "the clip cannot be decoded up to this frame", file=file, value=missing[0], hint=_VERIFY
-            )
-        view = _view_of(file.parent)
+            problem = "the clip cannot be decoded up to this frame"
+            raise DataError(problem, file=file, value=missing[0], hint=_VERIFY)
+        view = read_view(file.parent)
         upright = {frame: _turn_upright(picture, view) for frame, picture in found.items()}
         return [upright[frame] for frame in frames]
 
-    def _session(self, session: Path, name: str, tally: _Tally) -> Iterator[Mapping[str, Any]]:
+    def _session(
+        self, session: Path, name: str, labelled: list[str], met: dict[str, list[str]]
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a session, adding the subject of every labelled frontal clip."""
         media = matching(session, self.base, rf"{_STEM}\.(?i:avi|jpg|jpeg|png)")
         if not media:
             return
         try:
-            view = _view_of(session)
+            view = read_view(session)
         except DataError as error:
             raise_or_collect(error, rows=len(media))
             return
         if view is None:
-            tally.note("sessions skipped, as session.xml is missing or gives no single view", name)
+            met["sessions skipped, as session.xml is missing or gives no single view"].append(name)
             return
         texts = {match.string for match in matching(session, self.base, rf"{_STEM}(-oao_aucs)?\.xml")}
         for match in media:
@@ -277,27 +211,26 @@ class MMI(FaceDataset):
             described, coded = file.with_suffix(".xml"), file.with_name(f"{file.stem}-oao_aucs.xml")
             clip = f"{name}/{file.stem}"
             try:
-                values = _read_emotions(described) if described.name in texts else set()
-                coding = _read_coding(coded) if coded.name in texts else None
+                values = read_emotions(described) if described.name in texts else set()
+                coding = read_coding(coded) if coded.name in texts else None
             except DataError as error:
                 raise_or_collect(error)
                 continue
             native = next(iter(values)) if len(values) == 1 and values <= _CODES else None
             if native is None:
-                tally.note("clips without a basic emotion" if values else "clips without any emotion", clip)
+                met[f"clips without {'a basic' if values else 'any'} emotion"].append(clip)
             if native is None and coding is None:
                 continue
             frames, width, height = _measure(file)
             if frames < 1:
-                tally.note("clips skipped, as they do not open", clip)
+                met["clips skipped, as they do not open"].append(clip)
                 collect(DataError("the clip does not open", file=file, value=f"{_size(file)} bytes"))
                 continue
             picture = file.suffix.casefold() != ".avi"
             if native is not None and view == "0" and not picture:
-                tally.clips += 1
-                tally.subjects.add(match[1])
+                labelled.append(match[1])
             if coding is not None and coding.apex(frames) is None:
-                tally.note("coded clips without an apex inside, whose middle is taken", clip)
+                met["coded clips without an apex inside, whose middle is taken"].append(clip)
             fields: dict[str, Any] = {
                 "path": file.relative_to(self.base).as_posix(),
                 "native_label": native,
@@ -314,7 +247,7 @@ class MMI(FaceDataset):
 
 
 def _clip(
-    sample_id: str, fields: Mapping[str, Any], coding: _Coding | None, frames: int
+    sample_id: str, fields: Mapping[str, Any], coding: Coding | None, frames: int
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of one face of one clip.
 
@@ -357,7 +290,7 @@ def _neutral_and_apex(frames: int, centre: int) -> tuple[int | None, list[int]]:
 
 def _halves(view: str, width: int, height: int) -> list[tuple[str, dict[str, Any]]]:
     """Return, per face of a view, the suffix of its sample ids and its index columns."""
-    variants = _VIEWS[view]
+    variants = VIEWS[view]
     if len(variants) == 1:
         return [("", {"variant": variants[0]})]
     middle = width / 2
@@ -389,103 +322,6 @@ def _holds_sessions(folder: Path) -> bool:
     return (
         folder.name == "Sessions" and folder.is_dir() and any(c.name.isdecimal() for c in subfolders(folder))
     )
-
-
-def _elements(file: Path) -> list[_Element]:
-    """Return the start tags of an XML file in document order.
-
-    Raises:
-        DataError: The file cannot be read or is no well-formed XML.
-    """
-    found: list[_Element] = []
-    parser = expat.ParserCreate()
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        found.append(_Element(tag, attributes, parser.CurrentLineNumber))
-
-    parser.StartElementHandler = start
-    try:
-        parser.Parse(file.read_bytes(), True)
-    except expat.ExpatError as error:
-        problem = expat.ErrorString(error.code)
-        raise DataError(f"malformed XML: {problem}", file=file, line=error.lineno, hint=_VERIFY) from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read: {error.strerror}", file=file, hint=_VERIFY) from None
-    return found
-
-
-def _view_of(session: Path) -> str | None:
-    """Return the view of a session, `"0"` to `"2"`, or None when its session.xml is missing or names not one.
-
-    Raises:
-        DataError: session.xml is malformed or has an unknown view.
-    """
-    file = session / "session.xml"
-    if not file.is_file():
-        return None
-    views: set[str] = set()
-    for element in _elements(file):
-        if element.tag != "track" or "view" not in element.attributes:
-            continue
-        view = element.attributes["view"].strip()
-        if view not in _VIEWS:
-            raise DataError("a view is 0, 1 or 2", file=file, line=element.line, value=view, hint=_VERIFY)
-        views.add(view)
-    return views.pop() if len(views) == 1 else None
-
-
-def _read_emotions(file: Path) -> set[str]:
-    """Return the values of a clip's Emotion tags, as text without padding.
-
-    Raises:
-        DataError: The XML is malformed or a value is no whole number from 1.
-    """
-    values: set[str] = set()
-    for element in _elements(file):
-        if element.tag == "Metatag" and element.attributes.get("Name") == "Emotion":
-            number = _whole(
-                element.attributes.get("Value"), file, element.line, "an Emotion value", at_least=1
-            )
-            values.add(str(number))
-    return values
-
-
-def _read_coding(file: Path) -> _Coding | None:
-    """Return the action-unit coding of a clip, None when it lists no unit.
-
-    Unit numbers stay text: some are no plain numbers.
-
-    Raises:
-        DataError: The XML is malformed, or a marker's frame or type is not what the format knows.
-    """
-    phases: dict[str, list[tuple[int, int]]] = {}
-    unit = ""
-    for element in _elements(file):
-        if element.tag == "ActionUnit":
-            unit = element.attributes.get("Number", "").strip()
-            phases.setdefault(unit, [])
-        elif element.tag == "Marker":
-            frame = _whole(
-                element.attributes.get("Frame"), file, element.line, "a marker's Frame", at_least=1
-            )
-            kind = _whole(
-                element.attributes.get("Type"), file, element.line, "a marker's Type", at_least=_NEUTRAL
-            )
-            if kind > _OFFSET:
-                raise DataError(
-                    "a marker's Type is 0 to 3", file=file, line=element.line, value=kind, hint=_VERIFY
-                )
-            phases.setdefault(unit, []).append((frame, kind))
-    return _Coding({name: sorted(starts) for name, starts in phases.items()}) if phases else None
-
-
-def _whole(text: str | None, file: Path, line: int, what: str, *, at_least: int) -> int:
-    number = int(text) if text is not None and text.strip().isdecimal() else None
-    if number is None or number < at_least:
-        raise DataError(
-            f"{what} is a whole number from {at_least}", file=file, line=line, value=text, hint=_VERIFY
-        )
-    return number
 
 
 def _size(file: Path) -> int:

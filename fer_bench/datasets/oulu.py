@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import listed, matching, neutral_and_peak, subfolders
+from fer_bench.data.reading.sequences import counted, listed, matching, neutral_and_peak, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
 
@@ -27,7 +28,6 @@ _ILLUMINATIONS = ("Strong", "Weak", "Dark")
 _CAMERAS = {"VL": "visible", "NI": "near infrared"}
 _SUBJECTS = tuple(f"P{number:03d}" for number in range(1, 81))
 _PREPROCESSED = re.compile(r"pre[ _]?process([ _]?img)?", re.IGNORECASE)
-_VERIFY = "fer-bench data verify --dataset oulu"
 
 
 def _protocols() -> tuple[Protocol, ...]:
@@ -175,14 +175,13 @@ class OuluCASIA(FaceDataset):
         Raises:
             DataError: A folder among a subject's emotions is none of the six.
         """
-        self.notes = []
         tree = _cropped(self.base)
         if tree:
             left = "; the original pictures beside it are not read" if _original(self.base) else ""
             self.notes.append(f"the preprocessed (cropped) pictures are read{left}")
         else:
             tree = _original(self.base)
-        met: dict[str, list[str]] = {}
+        met: defaultdict[str, list[str]] = defaultdict(list)
         for variant, folder in tree.items():
             present: set[str] = set()
             for subject in matching(folder, self.base, r"P\d{3}", folders=True):
@@ -197,20 +196,14 @@ class OuluCASIA(FaceDataset):
                     f"{variant}: {expected - len(missing)} of {expected} sequences are there; missing: "
                     f"{listed(missing)}"
                 )
-        self.notes += [f"{len(names)} {what}: {listed(names)}" for what, names in met.items()]
+        self.notes += counted(met)
 
     def _emotions(self, subject: Path) -> list[str]:
         names = [match.string for match in matching(subject, self.base, r"[^.].*", folders=True)]
-        for name in names:
-            if name not in _EMOTIONS:
-                raise_or_collect(
-                    DataError(
-                        "this folder is none of the six emotions",
-                        file=subject / name,
-                        value=name,
-                        hint=f"{nearest(name, _EMOTIONS)}\n  {_VERIFY}",
-                    )
-                )
+        for name in sorted(set(names) - set(_EMOTIONS)):
+            problem = "this folder is none of the six emotions"
+            hint = f"{nearest(name, _EMOTIONS)}\n  fer-bench data verify --dataset oulu"
+            raise_or_collect(DataError(problem, file=subject / name, value=name, hint=hint))
         return [name for name in names if name in _EMOTIONS]
 
     def _sequence(self, folder: Path, variant: str, met: dict[str, list[str]]) -> Iterator[Mapping[str, Any]]:
@@ -219,10 +212,10 @@ class OuluCASIA(FaceDataset):
         # Reversed, so that of 000.jpeg and 000.jpg the official name stands last and stays.
         files = {int(m[1]): m.string for m in reversed(matching(folder, self.base, r"(\d{3})\.(?:jpeg|jpg)"))}
         if not files:
-            met.setdefault("emotion folders without a frame", []).append(sequence)
+            met["emotion folders without a frame"].append(sequence)
             return
         if len(files) < 4:
-            met.setdefault("sequences shorter than 4 frames", []).append(sequence)
+            met["sequences shorter than 4 frames"].append(sequence)
         first, tail = neutral_and_peak(sorted(files))
         for number in tail if first is None else (first, *tail):
             neutral = number == first

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.parsing import parse_line, parse_points, parsed_lines
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
@@ -32,11 +34,12 @@ _README = "official RAF-DB README v1.1"
 _LIST = "counted in the label list of zyh-uaiaaaa/Erasing-Attention-Consistency"
 _LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
 _NAME = re.compile(r"(train|test)_\d+\.jpg")
-_GENDER = {"0": "male", "1": "female", "2": "unsure"}
-_RACE = {"0": "Caucasian", "1": "African-American", "2": "Asian"}
-_AGE = {"0": "0-3", "1": "4-19", "2": "20-39", "3": "40-69", "4": "70+"}
+_ATTRIBUTES = {
+    "gender": {"0": "male", "1": "female", "2": "unsure"},
+    "race": {"0": "Caucasian", "1": "African-American", "2": "Asian"},
+    "age": {"0": "0-3", "1": "4-19", "2": "20-39", "3": "40-69", "4": "70+"},
+}
 _SLACK = 0.1
-_HINT = "compare with the official format: fer-bench data describe rafdb"
 
 _COUNTS: dict[SplitName, tuple[int, ...]] = {
     "train": (1290, 281, 717, 4772, 1982, 705, 2524),
@@ -154,41 +157,38 @@ class RAFDB(FaceDataset):
                 return base
         return None
 
-    def rows(self) -> Iterable[Mapping[str, Any]]:
+    def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per line of the label list.
 
         Raises:
             DataError: A malformed line or box, or a listed picture that is not on disk.
         """
         lists = [self.base / "EmoLabel" / name for name in _LIST_NAMES]
-        label_file = next(file for file in lists if file.is_file())
-        aligned = self._aligned
-        folder = self.base / "Image" / ("aligned" if aligned else "original")
-        pictures = list_folder(folder, self.base)
-        labelled = _read_labels(label_file, [native.code for native in self.card.classes])
-        names = {stem: f"{stem}_aligned.jpg" if aligned else f"{stem}.jpg" for stem in labelled}
+        file = next(file for file in lists if file.is_file())
+        ending = "_aligned.jpg" if self._aligned else ".jpg"
+        pictures = list_folder(self.base / "Image" / ("aligned" if self._aligned else "original"), self.base)
+        lines = parsed_lines(numbered_lines(file), _parse_label, file=file, unique=lambda label: label[0])
+        labels = {name.removesuffix(".jpg"): (line, code) for line, (name, code) in lines}
         missing = [
-            (line, names[stem])
-            for stem, (line, _) in labelled.items()
-            if not pictures.has(names[stem], file=label_file, line=line)
+            (line, f"{stem}{ending}")
+            for stem, (line, _) in labels.items()
+            if not pictures.has(f"{stem}{ending}", file=file, line=line)
         ]
-        refuse_missing(missing, file=label_file, folder=folder, dataset=self.card.name)
-        manual = self._annotation_files("manual", "_manu_attri.txt", labelled, required=False)
-        boxes = (
-            {}
-            if aligned
-            else self._annotation_files("boundingbox", "_boundingbox.txt", labelled, required=True)
-        )
-        if not aligned and not boxes:
-            self.notes.append(
-                "There are neither aligned faces nor face boxes: faces are searched for in the originals."
-            )
+        refuse_missing(missing, file=file, folder=pictures.folder, dataset=self.card.name)
+        manual = self._annotation_files("manual", "_manu_attri.txt", labels)
+        boxes: Mapping[str, Path] = {}
+        if not self._aligned:
+            boxes = self._annotation_files("boundingbox", "_boundingbox.txt", labels, required=True)
+            if not boxes:
+                self.notes.append(
+                    "There are neither aligned faces nor face boxes: faces are searched for in the originals."
+                )
         unreadable: list[str] = []
-        for stem, (_, code) in labelled.items():
+        for stem, (_, code) in labels.items():
             points: NDArray[np.float32] | None = None
             row: dict[str, Any] = {
                 "sample_id": stem,
-                "path": f"Image/{folder.name}/{names[stem]}",
+                "path": f"Image/{pictures.folder.name}/{stem}{ending}",
                 "native_label": code,
                 "label": self.card.emotion_of(code),
                 "split": stem.partition("_")[0],
@@ -196,10 +196,10 @@ class RAFDB(FaceDataset):
             try:
                 if stem in manual:
                     points, attributes = _read_manual(manual[stem])
-                    row.update(attributes)
+                    row |= attributes
                     if points is None or len(attributes) < 3:
                         unreadable.append(manual[stem].name)
-                if not aligned:
+                if not self._aligned:
                     row["landmarks"] = points
                     row["box"] = _read_box(boxes[stem], points) if stem in boxes else None
             except DataError as error:
@@ -212,125 +212,72 @@ class RAFDB(FaceDataset):
             )
 
     def _annotation_files(
-        self, kind: str, suffix: str, stems: Collection[str], *, required: bool
+        self, kind: str, suffix: str, stems: Collection[str], *, required: bool = False
     ) -> dict[str, Path]:
-        """Return the annotation file of each stem that has one; nothing without the optional folder."""
+        """Return the annotation file of each stem that has one; none where the whole folder is missing."""
         folder = self.base / "Annotation" / kind
         if not folder.is_dir():
             return {}
         listing = list_folder(folder, self.base)
         found = {s: folder / f"{s}{suffix}" for s in stems if listing.has(f"{s}{suffix}", file=folder)}
-        absent = [stem for stem in stems if stem not in found]
+        absent = [f"{stem}{suffix}" for stem in stems if stem not in found]
         if absent and required:
-            raise_or_collect(
-                DataError(
-                    f"{len(absent)} pictures have no file here, first {absent[0] + suffix!r}",
-                    file=folder,
-                    hint=_HINT,
-                ),
-                rows=len(absent),
-            )
+            problem = f"{len(absent)} pictures have no file here, first {absent[0]!r}"
+            raise_or_collect(DataError(problem, file=folder), rows=len(absent))
         elif absent:
-            self.notes.append(f"{len(absent)} pictures have no file in {kind}, first {absent[0]}{suffix}.")
+            self.notes.append(f"{len(absent)} pictures have no file in {kind}, first {absent[0]}.")
         return found
 
 
-def _read_labels(file: Path, codes: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Return line and code by picture stem (official README: `train_00001.jpg 5`)."""
-    labels: dict[str, tuple[int, str]] = {}
-    for number, line in numbered_lines(file):
-        try:
-            name, code = _parse_label(line, codes, file, number)
-            stem = name.removesuffix(".jpg")
-            if stem in labels:
-                raise DataError(
-                    f"the picture stands on line {labels[stem][0]} already",
-                    file=file,
-                    line=number,
-                    value=name,
-                    hint=_HINT,
-                )
-            labels[stem] = (number, code)
-        except DataError as error:
-            raise_or_collect(error)
-    return labels
-
-
-def _parse_label(line: str, codes: Sequence[str], file: Path, number: int) -> tuple[str, str]:
-    """Return the picture name and the code of one line."""
+def _parse_label(line: str) -> tuple[str, str]:
+    """Return picture name and code of a line (official README: `train_00001.jpg 5`)."""
     fields = line.split()
     if len(fields) != 2:
-        raise DataError(
-            "a label line is a picture name and a code", file=file, line=number, value=line, hint=_HINT
-        )
+        raise DataError("a label line is a picture name and a code", value=line)
     name, code = fields
-    refuse_leaving(name, file=file, line=number)
+    refuse_leaving(name)
     if not _NAME.fullmatch(name):
-        raise DataError(
-            "a picture is named train_<number>.jpg or test_<number>.jpg",
-            file=file,
-            line=number,
-            value=name,
-            hint=_HINT,
-        )
-    if code not in codes:
-        raise DataError(
-            f"the code is not one of {codes[0]} to {codes[-1]}",
-            file=file,
-            line=number,
-            value=code,
-            hint=_HINT,
-        )
+        raise DataError("a picture is named train_<number>.jpg or test_<number>.jpg", value=name)
+    if len(code) != 1 or code not in "1234567":
+        raise DataError("the code is not one of 1 to 7", value=code)
     return name, code
 
 
 def _read_manual(file: Path) -> tuple[NDArray[np.float32] | None, dict[str, str]]:
     """Return five landmarks [5, 2] (None if unreadable) and what can be read of gender, race and age."""
     lines = [line.split() for _, line in numbered_lines(file)]
-    points = _points(lines[:5])
-    attributes: dict[str, str] = {}
-    for name, words, fields in zip(
-        ("gender", "race", "age"), (_GENDER, _RACE, _AGE), lines[5:8], strict=False
-    ):
-        if len(fields) == 1 and fields[0] in words:
-            attributes[name] = words[fields[0]]
-    return points, attributes
-
-
-def _points(lines: Sequence[Sequence[str]]) -> NDArray[np.float32] | None:
-    if len(lines) != 5 or any(len(fields) != 2 for fields in lines):
-        return None
     try:
-        points = np.asarray(lines, np.float32)
-    except ValueError:
-        return None
-    return points if np.isfinite(points).all() else None
+        points = parse_points([word for words in lines[:5] if len(words) == 2 for word in words], 5)
+    except DataError:
+        points = None
+    attributes = {
+        name: words[fields[0]]
+        for (name, words), fields in zip(_ATTRIBUTES.items(), lines[5:8], strict=False)
+        if len(fields) == 1 and fields[0] in words
+    }
+    return points, attributes
 
 
 def _read_box(file: Path, points: NDArray[np.float32] | None) -> tuple[float, float, float, float]:
     """Return x_min, y_min, x_max, y_max in the original picture.
 
-    Points may lie a tenth of the box outside of it, because boxes hug the face; coordinates in another order
+    Points may lie outside the box by a tenth of its side, as boxes are tight; coordinates in another order
     put them much farther off.
     """
-    number, line = next(numbered_lines(file))
+    line, text = next(numbered_lines(file))
+    return parse_line(partial(_parse_box, points=points), text, file=file, line=line)
+
+
+def _parse_box(line: str, points: NDArray[np.float32] | None) -> tuple[float, float, float, float]:
     try:
         x0, y0, x1, y1 = (float(field) for field in line.split())
     except ValueError:
-        raise DataError("a box is four numbers", file=file, line=number, value=line, hint=_HINT) from None
+        raise DataError("a box is four numbers", value=line) from None
     if not (np.isfinite((x0, y0, x1, y1)).all() and x1 > x0 and y1 > y0):
-        raise DataError(
-            "a box is x_min y_min x_max y_max with an area", file=file, line=number, value=line, hint=_HINT
-        )
+        raise DataError("a box is x_min y_min x_max y_max with an area", value=line)
     if points is not None:
         slack = np.array([x1 - x0, y1 - y0]) * _SLACK
         inside = (points >= np.array([x0, y0]) - slack) & (points <= np.array([x1, y1]) + slack)
         if not inside.all():
-            raise DataError(
-                "the box does not hold the five manual landmarks",
-                file=file,
-                line=number,
-                value=line,
-                hint=_HINT,
-            )
+            raise DataError("the box does not hold the five manual landmarks", value=line)
     return x0, y0, x1, y1

@@ -19,7 +19,7 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import list_folder, pictures_of_class
-from fer_bench.data.reading.sequences import listed
+from fer_bench.data.reading.sequences import counted
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
 
@@ -131,15 +131,13 @@ class SFEW(FaceDataset):
         Raises:
             DataError: A class folder is missing, empty or unknown.
         """
-        self.notes = []
         films: dict[str, set[str]] = {split: set() for split in _PLACES}
         nameless: list[str] = []
         for split, places in _PLACES.items():
             inner = next(place for place in places if (self.base / place).is_dir())
-            for code in self._classes(self.base / inner):
-                listing = list_folder(self.base / inner / code, self.base)
-                names = pictures_of_class(listing, _ENDINGS, "sfew")
-                for name in names:
+            self._check_classes(self.base / inner)
+            for code in _CODES:
+                for name in pictures_of_class(list_folder(self.base / inner / code, self.base), _ENDINGS):
                     stem = Path(name).stem
                     match = _FILM.fullmatch(stem)
                     film = match[1] if match else stem
@@ -154,36 +152,25 @@ class SFEW(FaceDataset):
                         "split": split,
                         "group": f"{split}/{film}",
                     }
-        if nameless:
-            self.notes.append(
-                f"{len(nameless)} pictures name no film and are their own group: {listed(nameless)}"
-            )
-        if shared := sorted(films["train"] & films["val"]):
-            self.notes.append(
-                f"{len(shared)} films stand in the official training and validation parts: {listed(shared)}"
-            )
+        shared = sorted(films["train"] & films["val"])
+        self.notes += counted(
+            {
+                "pictures name no film and are their own group": nameless,
+                "films are in the official training and validation parts": shared,
+            }
+        )
         if _place(self.base, _TEST) is not None:
             self.notes.append("The test pictures have no labels and are not read.")
 
-    def _classes(self, folder: Path) -> list[str]:
+    def _check_classes(self, folder: Path) -> None:
         found = list_folder(folder, self.base)
-        for name in sorted(found.leaving):
-            found.has_folder(name, file=folder)
+        found.refuse_links()
         for name in sorted(found.folders - set(_CODES)):
-            raise DataError(
-                "this folder is none of the seven classes",
-                file=folder / name,
-                value=name,
-                hint=nearest(name, _CODES),
-            )
+            problem, hint = "this folder is none of the seven classes", nearest(name, _CODES)
+            raise DataError(problem, file=folder / name, value=name, hint=hint)
         for code in _CODES:
             if code not in found.folders:
-                raise DataError(
-                    "a class folder is missing",
-                    file=folder / code,
-                    hint="unpack the archive again; fer-bench data describe sfew",
-                )
-        return list(_CODES)
+                raise DataError("a class folder is missing", file=folder / code)
 
 
 def _place(folder: Path, places: tuple[str, ...]) -> Path | None:

@@ -108,7 +108,7 @@ def test_classes_of_the_old_layout_are_dropped_and_their_affect_kept(tmp_path: P
         ("3_exp.npy", "1.5", 1.5, "0 to 10"),
         ("3_exp.npy", "happy", "happy", "not one number"),
         ("3_exp.npy", ["1", "2"], "array of 2", "not one number"),
-        ("3_val.npy", "1.01", 1.01, "valence and arousal"),
+        ("3_val.npy", "1.01", "1.01", "valence and arousal"),
         ("3_aro.npy", "nan", None, "valence and arousal"),
         ("3_lnd.npy", "1;2;3", 3, "136 finite"),
         ("3_lnd.npy", ";".join(["1"] * 135 + ["nan"]), 136, "136 finite"),
@@ -132,7 +132,7 @@ def test_files_that_are_no_plain_npy_are_refused(tmp_path: Path, kind: str) -> N
         np.save(file, np.array("3", dtype=object), allow_pickle=True)
     else:
         file.write_bytes({"empty": b"", "truncated": file.read_bytes()[:-2], "text": b"3\n"}[kind])
-    with pytest.raises(DataError, match="no plain npy") as caught:
+    with pytest.raises(DataError, match="not a plain npy") as caught:
         _ = AffectNet(root).index
     assert str(caught.value.file) == str(file)
 

@@ -126,7 +126,7 @@ def test_no_picture_at_all_is_refused(tmp_path: Path) -> None:
         (f"v1/00002.jpg,0,0,1.5,{AUS}", 1.5, "expression"),
         (f"v1/00002.jpg,0,0,8,{AUS}", 8.0, "expression"),
         (f"v1/00002.jpg,0,0,-5,{AUS}", -5.0, "expression"),
-        (f"v1/00002.jpg,0,1.5,1,{AUS}", 1.5, "valence and arousal"),
+        (f"v1/00002.jpg,0,1.5,1,{AUS}", "1.5", "valence and arousal"),
         (f"v1/00002.jpg,0,x,1,{AUS}", "x", "not a number"),
         ("v1/00002.jpg,0,0,1,2" + ",0" * 11, 2.0, "action unit"),
         (f"v1/a.jpg,0,0,1,{AUS}", "v1/a.jpg", "<video>/<number>"),

@@ -195,7 +195,7 @@ def test_a_bad_emotion_code_names_file_line_and_value(root, text):
         _ = CKPlus(root).index
     error = caught.value
     assert (error.file, error.line, error.value) == (file, 1, text)
-    assert error.hint == "fer-bench data verify --dataset ckplus"
+    assert str(error.hint).endswith("fer-bench data verify --dataset ckplus")
 
 
 def test_an_empty_emotion_file_and_a_second_line_are_refused(root):

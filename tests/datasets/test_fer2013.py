@@ -202,7 +202,7 @@ def test_changed_and_enlarged_copies_are_refused(tmp_path: Path, place: str, nam
 def test_one_picture_in_two_classes_and_a_missing_class_are_refused(tmp_path: Path) -> None:
     root = write_folders(tmp_path / "a")
     (root / "train" / "sad" / "Training_00000001.jpg").touch()
-    with pytest.raises(DataError, match="stands in train/angry already"):
+    with pytest.raises(DataError, match="is in train/angry already"):
         _ = FER2013(root).index
     root = write_folders(tmp_path / "b")
     for file in (root / "test" / "fear").iterdir():

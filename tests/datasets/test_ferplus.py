@@ -8,7 +8,8 @@ import pytest
 
 from fer_bench.data.index import stack_votes
 from fer_bench.data.protocols import assign_roles, find_protocol, target_rows
-from fer_bench.datasets.ferplus import CARD, FERPlus, official_target
+from fer_bench.datasets.ferplus import CARD, FERPlus
+from fer_bench.datasets.ferplus_votes import official_distribution
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError
 
@@ -123,11 +124,13 @@ def test_votes_stand_in_canonical_order(tmp_path: Path) -> None:
         ((0, 0, 0, 0, 0, 5, 0, 0, 0, 4), "disgust", {"disgust": 1.0}),  # nine votes
     ],
 )
-def test_official_targets(votes: tuple[int, ...], majority: str | None, probability: dict | None) -> None:
+def test_official_distributions(
+    votes: tuple[int, ...], majority: str | None, probability: dict | None
+) -> None:
     names = [native.code for native in CARD.classes]
-    found = official_target(np.array(votes, float), "majority")
+    found = official_distribution(np.array(votes, float), "majority")
     assert (None if found is None else names[int(np.argmax(found))]) == majority
-    found = official_target(np.array(votes, float), "probability")
+    found = official_distribution(np.array(votes, float), "probability")
     shares = None if found is None else {names[i]: p for i, p in enumerate(found) if p}
     assert shares == (probability if probability is None else pytest.approx(probability))
 

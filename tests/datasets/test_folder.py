@@ -127,7 +127,7 @@ def test_hidden_folders_and_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "happy" / "notes.txt").touch()
     dataset = Folder(tmp_path)
     assert len(dataset.index) == 2
-    assert dataset.notes == ["1 files and folders inside class folders are no pictures and are ignored."]
+    assert dataset.notes == ["1 files and folders in class folders are not pictures and are ignored."]
 
 
 @pytest.mark.parametrize("content", ["nothing", "no picture", "hidden"])

@@ -83,7 +83,7 @@ def test_a_picture_in_another_persons_folder_is_refused(tmp_path: Path) -> None:
     write_tree(tmp_path, range(1, 3))
     (tmp_path / "AF01" / "AF02ANS.JPG").touch()
     (tmp_path / "AF02" / "AF02ANS.JPG").unlink()
-    with pytest.raises(DataError, match="a picture of AF02 lies in the folder of AF01") as caught:
+    with pytest.raises(DataError, match="a picture of AF02 is in the folder of AF01") as caught:
         _ = KDEF(tmp_path).index
     assert caught.value.file == tmp_path / "AF01" / "AF02ANS.JPG"
 

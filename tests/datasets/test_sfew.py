@@ -56,7 +56,7 @@ def test_films_in_both_parts_are_noted(tmp_path: Path) -> None:
     (root / VAL / "Sad" / "Film3_000000001_00000001.png").touch()
     dataset = SFEW(root)
     _ = dataset.index
-    assert "1 films stand in the official training and validation parts: Film3" in dataset.notes
+    assert "1 films are in the official training and validation parts: Film3" in dataset.notes
 
 
 def test_validation_is_carved_by_film_and_the_official_part_tests(tmp_path: Path) -> None:

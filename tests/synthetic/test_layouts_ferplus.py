@@ -6,7 +6,8 @@ import pytest
 from fer_bench.data.index import stack_votes
 from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.datasets import get
-from fer_bench.datasets.ferplus import CARD, official_target
+from fer_bench.datasets.ferplus import CARD
+from fer_bench.datasets.ferplus_votes import official_distribution
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.synthetic import layouts
 from fer_bench.synthetic.layouts import fer2013, ferplus
@@ -27,7 +28,7 @@ def voted(root):
 
 
 def majority(votes):
-    target = official_target(votes.astype(float), "majority")
+    target = official_distribution(votes.astype(float), "majority")
     return None if target is None else ferplus.FERPLUS_ORDER[int(np.argmax(target))]
 
 

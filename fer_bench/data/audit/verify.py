@@ -85,8 +85,10 @@ def verify(
 def _collected(report: Report, problems: list[Problem]) -> None:
     """Report what is wrong with single rows: those that concern most in full, the others as one number."""
     ordered = sorted(problems, key=lambda problem: -problem.rows)
+    describe = f"compare with the official layout: fer-bench data describe {report.dataset}"
     for problem in ordered[:MOST_NAMED]:
-        report.add("error", _told(problem.error), problem.rows, kind=problem.kind)
+        advice = describe if problem.kind == "layout" and problem.error.hint is None else ""
+        report.add("error", _told(problem.error), problem.rows, kind=problem.kind, advice=advice)
     others = ordered[MOST_NAMED:]
     for kind, what in (
         ("layout", "more fault(s) like these in lists and annotations"),

@@ -121,7 +121,10 @@ class FaceDataset(ABC):
         except DataError as error:
             if error.hint is not None:
                 raise
-            hint = f"compare with the official layout: fer-bench data describe {self.card.name}"
+            hint = (
+                f"compare with the official layout: fer-bench data describe {self.card.name}\n"
+                f"  list all faults at once: fer-bench data verify --dataset {self.card.name}"
+            )
             raise DataError(
                 error.message, file=error.file, line=error.line, value=error.value, hint=hint
             ) from error

@@ -30,12 +30,12 @@ class Listing:
     folders: frozenset[str]
     leaving: frozenset[str]
 
-    def has(self, name: str, *, file: Path, line: int | None = None) -> bool:
+    def has(self, name: str, *, file: Path | None = None, line: int | None = None) -> bool:
         """Return whether the folder holds that file.
 
         Args:
             name: File name, as a list says or implies it.
-            file: The list, for the message.
+            file: The list, for the message; None where `parse_line` adds it.
             line: 1-based line of the list.
 
         Raises:
@@ -44,12 +44,21 @@ class Listing:
         self._refuse_leaving(name, file, line)
         return name in self.files
 
-    def has_folder(self, name: str, *, file: Path, line: int | None = None) -> bool:
-        """Return whether the folder holds that folder; arguments and errors as of `has`."""
+    def has_folder(self, name: str, *, file: Path | None = None, line: int | None = None) -> bool:
+        """Return whether the folder holds that folder; see `has`."""
         self._refuse_leaving(name, file, line)
         return name in self.folders
 
-    def _refuse_leaving(self, name: str, file: Path, line: int | None) -> None:
+    def refuse_links(self) -> None:
+        """Refuse a folder in which any name is a symlink that leaves the dataset's base folder.
+
+        Raises:
+            DataError: There is such a symlink.
+        """
+        if self.leaving:
+            raise DataError(_LEAVES, file=self.folder, value=min(self.leaving))
+
+    def _refuse_leaving(self, name: str, file: Path | None, line: int | None) -> None:
         if name in self.leaving:
             raise DataError(_LEAVES, file=file, line=line, value=name)
 
@@ -90,19 +99,14 @@ def list_folder(folder: Path, base: Path) -> Listing:
     return Listing(folder, frozenset(files), frozenset(folders), frozenset(leaving))
 
 
-def refuse_leaving(name: str, *, file: Path, line: int) -> None:
+def refuse_leaving(name: str) -> None:
     """Refuse a listed name that is absolute or climbs out of its folder.
-
-    Args:
-        name: The name as the list has it.
-        file: The list.
-        line: 1-based line of the list.
 
     Raises:
         DataError: The name is absolute, contains `..` or a backslash.
     """
     if name.startswith("/") or "\\" in name or (".." in name and ".." in name.split("/")):
-        raise DataError(_LEAVES, file=file, line=line, value=name)
+        raise DataError(_LEAVES, value=name)
 
 
 def refuse_missing(missing: Sequence[tuple[int, str]], *, file: Path, folder: Path, dataset: str) -> None:
@@ -142,24 +146,19 @@ def _undecodable(name: str) -> bool:
     return False
 
 
-def pictures_of_class(listing: Listing, endings: Collection[str], dataset: str) -> list[str]:
+def pictures_of_class(listing: Listing, endings: Collection[str], *, hint: str | None = None) -> list[str]:
     """Return the sorted names of the pictures in a class folder.
 
     Args:
         listing: The folder.
-        endings: Endings of pictures, in small letters with the dot.
-        dataset: Name for the hint.
+        endings: Endings of pictures, in lower case with the dot.
+        hint: What to do about an empty folder.
 
     Raises:
-        DataError: There is none, or a file links out of the dataset root.
+        DataError: There is no picture, or a file links out of the dataset root.
     """
-    for name in sorted(listing.leaving):
-        listing.has(name, file=listing.folder)
+    listing.refuse_links()
     names = sorted(name for name in listing.files if Path(name).suffix.casefold() in endings)
     if not names:
-        raise DataError(
-            "empty class: no picture in this folder",
-            file=listing.folder,
-            hint=f"unpack the archive again; fer-bench data describe {dataset}",
-        )
+        raise DataError("empty class: no picture in this folder", file=listing.folder, hint=hint)
     return names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,11 @@ def nearest_frames(frames: Sequence[int], references: Sequence[int]) -> list[int
     earlier, later = known[after - 1], known[after]
     nearest: list[int] = np.where(wanted - earlier <= later - wanted, earlier, later).tolist()
     return nearest
+
+
+def counted(met: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a note per heading that has names, such as `2 sequences without a frame: S005/001, S010/002`."""
+    return [f"{len(names)} {what}: {listed(names)}" for what, names in met.items() if names]
 
 
 def listed(names: Sequence[str], *, most: int = 5) -> str:

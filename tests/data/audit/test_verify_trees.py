@@ -252,6 +252,9 @@ def test_a_malformed_row_of_the_csv_hides_no_other(tmp_path):
         "line 41",
     ]
     assert report.rows == 82
+    assert {f.advice for f in report.findings if f.kind == "layout"} == {
+        "compare with the official layout: fer-bench data describe fer2013"
+    }
 
 
 def test_many_faults_are_named_up_to_a_number_and_counted(tmp_path):
