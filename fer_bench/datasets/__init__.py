@@ -1,4 +1,8 @@
-"""The datasets, one file each, and the registry that finds them by name without importing them."""
+"""The datasets, one file each, and the registry that finds them by name without importing them.
+
+Each dataset has a LightningDataModule, named after its reader, that can be imported from here:
+`from fer_bench.datasets import RAFDBDataModule`. torch is imported only then.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,20 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from fer_bench.data.loading.reader_module import ReaderDataModule
 
 BUILT_IN: dict[str, str] = {
     "ckplus": "fer_bench.datasets.ckplus:CKPlus",
     "mmi": "fer_bench.datasets.mmi:MMI",
     "oulu": "fer_bench.datasets.oulu:OuluCASIA",
     "rafdb": "fer_bench.datasets.rafdb:RAFDB",
-    "affectnet7": "fer_bench.datasets.affectnet:AffectNet",
+    "affectnet7": "fer_bench.datasets.affectnet:AffectNet7",
     "expw": "fer_bench.datasets.expw:ExpW",
     "affwild2": "fer_bench.datasets.affwild2:AffWild2",
     "fer2013": "fer_bench.datasets.fer2013:FER2013",
@@ -32,6 +40,7 @@ BUILT_IN: dict[str, str] = {
 }
 MAIN_SEVEN: tuple[str, ...] = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
 """The datasets of the leaderboard: the named target list of the generalisation score."""
+_SUFFIX = "DataModule"
 
 
 @cache
@@ -48,7 +57,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> type[FaceDataset]:
-    """Return the dataset class of that name.
+    """Return the reader of a dataset.
 
     Raises:
         UsageError: No such dataset; near names are suggested.
@@ -61,10 +70,38 @@ def get(name: str) -> type[FaceDataset]:
     return found
 
 
-def looks_like(root: Path) -> list[str]:
-    """Return the built-in datasets whose official layout a folder has, or that stand in folders below it.
+def __getattr__(name: str) -> type[ReaderDataModule]:
+    """Return the LightningDataModule class of a dataset; it is made on first use and then kept.
 
-    A plain folder of pictures is named only where nothing else fits, because many layouts are that as well.
+    Raises:
+        AttributeError: No dataset has a class of this name.
+    """
+    datasets = _datamodules() if name.endswith(_SUFFIX) else {}
+    if name not in datasets:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    maker = import_module("fer_bench.data.loading.reader_module")  # by name: nothing else here needs torch
+    found: type[ReaderDataModule] = maker.datamodule_class(get(datasets[name]), name, __name__)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_datamodules()})
+
+
+@cache
+def _datamodules() -> dict[str, str]:
+    """Return the dataset of each LightningDataModule class, by the name of the class."""
+    found: dict[str, str] = {}
+    for name, target in _registry().items():
+        found.setdefault(target.rpartition(":")[2] + _SUFFIX, name)
+    return found
+
+
+def looks_like(root: Path) -> list[str]:
+    """Return the built-in datasets whose official layout a folder has, or that are in folders below it.
+
+    A plain folder of pictures is named only if nothing else fits, because many layouts are that as well.
     """
     fitting = [name for name in BUILT_IN if name != "folder" and get(name).find(root) is not None]
     if not fitting and get("folder").locate(root) is not None:
@@ -73,12 +110,12 @@ def looks_like(root: Path) -> list[str]:
 
 
 def members_of(source: str) -> tuple[str, ...]:
-    """Return the datasets of a source: itself, or those of a union `a+b`; `source_name` checks them."""
+    """Return the datasets of a source: itself, or those of a union `a+b`. See `source_name` for a check."""
     return tuple(source.split("+"))
 
 
 def source_name(source: str) -> str:
-    """Return the one name of a source: a dataset, or a union with its members sorted.
+    """Return the name of a source: a dataset, or a union with its members in alphabetical order.
 
     Args:
         source: A dataset's name, or several joined by `+` in any order.

@@ -206,7 +206,7 @@ CARD = Card(
 )
 
 
-class AffectNet(FaceDataset):
+class AffectNet7(FaceDataset):
     """AffectNet for seven or eight classes: face crops where present, else csv lists and whole pictures."""
 
     card = CARD

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_bench.data.protocols import assign_roles, find_protocol, target_rows
-from fer_bench.datasets.affectnet import AffectNet
+from fer_bench.datasets.affectnet import AffectNet7
 from fer_bench.errors import DataError
 
 POINTS = np.arange(136, dtype=float).reshape(68, 2) + 0.25
@@ -39,7 +39,7 @@ def write_tree(root: Path, *, per_class: tuple[int, int] = (3, 1), val_name: str
 
 @pytest.mark.parametrize("val_name", ["val_set", "valid_set"])
 def test_rows_of_both_sets(tmp_path: Path, val_name: str) -> None:
-    index = AffectNet(write_tree(tmp_path, val_name=val_name)).index.set_index("sample_id")
+    index = AffectNet7(write_tree(tmp_path, val_name=val_name)).index.set_index("sample_id")
     assert len(index) == 32
     row = index.loc["train/15"]
     assert (row["native_label"], row["label"], row["split"]) == ("5", "disgust", "train")
@@ -58,7 +58,7 @@ def test_rows_of_both_sets(tmp_path: Path, val_name: str) -> None:
 def test_affect_is_cast_and_masked(tmp_path: Path, value: Any, expected: float) -> None:
     root = write_tree(tmp_path)
     save(root / "train_set", "0_val.npy", value)
-    row = AffectNet(root).index.set_index("sample_id").loc["train/0"]
+    row = AffectNet7(root).index.set_index("sample_id").loc["train/0"]
     assert row["valence"] == pytest.approx(expected, nan_ok=True)
     assert row["arousal"] == -0.25
 
@@ -78,7 +78,7 @@ def test_landmarks_in_every_storage(tmp_path: Path, lnd: Any) -> None:
     root = write_tree(tmp_path)
     save(root / "train_set", "0_lnd.npy", lnd)
     np.testing.assert_allclose(
-        AffectNet(root).index.set_index("sample_id").loc["train/0", "landmarks"], POINTS
+        AffectNet7(root).index.set_index("sample_id").loc["train/0", "landmarks"], POINTS
     )
 
 
@@ -86,14 +86,14 @@ def test_another_npy_format_version_is_read(tmp_path: Path) -> None:
     root = write_tree(tmp_path)
     with (root / "train_set" / "annotations" / "0_exp.npy").open("wb") as stream:
         np.lib.format.write_array(stream, np.array("6"), version=(2, 0))
-    assert AffectNet(root).index.set_index("sample_id").loc["train/0", "label"] == "anger"
+    assert AffectNet7(root).index.set_index("sample_id").loc["train/0", "label"] == "anger"
 
 
 def test_classes_of_the_old_layout_are_dropped_and_their_affect_kept(tmp_path: Path) -> None:
     root = write_tree(tmp_path)
     write_face(root / "train_set", 1001, 8)
     write_face(root / "train_set", 1002, 10, "-2", "-2")
-    dataset = AffectNet(root)
+    dataset = AffectNet7(root)
     index = dataset.index.set_index("sample_id")
     assert index.loc["train/1001", "native_label"] == "8"
     assert index.loc[["train/1001"], "label"].isna().all()
@@ -119,7 +119,7 @@ def test_bad_values_are_named(tmp_path: Path, name: str, value: Any, shown: Any,
     root = write_tree(tmp_path)
     save(root / "train_set", name, value)
     with pytest.raises(DataError, match=message) as caught:
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
     assert str(caught.value.file) == str(root / "train_set" / "annotations" / name)
     assert shown is None or caught.value.value == shown
 
@@ -133,7 +133,7 @@ def test_files_that_are_no_plain_npy_are_refused(tmp_path: Path, kind: str) -> N
     else:
         file.write_bytes({"empty": b"", "truncated": file.read_bytes()[:-2], "text": b"3\n"}[kind])
     with pytest.raises(DataError, match="not a plain npy") as caught:
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
     assert str(caught.value.file) == str(file)
 
 
@@ -142,7 +142,7 @@ def test_a_missing_annotation_is_named(tmp_path: Path) -> None:
     for number in (12, 9):
         (root / "train_set" / "annotations" / f"{number}_aro.npy").unlink()
     with pytest.raises(DataError, match="2 annotation files are missing") as caught:
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
     assert Path(str(caught.value.file)).name == "9_aro.npy"
 
 
@@ -150,14 +150,14 @@ def test_an_annotation_without_picture_is_named(tmp_path: Path) -> None:
     root = write_tree(tmp_path)
     (root / "val_set" / "images" / "6.jpg").unlink()
     with pytest.raises(DataError, match="4 annotation files are without a picture") as caught:
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
     assert Path(str(caught.value.file)).name.startswith("6_")
 
 
 def test_foreign_files_are_noted(tmp_path: Path) -> None:
     root = write_tree(tmp_path)
     (root / "train_set" / "images" / "Thumbs.db").touch()
-    dataset = AffectNet(root)
+    dataset = AffectNet7(root)
     assert len(dataset.index) == 32
     assert dataset.notes == ["1 files below train_set have foreign names and are ignored."]
 
@@ -169,23 +169,23 @@ def test_a_picture_that_links_out_is_refused(tmp_path: Path) -> None:
     picture.unlink()
     picture.symlink_to(tmp_path / "outside.jpg")
     with pytest.raises(DataError, match="leaves the dataset root"):
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
 
 
 @pytest.mark.parametrize("folder", ["affectnet7", "AffectNet", "affectnet8"])
 def test_found_below_a_data_root(tmp_path: Path, folder: str) -> None:
-    assert AffectNet(write_tree(tmp_path / folder).parent).base == tmp_path / folder
+    assert AffectNet7(write_tree(tmp_path / folder).parent).base == tmp_path / folder
 
 
 def test_the_old_layout_is_not_taken_for_the_new(tmp_path: Path) -> None:
     (tmp_path / "Manually_Annotated_Images").mkdir()
     with pytest.raises(DataError, match="official layout"):
-        AffectNet(tmp_path)
+        AffectNet7(tmp_path)
 
 
 @pytest.mark.parametrize(("protocol", "n_classes"), [("7-official", 7), ("8-official", 8)])
 def test_protocols(tmp_path: Path, protocol: str, n_classes: int) -> None:
-    dataset = AffectNet(write_tree(tmp_path, per_class=(25, 2)))
+    dataset = AffectNet7(write_tree(tmp_path, per_class=(25, 2)))
     index, card = dataset.index, dataset.card
     index = index.assign(role=assign_roles(index, card, find_protocol(card, protocol)))
     used = index[index["role"] != ""]
@@ -201,6 +201,6 @@ def test_protocols(tmp_path: Path, protocol: str, n_classes: int) -> None:
 
 def test_card_counts_add_up() -> None:
     for layout in ("crops", "csv lists"):
-        counts = {(c.split, c.code): c.n for c in AffectNet.card.counts if c.layout in ("", layout)}
+        counts = {(c.split, c.code): c.n for c in AffectNet7.card.counts if c.layout in ("", layout)}
         for split in ("train", "val"):
             assert sum(counts[split, str(code)] for code in range(8)) == counts[split, None]

@@ -8,7 +8,7 @@ import pytest
 
 from fer_bench.data.crops.recipe import CropRecipe, find_face
 from fer_bench.data.protocols import assign_roles, find_protocol
-from fer_bench.datasets.affectnet import CARD, AffectNet
+from fer_bench.datasets.affectnet import CARD, AffectNet7
 from fer_bench.errors import DataError
 
 HEADER = (
@@ -58,7 +58,7 @@ def write_tree(
 
 
 def test_rows_boxes_and_landmarks(tmp_path: Path) -> None:
-    dataset = AffectNet(write_tree(tmp_path))
+    dataset = AffectNet7(write_tree(tmp_path))
     index = dataset.index.set_index("sample_id")
     assert sorted(index.index) == [
         "train/1/a.jpg",
@@ -83,7 +83,7 @@ def test_rows_boxes_and_landmarks(tmp_path: Path) -> None:
 
 
 def test_everything_left_out_is_counted(tmp_path: Path) -> None:
-    dataset = AffectNet(write_tree(tmp_path))
+    dataset = AffectNet7(write_tree(tmp_path))
     _ = dataset.index
     assert dataset.notes[0].startswith("The csv lists are read")
     assert set(dataset.notes[1:]) == {
@@ -96,8 +96,8 @@ def test_everything_left_out_is_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("headers", [(True, False), (False, False), (False, True)])
 def test_a_header_is_recognised_by_a_name_in_it(tmp_path: Path, headers: tuple[bool, bool]) -> None:
-    with_header = AffectNet(write_tree(tmp_path / "a")).index
-    dataset = AffectNet(write_tree(tmp_path / "b", headers=headers))
+    with_header = AffectNet7(write_tree(tmp_path / "a")).index
+    dataset = AffectNet7(write_tree(tmp_path / "b", headers=headers))
     assert dataset.index["sample_id"].tolist() == with_header["sample_id"].tolist()
     assert sum("no header" in note for note in dataset.notes) == headers.count(False)
 
@@ -109,15 +109,15 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
         file = root / "Manually_Annotated_file_lists" / f"{name}.csv"
         rows = [text.split(",") for text in file.read_text().splitlines()]
         file.write_text("\n".join(",".join(row[i] for i in order) for row in rows))
-    row = AffectNet(root).index.set_index("sample_id").loc["train/1/a.jpg"]
+    row = AffectNet7(root).index.set_index("sample_id").loc["train/1/a.jpg"]
     assert row["box"] == (10, 20, 110, 140)
     assert (row["valence"], row["arousal"]) == (0.5, -0.25)
 
 
 @pytest.mark.parametrize(("end", "mark"), [("\r\n", b""), ("\n", b"\xef\xbb\xbf"), ("\r\n", b"\xef\xbb\xbf")])
 def test_line_ends_and_marks_change_nothing(tmp_path: Path, end: str, mark: bytes) -> None:
-    before = AffectNet(write_tree(tmp_path / "a")).index
-    after = AffectNet(write_tree(tmp_path / "b", end=end, mark=mark)).index
+    before = AffectNet7(write_tree(tmp_path / "a")).index
+    after = AffectNet7(write_tree(tmp_path / "b", end=end, mark=mark)).index
     columns = ["sample_id", "path", "label", "valence", "arousal", "group"]
     assert after[columns].equals(before[columns])
 
@@ -126,7 +126,7 @@ def test_line_ends_and_marks_change_nothing(tmp_path: Path, end: str, mark: byte
     "pictures", ["Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images"]
 )
 def test_picture_folders_of_the_copies(tmp_path: Path, pictures: str) -> None:
-    dataset = AffectNet(write_tree(tmp_path, pictures=pictures))
+    dataset = AffectNet7(write_tree(tmp_path, pictures=pictures))
     assert dataset.index["path"].str.startswith(f"{pictures}/").all()
 
 
@@ -149,7 +149,7 @@ def test_malformed_lines_are_named(tmp_path: Path, text: str, value: object, mes
     file = root / "Manually_Annotated_file_lists" / "training.csv"
     file.write_text("\n".join([HEADER, TRAIN[0], text]))
     with pytest.raises(DataError, match=message) as caught:
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
     assert (caught.value.file, caught.value.line, caught.value.value) == (file, 3, value)
 
 
@@ -158,7 +158,7 @@ def test_a_header_without_a_column_is_refused(tmp_path: Path) -> None:
     file = root / "Manually_Annotated_file_lists" / "validation.csv"
     file.write_text(HEADER.replace("face_width", "face_right") + "\n" + VAL[0])
     with pytest.raises(DataError, match="lacks the columns face_width"):
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
 
 
 def test_missing_pictures_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_missing_pictures_are_counted_and_the_first_is_named(tmp_path: Path) -> 
     for name in ("1/a.jpg", "2/f.jpg"):
         (root / "Manually_Annotated/Manually_Annotated_Images" / name).unlink()
     with pytest.raises(DataError, match=r"3 listed pictures are missing.*1/a\.jpg") as caught:
-        _ = AffectNet(root).index
+        _ = AffectNet7(root).index
     assert caught.value.line == 2
 
 
@@ -176,7 +176,7 @@ def test_a_half_copied_tree_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="The folder contains: Manually_Annotated/, Manually_Annotated_file_lists/"
     ):
-        AffectNet(root)
+        AffectNet7(root)
 
 
 def test_the_new_layout_is_read_where_both_are_there(tmp_path: Path) -> None:
@@ -184,14 +184,14 @@ def test_the_new_layout_is_read_where_both_are_there(tmp_path: Path) -> None:
     for name in ("train_set", "val_set"):
         (root / name / "images").mkdir(parents=True)
         (root / name / "annotations").mkdir()
-    assert (AffectNet(root).crop, AffectNet(root).layout) == ("whole", "crops")
+    assert (AffectNet7(root).crop, AffectNet7(root).layout) == ("whole", "crops")
 
 
 def test_the_crop_takes_the_listed_face(tmp_path: Path) -> None:
     root = write_tree(tmp_path)
     picture = np.zeros((300, 300, 3), np.uint8)
     cv2.imwrite(str(root / "Manually_Annotated/Manually_Annotated_Images/1/a.jpg"), picture)
-    dataset = AffectNet(root)
+    dataset = AffectNet7(root)
     row = dataset.index.set_index("sample_id").loc["train/1/a.jpg#2"]
     image = dataset.load(row["path"], [-1])[0]
     square, how = find_face(
@@ -203,7 +203,7 @@ def test_the_crop_takes_the_listed_face(tmp_path: Path) -> None:
 
 def test_validation_is_carved_by_picture_and_the_alias_names_eight_classes(tmp_path: Path) -> None:
     train = tuple(line(f"5/{i // 2}.jpg", i % 8, box=f"{i},0,50,50") for i in range(320))
-    dataset = AffectNet(write_tree(tmp_path, train, tuple(line(f"6/{i}.jpg", i) for i in range(8))))
+    dataset = AffectNet7(write_tree(tmp_path, train, tuple(line(f"6/{i}.jpg", i) for i in range(8))))
     protocol = find_protocol(CARD, "affectnet8")
     assert protocol.name == "8-official"
     index = dataset.index.assign(role=assign_roles(dataset.index, CARD, protocol))

@@ -20,7 +20,7 @@ from fer_bench.data.reading.dependencies import note_read, recording, stamp
 from fer_bench.data.reading.folders import list_folder
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.datasets.abaw3 import ABAW3Affect
-from fer_bench.datasets.affectnet import AffectNet
+from fer_bench.datasets.affectnet import AffectNet7
 from fer_bench.datasets.affwild2 import AffWild2
 from fer_bench.workspace.cache import entries, prune
 from tests.data.toy import CARD, NAMES
@@ -237,7 +237,7 @@ def test_reads_are_noted_inside_a_block_only(tmp_path):
     assert stamp(str(tmp_path / "absent"), "itself") == (reads.ABSENT, 0)
 
 
-@pytest.mark.parametrize("kind", [AffectNet, AffWild2, ABAW3Affect])
+@pytest.mark.parametrize("kind", [AffectNet7, AffWild2, ABAW3Affect])
 def test_the_large_datasets_keep_theirs(kind):
     assert kind.keeps_index
 
