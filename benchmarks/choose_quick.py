@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from fer_bench.cli.terminal import Preparation, SweepDisplay
-from fer_bench.config import SweepConfig
+from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.methods import BUILT_IN
 from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
@@ -86,8 +86,8 @@ def main() -> None:
         for (method, _, _), plan in plans.items()
         if method in arguments.methods and _val_uar(store, plan) is None
     ]
-    with SweepDisplay(to_do) as watch:
-        LocalLauncher(arguments.jobs).run(to_do, store, workspace, watch)
+    with SweepDisplay(to_do) as display:
+        LocalLauncher(RunOptions(jobs=arguments.jobs)).run(to_do, store, workspace, display)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(_page(plans, store))
     print(f"wrote {arguments.out}")

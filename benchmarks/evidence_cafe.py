@@ -177,7 +177,7 @@ def contributions(store: Store, record: Record, workspace: Workspace) -> NDArray
 
     from fer_bench.data.loading.datamodule import evaluation_batches
     from fer_bench.data.loading.union_module import make_datamodule
-    from fer_bench.runs.training.fit import load_weights
+    from fer_bench.runs.training.checkpoints import load_weights
 
     run = store.run_dir(record.method, record.dataset, record.key)
     method: Any = load_weights(run.checkpoints / f"{record.headline}.pt")

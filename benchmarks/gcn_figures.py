@@ -19,7 +19,7 @@ from fer_bench.figures import new_figure, save_figure
 from fer_bench.methods.gcn.losses import row_error
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.runs.training.fit import load_weights
+from fer_bench.runs.training.checkpoints import load_weights
 from fer_bench.workspace.workspace import Workspace
 
 MARKS = {"ae": "o", "vae": "s", "gan": "^"}

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from fer_bench.cli.terminal import Preparation, SweepDisplay
+from fer_bench.config import RunOptions
 from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.plan import plan_sweep
@@ -41,8 +42,8 @@ def main() -> None:
     planned, _ = plan_sweep(read_sweep(FOLDER / f"{given.sweep}.yaml"), workspace)
     display.close()
     workspace.announce = None
-    with SweepDisplay(planned) as watch:
-        LocalLauncher(given.jobs).run(planned, Store(given.runs_dir), workspace, watch)
+    with SweepDisplay(planned) as progress:
+        LocalLauncher(RunOptions(jobs=given.jobs)).run(planned, Store(given.runs_dir), workspace, progress)
 
 
 if __name__ == "__main__":

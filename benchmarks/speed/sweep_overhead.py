@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import methods
-from fer_bench.config import SweepConfig
+from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.data.batch import Task
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.results.store import FROZEN, Store
@@ -36,7 +36,7 @@ from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.plan import plan_sweep
 from fer_bench.runs.resolve import resolve_settings
 from fer_bench.runs.sweep import prepare_targets
-from fer_bench.runs.training.fit import save_weights
+from fer_bench.runs.training.checkpoints import save_weights
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
 
@@ -86,7 +86,7 @@ def overhead(runs: int, epochs: int) -> dict[str, Any]:
         planned, _ = plan_sweep(sweep, workspace)
         planned = prepare_targets(planned, workspace)
         to_do = [run for run in planned if not is_complete(run, store, workspace)]
-        LocalLauncher(jobs=1).run(to_do, store, workspace, lambda event: None)
+        LocalLauncher(RunOptions(jobs=1)).run(to_do, store, workspace, lambda event: None)
         took = time.perf_counter() - started
         records = store.records()
         assert [record.status for record in records] == ["done"] * runs

@@ -54,7 +54,7 @@ def import_(
         report = {"data_kind": kind, "dataset": dataset, "score": score.model_dump(mode="json")}
     report = {"method": method, "classes": model.task.classes, "architecture": _architecture(model), **report}
     if out is not None:
-        from fer_bench.runs.training.fit import save_weights
+        from fer_bench.runs.training.checkpoints import save_weights
 
         save_weights(model, out)
         report["out"] = str(out)

@@ -116,7 +116,8 @@ class WorkOptions:
     ] = None
     nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that share one run.")] = None
     launcher: Annotated[
-        str, typer.Option("--launcher", help="local, ray or slurm: where runs are carried out.")
+        str,
+        typer.Option("--launcher", help="How runs are launched: local, ray, slurm or another package's."),
     ] = "local"
     launcher_set: Annotated[
         list[str] | None,

@@ -144,6 +144,7 @@ def _planned(
     from fer_bench import datasets
     from fer_bench.cli.terminal import Preparation
     from fer_bench.data.crops.choice import read_crops
+    from fer_bench.runs import launchers
     from fer_bench.runs.plan import plan_sweep
     from fer_bench.workspace.workspace import Workspace
 
@@ -154,7 +155,7 @@ def _planned(
     display = Preparation(quiet=quiet)
     try:
         workspace = Workspace(roots, leave_out=excluded, crops=crops, announce=display)
-        planned, missing = plan_sweep(config, workspace, elsewhere=options.launcher != "local")
+        planned, missing = plan_sweep(config, workspace, elsewhere=launchers.get(options.launcher).is_remote)
         kinds = sorted({(run.data_kind, run.config.profile) for run in planned})
         for kind, profile in kinds if config.profile is None else ():
             say(f"profile: {profile}, the default for {kind} data; --profile takes another", quiet=quiet)
@@ -176,18 +177,12 @@ def _work(
     """
     from fer_bench.cli.terminal import Preparation, SweepDisplay
     from fer_bench.results.store import Store
-    from fer_bench.runs.launchers import check_nodes, make_launcher
+    from fer_bench.runs import launchers
     from fer_bench.runs.sweep import carry_out
 
-    how = options.run_options(group)
-    launcher = make_launcher(
-        how.launcher,
-        jobs=how.jobs,
-        runs_per_gpu=how.runs_per_gpu,
-        options=how,
-        settings=how.launcher_settings,
-    )
-    check_nodes(how.launcher, config.devices, config.nodes)
+    run_options = options.run_options(group)
+    launcher = launchers.get(run_options.launcher)(run_options)
+    launcher.check_nodes(config.devices, config.nodes)
     with _planned(config, roots, options) as (planned, missing, workspace):
         preparation = workspace.announce
 

@@ -48,7 +48,7 @@ def status(
     """Show what a store's runs do now, from any shell or machine that sees the store."""
     from fer_bench.cli.terminal import seconds
     from fer_bench.results.record import read_record
-    from fer_bench.runs.launchers.remote import read_progress
+    from fer_bench.runs.events import read_progress
 
     store = open_store(runs_dir)
     rows: list[dict[str, Any]] = []

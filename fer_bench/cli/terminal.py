@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fer_bench.runs.events import Event
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.runs.supervision import Event
 
 TRAIN_SHARE = 0.8
 """Part of a run's time that training takes, for the bar of a running run only."""

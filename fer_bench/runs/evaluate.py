@@ -28,12 +28,6 @@ from fer_bench.workspace.sources import Source
 Share = dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]]
 
 
-def choose_float32(device: str, tf32: bool) -> None:
-    """Say how a GPU computes products of float32 numbers, which PyTorch rounds to TF32 unless told not to."""
-    if device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """What one checkpoint did on one target.
@@ -147,7 +141,7 @@ def predict(
         shares = [predict_share(method, dataset, pack, rows, device=device, on_batch=on_batch)]
     else:
         assert weights is not None
-        group.tell(Predict(weights, dataset.card.name, rows))
+        group.send(Predict(weights, dataset.card.name, rows))
         mine = predict_share(method, dataset, pack, rows, device=device, place=group.place, on_batch=on_batch)
         shares = group.gather(mine) or []
     batches = {number: batch for share in shares for number, batch in share.items()}

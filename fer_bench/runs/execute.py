@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,25 +18,19 @@ from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import write_json, write_text
 from fer_bench.results.predictions import write_predictions
-from fer_bench.results.record import Chosen, Failure, Record, Score, Selection, TargetData
+from fer_bench.results.record import Failure, Record, Score, Selection, TargetData
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.completeness import stale_targets, still_missing
-from fer_bench.runs.distributed import Group, gathered
+from fer_bench.runs.distributed import Group
+from fer_bench.runs.events import Event, OnEvent, ProgressFile
 from fer_bench.runs.failures import fail_before_start, reason_of
+from fer_bench.runs.follow import open_group
 from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.processes import configure_torch, stop_signals
 from fer_bench.runs.records import first_record, label_warnings, run_warnings, with_target_warnings
 from fer_bench.runs.resolve import method_settings
-from fer_bench.runs.supervision import (
-    Event,
-    HangWatch,
-    Progress,
-    Watch,
-    heartbeat,
-    log_tail,
-    log_to,
-    stop_signals,
-)
+from fer_bench.runs.supervision import HangTimer, heartbeat, log_tail, log_to
 from fer_bench.runs.training.loggers import Loggers
 from fer_bench.workspace.sources import Source
 from fer_bench.workspace.workspace import Workspace
@@ -56,7 +47,7 @@ def execute(
     planned: PlannedRun,
     store: Store,
     workspace: Workspace,
-    watch: Watch | None = None,
+    on_event: OnEvent | None = None,
     options: RunOptions | None = None,
 ) -> Record:
     """Bring a run to its end, doing only what is missing, and return its record.
@@ -68,8 +59,8 @@ def execute(
         planned: The run.
         store: Where it is kept.
         workspace: Datasets and packs.
-        watch: Called on every event.
-        options: Loggers and the hang watch. A run that hangs ends this process, with exit code 124.
+        on_event: Called on every event.
+        options: Loggers and the hang timer. A run that hangs ends this process with exit code 124.
 
     Raises:
         Busy: Another live process holds the run.
@@ -81,48 +72,48 @@ def execute(
     if not lock.acquire():
         raise Busy(f"another process is working on {planned.name}", file=run.path)
     options = options or RunOptions()
-    progress = Progress(run.progress_file)
-    dog: HangWatch | None = None
+    progress = ProgressFile(run.progress_file)
+    timer: HangTimer | None = None
     announce = workspace.announce
 
-    def pat(*how_far: object) -> None:
-        if dog is not None:
-            dog.pat()
+    def tick(*_: object) -> None:
+        if timer is not None:
+            timer.reset()
 
-    def tell(event: Event) -> None:
-        pat()
-        progress(event)
-        if watch is not None:
-            watch(event)
+    def report(event: Event) -> None:
+        tick()
+        progress.update(event)
+        if on_event is not None:
+            on_event(event)
 
-    def hung(message: str) -> None:
+    def record_hang(message: str) -> None:
         with contextlib.suppress(StoreError):
             if (record := run.read_record()) is not None and record.status != "done":
                 failure = Failure(kind="Timeout", message=message, log=log_tail(run.log_file, since=message))
                 run.write_record(record.model_copy(update={"status": "failed", "error": failure}))
-        progress.close()
+        progress.remove()
         lock.release()
-        if watch is not None:
-            watch(Event(planned.key, "end", status="failed", message=message))
+        if on_event is not None:
+            on_event(Event(planned.key, "end", status="failed", message=message))
 
     try:
         with heartbeat(lock.beat), log_to(run), stop_signals():
             run.remove_leftovers()
             if options.timeout is not None:
-                dog = HangWatch(options.timeout, run.log_file, hung)
-                workspace.announce = pat
+                timer = HangTimer(options.timeout, run.log_file, record_hang)
+                workspace.announce = tick
             try:
-                execution = _Execution(planned, store, workspace, run, tell, options, pat)
+                execution = _Execution(planned, store, workspace, run, report, options, tick)
             except Exception as error:
                 record = fail_before_start(planned, run, error)
-                tell(Event(planned.key, "end", status=record.status, message=str(error)))
+                report(Event(planned.key, "end", status=record.status, message=str(error)))
                 return record
             return execution.go()
     finally:
         workspace.announce = announce
-        if dog is not None:
-            dog.close()
-        progress.close()
+        if timer is not None:
+            timer.close()
+        progress.remove()
         lock.release()
 
 
@@ -135,13 +126,13 @@ class _Execution:
         store: Store,
         workspace: Workspace,
         run: RunDir,
-        watch: Watch,
+        on_event: OnEvent,
         options: RunOptions,
         tick: Callable[[], None],
     ) -> None:
         self.started = time.perf_counter()
         self.planned, self.config, self.store = planned, planned.config, store
-        self.workspace, self.run, self.watch = workspace, run, watch
+        self.workspace, self.run, self.on_event = workspace, run, on_event
         self.source = workspace.source(planned.config.dataset)
         self.card = self.source.dataset.card
         self.protocol = find_protocol(self.card, planned.config.protocol)
@@ -151,9 +142,7 @@ class _Execution:
 
     def go(self) -> Record:
         """Run and turn every way to end into a record."""
-        from fer_bench.runs.evaluate import choose_float32
-
-        choose_float32(self.config.device, self.config.tf32)
+        configure_torch(self.config)
         damage: list[str] = []
         try:
             record = self.run.read_record()
@@ -167,23 +156,24 @@ class _Execution:
         try:
             if record.status != "done":
                 with (
-                    gathered(self.planned, self.workspace, self.run.checkpoints) as self.group,
+                    open_group(self.planned, self.workspace, self.run.checkpoints) as self.group,
                     Loggers(self.planned, self.run, self.options) as loggers,
                 ):
                     record = self._evaluate(self._train(record, loggers), stale=None)
                     loggers.scores(record)
             elif stale := stale_targets(self.planned, record, self.run, self.workspace):
-                with gathered(self.planned, self.workspace, self.run.checkpoints) as self.group:
+                with open_group(self.planned, self.workspace, self.run.checkpoints) as self.group:
                     record = self._evaluate(record, stale=stale)
             elif (missing := still_missing(self.planned, record.targets, record.missing)) != record.missing:
                 record = record.model_copy(update={"missing": missing})
                 self.run.write_record(record)
+            self._remove_spent_checkpoints(record)  # only now: a run killed earlier resumes from them
         except BaseException as error:
             failed = self._fail(record, error)
             if isinstance(error, Exception):
                 return failed
             raise
-        self.watch(Event(self.planned.key, "end", status=record.status))
+        self.on_event(Event(self.planned.key, "end", status=record.status))
         return record
 
     def _fresh_record(self, warnings: list[str]) -> Record:
@@ -206,6 +196,7 @@ class _Execution:
 
     def _train(self, record: Record, loggers: Loggers) -> Record:
         from fer_bench.methods.base import count_parameters, multiply_adds
+        from fer_bench.runs.training.checkpoints import LAST_STATE, remove_damaged
         from fer_bench.runs.training.fit import build_data, build_method, fit
 
         config = self.config
@@ -229,7 +220,7 @@ class _Execution:
                 ),
             }
         )
-        if (damage := _drop_damaged(self.run.checkpoints / "last.ckpt")) is not None:
+        if (damage := remove_damaged(self.run.checkpoints / LAST_STATE)) is not None:
             record = record.model_copy(update={"warnings": (*record.warnings, damage)})
         self.run.write_record(record)
 
@@ -237,12 +228,12 @@ class _Execution:
 
         def on_epoch(done: int, total: int, metrics: Mapping[str, float]) -> None:
             loggers.epoch(done - 1, metrics)
-            self.watch(Event(key, "train", done, total, metrics, memory=self._peak()))
+            self.on_event(Event(key, "train", done, total, metrics, memory=self._peak()))
 
         def on_step(done: int, total: int, rate: float | None) -> None:
-            self.watch(Event(key, "step", done, total, rate=rate, memory=self._peak()))
+            self.on_event(Event(key, "step", done, total, rate=rate, memory=self._peak()))
 
-        outcome = fit(
+        result = fit(
             method,
             data,
             config,
@@ -252,25 +243,12 @@ class _Execution:
             group=self.group,
             frozen=self.store.frozen,
         )
-        chosen: dict[str, Chosen] = {}
-        if outcome.best_epoch is not None:
-            best = outcome.hashes["val"]
-            chosen["val"] = Chosen(epoch=outcome.best_epoch, val_uar=outcome.best_uar, checkpoint=best)
-        if outcome.abaw_epoch is not None:
-            chosen["val_abaw"] = Chosen(
-                epoch=outcome.abaw_epoch,
-                val_uar=outcome.abaw_uar,
-                val_abaw=outcome.best_abaw,
-                checkpoint=outcome.hashes["val_abaw"],
-            )
-        final = outcome.hashes["last"]
-        chosen["last"] = Chosen(epoch=outcome.last_epoch, val_uar=outcome.last_uar, checkpoint=final)
-        self.timing["train"] = round(outcome.seconds, 3)
-        return record.model_copy(update={"selection": chosen})
+        self.timing["train"] = round(result.seconds, 3)
+        return record.model_copy(update={"selection": result.selection})
 
     def _evaluate(self, record: Record, *, stale: set[str] | None) -> Record:
         """Predict, score, and write the record as `done`; only the stale targets where they are given."""
-        from fer_bench.runs.training.fit import load_weights
+        from fer_bench.runs.training.checkpoints import load_weights
 
         started = time.perf_counter()
         headline = record.headline
@@ -298,7 +276,7 @@ class _Execution:
             excluded |= self.workspace.excluded((target,))
             if score is not None:
                 scores[target, selection] = score
-            self.watch(Event(self.planned.key, "evaluate", number, len(jobs)))
+            self.on_event(Event(self.planned.key, "evaluate", number, len(jobs)))
         self.timing["evaluate"] = round(time.perf_counter() - started, 3)
         self.timing["finished_at"] = round(time.time(), 3)
         self.timing["attempt"] = round(time.perf_counter() - self.started, 3)
@@ -316,10 +294,14 @@ class _Execution:
             }
         )
         self.run.write_record(record)
-        if not self.config.keep_checkpoints:  # only now: a run killed earlier resumes from them
-            for name in ("last.ckpt", *(f"{other}.pt" for other in others)):
-                (self.run.checkpoints / name).unlink(missing_ok=True)
         return record
+
+    def _remove_spent_checkpoints(self, record: Record) -> None:
+        """Delete the checkpoints that a finished run no longer needs, also those of a killed attempt."""
+        if not self.config.keep_checkpoints:
+            spent = (f"{name}.pt" for name in record.selection if name != record.headline)
+            for file in ("last.ckpt", *spent):
+                (self.run.checkpoints / file).unlink(missing_ok=True)
 
     def _test(
         self, method: Any, record: Record, target: str, selection: Selection
@@ -391,20 +373,5 @@ class _Execution:
             stored = self.run.read_record() if record.status != "done" else None
             if stored is None or stored.status != "done":
                 self.run.write_record(failed)
-        self.watch(Event(self.planned.key, "end", status=status, message=failure.message))
+        self.on_event(Event(self.planned.key, "end", status=status, message=failure.message))
         return failed
-
-
-def _drop_damaged(checkpoint: Path) -> str | None:
-    """Delete a state to resume from that is not as it was written; return what to say of it."""
-    try:
-        with zipfile.ZipFile(checkpoint) as archive:  # what torch.save writes, with a checksum of each part
-            damage = archive.testzip()
-    except FileNotFoundError:
-        return None
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
-        damage = str(error)
-    if damage is None:
-        return None
-    checkpoint.unlink(missing_ok=True)
-    return f"the state of an earlier attempt was damaged ({damage}), so training began anew"

@@ -10,8 +10,9 @@ from fer_bench.results.record import Failure, Record, Status
 from fer_bench.results.store import RunDir
 from fer_bench.runs import environment
 from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.processes import Interrupted
 from fer_bench.runs.records import first_record
-from fer_bench.runs.supervision import Interrupted, log_tail
+from fer_bench.runs.supervision import log_tail
 
 TRACEBACK_LINES = 30
 NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")

@@ -99,8 +99,6 @@ def repeat(
         StoreError: The run's record or settings cannot be read.
         DataError: The data are absent or damaged.
     """
-    import torch
-
     if out.absolute() == store.root.absolute():
         raise UsageError("the repetition would replace the run", value=str(out), hint="another --out")
     record = read_record(run.record_file)
@@ -136,15 +134,13 @@ def repeat(
         )
     (planned,) = prepare_targets([plan_run(config, {}, workspace)], workspace, skip_damaged=True)
     workspace.announce = None
-    if config.device == "cpu":
-        torch.set_num_threads(1)  # as launchers do: more threads add numbers in another order
-    with show([planned], 0) if show is not None else nullcontext() as watch:
-        repeated = execute(planned, Store(out), workspace, watch)
+    with show([planned], 0) if show is not None else nullcontext() as on_event:
+        repeated = execute(planned, Store(out), workspace, on_event)
     changed = tuple(differences(record.key_fields, planned.key_fields))
     if repeated.status != "done":
         why = repeated.error.message if repeated.error is not None else repeated.status
         return Repetition(planned.key, changed, {}, why, planned.missing)
-    again = Store(out).run_dir(config.method, config.dataset, planned.key)
+    again = planned.folder(Store(out))
     found = {
         path.name: _difference(path, again.path / "predictions" / path.name)
         for path in sorted((run.path / "predictions").glob("*.parquet"))

@@ -1,126 +1,47 @@
-"""What surrounds a run while it is on: log, heartbeat, signals, the hang watch and the progress file."""
+"""Watch over a run: its log, its heartbeat, a timer against hangs, and the record of a lost process."""
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import logging
 import os
-import signal
 import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
+from fer_bench.errors import StoreError
 from fer_bench.results.lock import STALE_AFTER
 from fer_bench.results.record import Failure, Status
 from fer_bench.results.store import RunDir
+from fer_bench.runs.processes import NO_PROGRESS, TIMED_OUT
 
 LOG_LINES = 30
-"""Lines of a log that a record keeps of a run that did not end well."""
+"""Lines of the log that the record of a run keeps unless it ended well."""
 HANG_MARK = "Timeout ("
-"""How the interpreter's own watch begins what it writes before it ends a process."""
+"""Beginning of what the interpreter's own timer writes before it ends a process."""
 ATTEMPT_MARK = "=== attempt of process "
-"""How the line of a log begins with which an attempt starts."""
-TIMED_OUT = 124
-"""Exit code of a process that hung, as of the `timeout` command."""
-PROGRESS_EVERY = 2.0
-"""Seconds between two writings of the progress file at least."""
+"""Beginning of the line of a log with which an attempt starts."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something a watcher of a run wants to know.
+class HangTimer:
+    """End this process when it makes no progress for too long.
 
-    Attributes:
-        key: The run.
-        phase: `step` (within an epoch), `train` (an epoch is done), `evaluate` (a target is done), `end`;
-            from launchers `wait` (another process works on it) and `tick` (time passes).
-        done: Steps, epochs or targets done.
-        total: In all.
-        metrics: Figures of the epoch.
-        status: How the run ended, in the phase `end`; `running` when another process works on it.
-        message: Why, when it did not end well.
-        rate: Images per second, in the phase `step`.
-        memory: Most bytes of GPU memory so far, None on a CPU.
-        seconds: How long the run was on, in the phase `end`, where it was not watched from its start.
-    """
-
-    key: str
-    phase: str
-    done: int = 0
-    total: int = 0
-    metrics: Mapping[str, float] | None = None
-    status: Status | None = None
-    message: str = ""
-    rate: float | None = None
-    memory: int | None = None
-    seconds: float | None = None
-
-
-Watch = Callable[[Event], None]
-
-
-class Interrupted(BaseException):
-    """Somebody asked the run to stop; its last whole epoch is on disk."""
-
-
-class Progress:
-    """Keep `progress.json` in a run's folder, so that others see how far it is.
-
-    Args:
-        file: The file.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.content, self.written = file, dict[str, Any](), 0.0
-
-    def __call__(self, event: Event) -> None:
-        """Take note of an event; write when it is time."""
-        about = "step" if event.phase == "step" else "phase"
-        if about == "phase":
-            self.content |= {"phase": event.phase, "done": event.done, "total": event.total}
-            self.content["metrics"] = dict(event.metrics or {})
-        else:
-            self.content |= {"step": event.done, "steps": event.total}
-            self.content |= {} if event.rate is None else {"rate": event.rate}
-        if event.memory is not None:
-            self.content["memory"] = event.memory
-        if time.monotonic() - self.written >= PROGRESS_EVERY and event.phase != "end":
-            self.written = time.monotonic()
-            where = {"host": socket.gethostname(), "pid": os.getpid(), "updated": time.time()}
-            with contextlib.suppress(OSError):  # nobody stops a run because its progress cannot be told
-                temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}.tmp")
-                temporary.write_text(json.dumps({**self.content, **where}))
-                temporary.replace(self.file)
-
-    def close(self) -> None:
-        """Take the file away."""
-        with contextlib.suppress(OSError):
-            self.file.unlink(missing_ok=True)
-
-
-class HangWatch:
-    """End this process when nothing has happened for too long.
-
-    A thread does it, which can still say why. Where it cannot run, because what hangs keeps the interpreter
-    to itself, the interpreter's own watch ends the process a little later. Either writes where every thread
-    stands into the log.
+    A thread does so, which can still put the reason on record. Where it cannot run, because the code that
+    hangs holds the interpreter's lock, the interpreter's own timer ends the process a little later. Both
+    write the stack of every thread into the log.
 
     Args:
         timeout: Seconds.
-        log: Where to write.
-        hung: Called before the end, with a message.
+        log: The log.
+        on_hang: Called with the reason before the process ends.
     """
 
-    def __init__(self, timeout: float, log: Path, hung: Callable[[str], None]) -> None:
-        self.timeout, self.hung = timeout, hung
+    def __init__(self, timeout: float, log: Path, on_hang: Callable[[str], None]) -> None:
+        self.timeout, self.on_hang = timeout, on_hang
         self._file = log.open("a", encoding="utf-8")
         self._last = self._armed = time.monotonic()
         self._stop = threading.Event()
@@ -128,14 +49,14 @@ class HangWatch:
         self._arm()
         self._thread.start()
 
-    def pat(self) -> None:
-        """Say that something has happened."""
+    def reset(self) -> None:
+        """Start again: there is progress."""
         self._last = time.monotonic()
         if self._last - self._armed > self.timeout / 20:
             self._arm()
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Stop the timer."""
         self._stop.set()
         faulthandler.cancel_dump_traceback_later()
         self._thread.join()
@@ -149,21 +70,20 @@ class HangWatch:
         while not self._stop.wait(min(1.0, self.timeout / 5)):
             if time.monotonic() - self._last > self.timeout:
                 message = f"no progress for {self.timeout:g} s, so the run was stopped"
-                self._file.write(f"{message}; where it stood:\n")
+                self._file.write(f"{message}; the stack of every thread:\n")
                 self._file.flush()
                 faulthandler.dump_traceback(file=self._file)
-                self.hung(message)
+                self.on_hang(message)
                 os._exit(TIMED_OUT)
 
 
 def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) -> str:
-    """Return the last lines of a log, at most 64 KiB of them; nothing when there is none.
+    """Return the last lines of a log, at most 64 KiB of them; nothing without a log.
 
     Args:
         file: The log.
-        lines: How many at most.
-        since: Return the first lines from the last place of this text instead, where the last attempt's
-            part of the log has it.
+        lines: Number of lines, at most.
+        since: If the last attempt wrote this text, return the lines from its last occurrence on instead.
     """
     try:
         with file.open("rb") as opened:
@@ -177,33 +97,33 @@ def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) ->
     return "\n".join(text.splitlines()[-lines:])
 
 
-def record_death(run: RunDir, reason: str, status: Status = "failed") -> str:
-    """Write into the record of a run whose process is gone that it failed; return the reason on record.
+def record_lost_run(run: RunDir, reason: str, status: Status = "failed") -> str:
+    """Record that the process of a run is gone, unless it could do so itself; return the reason on record.
 
-    A process that could still say why it ended has done so, and its word stands.
+    Where the log says that the interpreter's own timer ended a hanging process, that is the reason. A record
+    that cannot be read or written is left alone.
 
     Args:
         run: The run.
         reason: What is known from outside.
         status: How it ended.
-
-    Raises:
-        StoreError: The record cannot be read or written.
     """
-    record = run.read_record()
-    if record is None:
-        return reason
-    if record.status in ("running", "planned"):
-        tail = log_tail(run.log_file, since=HANG_MARK)
-        failure = Failure(kind="ProcessDied", message=reason, log=tail)
-        run.write_record(record.model_copy(update={"status": status, "error": failure}))
-        return reason
-    return record.error.message if record.error is not None else reason
+    tail = log_tail(run.log_file, since=HANG_MARK)
+    if status == "failed" and tail.startswith(HANG_MARK):
+        reason = NO_PROGRESS
+    with contextlib.suppress(StoreError):
+        record = run.read_record()
+        if record is not None and record.status in ("running", "planned"):
+            failure = Failure(kind="ProcessDied", message=reason, log=tail)
+            run.write_record(record.model_copy(update={"status": status, "error": failure}))
+        elif record is not None and record.error is not None:
+            return record.error.message
+    return reason
 
 
 @contextlib.contextmanager
 def heartbeat(beat: Callable[[], None]) -> Iterator[None]:
-    """Call `beat` now and then while the block lasts."""
+    """Call `beat` regularly while the block lasts."""
     stop = threading.Event()
 
     def run() -> None:
@@ -222,7 +142,7 @@ def heartbeat(beat: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def log_to(run: RunDir) -> Iterator[None]:
-    """Send log records and warnings of this run to its `log.txt`, and Lightning's chatter nowhere else."""
+    """Send log records and warnings, Lightning's included, to the run's `log.txt` alone."""
     run.path.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError), run.log_file.open("a", encoding="utf-8") as log_file:
         when = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -248,30 +168,3 @@ def log_to(run: RunDir) -> Iterator[None]:
             log.handlers, log.propagate = handlers, propagate
             log.setLevel(level)
         handler.close()
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[None]:
-    """Turn SIGTERM, SIGINT and SIGHUP into `Interrupted` while a run is on, where we are the main thread.
-
-    The first one counts. Those that follow it (Ctrl-C reaches every process, and then the launcher asks as
-    well) would break off the writing of the record. Whoever ignores SIGHUP, as under nohup, goes on doing so.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        caught.append(signal.SIGHUP)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for other in caught:
-            signal.signal(other, signal.SIG_IGN)
-        raise Interrupted(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, stop) for number in caught}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,17 +6,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.results.record import Record
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.completeness import is_complete
-from fer_bench.runs.launchers import Launcher
+from fer_bench.runs.events import Event, OnEvent
+from fer_bench.runs.launchers.base import Launcher
 from fer_bench.runs.plan import PlannedRun, prepare_targets
-from fer_bench.runs.supervision import Event, Watch
 from fer_bench.workspace.workspace import Workspace
 
-Show = Callable[[Sequence[PlannedRun], int], AbstractContextManager[Watch | None]]
+Show = Callable[[Sequence[PlannedRun], int], AbstractContextManager[OnEvent | None]]
 """Opens a display, given the runs that are about to start and the number of runs that were finished already;
 what it yields is called on every event."""
 
@@ -63,7 +64,7 @@ def carry_out(
     planned: Sequence[PlannedRun],
     workspace: Workspace,
     store: Store,
-    launcher: Launcher,
+    launcher: Launcher[Any],
     *,
     show: Show | None = None,
     strict: bool = False,

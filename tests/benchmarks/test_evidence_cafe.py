@@ -87,7 +87,7 @@ def test_section_and_figure(evidence, store, sweep_file, tiny_root, tmp_path):
 def test_contributions_add_up_to_the_logit(evidence, store, workspace, sweep_file):
     from fer_bench.data.loading.datamodule import evaluation_batches
     from fer_bench.data.loading.union_module import make_datamodule
-    from fer_bench.runs.training.fit import load_weights
+    from fer_bench.runs.training.checkpoints import load_weights
 
     record = evidence.read_arms(store, read_sweep(sweep_file))["mask"].records[0]
     found = evidence.contributions(store, record, workspace)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fer_bench.cli import terminal
 from fer_bench.cli.terminal import SweepDisplay
-from fer_bench.runs.supervision import Event
+from fer_bench.runs.events import Event
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from fer_bench.results.store import Store
+from fer_bench.runs.completeness import STATES
 from fer_bench.runs.launchers.ray import RaySettings
 from fer_bench.runs.launchers.slurm import SlurmSettings
-from fer_bench.runs.remaining import STATES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")

@@ -20,7 +20,8 @@ from fer_bench.methods.cafe.tiny import TINY, shipped
 from fer_bench.methods.cafe.towers import build_tower, load_tower, open_tower
 from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
 from fer_bench.runs.resolve import resolve_settings
-from fer_bench.runs.training.fit import build_method, load_weights, save_weights
+from fer_bench.runs.training.checkpoints import load_weights, save_weights
+from fer_bench.runs.training.fit import build_method
 from tests.plans import plan_one
 
 

@@ -50,3 +50,11 @@ def plain(monkeypatch):
     entry = methods.Entry("tests.runs.plain_method:Plain", "for tests", "")
     monkeypatch.setattr(methods, "registry", lambda: {**methods.BUILT_IN, "plain": entry})
     return "plain"
+
+
+@pytest.fixture
+def plain_plan(plan, plain):
+    def make(**changes):
+        return plan(**{"method": plain, "overrides": (), "keep_checkpoints": True, **changes})
+
+    return make

@@ -6,7 +6,7 @@ from fer_bench.errors import DataError
 from fer_bench.results.store import Store
 from fer_bench.runs.completeness import match
 from fer_bench.runs.execute import execute
-from fer_bench.runs.supervision import Interrupted
+from fer_bench.runs.processes import Interrupted
 from fer_bench.workspace.workspace import Workspace
 
 

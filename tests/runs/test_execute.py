@@ -13,17 +13,13 @@ from fer_bench.results.predictions import read_predictions
 from fer_bench.results.store import Store
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.execute import Busy, execute
-from fer_bench.runs.supervision import Interrupted
-from fer_bench.runs.training.fit import load_weights
-
-
-def run_dir(store, planned):
-    return store.run_dir(planned.config.method, planned.config.dataset, planned.key)
+from fer_bench.runs.processes import Interrupted
+from fer_bench.runs.training.checkpoints import load_weights
 
 
 def lasting_files(store, planned):
     """Return the bytes of every file of a run that must not depend on when or how often it was attempted."""
-    folder = run_dir(store, planned).path
+    folder = planned.folder(store).path
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -50,7 +46,7 @@ class TestOneRun:
     def test_record_tells_the_whole_story(self, undisturbed):
         store, planned, record, _ = undisturbed
         assert record.status == "done"
-        assert record == run_dir(store, planned).read_record()
+        assert record == planned.folder(store).read_record()
         assert (record.data_kind, record.folds, record.fold) == ("synthetic", 4, 1)
         assert record.generator["size"] == "tiny"
         assert {(s.target, s.selection) for s in record.scores} == {
@@ -79,12 +75,12 @@ class TestOneRun:
             "predictions/rafdb@val.parquet",
             "checkpoints/val.pt",
         }
-        assert (run_dir(store, planned).path / "log.txt").exists()
-        assert not (run_dir(store, planned).path / "lock").exists()
+        assert (planned.folder(store).path / "log.txt").exists()
+        assert not (planned.folder(store).path / "lock").exists()
 
     def test_history_has_a_row_per_epoch(self, undisturbed):
         store, planned, record, _ = undisturbed
-        history = pd.read_csv(run_dir(store, planned).path / "metrics.csv")
+        history = pd.read_csv(planned.folder(store).path / "metrics.csv")
         assert history["epoch"].tolist() == [0, 1, 2]
         best = history["val/uar"].idxmax()
         assert record.selection["val"].epoch == best
@@ -99,7 +95,7 @@ class TestOneRun:
         assert stored.meta.fingerprint == record.targets["rafdb"].fingerprint
         assert stored.meta.checkpoint == record.selection["val"].checkpoint
         test = store.predictions(record, "oulu").frame
-        val = read_predictions(run_dir(store, planned).predictions_file("val", "val")).frame
+        val = read_predictions(planned.folder(store).predictions_file("val", "val")).frame
         assert not set(test["unit"]) & set(val["unit"])
         assert len(test) == record.rows["test"]
         assert len(val) == record.rows["val"]
@@ -108,7 +104,7 @@ class TestOneRun:
         from fer_bench.runs.evaluate import predict
 
         store, planned, record, _ = undisturbed
-        method = load_weights(run_dir(store, planned).checkpoints / "val.pt")
+        method = load_weights(planned.folder(store).checkpoints / "val.pt")
         stored = store.predictions(record, "rafdb")
         dataset = workspace.source("rafdb").dataset
         rows = np.flatnonzero(dataset.index["sample_id"].isin(stored.frame["sample_id"]))
@@ -156,7 +152,7 @@ class TestFurtherTargets:
         store = Store(tmp_path)
         planned = plan()
         execute(planned, store, workspace)
-        path = run_dir(store, planned).predictions_file("rafdb", "val")
+        path = planned.folder(store).predictions_file("rafdb", "val")
         whole = path.read_bytes()
         for damage in (lambda: path.unlink(), lambda: path.write_bytes(whole[:100])):
             damage()
@@ -195,7 +191,7 @@ class TestSurvival:
         store, planned, _, _ = undisturbed
         other = Store(tmp_path)
         assert attempt(planned, other, workspace, epoch, signal.SIGKILL) == -signal.SIGKILL
-        assert run_dir(other, planned).read_record().status == "running"
+        assert planned.folder(other).read_record().status == "running"
         events = []
         execute(planned, other, workspace, events.append)
         assert [e.done for e in events if e.phase == "train"] == list(range(epoch + 1, 4))
@@ -205,9 +201,9 @@ class TestSurvival:
         store, planned, _, _ = undisturbed
         other = Store(tmp_path)
         assert attempt(planned, other, workspace, 2, signal.SIGTERM) == 7
-        record = run_dir(other, planned).read_record()
+        record = planned.folder(other).read_record()
         assert record.status == "interrupted"
-        assert not (run_dir(other, planned).path / "lock").exists()
+        assert not (planned.folder(other).path / "lock").exists()
         execute(planned, other, workspace)
         assert lasting_files(other, planned) == lasting_files(store, planned)
 
@@ -237,7 +233,7 @@ class TestSurvival:
         )
         planned = plan(overrides=overrides, targets="none", max_epochs=4, keep_checkpoints=True)
         execute(planned, Store(tmp_path), workspace)
-        state = torch.load(run_dir(Store(tmp_path), planned).checkpoints / "last.ckpt", weights_only=True)
+        state = torch.load(planned.folder(Store(tmp_path)).checkpoints / "last.ckpt", weights_only=True)
         assert state["lr_schedulers"][0]["last_epoch"] == 4
         assert state["optimizer_states"][0]["param_groups"][0]["lr"] < 1e-6
 
@@ -260,7 +256,7 @@ class TestSurvival:
         assert record.status == "diverged"
         assert "NaN or infinite" in record.error.message
         assert "DivergedError" in record.error.traceback
-        assert record == run_dir(Store(tmp_path), planned).read_record()
+        assert record == planned.folder(Store(tmp_path)).read_record()
 
     @pytest.mark.parametrize(
         ("error", "status"),
@@ -276,12 +272,12 @@ class TestSurvival:
         assert str(error) in record.error.message
         if status == "oom":
             assert "batch size 16" in record.error.message
-        log = (run_dir(Store(tmp_path), plan(targets="none")).path / "log.txt").read_text()
+        log = (plan(targets="none").folder(Store(tmp_path)).path / "log.txt").read_text()
         assert str(error) in log
 
     def test_two_processes_do_not_share_a_run(self, plan, workspace, tmp_path):
         store, planned = Store(tmp_path), plan(targets="none")
-        lock = run_dir(store, planned).lock()
+        lock = planned.folder(store).lock()
         assert lock.acquire()
         with pytest.raises(Busy, match="another process"):
             execute(planned, store, workspace)
@@ -297,7 +293,7 @@ class TestSurvival:
         events = []
         record = execute(plan(targets=["rafdb"]), store, workspace, events.append)
         assert events[-1].status == "failed"
-        assert record == run_dir(store, plan()).read_record()
+        assert record == plan().folder(store).read_record()
         assert record.status == "done"
         assert record.missing == {"rafdb": "ValueError: odd"}
         monkeypatch.undo()

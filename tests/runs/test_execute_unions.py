@@ -20,7 +20,7 @@ from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.unions import open_union
 from fer_bench.workspace.workspace import Workspace
 from tests.plans import plan_one
-from tests.runs.test_execute import attempt, lasting_files, run_dir
+from tests.runs.test_execute import attempt, lasting_files
 
 UNION = "ckplus+oulu"
 
@@ -115,7 +115,7 @@ class TestRun:
         }
         assert set(record.score("oulu").label_set) == set(record.classes)
         assert len(record.classes) == 7
-        assert run_dir(store, planned).path.parts[-2] == UNION
+        assert planned.folder(store).path.parts[-2] == UNION
         assert set(record.targets) == {"ckplus", "oulu", "rafdb"}
         assert record.targets["oulu"].protocol == "6-4fold"
 
@@ -130,7 +130,7 @@ class TestRun:
 
     def test_validation_rows_have_unambiguous_ids_and_give_the_selected_uar(self, finished):
         store, planned, record = finished
-        frame = read_predictions(run_dir(store, planned).predictions_file("val", "val")).frame
+        frame = read_predictions(planned.folder(store).predictions_file("val", "val")).frame
         owner = frame["sample_id"].str.split("/").str[0]
         assert set(owner) == {"ckplus", "oulu"}
         assert len(frame) == record.rows["val"]
@@ -144,13 +144,13 @@ class TestRun:
             np.add.at(counts, (truth, answer), 1)
             uars.append(float(uar_of_confusion(torch.from_numpy(counts))))
         assert record.selection["val"].val_uar == pytest.approx(np.mean(uars))
-        history = pd.read_csv(run_dir(store, planned).path / "metrics.csv")
+        history = pd.read_csv(planned.folder(store).path / "metrics.csv")
         assert record.selection["val"].val_uar == pytest.approx(history["val/uar"].max())
 
     def test_is_complete_and_a_lost_member_is_predicted_again(self, finished, workspace):
         store, planned, record = finished
         assert is_complete(planned, store, workspace)
-        path = run_dir(store, planned).predictions_file("oulu", "val")
+        path = planned.folder(store).predictions_file("oulu", "val")
         whole = path.read_bytes()
         path.unlink()
         assert not is_complete(planned, store, workspace)

@@ -1,59 +1,22 @@
-"""What may befall a run from outside, beside being killed (`test_execute`, `test_faults`)."""
+"""Faults from outside: signals, damaged files, unreadable data, lost processes."""
 
 import multiprocessing
 import os
 import shutil
 import signal
-import time
 
 import pytest
 import torch
 
 from fer_bench.data.crops.choice import CropChoice
 from fer_bench.results.store import Store
-from fer_bench.runs import distributed as group
-from fer_bench.runs.distributed import Fit
 from fer_bench.runs.execute import execute
-from fer_bench.runs.launchers.worker import bury, run_dir
+from fer_bench.runs.processes import Interrupted, exit_reason
 from fer_bench.runs.records import first_record
-from fer_bench.runs.supervision import HANG_MARK, Interrupted, log_to, stop_signals
-from fer_bench.runs.training import fit as train
+from fer_bench.runs.supervision import HANG_MARK, log_to, record_lost_run
 from fer_bench.workspace.workspace import Workspace
 
 FORK = multiprocessing.get_context("fork")
-
-
-class TestSignals:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    def test_the_first_one_stops_and_the_others_do_not_break_off_the_record(self, number):
-        written = []
-
-        def is_stopped_again_and_again():
-            try:
-                os.kill(os.getpid(), number)
-                time.sleep(5)
-            except Interrupted:
-                for other in (signal.SIGINT, signal.SIGTERM):
-                    os.kill(os.getpid(), other)
-                written.append("record")
-                raise
-
-        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
-        try:
-            with pytest.raises(Interrupted), stop_signals():
-                is_stopped_again_and_again()
-        finally:
-            signal.signal(signal.SIGHUP, before)
-        assert written == ["record"]
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-    def test_whoever_ignores_a_closed_terminal_goes_on_doing_so(self):
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        try:
-            with stop_signals():
-                os.kill(os.getpid(), signal.SIGHUP)
-        finally:
-            signal.signal(signal.SIGHUP, before)
 
 
 def _stopped_twice(run, root, workspace):
@@ -78,7 +41,7 @@ def test_ctrl_c_in_a_terminal_ends_as_interrupted(plan, plain, workspace, tmp_pa
     process.start()
     process.join(60)
     assert process.exitcode == 7
-    folder = run_dir(run, Store(tmp_path))
+    folder = run.folder(Store(tmp_path))
     assert folder.read_record().status == "interrupted"
     assert not (folder.path / "lock").exists()
 
@@ -99,7 +62,7 @@ def test_a_damaged_state_is_not_resumed_from(plan, plain, workspace, tmp_path, d
 
     with pytest.raises(Interrupted):
         execute(run, broken, workspace, stop)
-    state = run_dir(run, broken).checkpoints / "last.ckpt"
+    state = run.folder(broken).checkpoints / "last.ckpt"
     content = bytearray(state.read_bytes())
     if damage == "a bit":
         content[len(content) // 2] ^= 1
@@ -107,7 +70,7 @@ def test_a_damaged_state_is_not_resumed_from(plan, plain, workspace, tmp_path, d
     record = execute(run, broken, workspace)
     assert record.status == "done"
     assert "the state of an earlier attempt was damaged" in record.warnings[0]
-    files = [run_dir(run, store).predictions_file("rafdb", "val").read_bytes() for store in (whole, broken)]
+    files = [run.folder(store).predictions_file("rafdb", "val").read_bytes() for store in (whole, broken)]
     assert files[0] == files[1]
 
 
@@ -131,12 +94,12 @@ class TestUnreadableData:
         )
         events, store = [], Store(tmp_path)
         record = execute(run, store, blind, events.append)
-        assert record == run_dir(run, store).read_record()
+        assert record == run.folder(store).read_record()
         assert (record.status, record.error.kind) == ("failed", "PermissionError")
         assert "/data/oulu" in record.error.message
         assert (record.folds, record.classes, record.data_kind) == (4, record.classes, "synthetic")
         assert [(e.phase, e.status) for e in events] == [("end", "failed")]
-        assert not (run_dir(run, store).path / "lock").exists()
+        assert not (run.folder(store).path / "lock").exists()
         finished = execute(run, store, workspace)
         assert (finished.status, finished.error) == ("done", None)
         assert finished.classes == record.classes
@@ -147,7 +110,7 @@ class TestUnreadableData:
         done = execute(run, store, workspace)
         blind = without_data(workspace, OSError("gone"))
         assert execute(run, store, blind) == done
-        assert run_dir(run, store).read_record() == done
+        assert run.folder(store).read_record() == done
 
 
 def test_a_failure_keeps_the_tail_of_the_log(plan, plain, workspace, tmp_path, monkeypatch):
@@ -165,14 +128,14 @@ def test_a_failure_keeps_the_tail_of_the_log(plan, plain, workspace, tmp_path, m
 
 def test_a_hang_of_an_earlier_attempt_is_no_reason_of_a_later_death(plan, plain, workspace, tmp_path):
     run, store = plan(method=plain, overrides=(), targets="none"), Store(tmp_path)
-    folder = run_dir(run, store)
+    folder = run.folder(store)
 
     def dies(first_words=""):
         with log_to(folder):
             with folder.log_file.open("a") as log:
                 log.write(f"{first_words}\nother words\n")
             folder.write_record(first_record(run, {}))
-        return bury(run, store, 1), folder.read_record().error.log
+        return record_lost_run(folder, exit_reason(1)), folder.read_record().error.log
 
     hung, log = dies(f"{HANG_MARK}0:00:08)!\nThread 0x1")
     assert "no progress for too long" in hung
@@ -188,31 +151,6 @@ def test_a_lock_that_was_taken_over_is_not_given_up(tmp_path):
     lock.path.write_text("another-machine 1\n")
     lock.release()
     assert lock.path.read_text() == "another-machine 1\n"
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "word"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), "oom", "batch size 15: process 1: CUDA out of memory"),
-        (ValueError("odd"), "failed", "ValueError: process 1: odd"),
-    ],
-)
-def test_what_befalls_another_process_of_a_run_is_its_reason(
-    plan, plain, workspace, tmp_path, monkeypatch, error, status, word
-):
-    original = train.fit
-
-    def broken(*arguments, group=None, **named):
-        if group is not None and group.place.rank == 1:
-            raise error
-        return original(*arguments, group=group, **named)
-
-    monkeypatch.setattr(train, "fit", broken)
-    monkeypatch.setattr(group, "PATIENCE", group.timedelta(seconds=20))
-    run = plan(method=plain, overrides=(), devices=2, targets="none")
-    record = execute(run, Store(tmp_path), workspace)
-    assert record.status == status
-    assert word in record.error.message
 
 
 def test_a_dataset_that_cannot_be_read_does_not_keep_the_others_from_running(run_cli, tiny_root, tmp_path):
@@ -232,30 +170,3 @@ def test_a_dataset_that_cannot_be_read_does_not_keep_the_others_from_running(run
     (record,) = Store(tmp_path / "runs").records()
     assert set(record.targets) == {"oulu", "ckplus"}
     assert record.missing["rafdb"].startswith("cannot be used: ")
-
-
-def _wait_for_a_lost_one(run, root, workspace):
-    """Train on two processes of which one has no memory left, and wait for it as a GPU does: for good."""
-    torch.set_num_threads(1)
-
-    def fit(*arguments, group=None, **named):
-        if group.place.rank == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        group.tell(Fit(False))
-        time.sleep(600)
-
-    train.fit, group.GRACE = fit, 1.0
-    execute(run, Store(root), workspace)
-
-
-def test_a_leader_that_waits_for_a_lost_process_is_ended(plan, plain, workspace, tmp_path):
-    run = plan(method=plain, overrides=(), devices=2, targets="none")
-    process = FORK.Process(target=_wait_for_a_lost_one, args=(run, tmp_path, workspace))
-    process.start()
-    process.join(60)
-    process.kill()
-    assert process.exitcode == 1
-    record = run_dir(run, Store(tmp_path)).read_record()
-    assert record.status == "oom"
-    assert record.error.message == "process 1: CUDA out of memory"
-    assert execute(run, Store(tmp_path), workspace).status == "done"

@@ -1,7 +1,7 @@
 """Run on this machine: a process per run, one single-threaded run per core, or runs on each GPU.
 
-On the CPU processes are forked from this one, which has the libraries loaded already; on a GPU each run
-gets a fresh interpreter, because CUDA does not survive a fork.
+On a CPU processes are forked from this one, which has loaded the libraries already; on a GPU each run gets a
+fresh interpreter, because CUDA does not survive a fork.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -22,17 +21,17 @@ from fer_bench.config import RunOptions
 from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
 from fer_bench.results.store import Store
-from fer_bench.runs.completeness import is_complete
-from fer_bench.runs.distributed import die_with, given_place, refuse_alone
-from fer_bench.runs.launchers.worker import bury, work
+from fer_bench.runs.distributed import place_from_environment, require_started_processes
+from fer_bench.runs.events import Event, OnEvent
+from fer_bench.runs.launchers.base import Launcher, LauncherSettings
+from fer_bench.runs.launchers.run_queue import RunQueue
+from fer_bench.runs.launchers.worker import end_of_lost_run, work
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.runs.supervision import Event, Interrupted, Watch
+from fer_bench.runs.processes import Interrupted, exit_reason, stop_with_parent
 from fer_bench.workspace.workspace import Workspace
 
 POLL = 0.5
-"""Seconds between looks at the clock while nothing happens."""
-ASK_AGAIN = 5.0
-"""Seconds after which a run on which somebody else works is looked at again."""
+"""Seconds between two checks while nothing happens."""
 
 
 @dataclass
@@ -40,128 +39,106 @@ class _Slot:
     """A running process.
 
     Attributes:
-        run: What it works on.
+        run: The run it works on.
         process: The process.
-        events: Where its events arrive.
-        end: How it ended, once it said so.
-        gpus: GPUs it was given, as `CUDA_VISIBLE_DEVICES` wants them.
+        events: Connection on which its events arrive.
+        gpus: The GPUs it was given, as `CUDA_VISIBLE_DEVICES` names them.
+        end: Its last event, once it sent that.
     """
 
     run: PlannedRun
     process: BaseProcess
     events: Connection
-    end: Event | None = None
     gpus: tuple[str, ...] = ()
+    end: Event | None = None
 
 
-@dataclass
-class LocalLauncher:
-    """Works off runs in processes on this machine.
+class LocalLauncher(Launcher[LauncherSettings]):
+    """Work on runs in processes on this machine.
 
-    Attributes:
-        jobs: Runs at a time; None takes as many as there are cores, or as the GPUs hold.
-        runs_per_gpu: Runs that share a GPU.
-        options: What surrounds each run.
+    By default there are as many runs at a time as cores, or as the GPUs hold.
     """
 
-    jobs: int | None = None
-    runs_per_gpu: int = 1
-    options: RunOptions = field(default_factory=RunOptions)
-    _slots: list[_Slot] = field(default_factory=list, init=False)
-    _free: list[str] = field(default_factory=list, init=False)
-    _on_gpus: bool = field(default=False, init=False)
+    name = "local"
 
-    def run(self, runs: Sequence[PlannedRun], store: Store, workspace: Workspace, watch: Watch) -> None:
-        """Bring all runs to their end; one that fails does not touch the others.
+    _slots: list[_Slot]
+    _free: list[str]
+    _on_gpus: bool
 
-        A run on which somebody else works is looked at again until it is complete or can be had.
+    def check_nodes(self, devices: int, nodes: int) -> None:
+        """Refuse several machines unless this process is one of those started on them.
 
         Args:
-            runs: What to do, in this order.
-            store: Where runs are kept.
-            workspace: Datasets and packs; processes forked from this one share what is open.
-            watch: Called in this process on every event of every run, and with an empty key while waiting.
+            devices: Devices per machine.
+            nodes: Machines that share a run.
 
         Raises:
-            UsageError: A run wants more GPUs than there are, or several machines.
-            KeyboardInterrupt: After the running processes have stopped at a clean point.
+            UsageError: It is not.
         """
-        for run in runs:
-            refuse_alone(run.config.devices, run.config.nodes)
-        waiting = [(0.0, run) for run in runs]
+        require_started_processes(devices, nodes)
+
+    def run(self, runs: Sequence[PlannedRun], store: Store, workspace: Workspace, on_event: OnEvent) -> None:
+        """Work on all runs, see `Launcher.run`; forked processes share what the workspace has opened.
+
+        Raises:
+            UsageError: A run needs more GPUs than there are, or several machines.
+            KeyboardInterrupt: It was stopped, after the running processes stopped.
+        """
+        for one in runs:
+            self.check_nodes(one.config.devices, one.config.nodes)
         limit = self._open_slots(runs)
-        told: set[str] = set()
+        queue = RunQueue(runs, store, workspace, on_event)
         try:
-            while waiting or self._slots:
-                self._fill(waiting, limit, store, workspace, watch)
-                wait(
-                    [s.events for s in self._slots] + [s.process.sentinel for s in self._slots], timeout=POLL
-                ) if self._slots else time.sleep(POLL)
+            while queue or self._slots:
+                while len(self._slots) < limit and (run := queue.pop()) is not None:
+                    gpus = self._take(run.config.devices)
+                    if gpus is None:
+                        queue.push_front(run)
+                        break
+                    self._start(run, store, workspace, gpus)
+                if self._slots:
+                    sources = [(slot.events, slot.process.sentinel) for slot in self._slots]
+                    wait([source for pair in sources for source in pair], timeout=POLL)
+                else:
+                    time.sleep(POLL)
                 for slot in list(self._slots):
-                    gone = not slot.process.is_alive()  # asked first: its last words are in the pipe by then
-                    self._drain(slot, watch)
+                    gone = not slot.process.is_alive()  # checked first: its last event is in the pipe by then
+                    self._receive(slot, on_event)
                     if not gone:
                         continue
-                    end = self._close(slot, store)
-                    if end.status != "running":
-                        watch(end)
-                        continue
-                    waiting.append((time.monotonic() + ASK_AGAIN, slot.run))
-                    if slot.run.key not in told:
-                        told.add(slot.run.key)
-                        watch(Event(slot.run.key, "wait", message=end.message))
-                watch(Event("", "tick"))
+                    end = self._close(slot, store, workspace)
+                    if end.status == "running":
+                        queue.push_busy(slot.run, end.message)
+                    else:
+                        on_event(end)
+                on_event(Event("", "tick"))
         except (KeyboardInterrupt, Interrupted):
             self._stop_all()
             raise
 
     def _open_slots(self, runs: Sequence[PlannedRun]) -> int:
-        """Count the GPUs; return how many runs there may be at a time."""
+        """Count the GPUs; return the number of runs at a time."""
+        self._slots, self._free, self._on_gpus = [], [], False
         if not runs:
             return 1
         config = runs[0].config
-        if given_place(config.devices, config.nodes) is not None:
-            return 1  # this process is one of a run's, and whoever started it gave it its GPU
+        if place_from_environment(config.devices, config.nodes) is not None:
+            return 1  # this process is one of a run's, and the program that started it gave it its GPU
         self._on_gpus = config.device == "cuda"
         if not self._on_gpus:
-            return self.jobs or max(1, usable_cores() // config.devices)
-        gpus = _devices()
+            return self.options.jobs or max(1, usable_cores() // config.devices)
+        gpus = _visible_gpus()
         if config.devices > len(gpus):
             raise UsageError(
                 f"a run wants {config.devices} GPUs and there are {len(gpus)}",
                 value=f"--devices {config.devices}",
                 hint="fer-bench doctor; CUDA_VISIBLE_DEVICES",
             )
-        self._free = gpus * self.runs_per_gpu
-        return self.jobs or len(self._free)
-
-    def _fill(
-        self,
-        waiting: list[tuple[float, PlannedRun]],
-        limit: int,
-        store: Store,
-        workspace: Workspace,
-        watch: Watch,
-    ) -> None:
-        """Start what can be started, in order."""
-        while len(self._slots) < limit:
-            now = time.monotonic()
-            at = next((i for i, (not_before, _) in enumerate(waiting) if not_before <= now), None)
-            if at is None:
-                return
-            not_before, run = waiting[at]
-            gpus = self._take(run.config.devices)
-            if gpus is None:
-                return
-            del waiting[at]
-            if not_before and is_complete(run, store, workspace):
-                self._free += gpus
-                watch(Event(run.key, "end", status="done"))
-            else:
-                self._start(run, store, workspace, gpus)
+        self._free = gpus * self.options.runs_per_gpu
+        return self.options.jobs or len(self._free)
 
     def _take(self, count: int) -> tuple[str, ...] | None:
-        """Take so many different GPUs, those with most room first; None where there are not enough."""
+        """Take that many different GPUs, those with the most room first; None if there are not enough."""
         if not self._on_gpus:
             return ()
         room = [gpu for gpu, _ in Counter(self._free).most_common(count)]
@@ -188,9 +165,9 @@ class LocalLauncher:
             if before is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = before
         sender.close()
-        self._slots.append(_Slot(run, process, receiver, gpus=gpus))
+        self._slots.append(_Slot(run, process, receiver, gpus))
 
-    def _drain(self, slot: _Slot, watch: Watch) -> None:
+    def _receive(self, slot: _Slot, on_event: OnEvent) -> None:
         """Pass events on, except the last, which waits until the process is gone and its GPU is free."""
         with suppress(EOFError, OSError):
             while slot.events.poll():
@@ -198,18 +175,17 @@ class LocalLauncher:
                 if event.phase == "end":
                     slot.end = event
                 else:
-                    watch(event)
+                    on_event(event)
 
-    def _close(self, slot: _Slot, store: Store) -> Event:
-        """Take a finished process off the list; one that died without a word becomes a failed run."""
+    def _close(self, slot: _Slot, store: Store, workspace: Workspace) -> Event:
+        """Remove a process that is gone; return the last event of its run."""
         slot.process.join()
         slot.events.close()
         self._slots.remove(slot)
         self._free += slot.gpus
         if slot.end is not None:
             return slot.end
-        reason = bury(slot.run, store, slot.process.exitcode or 0)
-        return Event(slot.run.key, "end", status="failed", message=reason)
+        return end_of_lost_run(slot.run, store, workspace, exit_reason(slot.process.exitcode or 0))
 
     def _stop_all(self) -> None:
         for slot in self._slots:
@@ -221,8 +197,8 @@ class LocalLauncher:
                 slot.process.kill()
 
 
-def _devices() -> list[str]:
-    """Return the GPUs this process may use, in the words of CUDA_VISIBLE_DEVICES."""
+def _visible_gpus() -> list[str]:
+    """Return the GPUs this process may use, as CUDA_VISIBLE_DEVICES names them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [part.strip() for part in named.split(",") if part.strip()]
@@ -239,11 +215,11 @@ def _child(
     events: Connection,
     parent: int,
 ) -> None:
-    """Work off one run in a process of its own."""
-    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
+    """Work on one run in a process started for it."""
+    stop_with_parent(parent)
 
-    def tell(event: Event) -> None:
+    def send(event: Event) -> None:
         with suppress(OSError):
             events.send(event)
 
-    sys.exit(work(run, store, workspace, options, tell))
+    send(work(run, store, workspace, options, send))

@@ -1,8 +1,8 @@
 """Run on a Slurm cluster: a job array with a task per run, requeued at its time limit and resumed.
 
-The sweep only watches: it may be stopped or die, and the jobs go on; the same sweep again watches those that
-Slurm still has, and submits what is missing. Every machine needs this package, and
-the store and the data at the same paths.
+The sweep only watches: it may be stopped or die, and the jobs continue; the same sweep again watches those
+that Slurm still has, and submits what is missing. Every machine needs this package, and the store and the
+data at the same paths.
 """
 
 from __future__ import annotations
@@ -14,49 +14,49 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from fer_bench.config import RunOptions
-from fer_bench.errors import StoreError, UsageError
+from fer_bench.errors import UsageError
 from fer_bench.files import write_text
 from fer_bench.results.store import Store
-from fer_bench.runs.launchers.remote import StoreWatch
-from fer_bench.runs.launchers.worker import STOPPED, run_dir, work
+from fer_bench.runs.events import Event, OnEvent
+from fer_bench.runs.launchers.base import Launcher, LauncherSettings
+from fer_bench.runs.launchers.run_queue import BUSY_DELAY
+from fer_bench.runs.launchers.store_poller import StorePoller
+from fer_bench.runs.launchers.worker import end_of_lost_run, work
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.runs.supervision import Event, Watch, log_tail, record_death
-from fer_bench.schema import Frozen
+from fer_bench.runs.processes import STOPPED
+from fer_bench.runs.supervision import log_tail
 from fer_bench.workspace.workspace import Workspace
 
 POLL = 2.0
 """Seconds between two looks at jobs."""
 LOOKS = 5
 """Looks in a row at which a job is not in the queue, after which it is over: a requeued one comes back."""
-ASK_AGAIN = 5.0
-"""Seconds after which a job asks again for a run on which somebody else works."""
 FOLDER = ".slurm"
-"""Where jobs are described and leave their output, within the store."""
+"""Folder of the store with the jobs' scripts and output."""
 
 
-class SlurmSettings(Frozen):
+class SlurmSettings(LauncherSettings):
     """Settings of the slurm launcher.
 
     Attributes:
         partition: Partition; None takes the cluster's default.
-        account: Account that pays.
+        account: Account that is charged.
         qos: Quality of service.
         time: Minutes after which a job is stopped, requeued and resumed.
         requeues: How often that may happen.
         warning: Seconds before the end at which a job is told to stop.
         cpus: Cores per process.
         memory: Gigabytes of memory per machine; None takes the cluster's default.
-        gres: Generic resources in Slurm's words, where GPUs must be asked for that way.
+        gres: Generic resources in Slurm's syntax, on clusters that hand out GPUs that way.
         constraint: Features that machines must have.
         setup: Shell line that runs before each job, such as `module load cuda`.
-        array: Jobs of the array that run at a time, where `--jobs` does not say it.
+        array: Jobs of the array that run at a time, without `--jobs`.
     """
 
     partition: str | None = None
@@ -73,74 +73,77 @@ class SlurmSettings(Frozen):
     array: int = Field(default=256, ge=1)
 
 
-class SlurmRun:
-    """What a job does. It is pickled by whoever submits it, and once more when it is requeued.
+class RunJob:
+    """The code of a job. It is pickled when it is submitted, and once more when it is requeued.
 
     Args:
         run: The run.
-        store: Where it is kept.
+        store: Where it is stored.
         workspace: Datasets and packs.
-        options: What surrounds it.
+        options: Loggers and time limit.
     """
 
     def __init__(self, run: PlannedRun, store: Store, workspace: Workspace, options: RunOptions) -> None:
         self.run, self.store, self.workspace, self.options = run, store, workspace, options
 
-    def __call__(self) -> str:
-        """Work off the run, waiting while somebody else works on it; return what is to be said of its end."""
+    def __call__(self) -> Event:
+        """Work on the run, waiting while another process does; return its last event."""
         if self.run.config.world_size > 1:
             from submitit.helpers import TorchDistributedEnvironment
 
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-        while True:
-            ends: list[Event] = []
-            code = work(self.run, self.store, self.workspace, self.options, ends.append)
-            if code == STOPPED:  # no result: a job that is requeued is not done
-                sys.exit(STOPPED)
-            if not ends or ends[-1].status != "running":
-                return ends[-1].message if ends else ""
-            time.sleep(ASK_AGAIN)
+        while (end := work(self.run, self.store, self.workspace, self.options)).status == "running":
+            time.sleep(BUSY_DELAY)
+        if end.status == "interrupted":  # no result: a job that is requeued is not done
+            sys.exit(STOPPED)
+        return end
 
     def checkpoint(self) -> Any:
-        """Return what the requeued job does: the same, which resumes."""
+        """Return the code of the requeued job: the same, which resumes."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
-@dataclass
-class SlurmLauncher:
-    """Works off runs as the jobs of an array.
+class SlurmLauncher(Launcher[SlurmSettings]):
+    """Work on runs as the jobs of an array, by default as many at a time as its setting `array`."""
 
-    Attributes:
-        jobs: Runs at a time; None takes `settings.array`.
-        runs_per_gpu: Must be 1: Slurm hands out whole GPUs.
-        options: What surrounds each run.
-        settings: Where and how.
-    """
+    name = "slurm"
+    settings_type = SlurmSettings
+    spans_nodes = True
+    is_remote = True
+    requires = "submitit"
 
-    jobs: int | None = None
-    runs_per_gpu: int = 1
-    options: RunOptions = field(default_factory=RunOptions)
-    settings: SlurmSettings = field(default_factory=SlurmSettings)
+    def run(self, runs: Sequence[PlannedRun], store: Store, workspace: Workspace, on_event: OnEvent) -> None:
+        """Work on all runs, see `Launcher.run`; when it is stopped the jobs continue.
 
-    def run(self, runs: Sequence[PlannedRun], store: Store, workspace: Workspace, watch: Watch) -> None:
-        """Bring all runs to their end, see `Launcher`; when stopped, jobs go on without it."""
-        submitit = _import()
-        if self.runs_per_gpu > 1:
-            raise UsageError("Slurm hands out whole GPUs", value=f"--runs-per-gpu {self.runs_per_gpu}")
+        Raises:
+            UsageError: submitit or sbatch is not installed, Slurm refuses the jobs, or runs share a GPU.
+            KeyboardInterrupt: It was stopped; the message says how to stop the jobs.
+        """
+        submitit = self.import_package()
+        if shutil.which("sbatch") is None:
+            raise UsageError(
+                "this machine cannot submit Slurm jobs: it has no sbatch",
+                value="--launcher slurm",
+                hint="run the sweep on a login node of the cluster",
+            )
+        if self.options.runs_per_gpu > 1:
+            raise UsageError(
+                "Slurm hands out whole GPUs", value=f"--runs-per-gpu {self.options.runs_per_gpu}"
+            )
         if not runs:
             return
         store = Store(store.root.absolute())
         open_jobs = self._known_jobs(submitit, runs, store)
         for job, run in open_jobs.items():
-            watch(Event(run.key, "wait", message=f"{run.name}: Slurm has it as job {job.job_id} already"))
+            on_event(Event(run.key, "wait", message=f"{run.name}: Slurm has it as job {job.job_id} already"))
         known = {run.key for run in open_jobs.values()}
         fresh = [run for run in runs if run.key not in known]
         size = _largest_array()
         for at in range(0, len(fresh), size):
             open_jobs |= self._submit(submitit, fresh[at : at + size], store, workspace)
-        seen = StoreWatch(store, watch)
+        poller = StorePoller(store, on_event)
         absent: Counter[str] = Counter()
         try:
             while open_jobs:
@@ -150,8 +153,8 @@ class SlurmLauncher:
                         absent[job.job_id] = 0 if job.job_id in queued else absent[job.job_id] + 1
                     if job.paths.result_pickle.exists() or absent[job.job_id] >= LOOKS:
                         del open_jobs[job]
-                        seen.end(run, self._bury(job, run, store))
-                seen.look(list(open_jobs.values()))
+                        on_event(_end(job, run, store, workspace))
+                poller.poll(list(open_jobs.values()))
                 time.sleep(POLL if open_jobs else 0)
         except KeyboardInterrupt:
             numbers = sorted({str(job.job_id).partition("_")[0] for job in open_jobs})
@@ -161,7 +164,7 @@ class SlurmLauncher:
     def _submit(
         self, submitit: Any, runs: Sequence[PlannedRun], store: Store, workspace: Workspace
     ) -> dict[Any, PlannedRun]:
-        """Submit an array and note which job has which run.
+        """Submit an array, and write down the job of each run.
 
         Raises:
             UsageError: Slurm refuses it.
@@ -174,7 +177,7 @@ class SlurmLauncher:
         executor.update_parameters(**self._parameters(runs[0]))
         try:
             with executor.batch():
-                jobs = [executor.submit(SlurmRun(run, store, workspace, self.options)) for run in runs]
+                jobs = [executor.submit(RunJob(run, store, workspace, self.options)) for run in runs]
         except (RuntimeError, OSError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise UsageError(
@@ -189,7 +192,7 @@ class SlurmLauncher:
         return dict(zip(jobs, runs, strict=True))
 
     def _known_jobs(self, submitit: Any, runs: Sequence[PlannedRun], store: Store) -> dict[Any, PlannedRun]:
-        """Return the jobs that Slurm still has of an earlier sweep, so that none works on its run twice."""
+        """Return the jobs of an earlier sweep that Slurm still has, so that no run gets a second one."""
         found: dict[Any, PlannedRun] = {}
         queued = _queue()
         for run in runs if queued else ():
@@ -210,7 +213,7 @@ class SlurmLauncher:
             "tasks_per_node": config.devices,
             "cpus_per_task": settings.cpus,
             "mem_gb": settings.memory,
-            "slurm_array_parallelism": self.jobs or settings.array,
+            "slurm_array_parallelism": self.options.jobs or settings.array,
             "slurm_signal_delay_s": settings.warning,
             "slurm_partition": settings.partition,
             "slurm_account": settings.account,
@@ -224,29 +227,27 @@ class SlurmLauncher:
             found["gpus_per_node"] = config.devices
         return {name: value for name, value in found.items() if value is not None}
 
-    def _bury(self, job: Any, run: PlannedRun, store: Store) -> str:
-        """Put on record why a job ended that could not say so itself; return it."""
-        if job.paths.result_pickle.exists():
-            error = job.exception()
-            if error is None:
-                return str(job.results()[0])
-            last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        else:
-            last = log_tail(job.paths.stderr, 1) or "without a word"
-        reason = f"Slurm job {job.job_id} ended: {last}"
-        try:
-            return record_death(run_dir(run, store), reason)
-        except StoreError as damage:
-            return damage.message
+
+def _end(job: Any, run: PlannedRun, store: Store, workspace: Workspace) -> Event:
+    """Return the last event of a run whose job is over."""
+    if job.paths.result_pickle.exists():
+        error = job.exception()
+        if error is None:
+            end: Event = job.results()[0]
+            return end
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    else:
+        last = log_tail(job.paths.stderr, 1) or "without an error message"
+    return end_of_lost_run(run, store, workspace, f"Slurm job {job.job_id} ended: {last}")
 
 
 def _job_file(store: Store, run: PlannedRun) -> Path:
-    """Return where the number of a run's job stands."""
+    """Return the file with the number of a run's job."""
     return store.root / FOLDER / f"{run.key}.job"
 
 
 def _largest_array() -> int:
-    """Return how many jobs an array may have, by the cluster's configuration; Slurm's default if unknown."""
+    """Return the cluster's limit of jobs in an array, Slurm's default if it is unknown."""
     try:
         command = ["scontrol", "show", "config"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
@@ -257,11 +258,9 @@ def _largest_array() -> int:
 
 
 def _queue() -> set[str] | None:
-    """Return the jobs that wait or run, as `12_3`, or `12` where one run needs no array.
+    """Return the jobs that wait or run, as `12_3`, or `12` without an array; None if Slurm does not answer.
 
-    None is returned when Slurm does not answer.
-
-    The queue is asked, not the accounts, because not every cluster keeps accounts.
+    They are read from the queue because not every cluster keeps accounting records.
     """
     command = ["squeue", "--noheader", "--array", "--me", "--format=%F_%K"]
     try:
@@ -269,26 +268,3 @@ def _queue() -> set[str] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return {name.removesuffix("_N/A") for name in found.stdout.split()}
-
-
-def _import() -> Any:
-    """Return the submitit package.
-
-    Raises:
-        UsageError: It is not installed, or this machine has no Slurm.
-    """
-    try:
-        import submitit
-    except ImportError:
-        raise UsageError(
-            "the slurm launcher needs the package submitit",
-            value="--launcher slurm",
-            hint='pip install "fer-bench[slurm]"',
-        ) from None
-    if shutil.which("sbatch") is None:
-        raise UsageError(
-            "this machine cannot submit Slurm jobs: there is no sbatch",
-            value="--launcher slurm",
-            hint="run the sweep on a login node of the cluster",
-        )
-    return submitit

@@ -18,7 +18,8 @@ from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.methods.gcn.method import GCN, GCNSettings
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.training.fit import EpochSeeds, load_weights, save_weights
+from fer_bench.runs.training.callbacks import EpochSeeds
+from fer_bench.runs.training.checkpoints import load_weights, save_weights
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 from tests.methods.two_processes import Step, joined, run_two

@@ -15,7 +15,7 @@ from fer_bench.cli.importing import import_
 from fer_bench.errors import DataError, UsageError
 from fer_bench.methods.resemotenet.importing import AUTHORS_CLASSES, LAYERS, import_checkpoint
 from fer_bench.methods.resemotenet.method import ResEmoteNetSettings, build_network
-from fer_bench.runs.training.fit import load_weights
+from fer_bench.runs.training.checkpoints import load_weights
 
 
 def authors_state(architecture: str = "resemotenet", seed: int = 0) -> dict[str, torch.Tensor]:

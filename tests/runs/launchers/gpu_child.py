@@ -3,7 +3,7 @@
 import os
 import time
 
-from fer_bench.runs.supervision import Event
+from fer_bench.runs.events import Event
 
 
 def tell_gpus(run, store, workspace, options, events, parent):

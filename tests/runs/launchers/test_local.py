@@ -5,12 +5,14 @@ import time
 
 import pytest
 
+from fer_bench.config import RunOptions
 from fer_bench.results.store import Store
+from fer_bench.runs.events import Event
 from fer_bench.runs.execute import execute
 from fer_bench.runs.launchers import local, worker
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.launchers.remote import StoreWatch
-from fer_bench.runs.supervision import Event, Interrupted
+from fer_bench.runs.launchers.worker import end_of_lost_run
+from fer_bench.runs.processes import Interrupted
 
 
 @pytest.fixture
@@ -19,31 +21,29 @@ def plans(plan):
 
 
 def statuses(store, plans):
-    found = [store.run_dir(p.config.method, p.config.dataset, p.key).read_record() for p in plans]
+    found = [p.folder(store).read_record() for p in plans]
     return [None if record is None else record.status for record in found]
 
 
 def test_all_runs_come_to_their_end(plans, workspace, tmp_path):
     store, events = Store(tmp_path), []
-    LocalLauncher(jobs=2).run(plans, store, workspace, events.append)
+    LocalLauncher(RunOptions(jobs=2)).run(plans, store, workspace, events.append)
     assert statuses(store, plans) == ["done"] * 3
     assert sorted(e.key for e in events if e.phase == "end") == sorted(p.key for p in plans)
 
 
 def test_processes_give_the_same_bytes_as_this_one(plans, workspace, tmp_path):
     apart, here = Store(tmp_path / "apart"), Store(tmp_path / "here")
-    LocalLauncher(jobs=2).run(plans[:1], apart, workspace, lambda event: None)
+    LocalLauncher(RunOptions(jobs=2)).run(plans[:1], apart, workspace, lambda event: None)
     execute(plans[0], here, workspace)
-    file = [
-        s.run_dir("resemotenet", "oulu", plans[0].key).predictions_file("oulu", "val") for s in (apart, here)
-    ]
+    file = [plans[0].folder(s).predictions_file("oulu", "val") for s in (apart, here)]
     assert file[0].read_bytes() == file[1].read_bytes()
 
 
 def test_code_that_was_edited_since_the_plan_is_not_run_under_its_key(plans, workspace, tmp_path):
     other = {**plans[0].key_fields, "training_code": "0123456789abcdef"}
     old, events = dataclasses.replace(plans[0], key_fields=other), []
-    LocalLauncher(jobs=1).run([old], Store(tmp_path), workspace, events.append)
+    LocalLauncher(RunOptions(jobs=1)).run([old], Store(tmp_path), workspace, events.append)
     (end,) = [e for e in events if e.phase == "end"]
     assert end.status == "failed"
     assert "training_code has changed since the run was planned" in end.message
@@ -51,9 +51,9 @@ def test_code_that_was_edited_since_the_plan_is_not_run_under_its_key(plans, wor
 
 
 def test_a_killed_run_is_a_row_and_the_rest_goes_on(plans, workspace, tmp_path, monkeypatch):
-    def killed_once(run, store, workspace, watch, options):
+    def killed_once(run, store, workspace, on_event, options):
         def deadly(event):
-            watch(event)
+            on_event(event)
             if run.key == plans[0].key and event.phase == "train":
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -61,21 +61,21 @@ def test_a_killed_run_is_a_row_and_the_rest_goes_on(plans, workspace, tmp_path, 
 
     monkeypatch.setattr(worker, "execute", killed_once)
     store, events = Store(tmp_path), []
-    LocalLauncher(jobs=1).run(plans, store, workspace, events.append)
+    LocalLauncher(RunOptions(jobs=1)).run(plans, store, workspace, events.append)
     assert statuses(store, plans) == ["failed", "done", "done"]
     (end,) = [e for e in events if e.phase == "end" and e.key == plans[0].key]
     assert "SIGKILL" in end.message
-    record = store.run_dir("resemotenet", "oulu", plans[0].key).read_record()
+    record = plans[0].folder(store).read_record()
     assert "SIGKILL" in record.error.message
     monkeypatch.undo()
-    LocalLauncher(jobs=1).run(plans[:1], store, workspace, events.append)
+    LocalLauncher(RunOptions(jobs=1)).run(plans[:1], store, workspace, events.append)
     assert statuses(store, plans) == ["done"] * 3
 
 
 def test_stopping_leaves_interrupted_runs_and_no_processes(plan, workspace, tmp_path):
     long = [plan(seed=seed, targets="none", max_epochs=500) for seed in range(2)]
     store = Store(tmp_path)
-    launcher = LocalLauncher(jobs=2)
+    launcher = LocalLauncher(RunOptions(jobs=2))
     started = set()
 
     def stop_when_both_train(event: Event) -> None:
@@ -95,27 +95,27 @@ def test_stopping_leaves_interrupted_runs_and_no_processes(plan, workspace, tmp_
 
 def test_visible_gpus_are_handed_out(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
-    assert local._devices() == ["3", "5"]
+    assert local._visible_gpus() == ["3", "5"]
 
 
 def test_a_run_that_is_stopped_before_it_can_say_so_is_interrupted(plans, workspace, tmp_path, monkeypatch):
-    def stopped_at_once(run, store, workspace, watch, options):
+    def stopped_at_once(run, store, workspace, on_event, options):
         raise Interrupted("SIGTERM")
 
     monkeypatch.setattr(worker, "execute", stopped_at_once)
     store, events = Store(tmp_path), []
-    LocalLauncher(jobs=1).run(plans[:1], store, workspace, events.append)
+    LocalLauncher(RunOptions(jobs=1)).run(plans[:1], store, workspace, events.append)
     (end,) = [e for e in events if e.phase == "end"]
     assert (end.status, end.message) == ("interrupted", "SIGTERM")
 
 
-def test_launchers_that_see_the_store_alone_tell_of_a_target_that_failed(plan, workspace, tmp_path):
+def test_a_lost_run_ends_as_its_record_says_also_of_a_target_that_failed(plan, workspace, tmp_path):
     store, events = Store(tmp_path), []
     run = plan(max_epochs=1, targets="none")
     record = execute(run, store, workspace)
     more = plan(max_epochs=1, targets=["rafdb"])
-    folder = store.run_dir("resemotenet", "oulu", run.key)
-    StoreWatch(store, events.append).end(run, "")
+    folder = run.folder(store)
+    events.append(end_of_lost_run(run, store, workspace, ""))
     folder.write_record(record.model_copy(update={"missing": {"rafdb": "OSError: gone"}}))
-    StoreWatch(store, events.append).end(more, "")
+    events.append(end_of_lost_run(more, store, workspace, ""))
     assert [(e.status, e.message) for e in events] == [("done", ""), ("failed", "rafdb: OSError: gone")]

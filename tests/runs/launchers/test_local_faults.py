@@ -16,8 +16,8 @@ from fer_bench.results.lock import Lock
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.launchers.worker import run_dir, work
-from fer_bench.runs.supervision import TIMED_OUT
+from fer_bench.runs.launchers.worker import end_of_lost_run, work
+from fer_bench.runs.processes import TIMED_OUT, exit_reason
 
 FORK = multiprocessing.get_context("fork")
 
@@ -48,12 +48,12 @@ def undisturbed(sweep, workspace, tmp_path_factory):
     root = tmp_path_factory.mktemp("undisturbed")
     started = time.monotonic()
     run_sweep(sweep, root, workspace)
-    assert {run_dir(run, Store(root)).read_record().status for run in sweep} == {"done"}
+    assert {run.folder(Store(root)).read_record().status for run in sweep} == {"done"}
     return lasting(root), time.monotonic() - started
 
 
 def run_sweep(runs, root, workspace):
-    LocalLauncher(jobs=2).run(runs, Store(root), workspace, lambda event: None)
+    LocalLauncher(RunOptions(jobs=2)).run(runs, Store(root), workspace, lambda event: None)
 
 
 def _sweep_process(runs, root, workspace):
@@ -118,7 +118,7 @@ def test_killed_at_random_points_the_store_is_that_of_an_undisturbed_sweep(
 
 
 def _write_and_die(run, root, workspace, point):
-    """Die at the so-manieth write of a file: between its content and its name."""
+    """Die at write number `point` of a file: between its content and its name."""
     torch.set_num_threads(1)
     original, count = os.fsync, [0]
 
@@ -142,7 +142,7 @@ def test_killed_between_content_and_name_of_every_kind_of_file(sweep, undisturbe
         exits.append(process.exitcode)
         point += 5 if len(exits) % 2 else 2
     assert exits.count(-signal.SIGKILL) >= 3
-    found = lasting(run_dir(run, Store(tmp_path)).path)
+    found = lasting(run.folder(Store(tmp_path)).path)
     prefix = f"{run.config.method}/{run.config.dataset}/{run.key}/"
     wanted = {n.removeprefix(prefix): c for n, c in undisturbed[0].items() if n.startswith(prefix)}
     assert found == wanted
@@ -150,7 +150,7 @@ def test_killed_between_content_and_name_of_every_kind_of_file(sweep, undisturbe
 
 class TestTwoSweeps:
     def test_on_one_store_each_run_is_done_once(self, sweep, undisturbed, workspace, tmp_path, monkeypatch):
-        monkeypatch.setattr("fer_bench.runs.launchers.local.ASK_AGAIN", 0.3)
+        monkeypatch.setattr("fer_bench.runs.launchers.run_queue.BUSY_DELAY", 0.3)
         both = [FORK.Process(target=_sweep_process, args=(sweep, tmp_path, workspace)) for _ in range(2)]
         for process in both:
             process.start()
@@ -175,7 +175,7 @@ class TestTwoSweeps:
 def _limited(run, root, workspace, most):
     torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    os._exit(work(run, Store(root), workspace, RunOptions(), lambda event: None))
+    os._exit(work(run, Store(root), workspace, RunOptions()).status != "done")
 
 
 @pytest.mark.parametrize("most", [150_000, 2_000])
@@ -186,7 +186,7 @@ def test_a_full_disk_fails_the_run_and_harms_nothing(sweep, undisturbed, workspa
     process.start()
     process.join(60)
     assert process.exitcode == 1
-    record = run_dir(run, Store(tmp_path)).read_record()
+    record = run.folder(Store(tmp_path)).read_record()
     assert record is None or record.status in ("failed", "running")
     if most > 100_000:
         assert "cannot write" in record.error.message
@@ -200,14 +200,14 @@ def test_a_full_disk_fails_the_run_and_harms_nothing(sweep, undisturbed, workspa
 def _hang(run, root, workspace, keeps_interpreter):
     import ctypes
 
-    def watch(event):
+    def on_event(event):
         if event.phase == "train":
             if keeps_interpreter:
                 ctypes.PyDLL(None).sleep(100)
             time.sleep(100)
 
     torch.set_num_threads(1)
-    os._exit(work(run, Store(root), workspace, RunOptions(timeout=6), watch))
+    os._exit(work(run, Store(root), workspace, RunOptions(timeout=6), on_event).status != "done")
 
 
 class TestHanging:
@@ -216,7 +216,7 @@ class TestHanging:
         process.start()
         process.join(60)
         assert process.exitcode == TIMED_OUT
-        folder = run_dir(sweep[0], Store(tmp_path))
+        folder = sweep[0].folder(Store(tmp_path))
         record = folder.read_record()
         assert (record.status, record.error.kind) == ("failed", "Timeout")
         assert "no progress for 6 s" in record.error.message
@@ -225,14 +225,13 @@ class TestHanging:
         assert not folder.progress_file.exists()
 
     def test_is_ended_also_when_it_keeps_the_interpreter(self, sweep, workspace, tmp_path):
-        from fer_bench.runs.launchers.worker import bury
-
         process = FORK.Process(target=_hang, args=(sweep[0], tmp_path, workspace, True))
         process.start()
         process.join(60)
         assert process.exitcode == 1
-        assert "no progress" in bury(sweep[0], Store(tmp_path), 1)
-        assert run_dir(sweep[0], Store(tmp_path)).read_record().status == "failed"
+        end = end_of_lost_run(sweep[0], Store(tmp_path), workspace, exit_reason(1))
+        assert "no progress" in end.message
+        assert sweep[0].folder(Store(tmp_path)).read_record().status == "failed"
 
     def test_a_run_that_goes_on_is_left_alone(self, sweep, workspace, tmp_path):
         record = execute(sweep[0], Store(tmp_path), workspace, options=RunOptions(timeout=30))

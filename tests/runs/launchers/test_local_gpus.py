@@ -8,10 +8,13 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
+from fer_bench.config import RunOptions
 from fer_bench.errors import UsageError
 from fer_bench.results.store import Store
-from fer_bench.runs.launchers import local, make_launcher
+from fer_bench.runs.launchers import local
 from fer_bench.runs.launchers.local import LocalLauncher
+from fer_bench.runs.launchers.ray import RayLauncher
+from fer_bench.runs.launchers.slurm import SlurmLauncher
 from fer_bench.runs.plan import resolve_device, resolve_precision
 from tests.runs.launchers import gpu_child
 
@@ -59,7 +62,7 @@ class TestSlots:
 
     def test_several_runs_share_one_when_asked_to(self, plan, gpus):
         gpus(2)
-        launcher = LocalLauncher(runs_per_gpu=2)
+        launcher = LocalLauncher(RunOptions(runs_per_gpu=2))
         assert launcher._open_slots(self.on_gpu(plan, 1)) == 4
         taken = [launcher._take(1) for _ in range(4)]
         assert Counter(taken) == {("0",): 2, ("1",): 2}
@@ -70,7 +73,7 @@ class TestSlots:
 
     def test_jobs_limit_the_runs_at_a_time(self, plan, gpus):
         gpus(8)
-        assert LocalLauncher(jobs=3)._open_slots(self.on_gpu(plan, 1)) == 3
+        assert LocalLauncher(RunOptions(jobs=3))._open_slots(self.on_gpu(plan, 1)) == 3
 
     def test_more_than_there_are_is_refused(self, plan, gpus):
         gpus(2)
@@ -121,22 +124,23 @@ class TestClusters:
     def test_ray(self, plan, devices, runs_per_gpu, asked):
         ray = MagicMock()
         run = plan(device="cuda", precision="32", devices=devices)
-        make_launcher("ray", runs_per_gpu=runs_per_gpu)._send(ray, run, None, None)
+        RayLauncher(RunOptions(runs_per_gpu=runs_per_gpu))._send(ray, run, None, None)
         resources = ray.remote.return_value.options.call_args.kwargs
         assert (resources["num_gpus"], resources["num_cpus"]) == (asked, devices)
-        make_launcher("ray", settings=["cpus=3"])._send(ray, plan(), None, None)
+        RayLauncher(RunOptions(launcher_settings=("cpus=3",)))._send(ray, plan(), None, None)
         resources = ray.remote.return_value.options.call_args.kwargs
         assert "num_gpus" not in resources
         assert resources["num_cpus"] == 3
 
     def test_slurm(self, plan):
         on_gpu = plan(device="cuda", precision="32", devices=2, nodes=2)
-        asked = make_launcher("slurm", jobs=7, settings=["time=60", "partition=gpu"])._parameters(on_gpu)
+        options = RunOptions(jobs=7, launcher_settings=("time=60", "partition=gpu"))
+        asked = SlurmLauncher(options)._parameters(on_gpu)
         assert (asked["gpus_per_node"], asked["tasks_per_node"], asked["nodes"]) == (2, 2, 2)
         assert (asked["timeout_min"], asked["slurm_partition"]) == (60, "gpu")
         assert asked["slurm_array_parallelism"] == 7
         assert asked["slurm_additional_parameters"] == {"requeue": True}
-        own_words = make_launcher("slurm", settings=["gres=gpu:a100:2"])._parameters(on_gpu)
+        own_words = SlurmLauncher(RunOptions(launcher_settings=("gres=gpu:a100:2",)))._parameters(on_gpu)
         assert own_words["slurm_gres"] == "gpu:a100:2"
         assert "gpus_per_node" not in own_words
-        assert "gpus_per_node" not in make_launcher("slurm")._parameters(plan())
+        assert "gpus_per_node" not in SlurmLauncher()._parameters(plan())

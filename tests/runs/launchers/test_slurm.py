@@ -10,13 +10,15 @@ import time
 
 import pytest
 
+from fer_bench.config import RunOptions
 from fer_bench.errors import UsageError
 from fer_bench.results.store import Store
+from fer_bench.runs import launchers
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.execute import execute
-from fer_bench.runs.launchers import make_launcher
 from fer_bench.runs.launchers import slurm as launcher
-from fer_bench.runs.launchers.worker import run_dir
+from fer_bench.runs.launchers.ray import RayLauncher
+from fer_bench.runs.launchers.slurm import SlurmLauncher
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 CONFIGURATION = """
@@ -111,11 +113,11 @@ def slurm(tmp_path_factory):
 
 
 def predictions(store, run):
-    return run_dir(run, store).predictions_file("oulu", "val").read_bytes()
+    return run.folder(store).predictions_file("oulu", "val").read_bytes()
 
 
-def launch(runs, store, workspace, watch, *settings):
-    make_launcher("slurm", settings=["time=5", *settings]).run(runs, store, workspace, watch)
+def launch(runs, store, workspace, on_event, *settings):
+    SlurmLauncher(RunOptions(launcher_settings=("time=5", *settings))).run(runs, store, workspace, on_event)
 
 
 def ends(events):
@@ -138,7 +140,7 @@ def test_an_array_of_jobs_with_a_requeue_ends_as_here(slurm, plan, workspace, tm
     store, here, events = Store(tmp_path / "slurm"), Store(tmp_path / "here"), []
     requeued, released = [], []
 
-    def watch(event):
+    def on_event(event):
         events.append(event)
         if event.phase == "train" and event.key == runs[0].key and not requeued:
             (job,) = [
@@ -158,10 +160,10 @@ def test_an_array_of_jobs_with_a_requeue_ends_as_here(slurm, plan, workspace, tm
             released.append(requeued[0])
             subprocess.run(["scontrol", "update", f"JobId={requeued[0]}", "StartTime=now"], check=True)
 
-    launch(runs, store, workspace, watch)
+    launch(runs, store, workspace, on_event)
     assert requeued
     assert ends(events) == {run.key: "done" for run in runs}
-    assert "Restoring states from the checkpoint" in run_dir(runs[0], store).log_file.read_text()
+    assert "Restoring states from the checkpoint" in runs[0].folder(store).log_file.read_text()
     for run in runs:
         execute(run, here, workspace)
         assert predictions(store, run) == predictions(here, run)
@@ -172,15 +174,15 @@ def test_a_job_that_dies_is_a_row_and_the_others_go_on(slurm, plan, workspace, t
     runs = [plan(seed=seed, targets="none", max_epochs=epochs) for seed, epochs in ((0, 3000), (1, 1))]
     store, events, cancelled = Store(tmp_path), [], []
 
-    def watch(event):
+    def on_event(event):
         events.append(event)
         if event.phase == "train" and event.key == runs[0].key and not cancelled:
             cancelled.append(event)
             subprocess.run(["scancel", "--signal=KILL", "--name", "fer-bench", "-t", "R"], check=True)
 
-    launch(runs[:1], store, workspace, watch)
+    launch(runs[:1], store, workspace, on_event)
     assert cancelled
-    record = run_dir(runs[0], store).read_record()
+    record = runs[0].folder(store).read_record()
     assert record.status in ("failed", "interrupted")  # Slurm's SIGTERM may come before the SIGKILL
     assert ends(events) == {runs[0].key: record.status}
     assert record.error.message
@@ -223,17 +225,17 @@ def test_one_run_on_two_tasks(slurm, plan, workspace, tmp_path):
     run, events = plan(targets="none", max_epochs=1, devices=2), []
     launch([run], Store(tmp_path), workspace, events.append)
     assert ends(events) == {run.key: "done"}
-    assert run_dir(run, Store(tmp_path)).read_record().settings["devices"] == 2
+    assert run.folder(Store(tmp_path)).read_record().settings["devices"] == 2
 
 
 def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UsageError, match=r"fer-bench\[slurm\]"):
-        make_launcher("slurm").run([], None, None, None)
+        SlurmLauncher().run([], None, None, None)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"fer-bench\[ray\]"):
-        make_launcher("ray").run([], None, None, None)
+        RayLauncher().run([], None, None, None)
     with pytest.raises(UsageError, match="did you mean partition"):
-        make_launcher("slurm", settings=["partitoin=gpu"])
+        SlurmLauncher(RunOptions(launcher_settings=("partitoin=gpu",)))
     with pytest.raises(UsageError, match="did you mean slurm"):
-        make_launcher("slrum")
+        launchers.get("slrum")

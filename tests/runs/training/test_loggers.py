@@ -8,7 +8,7 @@ import pytest
 from fer_bench.config import RunOptions
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.supervision import Interrupted
+from fer_bench.runs.processes import Interrupted
 
 
 @pytest.fixture
@@ -66,5 +66,5 @@ def test_a_logger_that_fails_does_not_fail_the_run(plan, plain, workspace, tmp_p
     run, store = plan(method=plain, overrides=()), Store(tmp_path)
     record = execute(run, store, workspace, options=RunOptions(wandb="online"))
     assert record.status == "done"
-    log = store.run_dir(run.config.method, run.config.dataset, run.key).log_file.read_text()
+    log = run.folder(store).log_file.read_text()
     assert "no route to host" in log

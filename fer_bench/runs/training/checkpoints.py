@@ -1,0 +1,149 @@
+"""Checkpoints: the weights of a method in plain types, and Lightning's states written atomically."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from fer_bench import methods
+from fer_bench.config import TrainSettings, build
+from fer_bench.data.batch import Task
+from fer_bench.errors import StoreError
+from fer_bench.files import write_atomic
+from fer_bench.methods.base import Method
+from fer_bench.methods.weights import state_hash
+from fer_bench.results.store import FROZEN
+
+LAST_STATE = "last.ckpt"
+"""File of the state to resume from, in a run's folder of checkpoints."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write Lightning's checkpoints as everything else in a store: complete or not at all.
+
+    Lightning's own writer goes through the system's folder for temporary files, and is atomic only where that
+    is on the file system of the store.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        write_atomic(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+
+
+def remove_damaged(checkpoint: Path) -> str | None:
+    """Delete a state to resume from that differs from what was written.
+
+    Returns:
+        A warning for the record, None where the state is intact or absent.
+    """
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:  # what torch.save writes, with a checksum of each part
+            damage = archive.testzip()
+    except FileNotFoundError:
+        return None
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        damage = str(error)
+    if damage is None:
+        return None
+    checkpoint.unlink(missing_ok=True)
+    return f"the state of an earlier attempt was damaged ({damage}), so training began anew"
+
+
+def save_weights(method: Method, path: Path, *, frozen: Path | None = None) -> None:
+    """Save weights with what rebuilds the method: plain types only, so that loading executes nothing.
+
+    Args:
+        method: The method.
+        path: The file.
+        frozen: Folder for weights that are never trained, one file per content, because the runs of a store
+            share a large pretrained tower. None saves them with the others.
+    """
+    state = {name: value.detach().cpu() for name, value in method.state_dict().items()}
+    content = {
+        "format": 1,
+        "method": method.name,
+        "task": asdict(method.task),
+        "settings": method.settings.model_dump(mode="json"),
+        "train": method.train_settings.model_dump(mode="json"),
+    }
+    untrained = [name for name, value in method.named_parameters() if not value.requires_grad]
+    if frozen is not None and untrained:
+        shared = {name: state.pop(name) for name in untrained}
+        content["frozen"] = state_hash(shared)
+        file = frozen / f"{content['frozen']}.pt"
+        if not file.exists():
+            _save({"format": 1, "state": shared}, file)
+    _save({**content, "state": state}, path)
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    buffer = io.BytesIO()  # a file's name would become part of its bytes
+    torch.save(content, buffer)
+    write_atomic(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
+
+
+def load_weights(path: Path, *, expected: str | None = None) -> Method:
+    """Rebuild a method from its saved weights, in evaluation mode on the CPU.
+
+    Args:
+        path: The file.
+        expected: The `state_hash` that its weights must have, None for any.
+
+    Raises:
+        StoreError: The file is absent, unreadable, or holds other weights than expected.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if "frozen" in content:
+            shared = _frozen_file(path, content["frozen"])
+            content["state"] |= torch.load(shared, map_location="cpu", weights_only=True)["state"]
+        kind = methods.get(content["method"])
+        task = Task(**{**content["task"], **_tuples(content["task"])})
+        settings = build(kind.settings_type, content["settings"], str(path))
+        train = build(TrainSettings, content["train"], str(path))
+        method = kind(task, settings, train)
+        method.load_state_dict(content["state"])
+        found = expected and state_hash(content["state"])
+    except FileNotFoundError:
+        raise StoreError("the checkpoint is absent", file=path) from None
+    except (KeyError, TypeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"not a readable checkpoint: {reason}", file=path) from None
+    if found != expected:
+        raise StoreError(
+            "the checkpoint holds other weights than this run trained",
+            file=path,
+            value=found,
+            hint="another process worked on this run at the same time; repeat the command to repair it",
+        )
+    return method.eval()
+
+
+def _frozen_file(path: Path, name: str) -> Path:
+    """Return the file with a checkpoint's weights that were never trained, in the store it belongs to."""
+    for folder in path.absolute().parents[:5]:
+        if (file := folder / FROZEN / f"{name}.pt").exists():
+            return file
+    raise StoreError(
+        "weights that this checkpoint shares with others of its store are absent",
+        file=path,
+        value=f"{name}.pt",
+        hint=f"copy the store's folder {FROZEN} next to the checkpoint or into a folder above it",
+    )
+
+
+def _tuples(task: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "classes": tuple(task["classes"]),
+        "class_counts": tuple(task["class_counts"]),
+        "au_counts": tuple(tuple(pair) for pair in task["au_counts"]),
+    }

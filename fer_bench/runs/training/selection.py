@@ -1,0 +1,148 @@
+"""Select epochs: keep the best weights by validation scores, the last ones, and a state to resume from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from fer_bench.config import TrainSettings
+from fer_bench.errors import DivergedError
+from fer_bench.files import write_text
+from fer_bench.methods.base import Method
+from fer_bench.methods.weights import state_hash
+from fer_bench.results.record import Chosen, Selection
+from fer_bench.runs.training.checkpoints import LAST_STATE, save_weights
+
+OnEpoch = Callable[[int, int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training produced.
+
+    Attributes:
+        selection: The epoch that each selection chose, the earlier one on ties: `val` (validation UAR) where
+            there is validation, `val_abaw` (ABAW sum on validation rows) where that is defined, and `last`.
+        seconds: Time spent in training, over all attempts.
+    """
+
+    selection: dict[Selection, Chosen]
+    seconds: float
+
+
+class EpochSelection(Checkpoint):
+    """Write the selected weights and a state to resume from after every epoch, and stop early.
+
+    Runs after the scheduler has seen the validation. What resuming needs is part of the state itself, so the
+    files of one epoch cannot disagree. Only the process with rank 0 writes and hashes weights.
+
+    Args:
+        folder: Where `val.pt`, `val_abaw.pt`, `last.pt` and `last.ckpt` go.
+        validates: Whether the protocol has validation rows.
+        train: Number of epochs and early stopping.
+        on_epoch: Called with epochs done, number of epochs and the epoch's metrics.
+        frozen: Folder for weights that are never trained, see `save_weights`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        validates: bool,
+        train: TrainSettings,
+        on_epoch: OnEpoch | None = None,
+        frozen: Path | None = None,
+    ) -> None:
+        self.folder, self.validates, self.train_settings = folder, validates, train
+        self.on_epoch, self.frozen = on_epoch, frozen
+        self.chosen: dict[Selection, Chosen] = {}
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know, as plain types."""
+        chosen = {name: epoch.model_dump() for name, epoch in self.chosen.items()}
+        return {"chosen": chosen, "history": self.history, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what an earlier attempt knew."""
+        self.chosen = {name: Chosen(**epoch) for name, epoch in state_dict["chosen"].items()}
+        self.history, self.seconds = list(state_dict["history"]), state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop at once when an earlier attempt had already stopped early."""
+        trainer.should_stop = self._out_of_patience()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Select, write checkpoints and history, and stop early when it is time."""
+        assert isinstance(pl_module, Method)
+        epoch = trainer.current_epoch
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        uar, abaw = (metrics.get(name) if self.validates else None for name in ("val/uar", "val/abaw"))
+        self.seconds += time.perf_counter() - self._started
+        self.history.append({"epoch": float(epoch), **metrics})
+        write = trainer.is_global_zero
+        if self._is_best("val", uar):
+            self._choose("val", pl_module, write=write, epoch=epoch, val_uar=uar)
+        if self._is_best("val_abaw", abaw):
+            self._choose("val_abaw", pl_module, write=write, epoch=epoch, val_uar=uar, val_abaw=abaw)
+        if self._out_of_patience():
+            trainer.should_stop = True
+        if write:
+            self._write_history()
+        trainer.save_checkpoint(self.folder / LAST_STATE)
+        if self.on_epoch is not None:
+            self.on_epoch(epoch + 1, self.train_settings.max_epochs, metrics)
+
+    def finish(self, method: Method, *, write: bool) -> FitResult:
+        """Choose the last epoch as well, and return the result.
+
+        Args:
+            method: The trained method.
+            write: Whether this process writes and hashes weights.
+
+        Raises:
+            DivergedError: Not even the first epoch is complete.
+        """
+        if not self.history:
+            raise DivergedError("training ended before its first epoch was complete")
+        last = self.history[-1]
+        uar = last.get("val/uar") if self.validates else None
+        self._choose("last", method, write=write, epoch=int(last["epoch"]), val_uar=uar)
+        return FitResult(self.chosen, self.seconds)
+
+    def _is_best(self, name: Selection, score: float | None) -> bool:
+        best = self.chosen.get(name)
+        before = None if best is None else best.val_uar if name == "val" else best.val_abaw
+        return score is not None and (before is None or score > before)
+
+    def _choose(self, name: Selection, method: Method, *, write: bool, **fields: Any) -> None:
+        if write:
+            save_weights(method, self.folder / f"{name}.pt", frozen=self.frozen)
+        checkpoint = state_hash(method.state_dict()) if write else ""
+        self.chosen[name] = Chosen(checkpoint=checkpoint, **fields)
+
+    def _out_of_patience(self) -> bool:
+        patience, best = self.train_settings.early_stop, self.chosen.get("val")
+        return patience is not None and best is not None and self.history[-1]["epoch"] - best.epoch > patience
+
+    def _write_history(self) -> None:
+        columns = ["epoch", *sorted({name for row in self.history for name in row} - {"epoch"})]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.history)
+        write_text(self.folder.parent / "metrics.csv", text.getvalue())

@@ -1,0 +1,57 @@
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from fer_bench.runs.processes import Interrupted, configure_torch, stop_signals
+
+
+class TestSignals:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_the_first_one_stops_and_the_others_do_not_break_off_the_record(self, number):
+        written = []
+
+        def is_stopped_again_and_again():
+            try:
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+            except Interrupted:
+                for other in (signal.SIGINT, signal.SIGTERM):
+                    os.kill(os.getpid(), other)
+                written.append("record")
+                raise
+
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
+        try:
+            with pytest.raises(Interrupted), stop_signals():
+                is_stopped_again_and_again()
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        assert written == ["record"]
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    def test_whoever_ignores_a_closed_terminal_goes_on_doing_so(self):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            with stop_signals():
+                os.kill(os.getpid(), signal.SIGHUP)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_tf32_is_what_was_asked_for(plan, tf32):
+    settings = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [setting.allow_tf32 for setting in settings]
+    try:
+        for setting in settings:
+            setting.allow_tf32 = not tf32
+        configure_torch(plan(tf32=tf32).config)
+        assert [setting.allow_tf32 for setting in settings] == [not tf32] * 2
+        configure_torch(plan(device="cuda", precision="32", tf32=tf32).config)
+        assert [setting.allow_tf32 for setting in settings] == [tf32] * 2
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.allow_tf32 = value

@@ -1,0 +1,76 @@
+"""Weights that are never trained are stored once in a store; damaged or foreign ones are refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from fer_bench.errors import StoreError
+from fer_bench.results.store import Store
+from fer_bench.runs.execute import execute
+from fer_bench.runs.training import fit as training
+from fer_bench.runs.training.checkpoints import load_weights, save_weights
+
+
+@pytest.fixture
+def towered(monkeypatch, plain):
+    """Give the method `plain` a part that is never trained."""
+    from tests.runs.plain_method import Plain
+
+    original = Plain.__init__
+
+    def with_tower(self, *arguments):
+        original(self, *arguments)
+        self.tower = nn.Linear(100, 100)
+        self.tower.requires_grad_(False)
+        nn.init.ones_(self.tower.weight)
+        nn.init.zeros_(self.tower.bias)
+
+    monkeypatch.setattr(Plain, "__init__", with_tower)
+    return plain
+
+
+class TestFrozenWeights:
+    def test_stand_once_in_the_store(self, plan, towered, workspace, tmp_path):
+        store = Store(tmp_path)
+        plans = [plan(method=towered, overrides=(), seed=seed, max_epochs=1) for seed in (0, 1)]
+        assert {execute(p, store, workspace).status for p in plans} == {"done"}
+        (shared,) = store.frozen.iterdir()
+        checkpoints = [p.folder(store).checkpoints / "val.pt" for p in plans]
+        for checkpoint in checkpoints:
+            assert checkpoint.stat().st_size < shared.stat().st_size / 2
+            assert (load_weights(checkpoint).tower.weight == 1).all()
+
+    def test_are_asked_for_where_a_checkpoint_stands_without_them(self, plan, towered, workspace, tmp_path):
+        planned = plan(method=towered, overrides=(), targets="none", max_epochs=1)
+        store = Store(tmp_path / "store")
+        execute(planned, store, workspace)
+        alone = tmp_path / "elsewhere" / "val.pt"
+        alone.parent.mkdir()
+        alone.write_bytes((planned.folder(store).checkpoints / "val.pt").read_bytes())
+        with pytest.raises(StoreError, match="shares with others of its store are absent"):
+            load_weights(alone)
+        store.frozen.rename(alone.parent / store.frozen.name)
+        assert (load_weights(alone).tower.weight == 1).all()
+
+    def test_stay_in_a_file_that_is_saved_for_itself(self, plan, towered, workspace, tmp_path):
+        method = training.build_method(
+            plan(method=towered, overrides=()).config,
+            training.build_data(plan(method=towered, overrides=()).config, workspace).task,
+        )
+        save_weights(method, tmp_path / "whole.pt")
+        assert [file.name for file in tmp_path.iterdir()] == ["whole.pt"]
+        assert (load_weights(tmp_path / "whole.pt").tower.weight == 1).all()
+
+    def test_other_weights_than_trained_are_refused(self, plan, towered, workspace, tmp_path):
+        planned = plan(method=towered, overrides=(), targets="none", max_epochs=1)
+        store = Store(tmp_path)
+        execute(planned, store, workspace)
+        (shared,) = store.frozen.iterdir()
+        content = torch.load(shared, weights_only=True)
+        content["state"]["tower.weight"] += 1
+        torch.save(content, shared)
+        again = plan(method=towered, overrides=(), targets=["rafdb"], max_epochs=1)
+        assert again.key == planned.key
+        record = execute(again, store, workspace)
+        assert record.status == "done"
+        assert "other weights than this run trained" in record.missing["rafdb"]
