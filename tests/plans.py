@@ -16,5 +16,5 @@ def plan_one(
         set=(*overrides, *epochs),
         **{"device": "cpu", **fields},
     )
-    (run,), _ = plan_sweep(sweep, workspace)
+    (run,), _ = plan_sweep(sweep, workspace, elsewhere=True)  # GPUs need not be here
     return run

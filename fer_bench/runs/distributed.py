@@ -194,7 +194,7 @@ def require_started_processes(devices: int, nodes: int) -> None:
     """
     if nodes > 1 and place_from_environment(devices, nodes) is None:
         raise UsageError(
-            "several machines need a program that starts a process on each",
+            "several machines need something that starts a process on each",
             value=f"--nodes {nodes}",
             hint="--launcher slurm, or srun or torchrun with RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and "
             "MASTER_PORT set",

@@ -133,7 +133,7 @@ class TestEvaluation:
         monkeypatch.setattr(distributed.Group, "gather", keep_shares(seen))
         with follow.open_group(double, workspace, checkpoint.parent) as both:
             together = evaluate.predict(
-                method, dataset, pack, wanted, device="cpu", group=both, checkpoint=checkpoint
+                method, dataset, pack, wanted, device="cpu", group=both, weights=checkpoint
             )
         pd.testing.assert_frame_equal(together, alone, check_exact=True)
         assert together["sample_id"].tolist() == dataset.index["sample_id"].iloc[wanted].tolist()
