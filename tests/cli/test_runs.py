@@ -80,7 +80,7 @@ def test_rerun_tells_a_difference(run_cli, tiny_root, stored, tmp_path, monkeypa
 
     original = train.EpochSeeds.__init__
     monkeypatch.setattr(train.EpochSeeds, "__init__", lambda self, seed: original(self, seed + 7))
-    monkeypatch.setattr("fer_bench.data.loading.datamodule.EpochBatches._order", lambda self: self.rows)
+    monkeypatch.setattr("fer_bench.data.loading.batches.EpochBatches.order", lambda self, epoch: self.rows)
     code, out, _ = run_cli("rerun", stored[0], "--data-root", tiny_root, "--json")
     assert code == 1
     assert not json.loads(out)["identical"]
