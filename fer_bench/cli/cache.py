@@ -1,4 +1,4 @@
-"""Commands over what was derived from data: list, check and remove it."""
+"""Commands over the cache: list and remove packs, kept indexes and states of checks."""
 
 from __future__ import annotations
 
@@ -14,54 +14,47 @@ if TYPE_CHECKING:
     from fer_bench.workspace.cache import Entry
 
 cache_app = typer.Typer(
-    help="List, check and remove what was derived from data: packed crops, indexes and states of checks.",
+    help="List and remove what was derived from data: packed crops, indexes and states of checks.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="Example: fer-bench data cache prune --stale",
 )
+OfDataset = Annotated[str | None, typer.Option("--dataset", "-d", help="Only of this dataset.")]
 
 
-@cache_app.command(name="list", epilog="Example: fer-bench data cache list")
-def list_cache(as_json: AsJson = False) -> None:
-    """List packs, indexes and states of checks: dataset, recipe, size, last use, whether they are stale."""
-    from fer_bench.files import cache_root
-    from fer_bench.workspace.cache import entries
-
-    found = entries()
-    if as_json:
-        typer.echo(
-            json.dumps({"cache": str(cache_root()), "entries": [_plain_entry(e) for e in found]}, indent=2)
-        )
-        return
-    for entry in found:
-        typer.echo(_entry_line(entry))
-    typer.echo(f"{len(found)} in {cache_root()}, {_bytes(sum(e.size for e in found))}")
-
-
-@cache_app.command(name="check", epilog="Example: fer-bench data cache check --dataset oulu")
-def check_cache(
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only of this dataset.")] = None,
+@cache_app.command(
+    name="list", epilog="Examples: fer-bench data cache list; fer-bench data cache list --check -d oulu"
+)
+def list_cache(
+    dataset: OfDataset = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Hash all packs in full; exit code 2 if one is damaged.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hash all packs in full and name those whose pixels are not those that were packed.
+    """List packs, indexes and states of checks: dataset, size, last use, state, recipe.
 
-    Exit code 2 when one is damaged. Opening a pack hashes it only where size or time of its file has changed.
+    Opening a pack hashes it only if size or time of its file have changed.
     """
-    from fer_bench.workspace.cache import check, entries
+    from fer_bench.files import cache_root
+    from fer_bench.workspace import cache
 
-    checked: list[Entry] = []
-    for entry in check([e for e in entries() if dataset is None or e.dataset == dataset]):
-        checked.append(entry)
+    chosen = [entry for entry in cache.entries() if dataset is None or entry.dataset == dataset]
+    found = []
+    for entry in cache.check(chosen) if check else chosen:
+        found.append(entry)
         if not as_json:
-            verdict = f"DAMAGED {entry.path}: {entry.reason}" if entry.state == "damaged" else "ok"
-            typer.echo(f"{entry.dataset:12} {_bytes(entry.size):>9}  {entry.recipe}  {verdict}")
-    damaged = [entry for entry in checked if entry.state == "damaged"]
+            typer.echo(_entry_line(entry))
     if as_json:
-        typer.echo(json.dumps({"checked": [_plain_entry(e) for e in checked]}, indent=2))
+        document = {"cache": str(cache_root()), "entries": [_plain_entry(e) for e in found]}
+        typer.echo(json.dumps(document, indent=2))
     else:
-        advice = "; delete their folders, they are built again when needed" if damaged else ""
-        typer.echo(f"{len(checked)} checked, {len(damaged)} damaged{advice}")
-    if damaged:
+        typer.echo(f"{len(found)} in {cache_root()}, {_bytes(sum(e.size for e in found))}")
+    damaged = [entry for entry in found if entry.state == "damaged"]
+    if check and damaged:
+        if not as_json:
+            typer.echo(f"{len(damaged)} damaged; delete them, they are built again when needed:")
+            typer.echo("\n".join(f"  {entry.path}" for entry in damaged))
         raise typer.Exit(2)
 
 
@@ -70,23 +63,22 @@ def check_cache(
     "fer-bench data cache prune --dataset oulu --older-than 30 --dry-run"
 )
 def prune(
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only of this dataset.")] = None,
+    dataset: OfDataset = None,
     older_than: Annotated[
         float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Only unused for so long.")
     ] = None,
-    stale: Annotated[bool, typer.Option("--stale", help="Only what can be of no use any more.")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="Only what is of no use any more.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove packs, indexes and states of checks that fulfil all conditions; they are built when needed.
+    """Remove packs, indexes and states of checks that meet all conditions; they are built when needed.
 
-    What a process uses at this moment is kept.
+    What a process is using is kept.
     """
     import time
 
-    from fer_bench.workspace.cache import entries
-    from fer_bench.workspace.cache import prune as remove
+    from fer_bench.workspace import cache
 
     if not (dataset or older_than is not None or stale or everything):
         raise UsageError(
@@ -95,14 +87,15 @@ def prune(
         )
     chosen = [
         entry
-        for entry in entries()
+        for entry in cache.entries()
         if (dataset is None or entry.dataset == dataset)
         and (older_than is None or time.time() - entry.used >= older_than * 86400)
         and (not stale or entry.state != "current")
     ]
-    gone, kept = (
-        ([e for e in chosen if not e.in_use], [e for e in chosen if e.in_use]) if dry_run else remove(chosen)
-    )
+    if dry_run:
+        gone, kept = [e for e in chosen if not e.in_use], [e for e in chosen if e.in_use]
+    else:
+        gone, kept = cache.prune(chosen)
     if as_json:
         document = {"removed": [_plain_entry(e) for e in gone], "in_use": [_plain_entry(e) for e in kept]}
         typer.echo(json.dumps({**document, "dry_run": dry_run}, indent=2))

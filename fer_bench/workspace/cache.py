@@ -1,4 +1,4 @@
-"""What stands in the cache, whether it is still what was put there, and taking away what nobody needs."""
+"""List, check and remove what is in the cache: packs, kept indexes and states of checks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -19,7 +19,7 @@ from fer_bench.files import cache_root
 
 State = Literal["current", "stale", "unfinished", "damaged"]
 GRACE = 24 * 3600.0
-"""Seconds without a write after which an unfinished pack is nobody's."""
+"""Seconds without a write after which an unfinished pack counts as abandoned."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,14 @@ class Entry:
     Attributes:
         path: The folder or file.
         kind: `pack`, a kept `index`, or the state of a `check`.
-        dataset: Name of the dataset, empty when nothing tells.
-        recipe: How crops were cut.
+        dataset: Name of the dataset, empty if unknown.
+        recipe: How crops were cut, empty for other kinds.
         size: Bytes on disk.
         used: When it was last used, seconds since 1970.
         state: Whether it can still be of use.
-        reason: Why not.
+        reason: Why it cannot.
         in_use: Whether a process reads or writes it now.
+        base: Folder of the pictures of a pack, empty if unknown.
     """
 
     path: Path
@@ -44,43 +45,57 @@ class Entry:
     recipe: str
     size: int
     used: float
-    state: State
+    state: State = "current"
     reason: str = ""
     in_use: bool = False
+    base: str = ""
 
 
 def entries(cache: Path | None = None) -> list[Entry]:
-    """Return what stands in the cache, least recently used first.
+    """Return what is in the cache, least recently used first.
 
-    A pack is stale when its pictures are gone, its reader has a newer version, or a newer pack of the same
-    folder and recipe stands beside it (its labels or pictures have changed since).
+    A pack is stale if its pictures are gone, if its reader has a newer version, or if there is a newer pack of
+    the same folder and recipe (its labels or pictures have changed since).
     """
     root = cache or cache_root()
-    now = time.time()
-    packs: list[tuple[Entry, str]] = []
-    found: list[Entry] = []
-    for folder in _children(root / "packs"):
-        if folder.is_dir():
-            packs.append(_read_pack(folder, now))
+    packs = [_read_pack(folder) for folder in _children(root / "packs") if folder.is_dir()]
     newest: dict[tuple[str, str, str], float] = {}
-    for entry, base in packs:
-        place = (entry.dataset, base, entry.recipe)
-        if base:
-            newest[place] = max(newest.get(place, 0.0), entry.used)
-    for entry, base in packs:
-        if entry.state == "current" and entry.used < newest.get((entry.dataset, base, entry.recipe), 0.0):
-            entry = _with_state(entry, "stale", "a newer pack of the same folder and recipe is there")
-        found.append(entry)
+    for pack in packs:
+        place = (pack.dataset, pack.base, pack.recipe)
+        newest[place] = max(newest.get(place, 0.0), pack.used)
+    found = [
+        replace(pack, state="stale", reason="a newer pack of the same folder and recipe is there")
+        if pack.base and pack.state == "current" and pack.used < newest[pack.dataset, pack.base, pack.recipe]
+        else pack
+        for pack in packs
+    ]
     found += [_read_index(file) for file in _children(root / index_cache.FOLDER)]
     for file in _children(root / "verify"):
         status = file.stat()
-        name = file.name.rpartition("-")[0]
-        found.append(Entry(file, "check", name, "", status.st_size, status.st_mtime, "current"))
+        found.append(Entry(file, "check", file.name.rpartition("-")[0], "", status.st_size, status.st_mtime))
     return sorted(found, key=lambda entry: (entry.used, entry.path.name))
 
 
-def prune(chosen: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """Remove entries, never one in use.
+def check(chosen: Iterable[Entry]) -> Iterator[Entry]:
+    """Hash the pixels of all finished packs in full.
+
+    Yields:
+        Every entry that still exists; a pack is `damaged` if its pixels are not those that were packed.
+    """
+    for entry in chosen:
+        if entry.kind == "pack" and entry.state != "unfinished":
+            try:
+                check_pack(entry.path)
+            except StoreError as error:
+                if not entry.path.is_dir():  # pruned meanwhile
+                    continue
+                reason = error.message.removeprefix("the pack is damaged: ")
+                entry = replace(entry, state="damaged", reason=reason)
+        yield entry
+
+
+def prune(chosen: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Remove entries, except those in use.
 
     Args:
         chosen: What to remove.
@@ -105,7 +120,7 @@ def prune(chosen: list[Entry]) -> tuple[list[Entry], list[Entry]]:
                 entry.path.unlink(missing_ok=True)
             else:
                 doomed = entry.path.with_name(f".{entry.path.name.lstrip('.')}.removed")
-                entry.path.rename(doomed)  # first, so that nobody opens half a pack
+                entry.path.rename(doomed)  # first, so that no process opens half a pack
                 shutil.rmtree(doomed)
         except OSError as error:
             raise StoreError(
@@ -120,43 +135,21 @@ def prune(chosen: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     return removed, kept
 
 
-def check(chosen: list[Entry]) -> Iterator[Entry]:
-    """Hash the pixels of packs in full.
-
-    Args:
-        chosen: What to check; what is no finished pack is left out.
-
-    Yields:
-        Every pack that is still there, `damaged` with the reason where its pixels are not those packed.
-    """
-    for entry in chosen:
-        if entry.kind != "pack" or entry.state == "unfinished":
-            continue
-        try:
-            check_pack(entry.path)
-        except StoreError as error:
-            if not entry.path.is_dir():  # pruned meanwhile
-                continue
-            entry = _with_state(entry, "damaged", error.message.removeprefix("the pack is damaged: "))
-        yield entry
-
-
-def _read_pack(folder: Path, now: float) -> tuple[Entry, str]:
-    """Return a pack and the base folder of its pictures, empty when nothing tells."""
+def _read_pack(folder: Path) -> Entry:
     size, written = 0, 0.0
     for file in _children(folder):
         with contextlib.suppress(OSError):
             status = file.stat()
             size += status.st_size
-            if file.name != CHECKED:  # being checked is no use
+            if file.name != CHECKED:  # checking a pack is not using it
                 written = max(written, status.st_mtime)
-    name = folder.name.lstrip(".").rsplit("-", 2)[0]
+    entry = Entry(folder, "pack", folder.name.lstrip(".").rsplit("-", 2)[0], "", size, written)
     if folder.name.startswith("."):
-        alive = now - max(written, folder.stat().st_mtime) < GRACE
+        alive = time.time() - max(written, folder.stat().st_mtime) < GRACE
         reason = "being written, or left by a process that was killed less than a day ago"
         if not alive:
             reason = "left by a process that was killed"
-        return Entry(folder, "pack", name, "", size, written, "unfinished", reason, alive), ""
+        return replace(entry, state="unfinished", reason=reason, in_use=alive)
     try:
         facts = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
         recipe, base = str(facts["recipe"]), str(facts.get("base", ""))
@@ -164,45 +157,42 @@ def _read_pack(folder: Path, now: float) -> tuple[Entry, str]:
         if not (folder / "pixels.npy").is_file():
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Entry(folder, "pack", name, "", size, written, "damaged", "it cannot be read"), ""
+        return replace(entry, state="damaged", reason="it cannot be read")
     owned = try_to_own(folder)
     if owned is not None:
         owned.close()
-    entry = Entry(folder, "pack", name, recipe, size, written, "current", in_use=owned is None)
-    if not base:
-        return _with_state(entry, "stale", "an earlier version of this package wrote it"), ""
-    if not Path(base).is_dir():
-        return _with_state(entry, "stale", f"its pictures are gone: {base}"), base
-    try:
-        reader = datasets.get(name)
-    except FerBenchError:
-        return _with_state(entry, "stale", "no such dataset is known"), base
-    if reader.card.version != version:
-        entry = _with_state(
-            entry, "stale", f"the reader has version {reader.card.version}, this is {version}"
-        )
-    return entry, base
+    entry = replace(entry, recipe=recipe, base=base, in_use=owned is None)
+    reason = _outdated(entry, version)
+    return replace(entry, state="stale", reason=reason) if reason else entry
+
+
+def _outdated(pack: Entry, version: object) -> str:
+    """Return why a pack is stale, the empty string if nothing says so."""
+    if not pack.base:
+        return "an earlier version of this package wrote it"
+    if not Path(pack.base).is_dir():
+        return f"its pictures are gone: {pack.base}"
+    if pack.dataset not in datasets.names():
+        return "its dataset is unknown"
+    now = datasets.get(pack.dataset).card.version
+    return "" if now == version else f"the reader has version {now}, this is {version}"
 
 
 def _read_index(file: Path) -> Entry:
-    """Return a kept index; it is stale when it would be built anew."""
+    """Return a kept index; it is stale if it would be built anew."""
     status = file.stat()
     name = file.name.lstrip(".").rpartition("-")[0]
-    entry = Entry(file, "index", name, "", status.st_size, status.st_mtime, "current")
+    entry = Entry(file, "index", name, "", status.st_size, status.st_mtime)
     if file.suffix != ".parquet":
-        return _with_state(entry, "unfinished", "being written, or left by a process that was killed")
+        reason = "being written, or left by a process that was killed"
+        return replace(entry, state="unfinished", reason=reason)
     try:
-        facts = index_cache.read_facts(file)
-        reason = index_cache.outdated(facts, datasets.get(name))
+        stale = index_cache.outdated(index_cache.read_facts(file), datasets.get(name))
     except ValueError:
-        return _with_state(entry, "damaged", "it cannot be read")
+        return replace(entry, state="damaged", reason="it cannot be read")
     except FerBenchError:
-        reason = "no such dataset is known"
-    return entry if reason is None else _with_state(entry, "stale", reason)
-
-
-def _with_state(entry: Entry, state: State, reason: str) -> Entry:
-    return Entry(**{**vars(entry), "state": state, "reason": reason})
+        stale = "its dataset is unknown"
+    return entry if stale is None else replace(entry, state="stale", reason=stale)
 
 
 def _children(folder: Path) -> list[Path]:

@@ -254,20 +254,21 @@ class TestCache:
     def test_check(self, run_cli, faces, own_cache):
         from fer_bench.datasets.folder import Folder
 
-        assert run_cli("data", "cache", "check")[:2] == (0, "0 checked, 0 damaged\n")
+        assert run_cli("data", "cache", "list", "--check")[0] == 0
         open_pack(Folder(faces), 24)
-        code, out, _ = run_cli("data", "cache", "check")
+        code, out, _ = run_cli("data", "cache", "list", "--check")
         assert code == 0
-        assert out.endswith(" ok\n1 checked, 0 damaged\n")
+        assert "damaged" not in out
         (file,) = (own_cache / "packs").glob("*/pixels.npy")
         file.write_bytes(file.read_bytes()[:-1] + b"?")
-        code, out, _ = run_cli("data", "cache", "check", "-d", "folder")
+        assert run_cli("data", "cache", "list")[0] == 0, "without the option no pixel is read"
+        code, out, _ = run_cli("data", "cache", "list", "--check", "-d", "folder")
         assert code == 2
-        assert f"DAMAGED {file.parent}: its pixels are not those that were packed" in out
-        assert "1 checked, 1 damaged; delete their folders" in out
-        assert run_cli("data", "cache", "check", "-d", "oulu")[0] == 0
-        code, out, _ = run_cli("data", "cache", "check", "--json")
-        (entry,) = json.loads(out)["checked"]
+        assert "(its pixels are not those that were packed)" in out
+        assert f"1 damaged; delete them, they are built again when needed:\n  {file.parent}\n" in out
+        assert run_cli("data", "cache", "list", "--check", "-d", "oulu")[0] == 0
+        code, out, _ = run_cli("data", "cache", "list", "--check", "--json")
+        (entry,) = json.loads(out)["entries"]
         assert (code, entry["state"], entry["path"]) == (2, "damaged", str(file.parent))
 
 
