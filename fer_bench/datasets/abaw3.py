@@ -103,14 +103,14 @@ def _card(name: str, track: str) -> Card:
                 _README,
             ),
             Quirk(
-                "The tracks have different training videos: one track's training video may be another's "
-                "validation video. Training videos that any track present validates on are left out.",
+                "The tracks split the videos differently: a training video of one may be a validation video "
+                "of another. Training videos that any track at hand validates on are left out.",
                 "code",
                 _WTOMIN,
             ),
             Quirk(
                 "A row's reference is the nearest frame of the same person and video that the expression "
-                "track labels Neutral; rows of videos without one have none.",
+                "track labels Neutral; videos without one have no references.",
                 "inferred",
                 "the classes of the lists",
             ),
@@ -137,7 +137,7 @@ class _Labels(NamedTuple):
 class ABAW3(FaceDataset):
     """Frames of one track with its labels, and those of the other tracks for the same frames.
 
-    A frame is a row when its own track says something about it and its picture is there.
+    A frame is a row when its own track labels it and its picture exists.
     """
 
     track = "expr"
@@ -164,9 +164,7 @@ class ABAW3(FaceDataset):
         own = files.pop(self.track)
         absent = [_FOLDERS[track] for track, found in files.items() if not found]
         if absent:
-            self.notes.append(
-                f"Without labels of the other tracks, which are not there: {', '.join(absent)}."
-            )
+            self.notes.append(f"Labels of other tracks are missing: {', '.join(absent)}.")
         validated = {
             video_of(video)
             for found in (own, *files.values())
@@ -179,12 +177,12 @@ class ABAW3(FaceDataset):
                 f"{len(crossing)} training videos are validation videos of a track and are left out: "
                 f"{listed(crossing)}"
             )
-        without_list = unseen = 0
+        without_folder = unseen = 0
         for video, (split, file) in sorted(own.items()):
             if video in crossing:
                 continue
             if not self._pictures.has_folder(video, file=file):
-                without_list += 1
+                without_folder += 1
                 continue
             others = {t: _read(found[video][1], t) for t, found in files.items() if video in found}
             labels = {self.track: _read(file, self.track), **others}
@@ -193,9 +191,9 @@ class ABAW3(FaceDataset):
                 for match in matching(self.base / PICTURES / video, self.base, r"(\d+)\.jpg")
             }
             values = labels[self.track].values
-            said = [n for n, line in enumerate(values, start=1) if _is_annotated(line, self.track)]
-            shown = [number for number in said if number in numbers]
-            unseen += len(said) - len(shown)
+            annotated = [n for n, line in enumerate(values, start=1) if _is_annotated(line, self.track)]
+            shown = [number for number in annotated if number in numbers]
+            unseen += len(annotated) - len(shown)
             neutral = [number for number in shown if _is_neutral(labels.get("expr"), number)]
             references = nearest_frames(shown, neutral) if neutral else [None] * len(shown)
             for number, reference in zip(shown, references, strict=True):
@@ -208,8 +206,8 @@ class ABAW3(FaceDataset):
                     "group": video_of(video),
                     **self._columns(labels, number),
                 }
-        if without_list:
-            self.notes.append(f"{without_list} videos of the lists have no folder of pictures.")
+        if without_folder:
+            self.notes.append(f"{without_folder} videos of the lists have no folder of pictures.")
         if unseen:
             self.notes.append(f"{unseen} annotated frames have no picture and are left out.")
 
@@ -227,7 +225,7 @@ class ABAW3(FaceDataset):
         return found
 
     def _columns(self, labels: Mapping[str, _Labels], number: int) -> dict[str, Any]:
-        """Return what the tracks say about one frame, as index columns."""
+        """Return the labels of one frame in all tracks, as index columns."""
         columns: dict[str, Any] = {}
         for track, (_, values) in labels.items():
             if number > len(values) or not _is_annotated(values[number - 1], track):
@@ -276,7 +274,7 @@ def _track_folder(folder: Path, track: str) -> Path | None:
 
 
 def _is_annotated(line: Floats, track: str) -> bool:
-    """Return whether a line says anything: units are masked one by one, valence counts with arousal only."""
+    """Return whether a line has a label; valence counts only together with arousal."""
     if track == "va":
         return bool((line != NO_AFFECT).all())
     return bool((line >= 0).any())

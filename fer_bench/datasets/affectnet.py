@@ -78,12 +78,12 @@ CARD = Card(
         TreeEntry("val_set/annotations/<number>_{exp,val,aro,lnd}.npy", "four small arrays per crop"),
         TreeEntry(
             "Manually_Annotated_file_lists/{training,validation}.csv",
-            "the older layout, read where the crops are not there: path, box, 68 points and labels",
+            "the older layout, read where there are no crops: path, box, 68 points and labels",
             required=False,
         ),
         TreeEntry(
             "[Manually_Annotated/]Manually_Annotated_Images/<folder>/<hash>.<ending>",
-            "its whole pictures, of which faces are cut out with the box",
+            "its whole pictures, from which faces are cut out with the box",
             required=False,
         ),
     ),
@@ -123,7 +123,7 @@ CARD = Card(
             unit="images",
             n=499,
             trust="inferred",
-            source="3,999 in all less 7 x 500",
+            source="3,999 total less 7 x 500",
             layout=_CROPS,
         ),
         ExpectedCount(
@@ -172,8 +172,8 @@ CARD = Card(
             "all public loaders",
         ),
         Quirk(
-            "The older layout of about 120 GB gives another crop (box in the whole picture): the same "
-            "weights lose more than a point of accuracy on it. The crop recipe says which was read.",
+            "The older layout of about 120 GB gives other crops (a box in the whole picture): the same "
+            "weights lose more than a point of accuracy on them. The crop recipe says which layout was read.",
             "secondary",
             "yaoing/DAN#9 and #20",
         ),
@@ -184,13 +184,13 @@ CARD = Card(
             "HSE train_emotions.ipynb, emotion-gcn and a public loader",
         ),
         Quirk(
-            "One picture may stand on several rows (several faces): its path is the group, and training "
-            "rows of a picture that is also in the validation list are left out.",
+            "A picture with several faces is on several rows: its path is the group, and training rows of a "
+            "picture that is also in the validation list are left out.",
             "code",
             "HSE train_emotions.ipynb",
         ),
         Quirk(
-            "Labels 8 to 10 (None, Uncertain, No-Face) are no emotion; valence and arousal of -2 are "
+            "Labels 8 to 10 (None, Uncertain, No-Face) are not emotions; valence and arousal of -2 are "
             "missing. A row with neither is left out.",
             "code",
             "many loaders; siqueira-hc/Efficient-Facial-Feature-Learning: udata.py",
@@ -230,7 +230,7 @@ class AffectNet7(FaceDataset):
             DataError: An annotation is missing, left over or not as documented.
         """
         self.notes = []
-        if _has_crops(self.base):  # looked at again: what it saw belongs to the index
+        if _has_crops(self.base):  # asked again, so that a kept index depends on the answer
             return self._crops()
         return list_rows(self.base, self.card, self.notes)
 
@@ -255,7 +255,7 @@ class AffectNet7(FaceDataset):
             )
 
     def _numbers(self, place: Path) -> list[str]:
-        """Return the picture numbers in numeric order, once pictures and annotations match one to one."""
+        """Return the picture numbers in numeric order, checked to have all their annotations."""
         images = list_folder(place / "images", self.base)
         annotations = list_folder(place / "annotations", self.base)
         note_read(place / "annotations", contents=True)
@@ -329,8 +329,8 @@ def _by_number(name: str) -> tuple[int, str]:
 def _read(file: str, parse: Callable[[Values], Parsed]) -> Parsed:
     """Return what a small npy file holds.
 
-    `np.load` spends its time on parsing the same header again, and on file objects; over a million files that
-    is minutes, so headers that were seen are kept and files are read by descriptor.
+    `np.load` spends its time on file objects and on parsing the same header again, which is minutes over a
+    million files. So parsed headers are cached and files are read by descriptor.
     """
     try:
         raw = _read_bytes(file)

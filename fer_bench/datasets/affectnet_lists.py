@@ -1,4 +1,4 @@
-"""AffectNet's older layout: two csv lists that say where faces are in whole pictures."""
+"""AffectNet's older layout: two csv lists of labelled face boxes in whole pictures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Places(NamedTuple):
 
 
 class _Face(NamedTuple):
-    """What one usable line says."""
+    """The face and the labels of one usable line."""
 
     path: str
     box: Box
@@ -152,10 +152,10 @@ class _Pictures:
 
 
 class _Parser:
-    """The order of a list's columns, and how its lines become faces.
+    """Parse the lines of one list.
 
     Args:
-        header: Its first line where that names the columns; None for the official order.
+        header: The line that names the columns; None for the official order.
         file: The list.
         card: AffectNet's card.
         left_out: Counts the lines without a label or a face.
@@ -176,7 +176,7 @@ class _Parser:
         self._left_out = left_out
 
     def face(self, line: str) -> _Face | None:
-        """Return what a line says, None where it has no label or no face."""
+        """Return the face of a line, None where it has no label or no valid box."""
         fields = csv_fields(line)
         if len(fields) != self._width:
             raise DataError(f"a line has {self._width} fields", value=f"{len(fields)} fields")

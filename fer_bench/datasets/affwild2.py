@@ -83,7 +83,7 @@ CARD = Card(
         TreeEntry("validation_set_annotations.txt", "the same for the validation videos"),
         TreeEntry(
             "3rd ABAW Annotations/Third ABAW Annotations/MTL_Challenge/{train_set,validation_set}.txt",
-            "the multi-task lists of ABAW3 in the same form, read where the two above are not there",
+            "the multi-task lists of ABAW3 in the same form, read where the two above are missing",
             required=False,
         ),
         TreeEntry("cropped_aligned/<video>/<frame>.jpg", "112x112 aligned faces"),
@@ -143,7 +143,7 @@ CARD = Card(
         ),
         Quirk(
             "There are no neutral first frames: a row's reference is the nearest frame of the same person "
-            "and video that is labelled Neutral; rows of videos without one have none.",
+            "and video that is labelled Neutral; videos without one have no references.",
             "inferred",
             "the classes of the lists",
         ),
@@ -272,7 +272,7 @@ class AffWild2(FaceDataset):
 
 
 class _Frame(NamedTuple):
-    """What one line says of a frame; `labels` is None where it has none."""
+    """A frame with its labels, None where it has none."""
 
     name: str
     video: str
@@ -298,7 +298,7 @@ def _add_references(rows: list[dict[str, Any]], neutral: Mapping[str, Mapping[in
 
 
 def _note_places(folder: Path) -> None:
-    """Say that the index depends on every place where a list may turn up."""
+    """Note that the index depends on every folder where a list may be."""
     note_read(folder)
     for child in subfolders(folder):
         if child.name != PICTURES:

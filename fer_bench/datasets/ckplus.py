@@ -94,14 +94,18 @@ CARD = Card(
             f"{_README}; the two forms from public loaders",
         ),
         Quirk(
-            "118 of the 123 subjects have a labelled sequence. Folds are dealt over these, so that the "
-            "other five do not move anybody to another fold.",
+            "118 of the 123 subjects have a labelled sequence. Folds are made of these, so that the other "
+            "five change no fold.",
             "code",
             "Emotion-FAN fold list, reproduced exactly by this rule",
         ),
-        Quirk("Fold 10 holds no fear: macro scores are pooled over folds.", "code", "Emotion-FAN fold list"),
         Quirk(
-            "Emotion codes are floats in scientific notation with leading blanks; code 0 (neutral) exists "
+            "Fold 10 has no fear sequence: macro scores are pooled over folds.",
+            "code",
+            "Emotion-FAN fold list",
+        ),
+        Quirk(
+            "Emotion codes are floats in scientific notation with leading spaces; code 0 (neutral) exists "
             "but no file has it. The first frame of a labelled sequence is its neutral face.",
             "page",
             f"{_README}; the absence of code 0 was counted in the Emotion-FAN fold list",
@@ -133,7 +137,7 @@ class CKPlus(FaceDataset):
     A labelled sequence gives its last three frames with the sequence's emotion and its first frame as neutral
     (`is_neutral_frame`, no native label). A sequence with action units but no emotion gives its last frame
     and, without any label, its first. Every row's `reference_id` is the first frame, the first frame's own
-    included; it is missing where the sequence has one frame only. Action units stand on the last frame alone.
+    included; it is missing where the sequence has one frame only. Only the last frame has action units.
     """
 
     card = CARD
@@ -159,7 +163,7 @@ class CKPlus(FaceDataset):
         facs = _part(self.base, "FACS", "FACS_labels")
         landmarks = _part(self.base, "Landmarks", "Landmarks")
         if not landmarks.is_dir():
-            self.notes.append("there is no Landmarks folder, so faces are detected")
+            self.notes.append("the Landmarks folder is missing, so faces are detected")
         met: defaultdict[str, list[str]] = defaultdict(list)
         for place in _sessions(images, self.base):
             try:

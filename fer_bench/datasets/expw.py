@@ -86,7 +86,7 @@ CARD = Card(
             "names in Sansonisimone/ExpW_dataset",
         ),
         Quirk(
-            "MMAFEDB is FER2013 and ExpW put together: never counted as cross-dataset.",
+            "MMAFEDB combines FER2013 and ExpW: never counted as cross-dataset.",
             "inferred",
             "class counts of MMAFEDB less those of FER2013 are those of ExpW in all seven classes",
         ),
@@ -97,7 +97,7 @@ CARD = Card(
 
 
 class ExpW(FaceDataset):
-    """Expression in-the-Wild: faces given as boxes in whole photos."""
+    """Expression in-the-Wild: faces as boxes in whole photos."""
 
     card = CARD
     crop = "box"
@@ -140,7 +140,7 @@ class ExpW(FaceDataset):
 
 
 class _Face(NamedTuple):
-    """What one line says: photo, face id, box (left, top, right, bottom) and class code."""
+    """One line: photo and whether it is on disk, face id, box (left, top, right, bottom) and class code."""
 
     photo: str
     has_photo: bool

@@ -29,7 +29,7 @@ _CLASS_FOLDERS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutr
 _PART_FOLDERS = ("train", "test")
 _PICTURE = re.compile(rf"({'|'.join(USAGES)})_\d+\.(?:jpg|jpeg|png)", re.IGNORECASE)
 DISTINCT, REPEATED = "distinct", "repeated"
-"""Variants of a row: `repeated` is a test picture that is, pixel for pixel, in another part as well."""
+"""Variants of a row: `repeated` is a test picture that is, pixel for pixel, in another part too."""
 _DISGUST = 1
 
 _COUNTS: dict[SplitName, tuple[int, ...]] = {
@@ -80,7 +80,7 @@ CARD = Card(
             label_set=LABEL_SETS["7"],
             split=Official(test="test", validation="official"),
             variants=(DISTINCT,),
-            note="the same without PrivateTest pictures that stand in another part as well",
+            note="the same without PrivateTest pictures that are in another part too",
         ),
     ),
     default_protocol="official",
@@ -99,7 +99,7 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            "The pixels stand in the csv itself: a row's picture is its number in the file, from 0.",
+            "The pixels are in the csv itself: a picture is known by its row number, from 0.",
             "code",
             "many loaders",
         ),
@@ -110,9 +110,8 @@ CARD = Card(
         ),
         Quirk(
             "288 PrivateTest pictures are pixel-identical to a Training picture (15 with another label), "
-            "279 PublicTest pictures too, and 44 pictures are in both test parts; the official split keeps "
-            "them, `dedup` leaves the repeated PrivateTest pictures out. Which ones is decided from the "
-            "pixels.",
+            "and so are 279 PublicTest pictures; 44 pictures are in both test parts. The official split "
+            "keeps them; `dedup` leaves the repeated PrivateTest pictures out, found by their pixels.",
             "code",
             "measured on the lossless pixels of microsoft/FERPlus",
         ),
@@ -128,7 +127,7 @@ CARD = Card(
             "microsoft/FERPlus: fer2013new.csv",
         ),
         Quirk(
-            "FERPlus is the same pictures with new labels, MMAFEDB contains them: never counted as "
+            "FERPlus has the same pictures with new labels, and MMAFEDB contains them: never counted as "
             "cross-dataset.",
             "code",
             "microsoft/FERPlus; class counts of MMAFEDB",
@@ -165,7 +164,7 @@ class FER2013(CsvPictures):
             DataError: A malformed row, or a picture that is not named and placed as documented.
         """
         if self.csv_name is not None and _has_class_folders(self.base):
-            self.notes.append(f"{self.csv_name} is read, not the class folders beside it.")
+            self.notes.append(f"{self.csv_name} is read, not the class folders next to it.")
         rows = list(self._pictures() if self.csv_name is None else self._table_rows())
         repeated = self.repeated_tests(
             [(row["path"], row.get("frame", -1)) for row in rows], [row["split"] for row in rows]

@@ -51,7 +51,7 @@ _COUNTS: dict[str, dict[SplitName, tuple[int, ...]]] = {
         "test": (1083, 892, 394, 382, 269, 16, 86, 15),
     },
 }
-"""Majority rows per layout: its votes are not the same in both."""
+"""Majority rows per layout: the two layouts differ in their votes."""
 _OFFICIAL = Official(test="test", validation="official")
 _MAJORITY = ("majority", "majority/repeated")
 _ALL = (*_MAJORITY, "plurality", "plurality/repeated")
@@ -66,7 +66,7 @@ CARD = Card(
     ),
     licence="The labels are under the MIT licence; the pictures are FER2013's, under its terms.",
     obtain=(
-        "github.com/microsoft/FERPlus for the votes, and FER2013 for the pictures: put fer2013.csv beside "
+        "github.com/microsoft/FERPlus for the votes, and FER2013 for the pictures: put fer2013.csv next to "
         "fer2013new.csv, or let the official script write the pictures into data/"
     ),
     classes=tuple(NativeClass(name, name, emotion) for name, emotion in CLASSES),
@@ -99,7 +99,7 @@ CARD = Card(
             label_set=LABEL_SETS["8"],
             split=_OFFICIAL,
             variants=("majority",),
-            note="the same without test pictures that stand in another part as well",
+            note="the same without test pictures that are in another part too",
         ),
         Protocol(
             name="8-probability",
@@ -132,7 +132,7 @@ CARD = Card(
     quirks=(
         Quirk(
             "fer2013new.csv has no pixels: its row n is row n of fer2013.csv. The numbers in the picture "
-            "names are not row numbers, because nameless rows are skipped.",
+            "names are not row numbers, because rows without a name are skipped.",
             "code",
             _MEASURED,
         ),
@@ -142,7 +142,7 @@ CARD = Card(
             _MEASURED,
         ),
         Quirk(
-            "Four picture names stand on two rows each: both rows are kept, the second with `#2`, and the "
+            "Four picture names are on two rows each: both rows are kept, the second with `#2`, and the "
             "name is their group.",
             "code",
             _MEASURED,
@@ -163,13 +163,14 @@ CARD = Card(
         Quirk(
             "Soft labels: `--set train.soft_labels=probability` learns the official distribution over the "
             "leading emotions (official mode crossentropy), `votes` the shares of all votes for emotions; "
-            "otherwise the leading one is the label. Votes outside the protocol's classes do not count.",
+            "otherwise the leading one is the label. Votes for other classes than the protocol's do not "
+            "count.",
             "code",
             _OFFICIAL_CODE,
         ),
         Quirk("Votes sum to ten, in one row to nine.", "code", _MEASURED),
         Quirk(
-            "The pictures are FER2013's, of which MMAFEDB holds many: never counted as cross-dataset.",
+            "The pictures are FER2013's, and MMAFEDB has many of them: never counted as cross-dataset.",
             "code",
             "microsoft/FERPlus; class counts of MMAFEDB",
         ),
@@ -202,7 +203,7 @@ class FERPlus(CsvPictures):
     """FERPlus from the official picture folders, or from its votes and FER2013's csv in one folder.
 
     `label` is the class with the most votes; `variant` says whether it has the official majority
-    (`majority`) or not (`plurality`), with `/repeated` where a test picture is in another part as well.
+    (`majority`) or not (`plurality`), with `/repeated` where a test picture is in another part too.
     `votes` are those for the eight emotions; `soft_labels` makes distributions of them.
     """
 
@@ -229,7 +230,7 @@ class FERPlus(CsvPictures):
         elif self.csv_name is not None and (self.base / _VOTES_CSV).is_file():
             found = self._from_table(self.csv_name)
         else:
-            hint = "put FER2013's fer2013.csv beside fer2013new.csv; fer-bench data describe ferplus"
+            hint = "put FER2013's fer2013.csv next to fer2013new.csv; fer-bench data describe ferplus"
             raise DataError("there are votes but no pictures", file=self.base, hint=hint)
         rows: dict[str, _Row] = {}
         times: dict[str, int] = {}
@@ -302,7 +303,7 @@ class FERPlus(CsvPictures):
         nameless = at = 0
         for at, (line, text) in enumerate(lines, start=1):
             if at <= len(splits) and not self.table.codes[at - 1]:
-                continue  # the csv's row is malformed, as was said
+                continue  # the csv's row is malformed and was reported
             try:
                 usage, picture, votes = parse_line(_parse_row, text, file=file, line=line)
             except DataError as error:

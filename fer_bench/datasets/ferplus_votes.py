@@ -45,7 +45,7 @@ def parse_votes(fields: Sequence[str]) -> Floats:
 def official_distribution(votes: Floats, kind: Literal["majority", "probability"]) -> Floats | None:
     """Return the official label distribution of one picture (microsoft/FERPlus: src/ferplus.py).
 
-    Counts of one are taken for slips and set to zero. `majority` then wants one class with more than half of
+    Single votes count as slips and are set to zero. `majority` then wants one class with more than half of
     the rest. `probability` collects the classes in the order of their counts, ties together, until they have
     three quarters of the rest or are three; unknown and not a face end the collection and count only where
     nothing comes before them. A picture is dropped where more than three classes, or half of the votes or

@@ -1,4 +1,4 @@
-"""A folder of one's own pictures: `split/class/*` or `class/*`, class names matched to emotions."""
+"""Your own folder of pictures: `split/class/*` or `class/*`, class names matched to emotions."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ CARD = Card(
     name="folder",
     title="Folder of pictures",
     setting="wild",
-    citation="The owner's own pictures.",
-    licence="The owner's own terms.",
+    citation="The user's own pictures.",
+    licence="The terms of their owner.",
     obtain="Put pictures into one folder per class, below one folder per split or without splits.",
     classes=tuple(NativeClass(emotion.value, emotion.value, emotion) for emotion in Emotion),
     tree=(
@@ -56,15 +56,15 @@ CARD = Card(
             name="found",
             label_set=tuple(Emotion),
             split=Stratified(),
-            note="the classes and splits that are found; without splits 70/15/15 of every class",
+            note="the classes and splits found; without splits 70/15/15 of every class",
         ),
     ),
     default_protocol="found",
     quick_protocol="found",
     quirks=(
         Quirk(
-            "Faces are searched for: pictures that are face crops already are better taken as they are, "
-            "with `--faces whole`, which keeps their proportions.",
+            "Faces are detected. Where the pictures are face crops already, use `--faces whole`: it takes "
+            "them as they are and keeps their proportions.",
             "code",
             "fer_bench.data.crops.recipe",
         ),
@@ -74,9 +74,9 @@ CARD = Card(
             "fer_bench.emotions.match_emotion",
         ),
         Quirk(
-            "Nothing says who is on a picture, so people may stand on both sides of a split made here.",
+            "Identities are unknown, so a person may be on both sides of a split made here.",
             "inferred",
-            "a folder tree holds no identities",
+            "a folder tree has no identities",
         ),
     ),
     unit="image",
@@ -148,13 +148,13 @@ class Folder(FaceDataset):
         for name in others:
             if match_emotion(name) is not None:
                 raise DataError(
-                    "there are class folders beside split folders",
+                    "there are class folders next to split folders",
                     file=self.base,
                     value=name,
                     hint="move the class folder into a split, or remove one of the two",
                 )
         if others:
-            self.notes.append(f"Folders beside the splits are ignored: {', '.join(others)}.")
+            self.notes.append(f"Folders next to the splits are ignored: {', '.join(others)}.")
         found: list[tuple[str, SplitName]] = []
         for name, split in splits.items():
             inner = list_folder(self.base / name, self.base)
@@ -182,14 +182,14 @@ class Folder(FaceDataset):
                     if meant is emotion
                 ),
                 "protocols": (CARD.protocols[0].model_copy(update={"label_set": label_set, "split": rule}),),
-                # Without a training part no rule can deal roles, and all the rows are there to be tested on.
+                # Without a training part no rule can assign roles, and all rows are for testing.
                 "as_target": "test" if splits & {"train", "none"} else "all",
             }
         )
 
 
 def _rule(splits: set[SplitName]) -> Split:
-    """Return how roles are dealt, given the split folders that exist."""
+    """Return the split rule for the split folders that exist."""
     if splits <= {"none"} or splits == {"train"}:
         return Stratified()
     if "test" not in splits:
@@ -198,7 +198,7 @@ def _rule(splits: set[SplitName]) -> Split:
 
 
 def _means_class(folder: Path) -> bool:
-    """Return whether a folder makes its parent recognisable; one called `other` alone could be anything."""
+    """Return whether a folder is surely a class; one called `other` could be anything."""
     return match_emotion(folder.name) not in (None, Emotion.OTHER)
 
 
@@ -223,7 +223,7 @@ def _split_folders(top: Listing) -> dict[str, SplitName]:
 
 
 def _class_names(place: Listing, base: Path) -> list[str]:
-    """Return the class folders of a place, refusing those that mean no emotion."""
+    """Return the class folders of a place, refusing those whose names match no emotion."""
     place.refuse_links()
     unmatched = sorted(name for name in place.folders if match_emotion(name) is None)
     if unmatched or not place.folders:
@@ -234,7 +234,7 @@ def _class_names(place: Listing, base: Path) -> list[str]:
 def _no_emotion(folder: Path, names: list[str]) -> DataError:
     known = "\n".join(f"    {emotion.value}: {', '.join(aliases(emotion))}" for emotion in Emotion)
     return DataError(
-        "class folders whose name means no emotion" if names else "there are no class folders here",
+        "class folders whose names match no emotion" if names else "there are no class folders here",
         file=folder,
         value=names[:_SHOWN] or None,
         hint=f"for the expected tree: fer-bench data describe folder; recognised class names:\n{known}",

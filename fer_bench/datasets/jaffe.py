@@ -78,7 +78,7 @@ CARD = Card(
     quirks=(
         Quirk(
             "Running numbers have gaps and repetitions are not always three (KM.SA5 exists without KM.SA4): "
-            "the files that are there are read, and none is expected by its number.",
+            "every file found is read, and none is expected by its number.",
             "code",
             _LISTING,
         ),
@@ -99,7 +99,7 @@ CARD = Card(
 
 
 class JAFFE(FaceDataset):
-    """Read JAFFE: everything but the pixels stands in the file names."""
+    """Read JAFFE: everything but the pixels is in the file names."""
 
     card = CARD
     folder_names = ("jaffedbase", "jaffeimages")
@@ -118,7 +118,7 @@ class JAFFE(FaceDataset):
         """Yield one row per picture.
 
         Raises:
-            DataError: A picture links out of the folder, or stands there twice.
+            DataError: A picture links out of the folder, or is there twice.
         """
         found = matching(self.base, self.base, _PATTERN)
         known = {match.string for match in found}

@@ -24,7 +24,7 @@ _PICTURE = rf"{_PERSON}(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)\.(?i:jpe?g)"
 _SEX = {"F": "female", "M": "male"}
 _SIZE = (762, 562)
 _DARK = 10.0
-"""Below this standard deviation of the greys (0 to 255) a picture shows nothing; faces here are far above."""
+"""Standard deviation of the greys (0 to 255) below which a picture is black; faces are far above."""
 _SUSPECTS = frozenset(
     {
         *("AF01SUFR", "AF10AFFR", "AF11NEHL", "AF20DIHL", "AM25DIFL"),
@@ -32,7 +32,7 @@ _SUSPECTS = frozenset(
         *("AM05ANFR", "BM10ANFR"),
     }
 )
-"""Pictures that are known to be black or of another size; each is looked at before it is left out."""
+"""Pictures that are known to be black or of another size; each is checked before it is left out."""
 
 _CLASSES = (
     ("AF", "afraid", Emotion.FEAR),
@@ -106,18 +106,18 @@ CARD = Card(
             _NAMES,
         ),
         Quirk(
-            "AF31V.JPG and AM31H.JPG have wrong names: what is not named as documented is ignored.",
+            "AF31V.JPG and AM31H.JPG have wrong names: files whose names are not as documented are ignored.",
             "code",
             _NAMES,
         ),
         Quirk(
-            "Ten pictures are black and two have another size (970x633). Those known for it are looked at "
-            "and left out where it is so.",
+            "Ten pictures are black and two have another size (970x633). The known ones are checked, and "
+            "left out if it is so.",
             "code",
             _NAMES,
         ),
         Quirk(
-            "AKDEF (averaged faces) shows the same people: its folder beside KDEF is not read.",
+            "AKDEF (averaged faces) shows the same people: its folder next to KDEF is not read.",
             "code",
             "public loader",
         ),
@@ -129,7 +129,7 @@ CARD = Card(
 
 
 class KDEF(FaceDataset):
-    """Read KDEF; `variant` is the angle, and the straight view is what protocols take unless they say so."""
+    """Read KDEF; `variant` is the angle. Protocols use the straight view unless their name says otherwise."""
 
     card = CARD
     crop = "detect"
@@ -144,10 +144,10 @@ class KDEF(FaceDataset):
         return next(fits, None)
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
-        """Yield one row per picture that is named as documented and shows something.
+        """Yield one row per picture that is named as documented and not black.
 
         Raises:
-            DataError: A picture of one person lies in another person's folder.
+            DataError: A picture of one person is in another person's folder.
         """
         met: defaultdict[str, list[str]] = defaultdict(list)
         for person in matching(self.base, self.base, _PERSON, folders=True):
@@ -186,7 +186,7 @@ class KDEF(FaceDataset):
 
 
 def _fault(file: Path) -> str:
-    """Return what is wrong with a picture, or nothing; what cannot be decoded is left to `data verify`."""
+    """Return what is wrong with a picture, or an empty text."""
     try:
         picture = read_picture(file)
     except DataError:

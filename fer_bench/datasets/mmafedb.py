@@ -1,4 +1,4 @@
-"""MMAFEDB: FER2013 and ExpW put together in class folders; readable, and never unseen after either."""
+"""MMAFEDB: FER2013 and ExpW put together in class folders."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CARD = Card(
     name="mmafedb",
     title="MMAFEDB",
     setting="wild",
-    citation="Kaggle data set mahmoudima/mma-facial-expression; no paper.",
+    citation="Kaggle dataset mahmoudima/mma-facial-expression; no paper.",
     licence="None of its own: the terms of FER2013 and ExpW apply.",
     obtain="Kaggle: mahmoudima/mma-facial-expression",
     classes=tuple(NativeClass(code, code, emotion) for code, emotion, _ in _CLASSES),
@@ -65,13 +65,13 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            "This is no data set of its own but FER2013 and ExpW together: it is never unseen after either "
-            "of them, nor are they after it, and no such pair is counted as cross-dataset.",
+            "These are FER2013 and ExpW put together: a model trained on either of them has seen pictures "
+            "of this dataset, and the reverse. No such pair is counted as cross-dataset.",
             "inferred",
             _ARITHMETIC,
         ),
         Quirk(
-            "Grey 48x48 faces (FER2013) stand beside colour crops of other sizes (ExpW).", "code", _PRINTED
+            "It mixes grey 48x48 faces (FER2013) with colour crops of other sizes (ExpW).", "code", _PRINTED
         ),
     ),
     unit="image",

@@ -66,16 +66,16 @@ CARD = Card(
     quick_protocol="6-4fold",
     quirks=(
         Quirk(
-            "What a download holds depends on the query and the day, and its folder is named after the "
-            "moment: every Sessions folder at the root or up to two levels below is read, a session found "
-            "twice once.",
+            "The content of a download depends on the query and the day, and its folder is named after the "
+            "time: every Sessions folder in the root or up to two levels below is read; a session found "
+            "twice is read once.",
             "code",
             "public loaders (downloads of 2018 to 2020 and older per-subject packages)",
         ),
         Quirk(
             "A session's view is in session.xml. Dual clips show a frontal and a profile face side by side, "
-            "the frontal one on either side, so each half is a row of its own variant and no protocol uses "
-            "them.",
+            "with the frontal one on either side, so each half is a row with a variant of its own, which no "
+            "protocol uses.",
             "code",
             "public loader",
         ),
@@ -86,8 +86,8 @@ CARD = Card(
             "public loader",
         ),
         Quirk(
-            "The emotion is the Metatag of that name, not the one at a fixed place. Values above 6 are no "
-            "basic emotion; such clips have no label here.",
+            "The emotion is the Metatag of that name, not the one at a fixed place. Values above 6 are not "
+            "basic emotions; such clips have no label here.",
             "code",
             "public loaders",
         ),
@@ -203,7 +203,7 @@ class MMI(FaceDataset):
             raise_or_collect(error, rows=len(media))
             return
         if view is None:
-            met["sessions skipped, as session.xml is missing or gives no single view"].append(name)
+            met["sessions skipped: session.xml is missing or does not give exactly one view"].append(name)
             return
         texts = {match.string for match in matching(session, self.base, rf"{_STEM}(-oao_aucs)?\.xml")}
         for match in media:
@@ -223,14 +223,14 @@ class MMI(FaceDataset):
                 continue
             frames, width, height = _measure(file)
             if frames < 1:
-                met["clips skipped, as they do not open"].append(clip)
+                met["clips do not open and are skipped"].append(clip)
                 collect(DataError("the clip does not open", file=file, value=f"{_size(file)} bytes"))
                 continue
             picture = file.suffix.casefold() != ".avi"
             if native is not None and view == "0" and not picture:
                 labelled.append(match[1])
             if coding is not None and coding.apex(frames) is None:
-                met["coded clips without an apex inside, whose middle is taken"].append(clip)
+                met["coded clips have no apex, so their middle is used"].append(clip)
             fields: dict[str, Any] = {
                 "path": file.relative_to(self.base).as_posix(),
                 "native_label": native,
@@ -365,7 +365,7 @@ def _decode(file: Path, wanted: set[int]) -> dict[int, Image]:
 
 
 def _turn_upright(picture: Image, view: str | None) -> Image:
-    """Return a frame upright: profile clips lie on one side, frontal ones not 480 high on the other."""
+    """Return a frame upright: profile clips are turned one way, frontal clips not 480 high the other way."""
     turns = 0
     if view == "1":
         turns = 1

@@ -80,7 +80,7 @@ CARD = Card(
         ),
         TreeEntry(
             "PreProcess Img/<VL>_Acropped/<Strong>/<P001>/<Anger>/<000>.jpeg",
-            "the licensor's face crops; read instead of OriginalImg when they are there",
+            "the licensor's face crops, read instead of OriginalImg where they exist",
             required=False,
         ),
     ),
@@ -113,13 +113,13 @@ CARD = Card(
         ),
         Quirk(
             "The preprocessed folder is spelled PreProcess Img, PreProcess_Img, PreProcessImg or "
-            "PreProcess. Where it stands, its crops are read and the original pictures are not.",
+            "PreProcess. Where it exists, its crops are read and the original pictures are not.",
             "code",
             "public loader",
         ),
         Quirk(
             "There is no neutral folder: the first frame of every sequence is its neutral face, so each "
-            "person has six of them.",
+            "person has six neutral faces.",
             "code",
             "public loaders",
         ),
@@ -177,7 +177,7 @@ class OuluCASIA(FaceDataset):
         """
         tree = _cropped(self.base)
         if tree:
-            left = "; the original pictures beside it are not read" if _original(self.base) else ""
+            left = "; the original pictures are not read" if _original(self.base) else ""
             self.notes.append(f"the preprocessed (cropped) pictures are read{left}")
         else:
             tree = _original(self.base)
@@ -209,7 +209,7 @@ class OuluCASIA(FaceDataset):
     def _sequence(self, folder: Path, variant: str, met: dict[str, list[str]]) -> Iterator[Mapping[str, Any]]:
         subject, emotion = folder.parts[-2:]
         sequence = f"{variant}/{subject}/{emotion}"
-        # Reversed, so that of 000.jpeg and 000.jpg the official name stands last and stays.
+        # Reversed, so that of 000.jpeg and 000.jpg the official name comes last and is kept.
         files = {int(m[1]): m.string for m in reversed(matching(folder, self.base, r"(\d{3})\.(?:jpeg|jpg)"))}
         if not files:
             met["emotion folders without a frame"].append(sequence)

@@ -97,8 +97,8 @@ CARD = Card(
     ),
     quirks=(
         Quirk(
-            "The list is misspelt on disk (`list_patition_label.txt`) and spelt right in the README; both "
-            "are read.",
+            "The list is misspelt on disk (`list_patition_label.txt`) and spelt correctly in the README; "
+            "both are read.",
             "page",
             _README,
         ),
@@ -181,7 +181,7 @@ class RAFDB(FaceDataset):
             boxes = self._annotation_files("boundingbox", "_boundingbox.txt", labels, required=True)
             if not boxes:
                 self.notes.append(
-                    "There are neither aligned faces nor face boxes: faces are searched for in the originals."
+                    "There are neither aligned faces nor face boxes: faces are detected in the originals."
                 )
         unreadable: list[str] = []
         for stem, (_, code) in labels.items():

@@ -97,7 +97,7 @@ CARD = Card(
         ),
         Quirk(
             "The aligned faces are fewer (891 and 431) than the stills (958 and 436), so accuracies over "
-            "436 pictures come from another detection.",
+            "436 pictures come from other face detections.",
             "code",
             f"{_COMMENT}; the numbers of stills are second-hand",
         ),

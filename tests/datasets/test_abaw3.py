@@ -112,7 +112,7 @@ def test_a_track_works_alone_and_says_what_is_missing(tmp_path: Path) -> None:
     assert len(dataset.index) == 1
     assert any("VA_Estimation_Challenge, AU_Detection_Challenge" in note for note in dataset.notes)
     assert "1 videos of the lists have no folder of pictures." in dataset.notes
-    with pytest.raises(DataError, match="looks like abaw3expr instead"):
+    with pytest.raises(DataError, match="was not found here in its official layout"):
         ABAW3Affect(tmp_path)
 
 

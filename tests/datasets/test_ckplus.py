@@ -185,7 +185,7 @@ def test_what_is_missing_is_noted(root):
     assert "1 sequences without a frame: S008/001" in notes
     assert "1 labelled sequences without pictures: S009/001" in notes
     assert "names another last frame: S010/001" in notes
-    assert "no Landmarks folder" in notes
+    assert "the Landmarks folder is missing" in notes
 
 
 @pytest.mark.parametrize("text", ["8.0", "-1", "3.5", "happy", "nan", "inf", "1.0 2.0"])

@@ -106,7 +106,7 @@ def test_class_folders_without_meaning_are_listed_with_the_known_names(tmp_path:
     fill(tmp_path / "happy", 2)
     fill(tmp_path / "bored", 2)
     fill(tmp_path / "1", 2)
-    with pytest.raises(DataError, match="means no emotion") as caught:
+    with pytest.raises(DataError, match="match no emotion") as caught:
         Folder(tmp_path)
     assert caught.value.value == ["1", "bored"]
     assert "sadness, sad, sa" in str(caught.value)
@@ -115,7 +115,7 @@ def test_class_folders_without_meaning_are_listed_with_the_known_names(tmp_path:
 @pytest.mark.parametrize("split", ["", "train"])
 def test_a_tree_without_any_emotion_lists_what_it_has(tmp_path: Path, split: str) -> None:
     fill(tmp_path / split / "class_a", 2)
-    with pytest.raises(DataError, match="means no emotion") as caught:
+    with pytest.raises(DataError, match="match no emotion") as caught:
         Folder(tmp_path)
     assert caught.value.value == [str(Path(split) / "class_a")]
 
@@ -151,9 +151,9 @@ def test_a_class_that_a_split_lacks_is_noted(tmp_path: Path) -> None:
 def test_classes_beside_splits_are_refused_and_other_folders_noted(tmp_path: Path) -> None:
     write_splits(tmp_path, ("train", "test"), 2)
     (tmp_path / "docs").mkdir()
-    assert Folder(tmp_path).notes == ["Folders beside the splits are ignored: docs."]
+    assert Folder(tmp_path).notes == ["Folders next to the splits are ignored: docs."]
     fill(tmp_path / "happy", 2)
-    with pytest.raises(DataError, match="beside split folders"):
+    with pytest.raises(DataError, match="next to split folders"):
         Folder(tmp_path)
 
 

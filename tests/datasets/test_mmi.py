@@ -161,7 +161,7 @@ def test_a_coding_without_an_apex_in_the_clip_falls_back_and_says_so(tmp_path):
     add_coding(folder, {"12": [(2, 1), (90, 2)]})
     dataset = MMI(tmp_path)
     assert frames_of(dataset) == [3, 4, 5]
-    assert any("without an apex inside" in note and "1/S035-004" in note for note in dataset.notes)
+    assert any("have no apex" in note and "1/S035-004" in note for note in dataset.notes)
 
 
 def test_units_are_one_at_apex_zero_at_rest_or_unlisted_and_unknown_between(tmp_path):
@@ -274,7 +274,7 @@ def test_a_clip_that_does_not_open_is_named_and_skipped(tmp_path):
     (add_session(tmp_path, 2) / "S035-004.avi").write_bytes(b"RIFF nothing")
     dataset = MMI(tmp_path)
     assert set(dataset.index["sequence"]) == {"1/S035-004"}
-    assert "1 clips skipped, as they do not open: 2/S035-004" in dataset.notes
+    assert "1 clips do not open and are skipped: 2/S035-004" in dataset.notes
 
 
 def test_a_labelled_still_picture_gives_one_row(tmp_path):

@@ -95,7 +95,7 @@ def test_aligned_faces_are_preferred_and_taken_whole(tmp_path: Path) -> None:
 def test_annotations_are_optional(tmp_path: Path) -> None:
     dataset = RAFDB(write_tree(tmp_path, pictures="original", manual=False, boxes=False))
     assert dataset.index[["gender", "race", "age", "box", "landmarks"]].isna().all(axis=None)
-    assert any("searched for" in note for note in dataset.notes)
+    assert any("detected in the originals" in note for note in dataset.notes)
 
 
 def test_unreadable_attributes_are_left_out_and_noted(tmp_path: Path) -> None:
