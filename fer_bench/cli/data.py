@@ -76,7 +76,7 @@ def synth(
     What is there already is kept, and what was stopped or killed goes on where it was. Every dataset gets a
     table of what was drawn, synthetic-truth.parquet.
     """
-    from fer_bench.cli.terminal import Preparation, seconds
+    from fer_bench.cli.terminal import Preparation, format_seconds
     from fer_bench.files import usable_cores
     from fer_bench.synthetic import layouts
 
@@ -103,7 +103,7 @@ def synth(
         display.close()
     if faces := sum(each.faces for each in drawn):
         rate = faces / max(1e-9, sum(each.processor_seconds for each in drawn))
-        wall = seconds(sum(each.seconds for each in drawn))
+        wall = format_seconds(sum(each.seconds for each in drawn))
         typer.echo(f"drew {faces} faces in {wall}, {rate:.0f} faces per second and core")
     typer.echo(f"wrote {out}; use it with --data-root {out}")
 

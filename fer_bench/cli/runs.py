@@ -46,7 +46,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what a store's runs do now, from any shell or machine that sees the store."""
-    from fer_bench.cli.terminal import seconds
+    from fer_bench.cli.terminal import format_seconds
     from fer_bench.results.record import read_record
     from fer_bench.runs.events import read_progress
 
@@ -79,7 +79,7 @@ def status(
             what += f", {row['rate']:.0f} images/s" if row.get("rate") else ""
             what += f", {row['memory'] / 2**30:.1f} GiB" if row.get("memory") else ""
             if "updated" in row:
-                age = seconds(max(0.0, time.time() - row["updated"]))
+                age = format_seconds(max(0.0, time.time() - row["updated"]))
                 what += f" on {row.get('host')}, seen {age} ago"
         elif row["state"] == "lost":
             what = "its process is gone; the same sweep or run goes on with it"
@@ -158,7 +158,7 @@ def rerun(
 
 
 def diff(one: Run, other: Run, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
-    """Name every field in which two runs differ: settings, data, code, results, surroundings."""
+    """Name every field in which two runs differ: settings, data, code, results, environment."""
     from fer_bench.results.record import read_record
     from fer_bench.runs.repeat import differences
 

@@ -1,29 +1,25 @@
-"""What people see while they wait, on standard error: bars on a terminal, plain lines elsewhere."""
+"""Show progress on standard error: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from fer_bench.cli.options import say
 from fer_bench.runs.events import Event
 from fer_bench.runs.plan import PlannedRun
 
 TRAIN_SHARE = 0.8
-"""Part of a run's time that training takes, for the bar of a running run only."""
+"""Share of training in the bar of a run; the rest is evaluation."""
 SETTLED = 0.05
-"""Part of the work after which a time of arrival is worth saying."""
+"""Share of the work after which an estimate of the time left is shown."""
 
 
-def say(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def seconds(value: float) -> str:
-    """Return a duration as people say it: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+def format_seconds(value: float) -> str:
+    """Return a duration for people: `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(value)
     if whole < 60:
         return f"{whole} s"
@@ -33,7 +29,7 @@ def seconds(value: float) -> str:
 
 
 class Preparation:
-    """Progress of drawing and packing, usable as a `Workspace`'s announce.
+    """A display of drawing and packing, usable as the `announce` of a `Workspace`.
 
     Args:
         quiet: Show nothing.
@@ -70,7 +66,7 @@ class Preparation:
         self._bar.update(self._tasks[label], completed=done)
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -78,29 +74,44 @@ class Preparation:
 
 
 @dataclass
-class SweepDisplay:
-    """Progress of runs, usable as their watch.
+class _Row:
+    """The state of one run on display.
 
     Attributes:
-        runs: All runs that will be worked off.
-        finished_before: How many runs of the sweep were done already.
-        quiet: Show nothing.
-        failures: Status and reason of each run that did not end well.
+        name: Name of the run.
+        started: Time of its first event, None before.
+        part: Share of its work that is done.
+        note: Epoch or target it works on.
+        speed: Images per second and GPU memory.
+        ended: Whether it has ended.
+        task: Its bar, on a terminal and while it runs.
     """
 
-    runs: Sequence[PlannedRun]
-    finished_before: int = 0
-    quiet: bool = False
-    failures: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _part: dict[str, float] = field(default_factory=dict)
-    _started: dict[str, float] = field(default_factory=dict)
-    _speed: dict[str, str] = field(default_factory=dict)
-    _notes: dict[str, str] = field(default_factory=dict)
-    _ended: set[str] = field(default_factory=set)
-    _zero: float = field(default_factory=time.monotonic)
-    _bar: Any = None
-    _all: Any = None
-    _tasks: dict[str, Any] = field(default_factory=dict)
+    name: str
+    started: float | None = None
+    part: float = 0.0
+    note: str = ""
+    speed: str = ""
+    ended: bool = False
+    task: Any = None
+
+
+class SweepDisplay:
+    """A display of runs, called on their events.
+
+    Args:
+        runs: All runs that will be worked on.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, runs: Sequence[PlannedRun], *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.failures: dict[str, tuple[str, str]] = {}
+        """Status and reason of each run that did not end well."""
+        self._rows = {run.key: _Row(run.name) for run in runs}
+        self._zero = time.monotonic()
+        self._bar: Any = None
+        self._total: Any = None
 
     def __enter__(self) -> SweepDisplay:
         if not self.quiet and sys.stderr.isatty():
@@ -113,102 +124,89 @@ class SweepDisplay:
             )
             self._bar = Progress(*columns, console=_console(), transient=False, auto_refresh=False)
             self._bar.start()
-            self._all = self._bar.add_task("all runs", total=len(self.runs), note="")
+            self._total = self._bar.add_task("all runs", total=len(self._rows), note="")
         return self
 
     def __exit__(self, *details: object) -> None:
         if self._bar is not None:
-            for task in self._tasks.values():
-                self._bar.remove_task(task)
+            for row in self._rows.values():
+                self._remove(row)
             self._bar.refresh()
             self._bar.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event and show it."""
-        if event.phase == "tick":
-            self._refresh()
-            return
-        if event.phase == "end":
-            self._end(event)
-            return
+        """Show an event."""
         if event.phase == "wait":
-            if not self.quiet:
-                self._print(f"waiting: {event.message}")
-            return
-        self._started.setdefault(event.key, time.monotonic())
-        if event.phase == "step":
-            self._speed[event.key] = _speed(event)
-            self._row(event.key, f"step {event.done}/{event.total}")
-            return
-        share = event.done / max(1, event.total)
-        part = TRAIN_SHARE * share if event.phase == "train" else TRAIN_SHARE + (1 - TRAIN_SHARE) * share
-        self._part[event.key] = max(part, self._part.get(event.key, 0.0))
-        self._notes[event.key] = _note(event)
-        self._row(event.key)
-
-    def _row(self, key: str, otherwise: str = "") -> None:
-        """Show how far a running run is, `otherwise` until its first epoch is done."""
-        if self._bar is not None:
-            if key not in self._tasks:
-                name = next(r.name for r in self.runs if r.key == key)
-                self._tasks[key] = self._bar.add_task(f"  {name}", total=1.0, note="")
-            self._bar.update(
-                self._tasks[key],
-                completed=self._part.get(key, 0.0),
-                note=self._notes.get(key, otherwise) + self._speed.get(key, ""),
-            )
+            self._print(f"waiting: {event.message}")
+        elif event.phase == "end":
+            self._end(event, self._rows[event.key])
+        elif event.phase != "tick":
+            self._update(event, self._rows[event.key])
         self._refresh()
+
+    def _update(self, event: Event, row: _Row) -> None:
+        if row.started is None:
+            row.started = time.monotonic()
+        note = row.note
+        if event.phase == "step":
+            row.speed, note = _speed(event), note or f"step {event.done}/{event.total}"
+        else:
+            part = TRAIN_SHARE * event.done / max(1, event.total)
+            if event.phase == "evaluate":
+                part = TRAIN_SHARE + (1 - TRAIN_SHARE) * event.done / max(1, event.total)
+            row.part = max(row.part, part)
+            row.note = note = _note(event)
+        if self._bar is not None and not row.ended:
+            if row.task is None:
+                row.task = self._bar.add_task(f"  {row.name}", total=1.0, note="")
+            self._bar.update(row.task, completed=row.part, note=note + row.speed)
+
+    def _end(self, event: Event, row: _Row) -> None:
+        if row.ended:
+            return
+        row.ended, row.part = True, 1.0
+        self._remove(row)
+        reason = ""
+        if event.status != "done":
+            self.failures[event.key] = (event.status or "failed", event.message)
+            reason = f": {event.message.partition(chr(10))[0]}"
+        took, now = event.seconds, time.monotonic()
+        if took is None:
+            took = now - (row.started or now)
+        ended, rest = self._ended(), self.eta()
+        left = "" if rest is None or ended == len(self._rows) else f"  (about {format_seconds(rest)} left)"
+        number = f"{ended}/{len(self._rows)}"
+        self._print(f"[{number:>7}] {event.status:8} {row.name}  {format_seconds(took)}{reason}{left}")
+
+    def _ended(self) -> int:
+        return sum(row.ended for row in self._rows.values())
 
     def eta(self) -> float | None:
         """Return the seconds that remain at the pace so far, None while it is too early to tell."""
-        done = sum(self._part.values())
-        if not self.runs or done < SETTLED * len(self.runs):
+        done, total = sum(row.part for row in self._rows.values()), len(self._rows)
+        if not total or done < SETTLED * total:
             return None
-        return (time.monotonic() - self._zero) / done * (len(self.runs) - done)
+        return (time.monotonic() - self._zero) / done * (total - done)
 
-    def _end(self, event: Event) -> None:
-        if event.key in self._ended:
-            return
-        self._ended.add(event.key)
-        self._part[event.key] = 1.0
-        if event.status != "done":
-            self.failures[event.key] = (event.status or "failed", event.message)
-        task = self._tasks.pop(event.key, None)
-        if self._bar is not None and task is not None:
-            self._bar.remove_task(task)
-        if not self.quiet:
-            self._line(event)
-        self._refresh()
-
-    def _line(self, event: Event) -> None:
-        run = next(r for r in self.runs if r.key == event.key)
-        took = event.seconds
-        if took is None:
-            took = time.monotonic() - self._started.get(event.key, time.monotonic())
-        reason = (
-            "" if event.status == "done" else f": {event.message.splitlines()[0] if event.message else ''}"
-        )
-        rest = self.eta()
-        left = "" if rest is None or len(self._ended) == len(self.runs) else f"  (about {seconds(rest)} left)"
-        number = f"{len(self._ended)}/{len(self.runs)}"
-        text = f"[{number:>7}] {event.status:8} {run.name}  {seconds(took)}{reason}{left}"
-        self._print(text)
+    def _remove(self, row: _Row) -> None:
+        if self._bar is not None and row.task is not None:
+            self._bar.remove_task(row.task)
+            row.task = None
 
     def _print(self, text: str) -> None:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            say(text)
+            say(text, quiet=self.quiet)
 
     def _refresh(self) -> None:
         if self._bar is None:
             return
         rest = self.eta()
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        note = f"{len(self._ended) - len(self.failures)}/{len(self.runs)} done{failed}, " + (
-            "estimating" if rest is None else f"{seconds(rest)} left"
-        )
-        self._bar.update(self._all, completed=sum(self._part.values()), note=note)
+        left = "estimating" if rest is None else f"{format_seconds(rest)} left"
+        note = f"{self._ended() - len(self.failures)}/{len(self._rows)} done{failed}, {left}"
+        self._bar.update(self._total, completed=sum(row.part for row in self._rows.values()), note=note)
         self._bar.refresh()
 
 

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, commit and hardware, as the record keeps them."""
+"""Describe the versions, commit and hardware of this process for the record of a run."""
 
 from __future__ import annotations
 
@@ -27,22 +27,20 @@ def describe() -> dict[str, Any]:
     """Return versions, commit, platform, processor, GPU and thread count of this process."""
     import torch
 
-    versions = {name: installed(name) for name in PACKAGES}
     return {
         "fer_bench": __version__,
         "python": platform.python_version(),
-        **versions,
+        **{name: _version(name) for name in PACKAGES},
         "torch": torch.__version__,
-        "commit": commit(),
+        "commit": _commit(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu_name(),
+        "cpu": _cpu_name(),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
     }
 
 
-def installed(package: str) -> str | None:
-    """Return the version of an installed package, or None."""
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
@@ -50,29 +48,26 @@ def installed(package: str) -> str | None:
 
 
 @cache
-def commit() -> str | None:
-    """Return the git commit of this package's checkout, `+` when files differ, None outside one."""
+def _commit() -> str | None:
+    """Return the git commit of the package's checkout, with `+` if files differ; None outside a checkout."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
     try:
-        head = _git(folder, "rev-parse", "--short=12", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--", "fer_bench", "pyproject.toml")
+        changed = git("status", "--porcelain", "--", "fer_bench", "pyproject.toml")
+        return f"{git('rev-parse', '--short=12', 'HEAD')}{'+' if changed else ''}"
     except (OSError, subprocess.SubprocessError):
         return None
-    return f"{head}{'+' if changed else ''}"
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout.strip()
 
 
 @cache
-def cpu_name() -> str:
-    """Return the processor's model name."""
+def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

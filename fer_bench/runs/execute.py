@@ -182,9 +182,9 @@ class _Execution:
         write_text(
             self.run.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         )
-        surroundings = environment.describe()
-        write_json(self.run.path / "env.json", surroundings)
-        record = first_record(self.planned, surroundings).model_copy(
+        system = environment.describe()
+        write_json(self.run.path / "env.json", system)
+        record = first_record(self.planned, system).model_copy(
             update={
                 "generator": self.source.generator,
                 "excluded": self.workspace.excluded(members_of(config.dataset)),

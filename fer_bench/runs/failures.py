@@ -1,4 +1,4 @@
-"""How runs end badly: the status, the reason and the last lines of the log that their record keeps."""
+"""Turn errors into the status and failure of a record."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fer_bench.runs.supervision import log_tail
 
 TRACEBACK_LINES = 30
 NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")
-"""What libraries say that have no exception of their own for it."""
+"""Messages of libraries without an exception of their own for it."""
 
 
 def reason_of(error: BaseException, planned: PlannedRun, run: RunDir) -> tuple[Status, Failure]:
-    """Return how a run ended that raised an error, and why, for its record; the log gets the reason too."""
+    """Return the status and failure of a run that raised an error, and write the reason into its log."""
     status, kind = _status_of(error)
     tail = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
     message = str(error) or kind
@@ -32,7 +32,7 @@ def reason_of(error: BaseException, planned: PlannedRun, run: RunDir) -> tuple[S
 
 
 def fail_before_start(planned: PlannedRun, run: RunDir, error: Exception) -> Record:
-    """Put on record that a run could not even start, for example where its data cannot be read from here.
+    """Record that a run could not start, for example because its data cannot be read from this machine.
 
     Raises:
         StoreError: The record cannot be read or written.

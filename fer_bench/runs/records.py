@@ -25,12 +25,12 @@ BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the
 WEAKLY = "found weakly, by the cascade or not at all"
 
 
-def first_record(planned: PlannedRun, surroundings: dict[str, Any]) -> Record:
+def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
     """Return the record of a run that starts: what the plan decides, nothing measured.
 
     Args:
         planned: The run.
-        surroundings: See `environment.describe`.
+        system: See `environment.describe`.
     """
     config = planned.config
     protocol = Protocol.model_validate(planned.key_fields["protocol"])
@@ -58,7 +58,7 @@ def first_record(planned: PlannedRun, surroundings: dict[str, Any]) -> Record:
             "batch_rule": BATCH_RULE,
         },
         key_fields=planned.key_fields,
-        environment=surroundings,
+        environment=system,
     )
 
 

@@ -1,4 +1,4 @@
-"""Two runs beside each other: in which fields they differ, and whether a repetition predicts the same."""
+"""Compare two runs field by field, and repeat a run to compare its predictions."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from fer_bench.workspace.workspace import Announce, Workspace
 
 @dataclass(frozen=True)
 class Repetition:
-    """How a repetition compares with the run it repeats.
+    """A comparison of a repetition with the original run.
 
     Attributes:
         key: Key of the repetition.
-        changed: Fields of the run key that are not as they were then.
+        changed: Fields of the run key that have changed since.
         differences: Largest absolute difference of a number per prediction file; infinite where rows differ
             or a file is absent.
-        failure: Why the repetition did not end well, or None.
+        failure: Why the repetition failed, None if it did not.
         missing: Targets that could not be opened this time, with the reason.
     """
 
@@ -50,12 +50,12 @@ class Repetition:
         return self.agrees(0.0)
 
     def agrees(self, tolerance: float) -> bool:
-        """Return whether there are predictions, and no number of them differs by more."""
-        apart = self.differences.values()
-        return self.failure is None and bool(apart) and all(value <= tolerance for value in apart)
+        """Return whether there are predictions and every number agrees within the tolerance."""
+        found = self.differences.values()
+        return self.failure is None and bool(found) and all(value <= tolerance for value in found)
 
     def document(self) -> dict[str, Any]:
-        """Return this as what JSON can hold."""
+        """Return the comparison as a JSON document; infinite differences are null."""
         shown = {name: value if np.isfinite(value) else None for name, value in self.differences.items()}
         return {
             "key": self.key,
@@ -68,7 +68,7 @@ class Repetition:
 
     @property
     def other_rows(self) -> bool:
-        """Whether the source's rows are not those of then."""
+        """Whether the rows of the source have changed."""
         return any(name.rpartition(".")[2] == "fingerprint" for name in self.changed)
 
 
@@ -85,17 +85,17 @@ def repeat(
     """Repeat a run from its record, in another store, and compare the predictions.
 
     Args:
-        store: Where the run is kept.
+        store: The store of the run.
         run: The run.
-        out: Where the repetition goes.
-        roots: Where data stand.
+        out: Folder of the other store.
+        roots: Where the data are.
         leave_out: Sample ids or paths to leave out, per dataset; None leaves out what the run left out.
         announce: Called while data are prepared.
-        show: Opens what watches the repetition.
+        show: Opens a display of the repetition.
 
     Raises:
-        UsageError: The two stores are the same, the run is not done, or the data are of another kind than
-            the run's.
+        UsageError: The two stores are the same, the run is not done, or only one of the two
+            is on real data.
         StoreError: The run's record or settings cannot be read.
         DataError: The data are absent or damaged.
     """
@@ -167,12 +167,12 @@ def _difference(one: Path, other: Path) -> float:
 
 
 def differences(one: Any, other: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
-    """Return every field in which two JSON documents differ, by its dotted name, absent ones as None.
+    """Return every field in which two JSON documents differ, by its dotted name; absent ones are None.
 
     Args:
         one: A document.
         other: Another.
-        name: What stands before the names.
+        name: Prefix of the names.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         found: dict[str, tuple[Any, Any]] = {}
