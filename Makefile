@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 RUNS ?= runs
 EVIDENCE ?= runs-evidence
 DEVELOPMENT ?= runs-development
+TOWERS ?= towers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: bench test test-slow evidence lint format leaderboard lock clean install
+.PHONY: bench test test-slow evidence towers lint format leaderboard lock clean install
 
 bench: $(INSTALLED)  ## Run all methods on all seven datasets (synthetic stand-in) and write the leaderboard.
 	$(BIN)/fer-bench sweep benchmarks/quick.yaml --runs-dir $(RUNS)
@@ -30,6 +31,9 @@ evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours o
 	$(BIN)/python benchmarks/evidence_ssmfar.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE) --development $(DEVELOPMENT)
 	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)
+
+towers: $(INSTALLED)  ## Train the two image towers of the package again, into TOWERS (minutes).
+	$(BIN)/python benchmarks/pretrain_clip_tiny.py clip-tiny clip-tiny-neutral --out $(TOWERS)
 
 lint: $(INSTALLED)  ## Check style and types.
 	$(BIN)/ruff check .

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fer_bench.config import build
 from fer_bench.data.batch import Task
-from fer_bench.methods.cafe.method import CAFE, CAFESettings
+from fer_bench.methods.cafe.method import CAFE
+from fer_bench.methods.cafe.settings import CAFESettings
 
 
 def main() -> None:

@@ -1,18 +1,18 @@
-"""The command `fer-bench import`: checkpoints of the authors' code, saved as ours and scored our way."""
+"""`fer-bench import`: checkpoints of a method's authors, saved as checkpoints of this suite and scored."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fer_bench.cli.options import AsJson, check_name
 from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from fer_bench.methods.base import Method
-    from fer_bench.results.record import Score
 
 EPILOG = (
     "Examples: fer-bench import resemotenet best_model.pth --out resemotenet.pt; "
@@ -21,7 +21,7 @@ EPILOG = (
 
 
 def import_(
-    method: Annotated[Literal["resemotenet"], typer.Argument(help="Method whose authors' checkpoint it is.")],
+    method: Annotated[str, typer.Argument(help="Method whose authors' checkpoint it is.")],
     checkpoint: Annotated[Path, typer.Argument(help="The authors' file; nothing in it is executed.")],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Save it as a checkpoint of this suite.")
@@ -34,25 +34,25 @@ def import_(
     data_root: Annotated[
         str | None, typer.Option("--data-root", metavar="DIR", help="As for `fer-bench run`.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a checkpoint of a method's authors into one of this suite, and score it under our protocol.
 
-    Classes are matched by name. The test rows are the protocol's, without flips or any other change.
+    Which files a method can read is in its README. Classes are matched by name. The test rows are the
+    protocol's, without flips or any other change.
     """
     if out is None and dataset is None:
         raise UsageError("nothing to do with the checkpoint", hint="give --out FILE, --dataset NAME, or both")
-    from fer_bench.methods.resemotenet.importing import import_checkpoint
+    from fer_bench import methods
 
+    kind = methods.get(method)
+    report: dict[str, Any] = {}
     if dataset is None:
-        model: Method = import_checkpoint(checkpoint)
-        report: dict[str, Any] = {}
+        model = kind.import_checkpoint(checkpoint)
     else:
-        model, score, kind = _score(checkpoint, dataset, protocol, fold, data_root)
-        report = {"data_kind": kind, "dataset": dataset, "score": score.model_dump(mode="json")}
-    report = {"method": method, "classes": model.task.classes, "architecture": _architecture(model), **report}
+        model, report = _import_and_score(kind, checkpoint, dataset, protocol, fold, data_root)
+    settings = model.settings.model_dump(mode="json")
+    report = {"method": method, "classes": model.task.classes, "settings": settings, **report}
     if out is not None:
         from fer_bench.runs.training.checkpoints import save_weights
 
@@ -61,53 +61,46 @@ def import_(
     if as_json:
         typer.echo(json.dumps(report, indent=2))
         return
-    typer.echo(f"{method} ({report['architecture']}), classes: {', '.join(model.task.classes)}")
-    if dataset is not None:
+    typer.echo(f"{method}, classes: {', '.join(model.task.classes)}")
+    typer.echo(", ".join(f"{name}={value}" for name, value in settings.items()))
+    if score := report.get("score"):
         from fer_bench.evaluation import metrics
 
-        typer.echo(
-            f"{'SYNTHETIC DATA: ' if kind == 'synthetic' else ''}{dataset}, {score.n} test rows: "
-            + ", ".join(f"{m.title} {m.text(score.metrics[m.name])}" for m in metrics.shown_in("page"))
-        )
+        drawn = "SYNTHETIC DATA: " if report["data_kind"] == "synthetic" else ""
+        told = ", ".join(f"{m.title} {m.text(score['metrics'][m.name])}" for m in metrics.shown_in("page"))
+        typer.echo(f"{drawn}{dataset}, {score['n']} test rows: {told}")
     if out is not None:
         typer.echo(f"wrote {out}")
 
 
-def _architecture(model: Method) -> str:
-    return str(model.settings.model_dump()["architecture"])
-
-
-def _score(
-    checkpoint: Path, dataset: str, protocol: str | None, fold: int, data_root: str | None
-) -> tuple[Method, Score, str]:
+def _import_and_score(
+    kind: type[Method], checkpoint: Path, dataset: str, protocol: str | None, fold: int, data_root: str | None
+) -> tuple[Method, dict[str, Any]]:
+    """Return the method, and what the report says about the dataset."""
     from fer_bench import datasets
     from fer_bench.data.protocols import evaluation_rows, find_protocol
-    from fer_bench.errors import nearest
     from fer_bench.evaluation.scoring import score_predictions
     from fer_bench.files import file_hash
-    from fer_bench.methods.resemotenet.importing import AUTHORS_CLASSES, import_checkpoint
     from fer_bench.results.predictions import Predictions, PredictionsMeta
     from fer_bench.runs.evaluate import predict
     from fer_bench.workspace.sources import find_roots
     from fer_bench.workspace.workspace import Workspace
 
-    if dataset not in datasets.names():
-        raise UsageError("unknown dataset", value=dataset, hint=nearest(dataset, datasets.names()))
+    check_name(dataset, datasets.names(), "dataset", "fer-bench list datasets")
     workspace = Workspace(find_roots(data_root))
     source = workspace.source(dataset)
-    chosen = find_protocol(source.dataset.card, protocol)
-    classes = [e for e in chosen.label_set if e in AUTHORS_CLASSES]
-    if len(classes) < len(chosen.label_set):
-        lost = next(e for e in chosen.label_set if e not in AUTHORS_CLASSES)
-        raise UsageError(
-            f"{dataset}/{chosen.name} tests a class that the authors' models do not know",
-            value=str(lost),
-            hint=f"another protocol: fer-bench data describe {dataset}",
-        )
-    model = import_checkpoint(checkpoint, [str(e) for e in classes])
+    reader = source.dataset
+    chosen = find_protocol(reader.card, protocol)
+    try:
+        model = kind.import_checkpoint(checkpoint, chosen.label_set)
+    except UsageError as error:
+        if error.value not in chosen.label_set:
+            raise
+        hint = f"another protocol: fer-bench data describe {dataset}"
+        raise UsageError(error.message, value=error.value, hint=hint) from None
     spec = model.input_spec(model.settings)
     pack = workspace.pack(dataset, spec.size)
-    _, rows = evaluation_rows(source.dataset.index, source.dataset.card, chosen, fold=fold)
+    _, rows = evaluation_rows(reader.index, reader.card, chosen, fold=fold)
     meta = PredictionsMeta(
         key="imported",
         method=model.name,
@@ -115,14 +108,14 @@ def _score(
         target=dataset,
         selection="last",
         checkpoint=file_hash(checkpoint),
-        card_version=source.dataset.card.version,
+        card_version=reader.card.version,
         fingerprint=pack.fingerprint,
         pixels=pack.pixel_hash,
         recipe=pack.recipe.text,
         classes=model.task.classes,
     )
     score = score_predictions(
-        Predictions(predict(model, source.dataset, pack, rows, device="cpu"), meta),
-        target_emotions=source.dataset.card.emotions,
+        Predictions(predict(model, reader, pack, rows, device="cpu"), meta),
+        target_emotions=reader.card.emotions,
     )
-    return model, score, source.kind
+    return model, {"data_kind": source.kind, "dataset": dataset, "score": score.model_dump(mode="json")}

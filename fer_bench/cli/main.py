@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli import check, data, pretrain, run, runs, scores
+from fer_bench.cli import check, data, run, runs, scores
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, DataRoot, RunsDir, check_name, find_roots_of, open_store
 from fer_bench.errors import DataError, FerBenchError
@@ -164,7 +164,6 @@ runs.register(app)
 scores.register(app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(check.check_app, name="check")
-pretrain.register_pretrain(app)
 app.command("import", epilog=EPILOG)(import_)
 
 

@@ -1,10 +1,13 @@
-"""The method's contract: what a method must provide, and everything it gets for it."""
+"""The method contract: what a method provides, and what it gets in return."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from inspect import isabstract
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 import numpy as np
 import torch
@@ -14,27 +17,34 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics.classification import MulticlassConfusionMatrix
+from typing_extensions import TypeVar
 
-from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSettings
+from fer_bench import methods
+from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
 from fer_bench.emotions import ABAW_EXPRESSIONS
-from fer_bench.errors import DivergedError
-from fer_bench.methods.affect_score import AffectScore
+from fer_bench.errors import DataError, DivergedError, UsageError, nearest
+from fer_bench.methods.epoch_scores import EpochScores
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
 
 __all__ = [
     "Batch",
+    "Classes",
     "Method",
     "OptimizerConfig",
     "Prediction",
     "Task",
     "count_parameters",
     "multiply_adds",
-    "uar_of_confusion",
 ]
+
+S = TypeVar("S", bound=MethodSettings, default=Any)
+Classes = Task | Sequence[str] | Mapping[str, Any]
+"""What a method is built for: a task, class names alone, or the fields of a stored task."""
+OptimizerConfig = Any
+"""What `configure_optimizers` may return, see Lightning."""
 
 
 @dataclass
@@ -53,23 +63,43 @@ class Prediction:
     au: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name, those that are None left out."""
+        named = {"logits": self.logits, "va": self.va, "au": self.au}
+        return {name: value for name, value in named.items() if value is not None} | self.extras
 
-class Method(LightningModule, ABC):
-    """A method: its network, losses and optimiser. Validation, metrics and logging names are the base's.
 
-    A subclass sets the class attributes, builds its network in `__init__` and implements `forward`,
-    `training_step` and `configure_optimizers`.
+class Method(LightningModule, ABC, Generic[S]):
+    """A method: its settings, network, losses and optimiser.
+
+    A subclass `class MyMethod(Method[MySettings])` provides
+
+    - the class attributes `name`, `settings_type`, `profiles` and those below that differ from their default;
+    - `__init__`, which calls this one and then builds `self.network` from `self.task` and `self.settings`;
+    - `input_spec`, `forward`, `training_step` and `configure_optimizers`.
+
+    It gets validation, test and prediction steps, the scores `val/uar`, `val/accuracy`, `test/uar` and
+    `test/accuracy`, hyperparameters in its checkpoints, and all that runs, sweeps and the leaderboard do. The
+    other methods of this class have defaults; override them where a method needs more.
+
+    It is a LightningModule like any other: `Trainer(max_epochs=9).fit(GCN(["anger", "fear"]), loader)` takes
+    any loader whose batches are dicts with the keys of `Batch` that the method uses.
 
     Args:
-        task: Classes and what the training rows offer.
-        settings: The method's own settings, an instance of `settings_type`.
-        train: Epochs, batch size and augmentation.
+        classes: Class names in the order of the outputs, or a `Task`, which also says what the training rows
+            offer. Names alone mean equally frequent classes and no other labels.
+        settings: An instance of `settings_type`, or its fields; None takes those of the `paper` profile.
+        train: Epochs, batch size and augmentation; None takes those of the `paper` profile. A Trainer used
+            directly decides the epochs itself: give it `max_epochs=method.train_settings.max_epochs`.
+
+    Raises:
+        UsageError: An unknown setting or one out of range, or no `paper` profile where its values are wanted.
     """
 
     name: ClassVar[str]
     settings_type: ClassVar[type[MethodSettings]]
     profiles: ClassVar[dict[str, ProfileSettings]]
-    """For each profile, what it changes in the method's settings and in the training settings."""
+    """For each profile, what it changes in the method's settings, and the training settings."""
     needs_reference: ClassVar[bool] = False
     needs_strong: ClassVar[bool] = False
     uses_unlabelled: ClassVar[bool] = False
@@ -77,31 +107,117 @@ class Method(LightningModule, ABC):
     predicts_affect: ClassVar[bool] = False
     """Whether it predicts valence and arousal or action units where the training rows have them."""
     learns_soft_labels: ClassVar[bool] = False
-    """Whether its classification loss takes the batch's `soft_label` where there is one."""
+    """Whether its classification loss takes the batch's `soft_label` where it has one."""
     weight_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that only name pretrained weights; the run key has the hashes of `weights` instead."""
+    settings: S
 
-    def __init__(self, task: Task, settings: MethodSettings, train: TrainSettings) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        settings: S | Mapping[str, Any] | None = None,
+        train: TrainSettings | Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.task = task
-        self.settings = settings
-        self.train_settings = train
-        self.confusions = nn.ModuleList([self._fresh_confusion()])
-        whole = self.predicts_affect and task.has_va and task.has_au
-        self.affect = AffectScore() if whole and len(task.classes) == ABAW_EXPRESSIONS else None
+        if isinstance(settings, Mapping):
+            settings = self.build_settings(settings)
+        if isinstance(train, Mapping):
+            train = build(TrainSettings, train, f"training settings of {self.name}")
+        self.task = _task_of(classes)
+        self.settings = self.profile()[0] if settings is None else settings
+        self.train_settings = self.profile()[1] if train is None else train
+        self.save_hyperparameters(
+            {
+                "method": self.name,
+                "classes": asdict(self.task),
+                "settings": self.settings.model_dump(mode="json"),
+                "train": self.train_settings.model_dump(mode="json"),
+            }
+        )
+        whole = self.predicts_affect and self.task.has_va and self.task.has_au
+        count = len(self.task.classes)
+        self.epoch_scores = EpochScores(count, with_affect=whole and count == ABAW_EXPRESSIONS)
+
+    @classmethod
+    def build_settings(cls, values: Mapping[str, Any], where: str | None = None) -> S:
+        """Return typed settings made of plain values; settings that are not named have their default.
+
+        Args:
+            values: By name of the setting.
+            where: What the values came from, for messages.
+
+        Raises:
+            UsageError: An unknown setting, or a value out of range.
+        """
+        return cast(S, build(cls.settings_type, values, where or f"settings of {cls.name}"))
+
+    @classmethod
+    def profile(cls, name: str = "paper") -> tuple[S, TrainSettings]:
+        """Return the settings and training settings of a profile.
+
+        Raises:
+            UsageError: The method has no such profile.
+        """
+        if name not in cls.profiles:
+            raise UsageError(f"{cls.name} has no such profile", value=name, hint=nearest(name, cls.profiles))
+        chosen = cls.profiles[name]
+        return cls.build_settings(chosen.method, f"profile {name} of {cls.name}"), chosen.train
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[Any],
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **changes: Any,
+    ) -> Self:
+        """Rebuild a method from a checkpoint that Lightning wrote; nothing in it is executed.
+
+        Called on `Method` itself it takes the class whose name is in the checkpoint, and needs a path. See
+        Lightning for the arguments.
+
+        Raises:
+            DataError: Not a checkpoint of a method.
+            UsageError: The method's name is not registered.
+        """
+        kind = cls
+        if isabstract(cls):
+            stored = torch.load(checkpoint_path, map_location="cpu", weights_only=True, mmap=True)
+            if "method" not in stored.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}):
+                raise DataError("not a checkpoint of a method", file=str(checkpoint_path))
+            kind = cast(type[Self], methods.get(stored[cls.CHECKPOINT_HYPER_PARAMS_KEY]["method"]))
+        load = super(Method, kind).load_from_checkpoint
+        loaded: Self = load(checkpoint_path, map_location, hparams_file, strict, weights_only, **changes)
+        return loaded
+
+    @classmethod
+    def import_checkpoint(cls, path: str | Path, classes: Sequence[str] | None = None) -> Self:
+        """Return the method with the weights of a checkpoint of its authors' code, in evaluation mode.
+
+        Args:
+            path: The authors' file; nothing in it is executed.
+            classes: Classes of the result, in order; None takes all that the checkpoint knows.
+
+        Raises:
+            UsageError: The method cannot read foreign checkpoints, or the checkpoint does not know a class.
+            DataError: The file is unreadable or holds other weights.
+        """
+        raise UsageError("this method cannot read checkpoints of its authors' code", value=cls.name)
 
     @classmethod
     @abstractmethod
-    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+    def input_spec(cls, settings: S) -> InputSpec:
         """Return size and normalisation of the images that `forward` wants."""
 
     @classmethod
-    def resolve_train(cls, settings: MethodSettings, train: TrainSettings) -> TrainSettings:
+    def resolve_train(cls, settings: S, train: TrainSettings) -> TrainSettings:
         """Return training settings with what the method's own settings imply about them."""
         return train
 
     @classmethod
-    def weights(cls, settings: MethodSettings) -> dict[str, str]:
+    def weights(cls, settings: S) -> dict[str, str]:
         """Return the SHA-256 of the pretrained weights that the settings name, by part of the network.
 
         Raises:
@@ -110,7 +226,7 @@ class Method(LightningModule, ABC):
         return {}
 
     @classmethod
-    def caveats(cls, settings: MethodSettings) -> tuple[str, ...]:
+    def caveats(cls, settings: S) -> tuple[str, ...]:
         """Return what a reader of a number should know about a run with these settings."""
         return ()
 
@@ -122,7 +238,7 @@ class Method(LightningModule, ABC):
         """
 
     @classmethod
-    def adaptation(cls, task: Task, settings: MethodSettings) -> str | None:
+    def adaptation(cls, task: Task, settings: S) -> str | None:
         """Return how the method is adapted to data that lack something it was designed for, or None."""
         return None
 
@@ -134,7 +250,7 @@ class Method(LightningModule, ABC):
         """Prepare for `predict_batch` on rows of a pack, for example by opening cached features."""
 
     def predict_batch(self, batch: Batch) -> Prediction:
-        """Predict from a batch of validation, or of rows that `use_pack` announced, as `forward` would."""
+        """Predict from a validation batch, or from rows that `use_pack` announced, as `forward` would."""
         prediction: Prediction = self(batch["image"])
         return prediction
 
@@ -150,53 +266,53 @@ class Method(LightningModule, ABC):
         named = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
 
-    def _fresh_confusion(self) -> MulticlassConfusionMatrix:
-        return MulticlassConfusionMatrix(len(self.task.classes), ignore_index=-1)
-
-    def _confusion(self, loader: int) -> MulticlassConfusionMatrix:
-        found = self.confusions[loader]
-        assert isinstance(found, MulticlassConfusionMatrix)
-        return found
-
     def on_validation_epoch_start(self) -> None:
-        """Keep the confusions of each validation loader apart; a union of datasets has one per member."""
-        loaders = self.trainer.val_dataloaders
-        with torch.inference_mode(False):  # else `Trainer.validate` leaves counts that `fit` may not change
-            while isinstance(loaders, list) and len(self.confusions) < len(loaders):
-                self.confusions.append(self._fresh_confusion().to(self.device))
-            for number in range(len(self.confusions)):
-                self._confusion(number).reset()
-            if self.affect is not None:
-                self.affect.reset()
+        """Start counting."""
+        self.epoch_scores.start(_count_loaders(self.trainer.val_dataloaders), self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count what a batch adds to the scores of the epoch."""
-        found = self.predict_batch(batch)
-        self._confusion(dataloader_idx).update(found.logits.argmax(dim=1), batch["label"])
-        if self.affect is not None and found.va is not None and found.au is not None:
-            self.affect.update(found.va, found.au, batch["va"], batch["au"])
+        self._count(batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/uar` and `val/accuracy`, and tell plateau schedulers.
+        """Log `val/uar`, `val/accuracy` and, for methods with all outputs of ABAW, `val/abaw`.
 
-        UAR is over the classes present; with several validation loaders it is the mean of theirs. A method
-        with the three outputs of the ABAW challenge also logs `val/abaw`, the sum by which that ranks.
+        Plateau schedulers are stepped here, see `lr_scheduler_step`.
         """
-        counters = [self._confusion(number) for number in range(len(self.confusions))]
-        each = torch.stack([counter.compute().double() for counter in counters])
-        counts = each.sum(dim=0)
-        scores = {
-            "val/uar": torch.stack([uar_of_confusion(one) for one in each]).mean(),
-            "val/accuracy": counts.diagonal().sum() / counts.sum().clamp(min=1),
-        }
-        if self.affect is not None:
-            scores["val/abaw"] = f1_of_confusion(counts) + self.affect.compute()
-        self.log_dict(scores)
+        scores = self._logged_scores("val")
         for config in self.trainer.lr_scheduler_configs:
             # In `fit` the stage is validation here, so `trainer.training` would be false.
             watched = config.monitor in scores and self.trainer.state.fn == TrainerFn.FITTING
             if watched and isinstance(config.scheduler, ReduceLROnPlateau):
                 config.scheduler.step(float(scores[str(config.monitor)]))
+
+    def on_test_epoch_start(self) -> None:
+        """Start counting."""
+        self.epoch_scores.start(_count_loaders(self.trainer.test_dataloaders), self.device)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Count what a batch adds to the scores."""
+        self._count(batch, dataloader_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/uar`, `test/accuracy` and, for methods with all outputs of ABAW, `test/abaw`."""
+        self._logged_scores("test")
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Return the tensors of the prediction by name, and the batch's `row` where it has one."""
+        rows = {"row": batch["row"]} if "row" in batch else {}
+        return {**rows, **self.predict_batch(batch).tensors()}
+
+    def _count(self, batch: Batch, loader: int) -> None:
+        found, scores = self.predict_batch(batch), self.epoch_scores
+        scores.update(loader, found.logits, batch["label"])
+        if scores.affect is not None and found.va is not None and found.au is not None:
+            scores.affect.update(found.va, found.au, batch["va"], batch["au"])
+
+    def _logged_scores(self, stage: str) -> dict[str, Tensor]:
+        scores = {f"{stage}/{name}": value for name, value in self.epoch_scores.compute().items()}
+        self.log_dict(scores)
+        return scores
 
     def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: Any | None) -> None:
         """Step a scheduler when Lightning says so, except those that watch a plateau.
@@ -222,35 +338,21 @@ class Method(LightningModule, ABC):
             raise DivergedError(f"{what} became NaN or infinite in epoch {self.current_epoch}")
 
 
-def uar_of_confusion(counts: Tensor) -> Tensor:
-    """Return the unweighted average recall over classes with at least one true row.
-
-    Args:
-        counts: [C, C], true class by predicted class.
-
-    Returns:
-        Scalar in [0, 1]; 0 where no row is labelled.
-    """
-    return _mean_present(counts.diagonal() / counts.sum(dim=1).clamp(min=1), counts)
+def _task_of(classes: Classes) -> Task:
+    if isinstance(classes, Task):
+        return replace(classes, classes=tuple(map(str, classes.classes)))
+    if isinstance(classes, Mapping):
+        return Task(**{name: _as_tuples(value) for name, value in classes.items()})
+    return Task(tuple(map(str, classes)), (1,) * len(classes))
 
 
-def f1_of_confusion(counts: Tensor) -> Tensor:
-    """Return the unweighted mean F1 over classes with at least one true row.
-
-    Args:
-        counts: [C, C], true class by predicted class.
-
-    Returns:
-        Scalar in [0, 1]; 0 where no row is labelled.
-    """
-    asked = counts.sum(dim=1) + counts.sum(dim=0)
-    return _mean_present(2 * counts.diagonal() / asked.clamp(min=1), counts)
+def _as_tuples(value: Any) -> Any:
+    """Return the value with tuples for lists, which is what JSON makes of tuples."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def _mean_present(scores: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean of the scores [C] of classes with at least one true row; 0 without any."""
-    present = counts.sum(dim=1) > 0
-    return scores[present].mean() if bool(present.any()) else counts.new_zeros(())
+def _count_loaders(loaders: Any) -> int:
+    return len(loaders) if isinstance(loaders, list | tuple | dict) else 1
 
 
 def classification_loss(logits: Tensor, label: Tensor, soft_label: Tensor | None = None) -> Tensor:
@@ -288,7 +390,3 @@ def multiply_adds(method: Method) -> int:
         method(torch.zeros(1, 3, size, size, device=method.device))
     method.train(was_training)
     return int(counter.get_total_flops()) // 2
-
-
-OptimizerConfig = Any
-"""What `configure_optimizers` may return, see Lightning."""

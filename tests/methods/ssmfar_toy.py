@@ -14,7 +14,8 @@ from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.emotions import LABEL_SETS
-from fer_bench.methods.ssmfar.method import SSMFAR, SSMFARSettings
+from fer_bench.methods.ssmfar.method import SSMFAR
+from fer_bench.methods.ssmfar.settings import SSMFARSettings
 
 CLASSES = LABEL_SETS["6"]
 TRAIN = TrainSettings(max_epochs=2, batch_size=8, augmentation=Augmentation(flip=0.5, crop_pad=2))

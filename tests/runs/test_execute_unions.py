@@ -9,7 +9,7 @@ from fer_bench.errors import DataError, UsageError
 from fer_bench.evaluation.rescore import rescore
 from fer_bench.files import cache_root
 from fer_bench.leaderboard.page import write_leaderboard
-from fer_bench.methods.base import uar_of_confusion
+from fer_bench.methods.epoch_scores import uar_of_confusion
 from fer_bench.results.predictions import read_predictions
 from fer_bench.results.store import Store
 from fer_bench.runs.completeness import is_complete

@@ -1,30 +1,35 @@
-"""cafe as a LightningModule: its settings, losses, cached features and optimiser."""
+"""cafe as a LightningModule: its profiles, losses, cached features and optimiser."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR
 
-from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
+from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
 from fer_bench.data.loading import features
 from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import UnionDataModule
 from fer_bench.errors import UsageError
 from fer_bench.files import short_hash
-from fer_bench.methods.backbones import Backbone, fitting_backbone, load_backbone, open_pretrained
-from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
-from fer_bench.methods.cafe import losses, towers
-from fer_bench.methods.cafe.network import CAFENetwork, MaskKind, Outputs
-from fer_bench.methods.cafe.tiny import TINY
-from fer_bench.methods.weights import state_hash
+from fer_bench.methods.backbones import fitting_backbone, load_backbone, open_pretrained
+from fer_bench.methods.base import Batch, Classes, Method, OptimizerConfig, Prediction, classification_loss
+from fer_bench.methods.cafe import losses
+from fer_bench.methods.cafe.network import (
+    CAFENetwork,
+    Outputs,
+    fitting_tower,
+    load_tower,
+    open_tower,
+    tower_spec,
+)
+from fer_bench.methods.cafe.settings import CAFESettings
+from fer_bench.methods.weights import SHIPPED, state_hash, trained_on
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -33,61 +38,10 @@ DECAY = 0.9
 """Factor on the learning rate after every epoch (authors' code)."""
 
 
-class CAFESettings(MethodSettings):
-    """Settings of cafe.
-
-    Attributes:
-        tower: The frozen image tower: a CLIP tower of timm (the authors': ViT-B/32 with OpenAI's weights), or
-            `clip-tiny` or `clip-tiny-neutral`, which come with the package and were trained on drawn faces.
-        clip_weights: The tower's weights: a file, a folder, or a name timm can fetch; None for those that the
-            tower's name means.
-        clip_trained_on: What they were trained on, where their name does not say it.
-        backbone: Network of the mask: `resnet18` (the authors'), or `narrow` for small images on a CPU.
-        mask_weights: Its pretrained weights, a file or a name timm knows; None initialises at random.
-        mask_trained_on: What these were trained on, where their name does not say it.
-        size: Height and width of the input in pixels, which the tower must take (authors' code: 224).
-        normalisation: What the tower sees: `imagenet`, like the mask network (authors' code), or `clip`, what
-            it was trained with.
-        mask: How the tower's channels are chosen, see `CAFENetwork`.
-        separation: Weight of the separation loss (authors' code: 1.5).
-        diversity: Weight of the diversity loss (authors' code: 5).
-        diversity_mean: Normalisation of the diversity loss, see `losses.diversity_loss`.
-        dropped: Share of each group's channels that the separation loss drops.
-        inference: Whether the `head` (authors' code) or the maxima of the `groups` classify.
-        feature_cache: Take the tower's features from a cache where augmentation allows.
-        recipe: `paper`: Adam, the rate times 0.9 after every epoch. `one-cycle`: Adam on a one-cycle
-            schedule, for trainings of a few epochs; not from the source.
-        lr: Learning rate; the highest one of `one-cycle`.
-        weight_decay: Weight decay of Adam.
-    """
-
-    tower: str = towers.DEFAULT
-    clip_weights: str | None = None
-    clip_trained_on: str | None = None
-    backbone: Backbone = "resnet18"
-    mask_weights: str | None = None
-    mask_trained_on: str | None = None
-    size: int = Field(default=224, ge=32, le=1024)
-    normalisation: Literal["imagenet", "clip"] = "imagenet"
-    mask: MaskKind = "sigmoid"
-    separation: float = Field(default=1.5, ge=0)
-    diversity: float = Field(default=5.0, ge=0)
-    diversity_mean: losses.Normalisation = "code"
-    dropped: float = Field(default=losses.DROPPED, ge=0, lt=1)
-    inference: Literal["head", "groups"] = "head"
-    feature_cache: bool = True
-    recipe: Literal["paper", "one-cycle"] = "paper"
-    lr: float = Field(default=2e-4, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-
-
-class CAFE(Method):
+class CAFE(Method[CAFESettings]):
     """Choose channels of a frozen CLIP feature by a learned mask (Zhang et al., arXiv:2408.10614).
 
-    Args:
-        task: Classes and what the training rows offer.
-        settings: A `CAFESettings`.
-        train: Epochs, batch size and augmentation.
+    See `Method` for the arguments. The tower is random until `load_pretrained`.
 
     Raises:
         UsageError: More classes than channels, or no such tower.
@@ -102,7 +56,13 @@ class CAFE(Method):
             train=TrainSettings(
                 max_epochs=12, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5)
             ),
-            method={"tower": TINY[0], "backbone": "narrow", "size": 64, "recipe": "one-cycle", "lr": 6e-3},
+            method={
+                "tower": "clip-tiny",
+                "backbone": "narrow",
+                "size": 64,
+                "recipe": "one-cycle",
+                "lr": 6e-3,
+            },
         ),
         "paper": ProfileSettings(
             train=TrainSettings(
@@ -113,52 +73,50 @@ class CAFE(Method):
         ),
     }
 
-    settings: CAFESettings
-
-    def __init__(self, task: Task, settings: CAFESettings, train: TrainSettings) -> None:
-        super().__init__(task, settings, train)
-        wanted = towers.tower_spec(settings.tower) if settings.normalisation == "clip" else None
+    def __init__(
+        self, classes: Classes, settings: CAFESettings | None = None, train: TrainSettings | None = None
+    ) -> None:
+        super().__init__(classes, settings, train)
+        settings = self.settings
+        wanted = tower_spec(settings.tower) if settings.normalisation == "clip" else None
         self.network = CAFENetwork(
-            len(task.classes),
+            len(self.task.classes),
             tower=settings.tower,
             backbone=settings.backbone,
             mask=settings.mask,
             given=self.input_spec(settings),
             wanted=wanted,
         ).to(memory_format=torch.channels_last)
-        if self.network.width < len(task.classes):
+        if self.network.width < len(self.task.classes):
             raise UsageError("cafe needs at least one channel per class", value=self.network.width)
         self._features: features.FrozenFeatures | None = None
         self._training_is_cached = False
 
     @classmethod
-    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+    def input_spec(cls, settings: CAFESettings) -> InputSpec:
         """Return colour images of the wanted size with ImageNet's mean and deviation."""
-        assert isinstance(settings, CAFESettings)
         return InputSpec(size=settings.size)
 
     @classmethod
-    def weights(cls, settings: MethodSettings) -> dict[str, str]:
-        """Return the hashes of the weights of the tower and of the mask network, after trying them on."""
-        assert isinstance(settings, CAFESettings)
+    def weights(cls, settings: CAFESettings) -> dict[str, str]:
+        """Return the hashes of the weights of the tower and of the mask network, after loading them once."""
         found = {}
         if settings.mask != "alone":
-            wanted = towers.tower_spec(settings.tower).size
-            if settings.tower not in TINY and settings.size != wanted:
+            wanted = tower_spec(settings.tower).size
+            if settings.tower not in SHIPPED and settings.size != wanted:
                 raise UsageError(
                     f"{settings.tower} takes pictures of {wanted} pixels",
                     value=settings.size,
                     hint=f"--set method.size={wanted}",
                 )
-            found["tower"] = _fitting_tower(settings.tower, settings.clip_weights)
+            found["tower"] = fitting_tower(settings.tower, settings.tower_weights)
         if settings.mask != "none" and settings.mask_weights is not None:
             found["mask"] = fitting_backbone(settings.backbone, settings.mask_weights)
         return found
 
     @classmethod
-    def caveats(cls, settings: MethodSettings) -> tuple[str, ...]:
+    def caveats(cls, settings: CAFESettings) -> tuple[str, ...]:
         """Return what tower and mask network start from."""
-        assert isinstance(settings, CAFESettings)
         told = []
         if settings.mask != "alone":
             told.append(_about_tower(settings))
@@ -167,18 +125,17 @@ class CAFE(Method):
         if settings.mask_weights is None:
             told.append("the mask network starts from random weights; the authors' saw MS-Celeb-1M faces")
         else:
-            known = settings.mask_trained_on or open_pretrained(settings.mask_weights).trained_on
+            known = settings.mask_trained_on or trained_on(settings.mask_weights)
             data = known or "unknown data (say it: --set method.mask_trained_on=...)"
             told.append(f"the mask network starts from {settings.mask_weights}, trained on {data}")
         return tuple(told)
 
     def load_pretrained(self) -> None:
         """Load the weights of the tower and of the mask network."""
-        settings = self.settings
         if self.network.tower is not None:
-            given = towers.open_tower(settings.tower, settings.clip_weights)
-            towers.load_tower(self.network.tower.encoder, given, settings.clip_weights or settings.tower)
-        if self.network.backbone is not None and (name := settings.mask_weights):
+            source = self.settings.tower_weights
+            load_tower(self.network.tower.encoder, open_tower(source), source)
+        if self.network.backbone is not None and (name := self.settings.mask_weights):
             load_backbone(self.network.backbone, open_pretrained(name), name)
 
     def forward(self, image: Tensor) -> Prediction:
@@ -254,7 +211,7 @@ class CAFE(Method):
         tower = self.network.tower
         if tower is None or not self.settings.feature_cache:
             return
-        told = [self.settings.tower, self.settings.normalisation, state_hash(_on_cpu(tower.encoder))]
+        told = [self.settings.tower, self.settings.normalisation, state_hash(tower.encoder.state_dict())]
         self._features = features.open_features(
             pack,
             rows,
@@ -275,30 +232,18 @@ class CAFE(Method):
         return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
-@cache
-def _fitting_tower(name: str, weights: str | None) -> str:
-    """Return the hash of a tower's weights that fit it; they are tried on, so that no run starts in vain."""
-    given = towers.open_tower(name, weights)
-    towers.load_tower(towers.build_tower(name)[0], given, weights or name)
-    return given.sha256
-
-
 def _about_tower(settings: CAFESettings) -> str:
-    name, weights = settings.tower, settings.clip_weights
-    if weights is None and name == TINY[0]:
+    name, source = settings.tower, settings.tower_weights
+    if source == "clip-tiny":
         return (
             "backbone saw this generator's labels: the frozen tower clip-tiny was trained on drawn faces (of "
             "other people and cameras) with captions that name the expression"
         )
-    if weights is None and name == TINY[1]:
+    if source == "clip-tiny-neutral":
         return (
             "the frozen tower clip-tiny-neutral was trained on drawn faces (of other people and cameras) and "
             "captions without expression words"
         )
-    known = settings.clip_trained_on or towers.trained_on(name, weights)
+    known = settings.clip_trained_on or trained_on(source)
     known = known or "unknown data (say it: --set method.clip_trained_on=...)"
-    return f"the frozen tower {name} has weights of {weights or name}, trained on {known}"
-
-
-def _on_cpu(module: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu() for name, value in module.state_dict().items()}
+    return f"the frozen tower {name} has weights of {source}, trained on {known}"

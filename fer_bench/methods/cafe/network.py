@@ -2,17 +2,148 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import sys
+from functools import cache
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.config import InputSpec
-from fer_bench.methods.backbones import Backbone, build_backbone
-from fer_bench.methods.cafe.towers import build_tower
+from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.methods.backbones import Backbone, build_backbone, load_backbone
+from fer_bench.methods.weights import SHIPPED, Pretrained, open_weights, shipped
 
 MaskKind = Literal["sigmoid", "linear", "none", "alone"]
+DEFAULT_TOWER = "vit_base_patch32_clip_quickgelu_224.openai"
+"""The authors' tower. OpenAI trained it with QuickGELU, which timm lists under a separate name."""
+TINY_INPUT = InputSpec(size=64)
+"""Pictures that the shipped towers were trained on."""
+
+
+class TinyTower(nn.Module):
+    """The shipped towers: the narrow residual network and a projection into the space shared with captions.
+
+    690,568 + 36,864 parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.width = build_backbone("narrow")
+        self.project = nn.Linear(self.width, self.width, bias=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return embeddings [B, 192], not of unit length, of normalised images [B, 3, H, W]."""
+        embedding: Tensor = self.project(self.trunk(image))
+        return embedding
+
+
+def tower_spec(name: str) -> InputSpec:
+    """Return the pictures that a tower was trained on: their size, mean and standard deviation.
+
+    Raises:
+        UsageError: Neither a tower of the package nor a CLIP tower of timm.
+    """
+    if name in SHIPPED:
+        return TINY_INPUT
+    config = _timm_config(name)
+    mean, std = (cast(tuple[float, float, float], tuple(map(float, v))) for v in (config.mean, config.std))
+    return InputSpec(size=config.input_size[1], mean=mean, std=std)
+
+
+def build_tower(name: str) -> tuple[nn.Module, int]:
+    """Return a tower with random weights, from images [B, 3, H, W] to embeddings [B, D], and D.
+
+    Args:
+        name: `clip-tiny`, `clip-tiny-neutral`, or a CLIP tower of timm whose head is the projection into the
+            space shared with texts, such as `vit_base_patch32_clip_quickgelu_224.openai` (D = 512).
+
+    Raises:
+        UsageError: No such tower.
+    """
+    if name in SHIPPED:
+        tower = TinyTower()
+        return tower, tower.width
+    import timm
+
+    width = int(_timm_config(name).num_classes)
+    return timm.create_model(name, pretrained=False), width
+
+
+@cache
+def open_tower(name: str) -> Pretrained:
+    """Read the weights of a tower; nothing in them is executed.
+
+    Args:
+        name: A tower of the package, or see `open_weights`.
+
+    Raises:
+        UsageError: Neither a file, a folder nor a name that is known.
+        DataError: Not readable, no state dict, or the download failed.
+        StoreError: The package's own file is damaged.
+    """
+    return shipped(name).open() if name in SHIPPED else open_weights(name, "tower", setting="clip_weights")
+
+
+def load_tower(tower: nn.Module, given: Pretrained, name: str) -> None:
+    """Load weights into a tower, all of them, from timm's, open_clip's or OpenAI's names of the tensors.
+
+    Args:
+        tower: What `build_tower` returned.
+        given: What `open_tower` returned.
+        name: Where the weights came from, for the message.
+
+    Raises:
+        DataError: A tensor is missing, left over or of another shape.
+    """
+    state = given.state
+    if isinstance(tower, TinyTower):
+        state = {k.removeprefix("tower."): v.float() for k, v in state.items() if k != "prompts"}
+    elif convert := getattr(sys.modules[type(tower).__module__], "checkpoint_filter_fn", None):
+        try:
+            state = convert(dict(state), tower)
+        except (KeyError, RuntimeError, AttributeError, ValueError, IndexError) as error:
+            raise DataError(
+                f"these are not the weights of this tower: {str(error).splitlines()[0]}", file=name
+            ) from None
+    inner = {f"tower.{key}": value.float() for key, value in state.items() if isinstance(value, Tensor)}
+    # Under a prefix: the head of these networks is the projection and must be loaded as well.
+    load_backbone(nn.ModuleDict({"tower": tower}), Pretrained(inner, given.sha256), name)
+
+
+@cache
+def fitting_tower(name: str, weights: str) -> str:
+    """Return the hash of a tower's weights after loading them once, so that misfits show before any run.
+
+    Args:
+        name: See `build_tower`.
+        weights: See `open_tower`.
+
+    Raises:
+        UsageError: No such tower, or neither a file, a folder nor a name that is known.
+        DataError: Not readable, or of another network.
+    """
+    given = open_tower(weights)
+    load_tower(build_tower(name)[0], given, weights)
+    return given.sha256
+
+
+def _timm_config(name: str) -> Any:
+    """Return timm's description of a CLIP tower."""
+    import timm
+
+    architecture, _, tag = name.partition(".")
+    tags = {known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")}
+    known = timm.is_model(architecture) and (not tag or tag in tags)
+    if not known or "clip" not in name or "_ft_" in tag:
+        why = "a tower fine-tuned as a classifier has no projection" if "_ft_" in tag else None
+        options = [*SHIPPED, *(n for n in timm.list_pretrained("*clip*") if "_ft_" not in n)]
+        raise UsageError("no such CLIP tower", value=name, hint=why or nearest(name, options))
+    config = timm.get_pretrained_cfg(name)
+    if config is None or config.num_classes < 1:
+        raise UsageError("this tower has no projection into the space shared with texts", value=name)
+    return config
 
 
 class Outputs(NamedTuple):
@@ -33,7 +164,7 @@ class FrozenTower(nn.Module):
     """An image tower that never learns: no gradients, always in evaluation mode.
 
     Args:
-        name: Which tower, see `towers.build_tower`.
+        name: Which tower, see `build_tower`.
         given: Normalisation of the images it is given.
         wanted: Normalisation it shall see; None leaves images as they are.
     """

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fer_bench.methods.gcn.layers import Gaussian
+from fer_bench.methods.gcn.network import Gaussian
 
 PixelLoss = Literal["squared", "absolute"]
 
 
-def reference_target(
+def true_reference(
     image: Tensor, reference: Tensor, has_reference: Tensor, is_neutral: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return what the generator should draw, and for which rows that is known.
@@ -25,32 +25,32 @@ def reference_target(
         is_neutral: bool [B]; such a row without a real reference is its own.
 
     Returns:
-        Targets [B, 1, H, W] and bool [B].
+        Images [B, 1, H, W] and bool [B].
     """
-    target = torch.where(has_reference[:, None, None, None], reference, image)
-    return target, has_reference | is_neutral
+    truth = torch.where(has_reference[:, None, None, None], reference, image)
+    return truth, has_reference | is_neutral
 
 
 def generation_loss(
-    generated: Tensor, target: Tensor, has_target: Tensor, kind: PixelLoss = "squared"
+    generated: Tensor, truth: Tensor, is_known: Tensor, kind: PixelLoss = "squared"
 ) -> Tensor:
     """Return the mean error of generated references over rows whose reference is known (L_Gen).
 
     Args:
         generated: [B, 1, H, W].
-        target: [B, 1, H, W].
-        has_target: bool [B].
+        truth: [B, 1, H, W].
+        is_known: bool [B].
         kind: Squared or absolute errors of pixels.
     """
-    return masked_mean(row_error(generated, target, kind), has_target)
+    return masked_mean(row_error(generated, truth, kind), is_known)
 
 
 def reconstruction_loss(
     drawn_query: Tensor,
     image: Tensor,
     drawn_reference: Tensor,
-    target: Tensor,
-    has_target: Tensor,
+    truth: Tensor,
+    is_known: Tensor,
     kind: PixelLoss = "squared",
 ) -> Tensor:
     """Return the mean errors of both flows through Decoder2, added up (L_Recon).
@@ -59,12 +59,12 @@ def reconstruction_loss(
         drawn_query: Decoder2 of the input's code [B, 1, H, W].
         image: The input [B, 1, H, W].
         drawn_reference: Decoder2 of the generated reference's code [B, 1, H, W].
-        target: The true reference [B, 1, H, W].
-        has_target: bool [B], rows that count in the second term.
+        truth: The true reference [B, 1, H, W].
+        is_known: bool [B], rows that count in the second term.
         kind: Squared or absolute errors of pixels.
     """
     of_query = row_error(drawn_query, image, kind).mean()
-    return of_query + masked_mean(row_error(drawn_reference, target, kind), has_target)
+    return of_query + masked_mean(row_error(drawn_reference, truth, kind), is_known)
 
 
 def contrastive_loss(
@@ -113,21 +113,21 @@ def adversarial_loss(logits: Tensor) -> Tensor:
     return F.softplus(-logits.float()).mean()
 
 
-def discriminator_loss(real: Tensor, generated: Tensor, has_target: Tensor) -> Tensor:
+def discriminator_loss(real: Tensor, generated: Tensor, is_known: Tensor) -> Tensor:
     """Return the discriminator's cross-entropy, mean of real and generated references.
 
     Args:
         real: Logits of real references [B, 1, h, w].
         generated: Logits of generated references [B, 1, h, w].
-        has_target: bool [B], rows whose reference is real.
+        is_known: bool [B], rows whose reference is real.
     """
-    of_real = masked_mean(F.softplus(-real.float()).flatten(1).mean(dim=1), has_target)
+    of_real = masked_mean(F.softplus(-real.float()).flatten(1).mean(dim=1), is_known)
     return 0.5 * (of_real + F.softplus(generated.float()).mean())
 
 
-def row_error(drawn: Tensor, target: Tensor, kind: PixelLoss) -> Tensor:
+def row_error(drawn: Tensor, truth: Tensor, kind: PixelLoss) -> Tensor:
     """Return the mean squared or absolute error of each image, float32 [B]."""
-    error = drawn.float() - target.float()
+    error = drawn.float() - truth.float()
     return (error.square() if kind == "squared" else error.abs()).flatten(1).mean(dim=1)
 
 

@@ -11,21 +11,28 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
+from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
 from fer_bench.emotions import Emotion
 from fer_bench.errors import UsageError
-from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
+from fer_bench.methods.base import (
+    Batch,
+    Classes,
+    Method,
+    OptimizerConfig,
+    Prediction,
+    Task,
+    classification_loss,
+)
 from fer_bench.methods.gcn import losses
-from fer_bench.methods.gcn.layers import Discriminator
-from fer_bench.methods.gcn.network import SIZE, Flows, GCNNetwork, Generated
+from fer_bench.methods.gcn.network import SIZE, Discriminator, Flows, GCNNetwork, Generated
 from fer_bench.methods.gcn.settings import GCNSettings
 
 PAIRED = 0.95
 """Share of training rows with a neutral frame from which on a source is paired: lab sets have stills."""
 
 
-class Targets(NamedTuple):
-    """What a training batch says, as the losses want it.
+class PreparedBatch(NamedTuple):
+    """A training batch as the losses want it.
 
     Attributes:
         image: [B, 1, 64, 64].
@@ -44,13 +51,10 @@ class Targets(NamedTuple):
     soft_label: Tensor | None = None
 
 
-class GCN(Method):
+class GCN(Method[GCNSettings]):
     """Compare a face with the generated reference face of the same person (Kim et al., arXiv:1703.07140).
 
-    Args:
-        task: Classes and what the training rows offer.
-        settings: A `GCNSettings`.
-        train: Epochs, batch size and augmentation.
+    See `Method` for the arguments. Batches without references train like data without neutral frames.
     """
 
     name = "gcn"
@@ -71,12 +75,13 @@ class GCN(Method):
         ),
     }
 
-    settings: GCNSettings
-
-    def __init__(self, task: Task, settings: GCNSettings, train: TrainSettings) -> None:
-        super().__init__(task, settings, train)
+    def __init__(
+        self, classes: Classes, settings: GCNSettings | None = None, train: TrainSettings | None = None
+    ) -> None:
+        super().__init__(classes, settings, train)
+        settings, names = self.settings, self.task.classes
         self.network = GCNNetwork(
-            len(task.classes),
+            len(names),
             width=settings.width,
             kernel=settings.kernel,
             hidden=settings.hidden,
@@ -90,22 +95,21 @@ class GCN(Method):
         ).to(memory_format=torch.channels_last)
         adversary = Discriminator(self.network.stages) if settings.generator == "gan" else None
         self.discriminator = adversary.to(memory_format=torch.channels_last) if adversary else None
-        self.neutral = task.classes.index(Emotion.NEUTRAL) if Emotion.NEUTRAL in task.classes else None
-        self.first_epochs = settings.first_epochs(train.max_epochs)
+        self.neutral = names.index(Emotion.NEUTRAL) if Emotion.NEUTRAL in names else None
+        self.first_epochs = settings.first_epochs(self.train_settings.max_epochs)
 
     @classmethod
-    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+    def input_spec(cls, settings: GCNSettings) -> InputSpec:
         """Return 64 x 64 grey images with values in [-1, 1]."""
         return InputSpec(size=SIZE, grey=True, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
     @classmethod
-    def resolve_train(cls, settings: MethodSettings, train: TrainSettings) -> TrainSettings:
-        """Refuse two steps in a single epoch.
+    def resolve_train(cls, settings: GCNSettings, train: TrainSettings) -> TrainSettings:
+        """Return the training settings as they are.
 
         Raises:
             UsageError: The schedule has two steps and the training one epoch.
         """
-        assert isinstance(settings, GCNSettings)
         if settings.generates and settings.schedule == "two-step" and train.max_epochs < 2:
             raise UsageError(
                 "two steps need two epochs at least",
@@ -115,9 +119,8 @@ class GCN(Method):
         return train
 
     @classmethod
-    def adaptation(cls, task: Task, settings: MethodSettings) -> str | None:
+    def adaptation(cls, task: Task, settings: GCNSettings) -> str | None:
         """Return how the generator learns where no row has a neutral frame of the same person."""
-        assert isinstance(settings, GCNSettings)
         if not settings.generates:
             return None
         if task.has_reference and not settings.hide_pairs:
@@ -173,7 +176,7 @@ class GCN(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a training batch in the current step, unweighted scalars by name."""
-        given = self._targets(batch)
+        given = self._prepare(batch)
         if not self.settings.generates:
             logits = self.network.flows(given.image).logits
             return {"classification": classification_loss(logits, given.label, given.soft_label)}
@@ -188,16 +191,16 @@ class GCN(Method):
         flows = self.network.compare(given.image, generated)
         return {**self._flow_losses(given, flows), **self._generator_losses(given, generated)}
 
-    def _targets(self, batch: Batch) -> Targets:
+    def _prepare(self, batch: Batch) -> PreparedBatch:
         image, label = batch["image"][:, :1], batch["label"]
         is_neutral = label == self.neutral if self.neutral is not None else torch.zeros_like(label).bool()
-        has = batch["has_reference"]
-        if self.settings.hide_pairs:
-            has = torch.zeros_like(has)
-        reference, known = losses.reference_target(image, batch["reference"][:, :1], has, is_neutral)
-        return Targets(image, reference, known, label, is_neutral, batch.get("soft_label"))
+        has, reference = torch.zeros_like(is_neutral), image
+        if "reference" in batch and not self.settings.hide_pairs:
+            has, reference = batch["has_reference"], batch["reference"][:, :1]
+        reference, known = losses.true_reference(image, reference, has, is_neutral)
+        return PreparedBatch(image, reference, known, label, is_neutral, batch.get("soft_label"))
 
-    def _generator_losses(self, given: Targets, generated: Generated) -> dict[str, Tensor]:
+    def _generator_losses(self, given: PreparedBatch, generated: Generated) -> dict[str, Tensor]:
         """Return L_Gen and what a VAE or GAN adds to it."""
         face, kind = generated.face, self.settings.pixel_loss
         parts = {"generation": losses.generation_loss(face, given.reference, given.has_reference, kind)}
@@ -213,7 +216,7 @@ class GCN(Method):
             parts["discriminator"] = losses.discriminator_loss(real, drawn, given.has_reference)
         return parts
 
-    def _flow_losses(self, given: Targets, flows: Flows) -> dict[str, Tensor]:
+    def _flow_losses(self, given: PreparedBatch, flows: Flows) -> dict[str, Tensor]:
         """Return L_Cls and, where the variant has them, L_Contr and L_Recon."""
         assert flows.generated is not None
         assert flows.reference is not None

@@ -7,9 +7,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from fer_bench.config import MethodSettings
-from fer_bench.methods.gcn.layers import Pool, Unpool
 from fer_bench.methods.gcn.losses import PixelLoss
-from fer_bench.methods.gcn.network import Distance, GeneratorName
+from fer_bench.methods.gcn.network import Distance, GeneratorName, Pool, Unpool
 
 Variant = Literal["S0R0", "S1R0", "S0R1", "S1R1"]
 Similarity = Literal["contrastive", "sharing"]

@@ -1,56 +1,38 @@
-"""ResEmoteNet as a LightningModule: its settings, recipes and optimiser."""
+"""ResEmoteNet as a LightningModule: its profiles, recipes and the import of the authors' checkpoints."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
-from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task, classification_loss
-from fer_bench.methods.resemotenet.network import SIZE, Baseline, BaselineNetwork, ResEmoteNetwork
+from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
+from fer_bench.errors import UsageError
+from fer_bench.methods.base import Batch, Classes, Method, OptimizerConfig, Prediction, Task
+from fer_bench.methods.resemotenet.losses import classification_loss
+from fer_bench.methods.resemotenet.network import (
+    AUTHORS_CLASSES,
+    SIZE,
+    BaselineNetwork,
+    ResEmoteNetwork,
+    architecture_of,
+    translate,
+)
+from fer_bench.methods.resemotenet.settings import ResEmoteNetSettings
+from fer_bench.methods.weights import read_state
 
 REPO_EARLY_STOP = 15
 """Epochs without a better score after which the authors' code stops."""
 
 
-class ResEmoteNetSettings(MethodSettings):
-    """Settings of resemotenet.
-
-    Attributes:
-        architecture: `resemotenet`, or one of the authors' baselines without residual blocks: `plain`,
-            `plain-se` with the squeeze-and-excitation block, or `se`, see `network.BaselineNetwork`.
-        width: Factor on all channels and hidden units; 1 is the authors' network.
-        stem_dropout: Dropout after the first two convolutions (authors' code: 0.2).
-        head_dropout: Dropout after each hidden fully connected layer (authors' code: 0.5).
-        recipe: `paper`: plain SGD, learning rate divided by ten when validation accuracy stalls. `repo`: SGD
-            with momentum 0.9 and weight decay 1e-4 at a constant rate, stopped early after 15 epochs without
-            a better score unless `train.early_stop` says otherwise. `one-cycle`: AdamW on a one-cycle
-            schedule, for trainings of a few epochs; not from the source.
-        lr: Learning rate; the highest one of `one-cycle`.
-        plateau_patience: Epochs without better validation accuracy before `paper` lowers the rate (unknown
-            in the source).
-    """
-
-    architecture: Literal["resemotenet"] | Baseline = "resemotenet"
-    width: float = Field(default=1.0, gt=0, le=2)
-    stem_dropout: float = Field(default=0.2, ge=0, lt=1)
-    head_dropout: float = Field(default=0.5, ge=0, lt=1)
-    recipe: Literal["paper", "repo", "one-cycle"] = "paper"
-    lr: float = Field(default=1e-3, gt=0)
-    plateau_patience: int = Field(default=5, ge=0)
-
-
-class ResEmoteNet(Method):
+class ResEmoteNet(Method[ResEmoteNetSettings]):
     """Convolutions, one squeeze-and-excitation block and three residual blocks (Roy et al., 2024).
 
-    Args:
-        task: Classes and what the training rows offer.
-        settings: A `ResEmoteNetSettings`.
-        train: Epochs, batch size and augmentation.
+    See `Method` for the arguments.
     """
 
     name = "resemotenet"
@@ -74,21 +56,57 @@ class ResEmoteNet(Method):
         ),
     }
 
-    settings: ResEmoteNetSettings
-
-    def __init__(self, task: Task, settings: ResEmoteNetSettings, train: TrainSettings) -> None:
-        super().__init__(task, settings, train)
-        self.network = build_network(len(task.classes), settings).to(memory_format=torch.channels_last)
+    def __init__(
+        self,
+        classes: Classes,
+        settings: ResEmoteNetSettings | None = None,
+        train: TrainSettings | None = None,
+    ) -> None:
+        super().__init__(classes, settings, train)
+        self.network = _build(len(self.task.classes), self.settings).to(memory_format=torch.channels_last)
 
     @classmethod
-    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+    def import_checkpoint(cls, path: str | Path, classes: Sequence[str] | None = None) -> ResEmoteNet:
+        """Return the method with the weights of a checkpoint of the authors' code, in evaluation mode.
+
+        Args:
+            path: A state dict, alone (as `best_model.pth` is saved) or under `model_state_dict` (as the
+                authors' evaluation code expects it); nothing in it is executed.
+            classes: Classes of the result, in order, from `AUTHORS_CLASSES`; None takes all seven.
+
+        Raises:
+            DataError: The file is unreadable or not a checkpoint of one of the four architectures.
+            UsageError: A class the authors' models do not know.
+        """
+        classes = AUTHORS_CLASSES if classes is None else classes
+        for name in classes:
+            if name not in AUTHORS_CLASSES:
+                raise UsageError(
+                    "the authors' models do not know this class",
+                    value=str(name),
+                    hint=f"known: {', '.join(AUTHORS_CLASSES)}",
+                )
+        path = Path(path)
+        state = read_state(path)
+        settings = ResEmoteNetSettings(architecture=architecture_of(state))
+        with torch.device("meta"):
+            expected = _build(len(AUTHORS_CLASSES), settings).state_dict()
+        found = translate(state, settings.architecture, expected, path)
+        rows = [AUTHORS_CLASSES.index(name) for name in classes]
+        for part in ("weight", "bias"):
+            found[f"head.9.{part}"] = found[f"head.9.{part}"][rows]
+        method = cls(Task(tuple(classes), (0,) * len(classes)), settings)
+        method.network.load_state_dict(found)
+        return method.eval()
+
+    @classmethod
+    def input_spec(cls, settings: ResEmoteNetSettings) -> InputSpec:
         """Return 64 x 64 grey images, repeated to three channels, with ImageNet's mean and deviation."""
         return InputSpec(size=SIZE, grey=True)
 
     @classmethod
-    def resolve_train(cls, settings: MethodSettings, train: TrainSettings) -> TrainSettings:
+    def resolve_train(cls, settings: ResEmoteNetSettings, train: TrainSettings) -> TrainSettings:
         """Return training settings with the early stop that the `repo` recipe implies."""
-        assert isinstance(settings, ResEmoteNetSettings)
         if settings.recipe == "repo" and train.early_stop is None:
             return train.model_copy(update={"early_stop": REPO_EARLY_STOP})
         return train
@@ -98,7 +116,7 @@ class ResEmoteNet(Method):
         return Prediction(self.network(image).float())
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean cross-entropy over labelled rows, with the batch's targets where it has them."""
+        """Return the mean cross-entropy over labelled rows, against soft labels where the batch has them."""
         label = batch["label"]
         total = classification_loss(self(batch["image"]).logits, label, batch.get("soft_label"))
         self.log_losses(len(label), cls=total, total=total)
@@ -120,7 +138,7 @@ class ResEmoteNet(Method):
         return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
-def build_network(classes: int, settings: ResEmoteNetSettings) -> ResEmoteNetwork | BaselineNetwork:
+def _build(classes: int, settings: ResEmoteNetSettings) -> ResEmoteNetwork | BaselineNetwork:
     """Return the network of the chosen architecture, randomly initialised."""
     sizes = {
         "width": settings.width,

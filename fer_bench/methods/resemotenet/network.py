@@ -1,12 +1,16 @@
-"""The network of ResEmoteNet: three convolutions, a squeeze-and-excitation block, three residual blocks."""
+"""The networks of ResEmoteNet and its baselines, and the layer names of the authors' checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from fer_bench.emotions import Emotion
+from fer_bench.errors import DataError
 
 SIZE = 64
 """Height and width to which the authors' code resizes."""
@@ -163,3 +167,102 @@ def _head(inputs: int, hidden: Sequence[int], classes: int, dropout: float) -> n
     for before, after in zip((inputs, *hidden[:-1]), hidden, strict=True):
         layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(hidden[-1], classes))
+
+
+AUTHORS_CLASSES: tuple[str, ...] = (
+    Emotion.HAPPINESS,
+    Emotion.SURPRISE,
+    Emotion.SADNESS,
+    Emotion.ANGER,
+    Emotion.DISGUST,
+    Emotion.FEAR,
+    Emotion.NEUTRAL,
+)
+"""The authors' label indices 0 to 6 (happy, surprise, sad, anger, disgust, fear, neutral)."""
+
+_HEAD = {"head.0": "fc1", "head.3": "fc2", "head.6": "fc3", "head.9": "fc4"}
+_SE = {"attention.gate.0": "fc.0", "attention.gate.2": "fc.2"}
+_BLOCK = {
+    "body.0": "conv1",
+    "body.1": "bn1",
+    "body.3": "conv2",
+    "body.4": "bn2",
+    "shortcut.0": "shortcut.0",
+    "shortcut.1": "shortcut.1",
+}
+
+
+def _stem_names(stages: int) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for number in range(stages):  # convolution, batch norm, ReLU, pooling, dropout
+        names |= {f"stem.{5 * number}": f"conv{number + 1}", f"stem.{5 * number + 1}": f"bn{number + 1}"}
+    return names
+
+
+LAYERS: dict[str, dict[str, str]] = {
+    "resemotenet": {
+        **_stem_names(3),
+        **{ours: f"se.{theirs}" for ours, theirs in _SE.items()},
+        **{
+            f"blocks.{n}.{ours}": f"res_block{n + 1}.{theirs}"
+            for n in range(3)
+            for ours, theirs in _BLOCK.items()
+        },
+        **_HEAD,
+    },
+    "plain": {**_stem_names(5), **_HEAD},
+    "plain-se": {**_stem_names(5), **{ours: f"se.{theirs}" for ours, theirs in _SE.items()}, **_HEAD},
+    "se": {**_stem_names(4), **{ours: f"se1.{theirs}" for ours, theirs in _SE.items()}, **_HEAD},
+}
+"""For each architecture, our layer's name to the authors' (the classes in their folder approach/)."""
+
+UNUSED = {"se": ("conv5.", "bn5.")}
+"""Layers of the authors' classes that are left out, see `BaselineNetwork`."""
+
+
+def architecture_of(state: Mapping[str, Tensor]) -> str:
+    """Return the architecture of a state dict by its layer names, which are the authors'."""
+    if any(key.startswith("res_block") for key in state):
+        return "resemotenet"
+    if any(key.startswith("se.") for key in state):
+        return "plain-se"
+    return "se" if any(key.startswith("se1.") for key in state) else "plain"
+
+
+def translate(
+    state: Mapping[str, Tensor], architecture: str, expected: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Return a state dict with our layer names instead of the authors'.
+
+    Args:
+        state: Tensors by the authors' names.
+        architecture: See `LAYERS`.
+        expected: Tensors of the right shapes by our names.
+        path: For messages.
+
+    Raises:
+        DataError: A tensor is missing, left over or of another shape.
+    """
+    layers = LAYERS[architecture]
+    ours = {theirs: name for name, theirs in layers.items()}
+    found = {}
+    for key, value in state.items():
+        layer, _, part = key.rpartition(".")
+        if layer in ours:
+            found[f"{ours[layer]}.{part}"] = value
+        elif not key.startswith(UNUSED.get(architecture, ("\0",))):
+            raise DataError(
+                "the checkpoint holds a layer that the authors' network lacks", file=path, value=key
+            )
+    for key, value in expected.items():
+        layer, _, part = key.rpartition(".")
+        theirs = f"{layers[layer]}.{part}"
+        if key not in found:
+            raise DataError("the checkpoint lacks a tensor of the authors' network", file=path, value=theirs)
+        if found[key].shape != value.shape:
+            raise DataError(
+                f"{theirs} has shape {list(found[key].shape)}, and the authors' seven-class network has "
+                f"{list(value.shape)} there",
+                file=path,
+            )
+    return found

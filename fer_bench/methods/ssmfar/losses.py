@@ -41,16 +41,16 @@ def au_weights(counts: tuple[tuple[int, int], ...]) -> Tensor:
     return torch.tensor([(n + p) / (2 * p) if p else 1.0 for n, p in counts])
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor, counts: Tensor) -> Tensor:
+def weighted_cross_entropy(logits: Tensor, label: Tensor, weights: Tensor, counts: Tensor) -> Tensor:
     """Return the class-weighted cross-entropy of each row [B]; 0 where the row does not count.
 
     Args:
         logits: [B, C].
-        target: int64 [B]; any value where the row does not count.
+        label: int64 [B]; any value where the row does not count.
         weights: [C].
         counts: bool [B], rows that count.
     """
-    safe = torch.where(counts, target, 0)
+    safe = torch.where(counts, label, 0)
     each = F.cross_entropy(logits.float(), safe, reduction="none") * weights[safe]
     return torch.where(counts, each, 0.0)
 

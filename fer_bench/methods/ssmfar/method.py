@@ -1,61 +1,28 @@
-"""ssmfar as a LightningModule: its settings, losses, thresholds and optimiser."""
+"""ssmfar as a LightningModule: its profiles, losses, thresholds and optimiser."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-from fer_bench.config import Augmentation, InputSpec, MethodSettings, ProfileSettings, TrainSettings
+from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
 from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.errors import UsageError
-from fer_bench.methods.backbones import Backbone, fitting_backbone, load_backbone, open_pretrained
-from fer_bench.methods.base import Batch, Method, OptimizerConfig, Prediction, Task
+from fer_bench.methods.backbones import fitting_backbone, load_backbone, open_pretrained
+from fer_bench.methods.base import Batch, Classes, Method, OptimizerConfig, Prediction, Task
 from fer_bench.methods.ssmfar import losses
 from fer_bench.methods.ssmfar.network import Outputs, SSMFARNetwork
+from fer_bench.methods.ssmfar.settings import SSMFARSettings
+from fer_bench.methods.weights import trained_on
 
 
-class SSMFARSettings(MethodSettings):
-    """Settings of ssmfar.
-
-    Attributes:
-        backbone: `resnet18` (the authors'), or `narrow` for small images on a CPU.
-        weights: Pretrained weights of the backbone: a file, a name timm knows, or for `narrow` a tower of
-            this package, such as `clip-tiny-neutral`; None initialises at random.
-        weights_trained_on: What they were trained on, where their name does not say it.
-        size: Height and width of the input in pixels (authors' code: 224).
-        dropout: Dropout on the pooled feature (authors' code: 0.5).
-        feature_scale: Length of the feature that the heads read (authors' code: 1). The D values of a feature
-            of length 1 are about 1 / sqrt(D), so that the heads say next to nothing for some hundred steps.
-        consistency_scope: Rows of the consistency loss, see `losses.consistency_rows`.
-        recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of
-            a few epochs; not from the source.
-        lr: Learning rate; the highest one of `one-cycle`.
-    """
-
-    backbone: Backbone = "resnet18"
-    weights: str | None = None
-    weights_trained_on: str | None = None
-    size: int = Field(default=224, ge=32, le=512)
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    feature_scale: float = Field(default=1.0, gt=0)
-    consistency_scope: losses.ConsistencyScope = "unlabelled_nonconfident"
-    recipe: Literal["paper", "one-cycle"] = "paper"
-    lr: float = Field(default=5e-4, gt=0)
-
-
-class SSMFAR(Method):
+class SSMFAR(Method[SSMFARSettings]):
     """Learn expressions, valence-arousal and action units together, also from rows without expression label.
 
-    Gera et al., arXiv:2207.09012.
-
-    Args:
-        task: Classes and what the training rows offer; heads exist for what they offer only.
-        settings: An `SSMFARSettings`.
-        train: Epochs, batch size and augmentation.
+    Gera et al., arXiv:2207.09012. See `Method` for the arguments; heads exist only for what the task offers.
     """
 
     name = "ssmfar"
@@ -86,13 +53,15 @@ class SSMFAR(Method):
         ),
     }
 
-    settings: SSMFARSettings
     class_weights: Tensor
     au_weights: Tensor
     thresholds: Tensor
 
-    def __init__(self, task: Task, settings: SSMFARSettings, train: TrainSettings) -> None:
-        super().__init__(task, settings, train)
+    def __init__(
+        self, classes: Classes, settings: SSMFARSettings | None = None, train: TrainSettings | None = None
+    ) -> None:
+        super().__init__(classes, settings, train)
+        task, settings = self.task, self.settings
         self.network = SSMFARNetwork(
             len(task.classes),
             backbone=settings.backbone,
@@ -106,29 +75,26 @@ class SSMFAR(Method):
         self.register_buffer("thresholds", torch.full((len(task.classes),), losses.FLOOR))
 
     @classmethod
-    def input_spec(cls, settings: MethodSettings) -> InputSpec:
+    def input_spec(cls, settings: SSMFARSettings) -> InputSpec:
         """Return colour images of the wanted size with ImageNet's mean and deviation."""
-        assert isinstance(settings, SSMFARSettings)
         return InputSpec(size=settings.size)
 
     @classmethod
-    def weights(cls, settings: MethodSettings) -> dict[str, str]:
-        """Return the hash of the backbone's pretrained weights, after trying them on."""
-        assert isinstance(settings, SSMFARSettings)
+    def weights(cls, settings: SSMFARSettings) -> dict[str, str]:
+        """Return the hash of the backbone's pretrained weights, after loading them once."""
         return {"backbone": fitting_backbone(settings.backbone, settings.weights)} if settings.weights else {}
 
     @classmethod
-    def caveats(cls, settings: MethodSettings) -> tuple[str, ...]:
+    def caveats(cls, settings: SSMFARSettings) -> tuple[str, ...]:
         """Return what the backbone starts from."""
-        assert isinstance(settings, SSMFARSettings)
         if settings.weights is None:
             return ("the backbone starts from random weights; the authors' was trained on MS-Celeb-1M faces",)
-        known = settings.weights_trained_on or open_pretrained(settings.weights).trained_on
+        known = settings.weights_trained_on or trained_on(settings.weights)
         told = known or "unknown data (say it: --set method.weights_trained_on=...)"
         return (f"the backbone starts from {settings.weights}, trained on {told}",)
 
     @classmethod
-    def adaptation(cls, task: Task, settings: MethodSettings) -> str | None:
+    def adaptation(cls, task: Task, settings: SSMFARSettings) -> str | None:
         """Return what the training rows lack of the three tasks and of rows without expression label."""
         lacking = [
             text

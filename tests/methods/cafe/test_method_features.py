@@ -16,7 +16,8 @@ from fer_bench.data.loading import features, transforms
 from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.data.packs.pack import open_pack
-from fer_bench.methods.cafe.method import CAFE, CAFESettings
+from fer_bench.methods.cafe.method import CAFE
+from fer_bench.methods.cafe.settings import CAFESettings
 from fer_bench.runs.evaluate import predict
 from tests.methods import ssmfar_toy
 

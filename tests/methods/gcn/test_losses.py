@@ -10,7 +10,7 @@ from torch.distributions import Normal, kl_divergence
 
 from fer_bench.methods.base import classification_loss
 from fer_bench.methods.gcn import losses
-from fer_bench.methods.gcn.layers import Gaussian
+from fer_bench.methods.gcn.network import Gaussian
 
 
 def test_classification_loss_by_hand():
@@ -66,7 +66,7 @@ def test_masked_mean_of_nothing_is_zero_with_a_gradient():
 
 def test_neutral_row_without_reference_is_its_own():
     image, reference = torch.ones(3, 1, 2, 2), torch.zeros(3, 1, 2, 2)
-    target, known = losses.reference_target(
+    target, known = losses.true_reference(
         image, reference, torch.tensor([True, False, False]), torch.tensor([True, True, False])
     )
     assert known.tolist() == [True, True, False]

@@ -15,7 +15,8 @@ from fer_bench.config import Augmentation, TrainSettings
 from fer_bench.data.batch import Batch, Task
 from fer_bench.data.loading import transforms
 from fer_bench.data.loading.union_module import make_datamodule
-from fer_bench.methods.gcn.method import GCN, GCNSettings
+from fer_bench.methods.gcn.method import GCN
+from fer_bench.methods.gcn.settings import GCNSettings
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
 from fer_bench.runs.training.callbacks import EpochSeeds

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fer_bench.emotions import ACTION_UNITS
-from fer_bench.methods.cafe.tiny import shipped
+from fer_bench.methods.weights import shipped
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
 from fer_bench.workspace.sources import find_roots

@@ -26,7 +26,7 @@ CAMERA = Camera(
     ambient=(0.25, 0.7), strength=(0.75, 1.3), grey=0.25, tint=0.08, gamma=(0.75, 1.35), blur=(0.0, 1.0),
     noise=(1.0, 5.5), coarse=(0.55, 1.0), jpeg=(35, 100), brightness=(15, 240), occluded=0.08,
 )  # fmt: skip
-"""What the pictures of the web have in common; every picture draws a camera of its own around it."""
+"""What the pictures of the web have in common; every picture draws its camera around this one."""
 MAKEUP = Makeup((4, 76), 0.5, (0.6, 0.2, 0.2), 0.2, 0.4)
 STYLE = Style((0.5, 1.0), blend=0.1, stray=0.04)
 _PICTURE = 104
@@ -63,8 +63,8 @@ def draw_faces(
     Args:
         count: How many.
         seed: Seed of the population.
-        first: Number of the first; every number is another person before another camera.
-        progress: Called with faces drawn and faces in all.
+        first: Number of the first; every number is another person and another camera.
+        progress: Called with faces drawn and their total.
     """
     starts = range(first, first + count, _CHUNK)
     work = partial(_chunk, seed=seed, end=first + count)

@@ -1,15 +1,14 @@
-"""The ABAW sum over validation batches against the scores computed from stored predictions."""
+"""Scores counted over batches, against scikit-learn and the scores computed from stored predictions."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from fer_bench.evaluation.affect import binary_f1, concordance, mean_of
-from fer_bench.methods.affect_score import AffectScore
-from fer_bench.methods.base import f1_of_confusion
+from fer_bench.methods.epoch_scores import AffectScore, EpochScores, f1_of_confusion, uar_of_confusion
 
 
 def rows(seed: int, count: int = 90):
@@ -56,3 +55,36 @@ def test_f1_is_scikit_learns_over_present_classes():
     np.add.at(counts, (true, answer), 1)
     wanted = f1_score(true, answer, labels=np.unique(true), average="macro")
     assert float(f1_of_confusion(torch.from_numpy(counts))) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("absent", [(), (0,), (1, 2)])
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_uar_is_scikit_learns_balanced_accuracy(absent):
+    generator = torch.Generator().manual_seed(1)
+    true, predicted = torch.randint(0, 4, (2, 300), generator=generator)
+    for label in absent:  # never true, still predicted
+        true[true == label] = 3
+    counts = torch.zeros(4, 4).index_put((true, predicted), torch.tensor(1.0), accumulate=True)
+    assert uar_of_confusion(counts).item() == pytest.approx(balanced_accuracy_score(true, predicted))
+
+
+def test_uar_without_labelled_rows_is_zero():
+    assert uar_of_confusion(torch.zeros(3, 3)).item() == 0
+
+
+def test_loaders_are_kept_apart_and_an_epoch_forgets_the_last():
+    label = torch.tensor([0, 1, 0, 1])
+    right, wrong = torch.eye(2)[label], torch.eye(2)[1 - label]
+    scores = EpochScores(2, with_affect=False)
+    for _ in range(2):
+        scores.start(2, torch.device("cpu"))
+        scores.update(0, right, label)
+        scores.update(1, wrong[:1], label[:1])
+        assert {name: float(value) for name, value in scores.compute().items()} == {
+            "uar": 0.5,
+            "accuracy": 0.8,
+        }
+    scores.start(1, torch.device("cpu"))
+    scores.update(0, right, label)
+    assert float(scores.compute()["uar"]) == 1
+    assert not scores.state_dict()

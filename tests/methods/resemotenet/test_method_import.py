@@ -1,28 +1,23 @@
-"""Checkpoints of ResEmoteNet's authors: layers mapped, classes by name, and the command that scores them."""
+"""Checkpoints of ResEmoteNet's authors: layers mapped, and classes matched by name."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
-import typer
-from torch import nn
 from torch.nn import functional as F
-from typer.testing import CliRunner
 
-from fer_bench.cli.importing import import_
 from fer_bench.errors import DataError, UsageError
-from fer_bench.methods.resemotenet.importing import AUTHORS_CLASSES, LAYERS, import_checkpoint
-from fer_bench.methods.resemotenet.method import ResEmoteNetSettings, build_network
-from fer_bench.runs.training.checkpoints import load_weights
+from fer_bench.methods.resemotenet.method import ResEmoteNet
+from fer_bench.methods.resemotenet.network import AUTHORS_CLASSES, LAYERS
+from fer_bench.methods.resemotenet.settings import ResEmoteNetSettings
 
 
 def authors_state(architecture: str = "resemotenet", seed: int = 0) -> dict[str, torch.Tensor]:
     """Return a state dict with the authors' names and small random values."""
     generator = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
-        expected = build_network(7, ResEmoteNetSettings(architecture=architecture)).state_dict()
+        method = ResEmoteNet(AUTHORS_CLASSES, ResEmoteNetSettings(architecture=architecture))
+        expected = method.network.state_dict()
     found = {}
     for key, value in expected.items():
         layer, _, part = key.rpartition(".")
@@ -75,7 +70,7 @@ def authors_forward(state, image):
 
 def test_imported_network_computes_what_the_authors_does(checkpoint):
     image = torch.randn(3, 3, 64, 64)
-    method = import_checkpoint(checkpoint)
+    method = ResEmoteNet.import_checkpoint(checkpoint)
     with torch.no_grad():
         torch.testing.assert_close(method(image).logits, authors_forward(authors_state(), image))
 
@@ -84,12 +79,12 @@ def test_classes_are_matched_by_name(checkpoint):
     image = torch.randn(2, 3, 64, 64)
     wanted = ("neutral", "anger", "happiness")
     with torch.no_grad():
-        found = import_checkpoint(checkpoint, wanted)(image).logits
-        whole = import_checkpoint(checkpoint)(image).logits
+        found = ResEmoteNet.import_checkpoint(checkpoint, wanted)(image).logits
+        whole = ResEmoteNet.import_checkpoint(checkpoint)(image).logits
     assert AUTHORS_CLASSES == ("happiness", "surprise", "sadness", "anger", "disgust", "fear", "neutral")
     torch.testing.assert_close(found, whole[:, [6, 3, 0]])
     with pytest.raises(UsageError, match="contempt"):
-        import_checkpoint(checkpoint, ("contempt",))
+        ResEmoteNet.import_checkpoint(checkpoint, ("contempt",))
 
 
 @pytest.mark.parametrize("architecture", ["plain", "plain-se", "se"])
@@ -98,7 +93,7 @@ def test_baselines_are_recognised(architecture, tmp_path):
     if architecture == "se":  # defined by the authors' class, used by nothing
         state |= {"conv5.weight": torch.zeros(1024, 512, 3, 3), "bn5.bias": torch.zeros(1024)}
     torch.save({"model_state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "b.pth")
-    method = import_checkpoint(tmp_path / "b.pth")
+    method = ResEmoteNet.import_checkpoint(tmp_path / "b.pth")
     assert method.settings.architecture == architecture
     assert torch.equal(method.network.head[0].weight, state["fc1.weight"])
 
@@ -122,41 +117,4 @@ def test_other_checkpoints_are_refused(change, message, tmp_path):
     change(state)
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(DataError, match=message):
-        import_checkpoint(tmp_path / "other.pth")
-
-
-class TestCommand:
-    @pytest.fixture
-    def run(self):
-        app = typer.Typer()
-        app.command("import")(import_)
-        app.callback()(lambda: None)
-
-        def call(*arguments):
-            return CliRunner().invoke(app, ["import", *map(str, arguments)], catch_exceptions=False)
-
-        return call
-
-    def test_saves_a_checkpoint_of_ours(self, run, checkpoint, tmp_path):
-        result = run("resemotenet", checkpoint, "--out", tmp_path / "ours.pt")
-        assert result.exit_code == 0
-        assert "happiness, surprise" in result.stdout
-        again = load_weights(tmp_path / "ours.pt")
-        assert again.task.classes == AUTHORS_CLASSES
-        assert isinstance(again.network.head[-1], nn.Linear)
-
-    def test_scores_under_our_protocol(self, run, checkpoint, tiny_root):
-        result = run("resemotenet", checkpoint, "--dataset", "rafdb", "--data-root", tiny_root, "--json")
-        report = json.loads(result.stdout)
-        assert report["data_kind"] == "synthetic"
-        assert report["classes"] == report["score"]["label_set"]
-        assert 0 <= report["score"]["metrics"]["uar"] <= 1
-        assert report["score"]["n"] > 0
-
-    def test_wants_something_to_do(self, run, checkpoint):
-        with pytest.raises(UsageError, match="--out FILE"):
-            run("resemotenet", checkpoint)
-
-    def test_refuses_protocols_with_other_classes(self, run, checkpoint, tiny_root):
-        with pytest.raises(UsageError, match=r"contempt.*\n.*data describe ckplus"):
-            run("resemotenet", checkpoint, "--dataset", "ckplus", "--data-root", tiny_root)
+        ResEmoteNet.import_checkpoint(tmp_path / "other.pth")

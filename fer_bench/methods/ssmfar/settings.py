@@ -1,0 +1,40 @@
+"""The settings of ssmfar."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fer_bench.config import MethodSettings
+from fer_bench.methods.backbones import Backbone
+from fer_bench.methods.ssmfar import losses
+
+
+class SSMFARSettings(MethodSettings):
+    """Settings of ssmfar.
+
+    Attributes:
+        backbone: `resnet18` (the authors'), or `narrow` for small images on a CPU.
+        weights: Pretrained weights of the backbone: a file, a name timm knows, or for `narrow` a tower of
+            this package, such as `clip-tiny-neutral`; None initialises at random.
+        weights_trained_on: What they were trained on, where their name does not say it.
+        size: Height and width of the input in pixels (authors' code: 224).
+        dropout: Dropout on the pooled feature (authors' code: 0.5).
+        feature_scale: Length of the feature that the heads read (authors' code: 1). The D values of a feature
+            of length 1 are about 1 / sqrt(D), so that the heads say next to nothing for some hundred steps.
+        consistency_scope: Rows of the consistency loss, see `losses.consistency_rows`.
+        recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of
+            a few epochs; not from the source.
+        lr: Learning rate; the highest one of `one-cycle`.
+    """
+
+    backbone: Backbone = "resnet18"
+    weights: str | None = None
+    weights_trained_on: str | None = None
+    size: int = Field(default=224, ge=32, le=512)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    feature_scale: float = Field(default=1.0, gt=0)
+    consistency_scope: losses.ConsistencyScope = "unlabelled_nonconfident"
+    recipe: Literal["paper", "one-cycle"] = "paper"
+    lr: float = Field(default=5e-4, gt=0)

@@ -1,1 +1,0 @@
-"""Encoders that this project trains itself, on drawn faces, and ships with their cards."""
