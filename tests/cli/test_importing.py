@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from fer_bench.cli.importing import import_
 from fer_bench.errors import UsageError
 from fer_bench.methods.resemotenet.network import AUTHORS_CLASSES
-from fer_bench.runs.training.fit import load_weights
+from fer_bench.runs.training.checkpoints import load_weights
 from tests.methods.resemotenet.test_method_import import authors_state
 
 

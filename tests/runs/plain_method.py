@@ -11,15 +11,16 @@ class PlainSettings(MethodSettings):
     lr: float = 0.05
 
 
-class Plain(Method):
+class Plain(Method[PlainSettings]):
     name = "plain"
     settings_type = PlainSettings
     profiles = {"quick": ProfileSettings(train=TrainSettings(max_epochs=3, batch_size=15))}
 
-    def __init__(self, task, settings, train):
-        super().__init__(task, settings, train)
+    def __init__(self, classes, settings=None, train=None):
+        super().__init__(classes, settings, train)
+        count = len(self.task.classes)
         self.network = nn.Sequential(
-            *(nn.Conv2d(3, 4, 5, stride=4), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 25, len(task.classes)))
+            *(nn.Conv2d(3, 4, 5, stride=4), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 25, count))
         )
 
     @classmethod

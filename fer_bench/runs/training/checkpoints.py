@@ -6,7 +6,6 @@ import io
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from fer_bench import methods
-from fer_bench.config import TrainSettings, build
-from fer_bench.data.batch import Task
 from fer_bench.errors import StoreError
 from fer_bench.files import write_atomic
 from fer_bench.methods.base import Method
@@ -107,10 +104,7 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
             shared = _frozen_file(path, content["frozen"])
             content["state"] |= torch.load(shared, map_location="cpu", weights_only=True)["state"]
         kind = methods.get(content["method"])
-        task = Task(**{**content["task"], **_tuples(content["task"])})
-        settings = build(kind.settings_type, content["settings"], str(path))
-        train = build(TrainSettings, content["train"], str(path))
-        method = kind(task, settings, train)
+        method = kind(content["task"], content["settings"], content["train"])
         method.load_state_dict(content["state"])
         found = expected and state_hash(content["state"])
     except FileNotFoundError:
@@ -139,11 +133,3 @@ def _frozen_file(path: Path, name: str) -> Path:
         value=f"{name}.pt",
         hint=f"copy the store's folder {FROZEN} next to the checkpoint or into a folder above it",
     )
-
-
-def _tuples(task: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "classes": tuple(task["classes"]),
-        "class_counts": tuple(task["class_counts"]),
-        "au_counts": tuple(tuple(pair) for pair in task["au_counts"]),
-    }

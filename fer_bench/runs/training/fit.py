@@ -10,7 +10,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from fer_bench import methods
-from fer_bench.config import RunConfig, build
+from fer_bench.config import RunConfig
 from fer_bench.data.batch import Task
 from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import make_datamodule
@@ -32,9 +32,8 @@ from fer_bench.workspace.workspace import Workspace
 def build_method(config: RunConfig, task: Task) -> Method:
     """Return a fresh method with the pretrained weights it names; the same seed gives the same weights."""
     kind = methods.get(config.method)
-    settings = build(kind.settings_type, config.method_settings, f"settings of {config.method}")
     torch.manual_seed(config.seed)
-    method = kind(task, settings, config.train)
+    method = kind(task, config.method_settings, config.train)
     method.load_pretrained()
     return method
 
@@ -42,8 +41,7 @@ def build_method(config: RunConfig, task: Task) -> Method:
 def build_data(config: RunConfig, workspace: Workspace) -> FaceDataModule:
     """Return the training, validation and test batches of a run; packs its pictures on first use."""
     kind = methods.get(config.method)
-    settings = build(kind.settings_type, config.method_settings, f"settings of {config.method}")
-    spec = kind.input_spec(settings)
+    spec = kind.input_spec(kind.build_settings(config.method_settings))
     return make_datamodule(
         workspace.source(config.dataset).dataset,
         spec=spec,

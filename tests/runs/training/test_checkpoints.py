@@ -18,8 +18,8 @@ def towered(monkeypatch, plain):
 
     original = Plain.__init__
 
-    def with_tower(self, *arguments):
-        original(self, *arguments)
+    def with_tower(self, classes, settings, train):
+        original(self, classes, settings, train)
         self.tower = nn.Linear(100, 100)
         self.tower.requires_grad_(False)
         nn.init.ones_(self.tower.weight)
