@@ -35,10 +35,12 @@ evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours o
 towers: $(INSTALLED)  ## Train the two image towers of the package again, into TOWERS (minutes).
 	$(BIN)/python benchmarks/pretrain_clip_tiny.py clip-tiny clip-tiny-neutral --out $(TOWERS)
 
-lint: $(INSTALLED)  ## Check style and types.
+lint: $(INSTALLED)  ## Check style, types and the layout.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_architecture.py
 
 format: $(INSTALLED)  ## Put the code into the project's format.
 	$(BIN)/ruff check --fix .

@@ -1,3 +1,26 @@
-"""A benchmark suite for facial expression recognition."""
+"""A benchmark suite for facial expression recognition.
+
+What is named here is the public Python API; each name is imported on first use, so that importing the package
+costs nothing. The dataset and method classes are in `fer_bench.datasets` and `fer_bench.methods`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fer_bench.api import StoreFrames, load_method, open_dataset, read_store, run, score, sweep
 
 __version__ = "0.1.0"
+__all__ = ["StoreFrames", "load_method", "open_dataset", "read_store", "run", "score", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("fer_bench.api"), name)  # by name: the package itself depends on nothing
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

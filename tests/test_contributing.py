@@ -1,11 +1,9 @@
-"""The tutorial in CONTRIBUTING.md, executed as somebody else's package would be."""
+"""The tutorials in CONTRIBUTING.md, executed as packages of somebody else."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,34 +12,13 @@ import pytest
 from fer_bench import datasets
 from fer_bench.cli import main as cli
 from fer_bench.emotions import LABEL_SETS
-
-TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SECTION = TEXT.partition("## Add a dataset")[2].partition("\n## ")[0]
-
-
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
-    return found
+from tests.outside import block, installed
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Install the example as a package of its own, with the entry point that the tutorial shows."""
-    site = tmp_path / "site"
-    (site / "tenfaces-1.0.dist-info").mkdir(parents=True)
-    (site / "tenfaces.py").write_text(block("python"))
-    (site / "tenfaces-1.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: tenfaces\nVersion: 1.0\n"
-    )
-    group, line = block("toml").strip().splitlines()
-    assert group == '[project.entry-points."fer_bench.datasets"]'
-    points = f"[fer_bench.datasets]\n{line.replace(chr(34), '')}\n"
-    (site / "tenfaces-1.0.dist-info" / "entry_points.txt").write_text(points)
-    monkeypatch.syspath_prepend(str(site))
-    datasets._registry.cache_clear()
-    yield
-    datasets._registry.cache_clear()
-    sys.modules.pop("tenfaces", None)
+def tenfaces(tmp_path, monkeypatch):
+    with installed("Add a dataset", tmp_path / "site", monkeypatch) as name:
+        yield name
 
 
 @pytest.fixture
@@ -71,10 +48,10 @@ def call(monkeypatch, capsys):
 
 
 def test_the_example_is_short():
-    assert len(block("python").splitlines()) < 60
+    assert len(block("Add a dataset", "python").splitlines()) < 60
 
 
-def test_it_keeps_every_contract(installed, data, call):
+def test_it_keeps_every_contract(tenfaces, data, call):
     assert "tenfaces" in datasets.names()
     code, out = call("check", "dataset", "tenfaces", "--data-root", data, "--json")
     document = json.loads(out)
@@ -82,7 +59,7 @@ def test_it_keeps_every_contract(installed, data, call):
     assert {c["name"] for c in document["checks"]} >= {"card", "locate", "index", "protocols", "pictures"}
 
 
-def test_it_is_described_verified_and_split_like_any_other(installed, data, call):
+def test_it_is_described_verified_and_split_like_any_other(tenfaces, data, call):
     assert "twins" in call("data", "describe", "tenfaces")[1]
     code, out = call("data", "verify", "-d", "tenfaces", "--data-root", data, "--json")
     (report,) = json.loads(out)["reports"]
@@ -91,7 +68,7 @@ def test_it_is_described_verified_and_split_like_any_other(installed, data, call
     assert json.loads(out)["counts"] == {"train": 56, "val": 7, "test": 7}
 
 
-def test_a_wrong_list_is_one_message(installed, data, call, capsys):
+def test_a_wrong_list_is_one_message(tenfaces, data, call, capsys):
     file = data / "tenfaces" / "labels.csv"
     file.write_text(file.read_text().replace("004,P0,", "004;P0;"))
     code, out = call("data", "split", "-d", "tenfaces", "--data-root", data, "--json")
@@ -99,5 +76,49 @@ def test_a_wrong_list_is_one_message(installed, data, call, capsys):
     assert (code, document["line"], document["file"]) == (2, 5, str(file))
 
 
-def test_a_built_in_name_cannot_be_taken_over(installed):
+def test_a_built_in_name_cannot_be_taken_over(tenfaces):
     assert datasets.get("oulu").__module__ == "fer_bench.datasets.oulu"
+
+
+def test_it_has_a_datamodule(tenfaces, data):
+    from fer_bench.datasets import TenFacesDataModule
+
+    module = TenFacesDataModule(data, fold=2, image_size=24, batch_size=8)
+    module.setup()
+    batch = next(iter(module.train_dataloader()))
+    assert (batch["image"].shape, batch["image"].dtype.is_floating_point) == ((8, 3, 24, 24), True)
+
+
+@pytest.fixture
+def plain(tmp_path, monkeypatch):
+    with installed("Add a method", tmp_path / "site", monkeypatch) as name:
+        yield name
+
+
+def test_a_method_of_another_package_is_run_and_stored_like_any_other(plain, tiny_root, tmp_path, call):
+    options = ("-m", "plain", "-d", "oulu", "--targets", "rafdb", "--data-root", tiny_root, "--max-epochs", 2)
+    code, out = call("run", *options, "--profile", "quick", "--runs-dir", tmp_path / "runs", "--json")
+    record = json.loads(out)
+    assert (code, record["status"], {s["target"] for s in record["scores"]}) == (0, "done", {"oulu", "rafdb"})
+    assert "plain" in call("list", "methods")[1]
+
+
+def test_its_key_follows_its_code(plain, tiny_root, tmp_path):
+    from fer_bench.runs.keys import method_code_hash
+
+    def hashed():
+        method_code_hash.cache_clear()
+        return method_code_hash("plain")
+
+    file, first = tmp_path / "site" / "plainmethod.py", hashed()
+    file.write_text(file.read_text().replace('"""Plain:', '"""Very plain:'))
+    assert hashed() == first
+    file.write_text(file.read_text().replace("nn.ReLU()", "nn.GELU()"))
+    assert hashed() != first
+
+
+def test_what_cannot_be_imported_is_named(tmp_path, monkeypatch, call):
+    with installed("Add a launcher", tmp_path / "site", monkeypatch) as name:
+        (tmp_path / "site" / f"{name}.py").write_text("import nowhere_to_be_found\n")
+        code, out = call("sweep", "-m", "gcn", "-d", "oulu", "--launcher", "inline", "--json")
+        assert (code, "nowhere_to_be_found" in json.loads(out)["error"]) == (2, True)

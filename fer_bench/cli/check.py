@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_bench.cli.options import AsJson, DataRoot, announce_roots, check_name, find_roots_of
+from fer_bench.cli.options import AsJson, DataRoot, announce_roots, check_name
 
 check_app = typer.Typer(
     help="Check that a dataset keeps the contracts of this package.",
@@ -29,9 +29,9 @@ def check_dataset(
     """
     from fer_bench import datasets
     from fer_bench.data.audit.contract import check_contract
-    from fer_bench.workspace.sources import open_source
+    from fer_bench.workspace.sources import open_source, split_source
 
-    name, roots = find_roots_of(name, data_root)
+    name, roots = split_source(name, data_root)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
     results = check_contract(name, lambda: open_source(name, roots).dataset)

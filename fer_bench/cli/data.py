@@ -18,7 +18,6 @@ from fer_bench.cli.options import (
     ProtocolName,
     announce_roots,
     check_name,
-    find_roots_of,
     say,
 )
 from fer_bench.cli.verify import Datasets, nothing_in, verify
@@ -174,9 +173,9 @@ def sheet(
 def _opened(dataset: str, data_root: str | None, *, quiet: bool = False) -> dict[str, Source]:
     """Return the datasets that a command is asked for, `all` being those that are there."""
     from fer_bench import datasets
-    from fer_bench.workspace.sources import available, open_source
+    from fer_bench.workspace.sources import available, open_source, split_source
 
-    name, roots = find_roots_of(dataset, data_root)
+    name, roots = split_source(dataset, data_root)
     announce_roots(roots, quiet=quiet)
     if name == "all":
         wanted, _ = available(datasets.names(), roots)
@@ -222,9 +221,9 @@ def split(
     from fer_bench.data.audit.split_file import freeze, protocol_hash
     from fer_bench.data.protocols import find_protocol
     from fer_bench.files import write_text
-    from fer_bench.workspace.sources import open_source
+    from fer_bench.workspace.sources import open_source, split_source
 
-    name, roots = find_roots_of(dataset, data_root)
+    name, roots = split_source(dataset, data_root)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
     source = open_source(name, roots).dataset

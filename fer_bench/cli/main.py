@@ -12,7 +12,7 @@ import typer
 from fer_bench import __version__
 from fer_bench.cli import check, data, run, runs, scores
 from fer_bench.cli.importing import EPILOG, import_
-from fer_bench.cli.options import AsJson, DataRoot, RunsDir, check_name, find_roots_of, open_store
+from fer_bench.cli.options import AsJson, DataRoot, RunsDir, check_name, open_store
 from fer_bench.errors import DataError, FerBenchError
 
 app = typer.Typer(
@@ -66,7 +66,7 @@ def list_(
 
     check_name(what, ("methods", "datasets", "profiles"), "list", "fer-bench list --help")
     if what == "methods":
-        rows = [(name, entry.title, entry.source) for name, entry in methods.registry().items()]
+        rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
         cards = [datasets.get(name).card for name in datasets.names()]
         rows = [
@@ -104,7 +104,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     from fer_bench import datasets
     from fer_bench.files import cache_root, usable_cores
     from fer_bench.runs import environment
-    from fer_bench.workspace.sources import available, open_source
+    from fer_bench.workspace.sources import available, find_roots, open_source
 
     found: list[str] = []
     missing: dict[str, str] = {}
@@ -112,7 +112,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     problem: FerBenchError | None = None
     origin = ""
     try:
-        _, roots = find_roots_of("", data_root)
+        roots = find_roots(data_root)
         origin = roots.origin
         found, missing = available(datasets.names(), roots)
         kinds = {"synthetic"} if roots.is_synthetic else {open_source(name, roots).kind for name in found}

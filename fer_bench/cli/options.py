@@ -268,19 +268,6 @@ def check_name(name: str, known: Sequence[str], what: str, hint: str) -> None:
         raise UsageError(f"unknown {what}", value=name, hint=f"{nearest(name, known)} (all: {hint})")
 
 
-def find_roots_of(dataset: str, data_root: str | None) -> tuple[str, DataRoots]:
-    """Return the dataset's name and the data roots; `folder:PATH` names a root of its own."""
-    from fer_bench.workspace.sources import find_roots
-
-    roots = find_roots(data_root)
-    name, colon, path = dataset.partition(":")
-    if colon and name != "folder":
-        raise UsageError(
-            "only folder takes a path after a colon", value=dataset, hint="example: folder:~/pictures"
-        )
-    return name, roots.with_folder(Path(path)) if colon else roots
-
-
 def announce_roots(roots: DataRoots, *, quiet: bool) -> None:
     """Say where data come from, unless quiet."""
     if roots.is_synthetic:

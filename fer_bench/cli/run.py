@@ -13,7 +13,6 @@ import typer
 from fer_bench.cli.options import (
     WorkOptions,
     announce_roots,
-    find_roots_of,
     read_exclude,
     say,
     takes_work_options,
@@ -64,8 +63,9 @@ def run(
     resumes. With --json one record is printed, or {"runs": [...]} when there are several folds or seeds.
     """
     from fer_bench.runs.sweepfile import check_sweep
+    from fer_bench.workspace.sources import split_source
 
-    name, roots = find_roots_of(dataset, options.data_root)
+    name, roots = split_source(dataset, options.data_root)
     config = check_sweep({"methods": [method], "datasets": [name], **options.changes()})
     result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
     records = result.records
@@ -102,6 +102,7 @@ def sweep(
     Exit codes: 0 all runs are done, 1 a run is not, 2 wrong usage or data.
     """
     from fer_bench.runs.sweepfile import check_sweep, read_sweep
+    from fer_bench.workspace.sources import find_roots
 
     named = {"methods": method, "datasets": dataset}
     changes = {name: value for name, value in named.items() if value} | options.changes()
@@ -109,7 +110,7 @@ def sweep(
         raise UsageError(
             "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
         )
-    _, roots = find_roots_of("", options.data_root)
+    roots = find_roots(options.data_root)
     config = options.added_to(check_sweep(changes) if file is None else read_sweep(file, changes))
     if dry_run:
         _dry_run(config, roots, options)

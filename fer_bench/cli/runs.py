@@ -18,7 +18,6 @@ from fer_bench.cli.options import (
     DataRoot,
     Exclude,
     RunsDir,
-    find_roots_of,
     open_store,
     read_exclude,
     say,
@@ -121,8 +120,9 @@ def rerun(
     """
     from fer_bench.cli.terminal import Preparation, SweepDisplay
     from fer_bench.runs.repeat import Repetition, repeat
+    from fer_bench.workspace.sources import find_roots
 
-    _, roots = find_roots_of("", data_root)
+    roots = find_roots(data_root)
     store = open_store(runs_dir)
     found, left_out = store.find(run), None if exclude is None else read_exclude(exclude)
     preparation = Preparation(quiet=as_json)

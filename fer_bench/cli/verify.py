@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_bench.cli.options import AsJson, DataRoot, announce_roots, check_name, find_roots_of
+from fer_bench.cli.options import AsJson, DataRoot, announce_roots, check_name
 from fer_bench.errors import DataError, FerBenchError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def verify(
     from fer_bench.cli.terminal import Preparation
     from fer_bench.data.audit.verify import verify as check
     from fer_bench.files import write_text
-    from fer_bench.workspace.sources import available
+    from fer_bench.workspace.sources import available, split_source
 
-    name, roots = find_roots_of(dataset, data_root)
+    name, roots = split_source(dataset, data_root)
     announce_roots(roots, quiet=as_json)
     if name == "all":
         wanted, missing = available(datasets.names(), roots)

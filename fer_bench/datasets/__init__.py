@@ -6,15 +6,14 @@ Each dataset has a LightningDataModule, named after its reader, that can be impo
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import UsageError, nearest
+from fer_bench.registry import Registry
 
 if TYPE_CHECKING:
     from fer_bench.data.loading.reader_module import ReaderDataModule
@@ -43,31 +42,8 @@ MAIN_SEVEN: tuple[str, ...] = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "
 _SUFFIX = "DataModule"
 
 
-@cache
-def _registry() -> dict[str, str]:
-    found = dict(BUILT_IN)
-    for point in entry_points(group="fer_bench.datasets"):
-        found.setdefault(point.name, point.value)
-    return found
-
-
-def names() -> tuple[str, ...]:
-    """Return all dataset names: the built-in ones, then those of other packages."""
-    return tuple(_registry())
-
-
-def get(name: str) -> type[FaceDataset]:
-    """Return the reader of a dataset.
-
-    Raises:
-        UsageError: No such dataset; near names are suggested.
-    """
-    target = _registry().get(name)
-    if target is None:
-        raise UsageError("unknown dataset", value=name, hint=nearest(name, names()))
-    module, _, attribute = target.partition(":")
-    found: type[FaceDataset] = getattr(import_module(module), attribute)
-    return found
+REGISTRY: Registry[type[FaceDataset]] = Registry("dataset", "fer_bench.datasets", BUILT_IN)
+names, get = REGISTRY.names, REGISTRY.get
 
 
 def __getattr__(name: str) -> type[ReaderDataModule]:
@@ -89,11 +65,10 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_datamodules()})
 
 
-@cache
 def _datamodules() -> dict[str, str]:
     """Return the dataset of each LightningDataModule class, by the name of the class."""
     found: dict[str, str] = {}
-    for name, target in _registry().items():
+    for name, target in REGISTRY.targets.items():
         found.setdefault(target.rpartition(":")[2] + _SUFFIX, name)
     return found
 

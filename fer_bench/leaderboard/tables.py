@@ -18,10 +18,21 @@ from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.transfer import never_cross, retention
 from fer_bench.files import canonical
-from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way, in_domain_sum
-from fer_bench.leaderboard.variants import variants
+from fer_bench.leaderboard.cells import (
+    Cell,
+    Problem,
+    below,
+    build_cell,
+    crop_way,
+    in_domain_sum,
+    variants,
+    what,
+)
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+
+OPEN = ("planned", "running")
+"""Statuses of runs that have not ended."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,29 @@ class Overall:
 
 
 @dataclass(frozen=True)
+class TargetVersion:
+    """Data on which predictions of a section were made.
+
+    Attributes:
+        target: Dataset.
+        fingerprint: Hash of its index.
+        pixels: Hash of its pictures.
+        recipe: Crop recipe.
+        protocol: Protocol whose rows were used.
+        faces_weak: Share of faces found by a weak fallback.
+        runs: Number of runs.
+    """
+
+    target: str
+    fingerprint: str
+    pixels: str
+    recipe: str
+    protocol: str
+    faces_weak: float
+    runs: int
+
+
+@dataclass(frozen=True)
 class Section:
     """Everything of one data kind and profile.
 
@@ -66,6 +100,8 @@ class Section:
         records: All runs of the section.
         not_run: Datasets of the list without any run, per method.
         missing: Targets that were asked for and absent: (target, reason) -> number of runs.
+        versions: Data behind the scores.
+        environment: Distinct values per key of the records' environments.
     """
 
     data_kind: str
@@ -82,17 +118,13 @@ class Section:
     records: tuple[Record, ...]
     not_run: Mapping[str, tuple[str, ...]]
     missing: Mapping[tuple[str, str], int]
-
-    @property
-    def finished(self) -> tuple[Record, ...]:
-        """Return the finished runs."""
-        return tuple(r for r in self.records if r.status == "done")
+    versions: tuple[TargetVersion, ...]
+    environment: Mapping[str, tuple[str, ...]]
 
     @property
     def several_versions(self) -> list[str]:
-        """Return the targets scored on several versions or crops; the size of a crop does not matter."""
-        data = [item for r in self.finished for item in r.targets.items()]
-        ways = {(target, d.fingerprint, crop_way(d.recipe)) for target, d in data}
+        """Return the targets scored on several versions or crops; another size is no other crop."""
+        ways = {(v.target, v.fingerprint, crop_way(v.recipe)) for v in self.versions}
         counts = Counter(target for target, _, _ in ways)
         return sorted(target for target, count in counts.items() if count > 1)
 
@@ -145,7 +177,7 @@ def build_board(
     records, errors = store.scan()
     if only is not None:
         records = [r for r in records if r.method in only]
-    problems = [Problem.of(store, error) for error in errors]
+    problems = [Problem(below(store, error), what(error)) for error in errors]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_section_key(record), []).append(record)
@@ -206,6 +238,8 @@ def _build_section(
         records=tuple(records),
         not_run={m: tuple(d for d in named if (m, d) not in ran) for m in every_method},
         missing=dict(sorted(missing.items())),
+        versions=_versions(done),
+        environment=_environment(records),
     )
     return section, problems
 
@@ -281,3 +315,21 @@ def _seed_sd(cells: Sequence[Cell]) -> float | None:
         return None
     seeds = cells[0].by_seed
     return mean_and_sd([sum(c.by_seed[s] for c in cells) / len(cells) for s in seeds])[1]
+
+
+def _versions(records: Sequence[Record]) -> tuple[TargetVersion, ...]:
+    counts = Counter(
+        (name, d.fingerprint, d.pixels, d.recipe, d.protocol, d.faces_weak)
+        for r in records
+        for name, d in r.targets.items()
+    )
+    return tuple(TargetVersion(*key, runs=counts[key]) for key in sorted(counts))
+
+
+def _environment(records: Sequence[Record]) -> dict[str, tuple[str, ...]]:
+    values: dict[str, set[str]] = {}
+    for record in records:
+        for name, value in record.environment.items():
+            text = "none" if value is None else value if isinstance(value, str) else canonical(value)
+            values.setdefault(name, set()).add(text)
+    return {name: tuple(sorted(found)) for name, found in values.items()}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fer_bench.errors import UsageError, nearest
+from fer_bench.registry import Registry
 
 if TYPE_CHECKING:
     from fer_bench.methods.base import Method
@@ -53,38 +50,18 @@ BUILT_IN: dict[str, Entry] = {
 }
 
 
-@cache
-def registry() -> dict[str, Entry]:
-    """Return all registry lines: the built-in ones, then those of other packages."""
-    found = dict(BUILT_IN)
-    for point in entry_points(group="fer_bench.methods"):
-        found.setdefault(point.name, Entry(point.value, f"from {point.module}", ""))
-    return found
-
-
-def names() -> tuple[str, ...]:
-    """Return all method names."""
-    return tuple(registry())
+REGISTRY: Registry[type[Method[Any]]] = Registry(
+    "method", "fer_bench.methods", {name: entry.target for name, entry in BUILT_IN.items()}
+)
+names, get = REGISTRY.names, REGISTRY.get
 
 
 def entry(name: str) -> Entry:
-    """Return the registry line of that name.
+    """Return what is known of a method without importing it.
 
     Raises:
         UsageError: No such method; near names are suggested.
     """
-    found = registry().get(name)
-    if found is None:
-        raise UsageError("unknown method", value=name, hint=nearest(name, names()))
-    return found
-
-
-def get(name: str) -> type[Method]:
-    """Return the method class of that name.
-
-    Raises:
-        UsageError: No such method; near names are suggested.
-    """
-    module, _, attribute = entry(name).target.partition(":")
-    found: type[Method] = getattr(import_module(module), attribute)
-    return found
+    if name not in BUILT_IN and name not in names():
+        get(name)
+    return BUILT_IN.get(name) or Entry(REGISTRY.targets[name], f"from {REGISTRY.targets[name]}", "")

@@ -41,6 +41,7 @@ NOT_DECIDING = (
     "fer_bench.files",
     "fer_bench.provenance",
     "fer_bench.results.*",
+    "fer_bench.runs.distributed",  # the number of processes is in the key
     "fer_bench.runs.training.loggers",
     "fer_bench.schema",
     "fer_bench.synthetic.*",  # drawn pictures are in the key as the hash of the packed pixels

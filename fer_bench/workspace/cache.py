@@ -54,8 +54,8 @@ class Entry:
 def entries(cache: Path | None = None) -> list[Entry]:
     """Return what is in the cache, least recently used first.
 
-    A pack is stale if its pictures are gone, its reader has a newer version, or there is a newer pack of the
-    same folder and recipe (its labels or pictures have changed since).
+    A pack is stale if its pictures are gone, if its reader has a newer version, or if there is a newer pack
+    of the same folder and recipe (its labels or pictures have changed since).
     """
     root = cache or cache_root()
     packs = [_read_pack(folder) for folder in _children(root / "packs") if folder.is_dir()]

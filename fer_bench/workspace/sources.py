@@ -101,6 +101,26 @@ def find_roots(option: str | None) -> DataRoots:
     return DataRoots(None, {}, "the synthetic stand-in")
 
 
+def split_source(source: str, option: str | Path | None) -> tuple[str, DataRoots]:
+    """Return the name of a source and where data are; `folder:PATH` names both at once.
+
+    Args:
+        source: A dataset, a union, or `folder:PATH`.
+        option: See `find_roots`.
+
+    Raises:
+        UsageError: Another dataset than `folder` with a path.
+        DataError: The folder or file does not exist or is malformed.
+    """
+    roots = find_roots(None if option is None else str(option))
+    name, colon, path = source.partition(":")
+    if colon and name != "folder":
+        raise UsageError(
+            "only folder takes a path after a colon", value=source, hint="example: folder:~/pictures"
+        )
+    return name, roots.with_folder(Path(path)) if colon else roots
+
+
 def _read_yaml(path: Path) -> dict[str, Path]:
     try:
         tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)

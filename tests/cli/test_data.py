@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from fer_bench import datasets
 from fer_bench.cli import cache as cli_cache
+from fer_bench.cli import check as cli_check
 from fer_bench.cli import data as cli_data
 from fer_bench.cli import main as cli
 from fer_bench.data.audit.describe import as_markdown, index_page
@@ -51,7 +52,7 @@ def test_every_command_has_an_example():
     groups = {
         ("data",): cli_data.data_app,
         ("data", "cache"): cli_cache.cache_app,
-        ("check",): cli_data.check_app,
+        ("check",): cli_check.check_app,
     }
     for prefix, group in groups.items():
         for command in group.registered_commands:

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,27 +12,15 @@ from typer.testing import CliRunner
 from fer_bench.cli import run as run_command
 from fer_bench.cli import scores as commands
 from fer_bench.config import RunOptions
-from fer_bench.evaluation import metrics
-from fer_bench.evaluation.rescore import code_version, rescore
+from fer_bench.evaluation.rescore import rescore
 from fer_bench.leaderboard.page import write_leaderboard
 from fer_bench.runs.submission import Checked
 from fer_bench.runs.training.loggers import Loggers
+from tests.outside import installed
 
-TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SECTION = TEXT.partition("## Add a metric")[2].partition("\n## ")[0]
 METHODS = ("gcn", "cafe")
 app = typer.Typer()
 commands.register(app)
-
-
-def block(language):
-    (found,) = re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
-    return found
-
-
-def forget():
-    metrics.registry.cache_clear()
-    code_version.cache_clear()
 
 
 @pytest.fixture
@@ -42,20 +29,10 @@ def records(store, add, tmp_path, monkeypatch):
     for number, method in enumerate(METHODS):
         old = add(method, "rafdb", skill=1 + number, targets=("expw",))
         assert "balanced_error" not in old.scores[0].metrics
-    site = tmp_path / "site"
-    info = site / "mymetrics-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "mymetrics.py").write_text(block("python"))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mymetrics\nVersion: 1.0\n")
-    points = block("toml").replace('"', "").replace("project.entry-points.", "")
-    (info / "entry_points.txt").write_text(points)
     rescore(store)
-    monkeypatch.syspath_prepend(str(site))
-    forget()
-    assert rescore(store).count("scored") == 2
-    yield store.records()
-    forget()
-    sys.modules.pop("mymetrics", None)
+    with installed("Add a metric", tmp_path / "site", monkeypatch):
+        assert rescore(store).count("scored") == 2
+        yield store.records()
 
 
 def test_it_is_in_stored_records(records):

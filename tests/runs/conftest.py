@@ -47,14 +47,5 @@ def plain(monkeypatch):
     """Register the method `plain` of these tests."""
     from fer_bench import methods
 
-    entry = methods.Entry("tests.runs.plain_method:Plain", "for tests", "")
-    monkeypatch.setattr(methods, "registry", lambda: {**methods.BUILT_IN, "plain": entry})
+    monkeypatch.setitem(methods.REGISTRY.targets, "plain", "tests.runs.plain_method:Plain")
     return "plain"
-
-
-@pytest.fixture
-def plain_plan(plan, plain):
-    def make(**changes):
-        return plan(**{"method": plain, "overrides": (), "keep_checkpoints": True, **changes})
-
-    return make

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Protocol
 from fer_bench.data.index import build_index
-from fer_bench.data.protocols import assign_roles
+from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.errors import DataError, DatasetNotFoundError, UsageError
 
@@ -129,9 +129,26 @@ class FaceDataset(ABC):
                 error.message, file=error.file, line=error.line, value=error.value, hint=hint
             ) from error
 
-    def roles(self, protocol: Protocol, fold: int) -> NDArray[np.str_]:
-        """Return the role of every row, see `fer_bench.data.protocols.assign_roles`."""
-        return assign_roles(self.index, self.card, protocol, fold)
+    def roles(self, protocol: Protocol | str | None = None, fold: int = 1) -> NDArray[np.str_]:
+        """Return the role of every row of the index: `train`, `val`, `test` or the empty string.
+
+        Args:
+            protocol: A protocol of the card or its name, None for the default.
+            fold: Fold from 1.
+
+        Raises:
+            UsageError: No such protocol or fold.
+            DataError: A role that the protocol needs is empty.
+        """
+        return assign_roles(self.index, self.card, self.protocol(protocol), fold)
+
+    def protocol(self, given: Protocol | str | None) -> Protocol:
+        """Return a protocol of the card by its name, None for the default.
+
+        Raises:
+            UsageError: No such protocol.
+        """
+        return given if isinstance(given, Protocol) else find_protocol(self.card, given)
 
     def soft_labels(self, kind: SoftLabels) -> NDArray[np.float32]:
         """Return soft labels made from votes, one per row of the index.

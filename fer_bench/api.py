@@ -1,0 +1,309 @@
+"""The public Python API: what the command line does, as functions that return records and data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from fer_bench.config import Device, Precision, ProfileName, RunOptions, SweepConfig
+from fer_bench.errors import UsageError
+from fer_bench.results.predictions import Predictions, PredictionsMeta, read_predictions, validate_predictions
+from fer_bench.results.record import Record, Score, Selection
+from fer_bench.results.store import Store
+
+if TYPE_CHECKING:
+    from fer_bench.data.reading.dataset import FaceDataset
+    from fer_bench.methods.base import Method
+    from fer_bench.workspace.sources import DataRoots
+
+
+def open_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
+    """Open a dataset, or a union of several, for reading. Needs no torch.
+
+    Its `index` is a pandas frame with a row per face, its `card` holds facts and protocols, and
+    `roles(protocol, fold)` says which row trains, validates and tests.
+
+    Args:
+        name: Dataset name, a union such as `ckplus+oulu`, or `folder:PATH` for pictures of your own.
+        root: Folder of the dataset, or a folder with one folder per dataset. By default `FER_BENCH_DATA`,
+            `./data.yaml` or the synthetic stand-in.
+
+    Raises:
+        UsageError: Unknown dataset.
+        DataError: The dataset is absent or damaged.
+    """
+    from fer_bench.datasets import source_name
+    from fer_bench.workspace.sources import split_source
+    from fer_bench.workspace.workspace import Workspace
+
+    source, roots = split_source(name, root)
+    return Workspace(roots).source(source_name(source)).dataset
+
+
+def load_method(checkpoint: str | Path) -> Method:
+    """Load a trained method from a stored checkpoint, in evaluation mode on the CPU.
+
+    Args:
+        checkpoint: A file such as `runs/gcn/oulu/<key>/checkpoints/val.pt`, or the run's folder.
+
+    Raises:
+        StoreError: The checkpoint is absent or cannot be read. Nothing in it is executed.
+    """
+    from fer_bench.results.store import RunDir
+    from fer_bench.runs.training.checkpoints import load_weights
+
+    path = Path(checkpoint)
+    if path.is_dir():
+        record = RunDir(path).read_record()
+        if record is None:
+            raise UsageError("the folder does not hold a run", file=path, hint="fer-bench status lists runs")
+        path = RunDir(path).checkpoints / f"{record.headline}.pt"
+    return load_weights(path)
+
+
+def run(
+    method: str,
+    dataset: str,
+    *,
+    root: str | Path | None = None,
+    runs_dir: str | Path = "runs",
+    protocol: str | None = None,
+    fold: int = 1,
+    seed: int = 0,
+    profile: ProfileName | None = None,
+    targets: Sequence[str] | Literal["all", "none"] = "all",
+    settings: Mapping[str, Any] | None = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    options: RunOptions = RunOptions(),
+) -> Record:
+    """Train a method on one fold of a dataset, test it there and on the targets, and store the result.
+
+    The same call again returns the stored record; a run that was killed resumes. It is `fer-bench run`.
+
+    Args:
+        method: Method name.
+        dataset: Source: a dataset, a union such as `ckplus+oulu`, or `folder:PATH`.
+        root: See `open_dataset`.
+        runs_dir: The run store.
+        protocol: Protocol name; the profile's by default.
+        fold: Fold from 1. `sweep` runs several.
+        seed: Repetition.
+        profile: `quick` or `paper`; by default `quick` on synthetic data and `paper` on real data.
+        targets: Datasets to test on besides the source.
+        settings: Changed settings by dotted name, such as `{"method.lr": 1e-3, "train.max_epochs": 5}`.
+        device: Where to train and test.
+        precision: Precision of training.
+        options: How the run is carried out.
+
+    Returns:
+        The record. Its `status` is `done`, or says how the run ended and `error` why.
+
+    Raises:
+        UsageError: A name or setting that does not exist.
+        DataError: The data are absent or damaged.
+        StoreError: The store cannot be written.
+    """
+    from fer_bench.runs.sweepfile import check_sweep
+    from fer_bench.workspace.sources import split_source
+
+    name, roots = split_source(dataset, root)
+    cell = {
+        "methods": [method],
+        "datasets": [name],
+        "protocols": {} if protocol is None else {name: protocol},
+        "folds": [fold],
+        "seeds": [seed],
+        "profile": profile,
+        "targets": targets,
+        "set": [f"{key}={value}" for key, value in (settings or {}).items()],
+        "device": device,
+        "precision": precision,
+    }
+    (record,) = _carry_out(check_sweep(cell), roots, runs_dir, options)
+    return record
+
+
+def sweep(
+    what: str | Path | SweepConfig | Mapping[str, Any],
+    *,
+    root: str | Path | None = None,
+    runs_dir: str | Path = "runs",
+    options: RunOptions = RunOptions(),
+) -> list[Record]:
+    """Run methods x datasets x folds x seeds; what is finished is never repeated. It is `fer-bench sweep`.
+
+    Args:
+        what: A sweep file, or its content: fields of `SweepConfig`.
+        root: See `open_dataset`.
+        runs_dir: The run store.
+        options: How runs are carried out.
+
+    Returns:
+        The records in the order planned; `status` of each says how it ended.
+
+    Raises:
+        UsageError: A name or setting that does not exist.
+        DataError: No source can be used.
+        StoreError: The store cannot be written.
+    """
+    from fer_bench.runs.sweepfile import check_sweep, read_sweep
+    from fer_bench.workspace.sources import split_source
+
+    if not isinstance(what, SweepConfig):
+        what = check_sweep(what) if isinstance(what, Mapping) else read_sweep(Path(what))
+    return _carry_out(what, split_source("", root)[1], runs_dir, options)
+
+
+def _carry_out(
+    config: SweepConfig, roots: DataRoots, runs_dir: str | Path, options: RunOptions
+) -> list[Record]:
+    from fer_bench import datasets
+    from fer_bench.data.crops.choice import read_crops
+    from fer_bench.runs import launchers
+    from fer_bench.runs.plan import plan_sweep
+    from fer_bench.runs.sweep import carry_out
+    from fer_bench.workspace.workspace import Workspace
+
+    launcher = launchers.get(options.launcher)(options)
+    launcher.check_nodes(config.devices, config.nodes)
+    workspace = Workspace(roots, crops=read_crops(config.crop, config.faces, datasets.names()))
+    planned, _ = plan_sweep(config, workspace, elsewhere=launcher.is_remote)
+    return list(carry_out(planned, workspace, Store(runs_dir), launcher).records)
+
+
+def read_store(folder: str | Path = "runs") -> StoreFrames:
+    """Open a run store as data frames. Needs no torch.
+
+    Raises:
+        UsageError: The folder does not exist.
+    """
+    if not Path(folder).is_dir():
+        raise UsageError("the run store does not exist", file=Path(folder), hint="fer-bench run makes one")
+    return StoreFrames(Store(folder))
+
+
+class StoreFrames:
+    """The records and predictions of a store as data frames.
+
+    Attributes:
+        store: The store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All readable records, in a stable order."""
+        return self.store.scan()[0]
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row per run: what it was, how it ended, its size and its seconds; the index is its key."""
+        rows = [
+            {
+                "key": r.key,
+                **{name: getattr(r, name) for name in _RUN_FIELDS},
+                **{f"seconds_{name}": r.timing.get(name) for name in ("train", "evaluate")},
+            }
+            for r in self.records
+        ]
+        columns = ["key", *_RUN_FIELDS, "seconds_train", "seconds_evaluate"]
+        return pd.DataFrame(rows, columns=columns).set_index("key")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row per run, target and selection, with the number of rows and classes and every score."""
+        rows = [
+            {
+                "key": r.key,
+                **{name: getattr(r, name) for name in _CELL_FIELDS},
+                "target": s.target,
+                "selection": s.selection,
+                "headline": s.selection == r.headline,
+                "n": s.n,
+                "k": s.k,
+                **s.metrics,
+            }
+            for r in self.records
+            for s in r.scores
+        ]
+        return pd.DataFrame(rows)
+
+    def predictions(
+        self, key: str, target: str | None = None, selection: Selection | None = None
+    ) -> pd.DataFrame:
+        """Return the predictions of a run: sample id, unit, label and a logit per class.
+
+        Args:
+            key: Run key, or how it begins.
+            target: Dataset; the run's own by default, `val` for its validation rows.
+            selection: Which checkpoint; the one that tables show by default.
+
+        Raises:
+            StoreError: No such run, or no such predictions.
+        """
+        folder = self.store.find(key)
+        record = folder.read_record()
+        assert record is not None
+        return self.store.predictions(record, target or record.dataset, selection or record.headline).frame
+
+
+_CELL_FIELDS = ("method", "dataset", "protocol", "fold", "seed", "profile", "data_kind")
+_RUN_FIELDS = (*_CELL_FIELDS, "status", "parameters", "multiply_adds")
+
+
+def score(predictions: pd.DataFrame | str | Path, *, target: str = "predictions") -> Score:
+    """Score predictions: accuracy, UAR, macro-F1 and everything else a record holds. Needs no torch.
+
+    Args:
+        predictions: A file of a store, or a frame with the columns `label` and `logit_<class>` for each
+            class; optionally `sample_id` (else rows are numbered) and `unit` (what the bootstrap resamples;
+            else each row is a unit).
+        target: Name of the data in a frame, which seeds the resamples.
+
+    Raises:
+        StoreError: The file cannot be read, or columns are missing or hold something else.
+        DataError: No row can be scored.
+    """
+    from fer_bench.emotions import Emotion
+    from fer_bench.evaluation.scoring import score_classes, score_predictions
+
+    if isinstance(predictions, pd.DataFrame):
+        found = _as_predictions(predictions, target)
+    else:
+        found = read_predictions(Path(predictions))
+    if found.meta.target == "val":
+        return score_classes(found, [Emotion(name) for name in found.meta.classes])
+    return score_predictions(found, target_emotions=tuple(Emotion))
+
+
+def _as_predictions(frame: pd.DataFrame, name: str) -> Predictions:
+    """Return a frame as predictions of a model that was trained on the same data.
+
+    Raises:
+        StoreError: Columns are missing or hold something else.
+    """
+    rows = [f"{name}/{number}" for number in range(len(frame))]
+    logits = [str(column) for column in frame.columns if str(column).startswith("logit_")]
+    unknown = dict.fromkeys(("key", "method", "checkpoint", "fingerprint", "pixels", "recipe"), "")
+    meta = PredictionsMeta(
+        **unknown,
+        source=name,
+        target=name,
+        selection="last",
+        card_version=0,
+        classes=tuple(column.removeprefix("logit_") for column in logits),
+    )
+    ids = frame.get("sample_id", rows)
+    texts = {"sample_id": ids, "unit": frame.get("unit", ids), "label": frame.get("label")}
+    types = {**dict.fromkeys(texts, "str"), **dict.fromkeys(logits, "float32")}
+    given = frame.assign(**texts).astype(types)
+    found = Predictions(given.reset_index(drop=True), meta)
+    validate_predictions(found, Path(name))
+    return found
