@@ -163,5 +163,5 @@ def _follower(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader stops, and this process ends with it
     stop_with_parent(leader)
-    with suppress(FerBenchError):  # the leader meets the same error and reports it
+    with suppress(FerBenchError):  # the leader gets the same error and reports it
         follow(planned, workspace, place, checkpoints)

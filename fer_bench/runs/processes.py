@@ -15,7 +15,7 @@ from types import FrameType
 from fer_bench.config import RunConfig
 
 TIMED_OUT, STOPPED = 124, 130
-"""Exit codes of a process that made no progress, as of the command `timeout`, and of one that was stopped."""
+"""Exit codes of a process that made no progress (the code of `timeout`) and of one that was stopped."""
 NO_PROGRESS = "no progress for too long, so the run was stopped"
 
 

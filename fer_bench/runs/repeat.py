@@ -104,7 +104,7 @@ def repeat(
     record = read_record(run.record_file)
     if record.status != "done":
         raise UsageError(
-            f"the run is {record.status}, so there are no predictions to compare with",
+            f"the run is {record.status}, so it has no predictions to compare with",
             file=run.path,
             hint="fer-bench logs KEY says how it ended; the same run or sweep again finishes it",
         )

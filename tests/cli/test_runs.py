@@ -72,7 +72,7 @@ def test_rerun_of_a_run_that_is_not_done_is_refused(run_cli, tiny_root, stored, 
     run.write_record(run.read_record().model_copy(update={"status": "interrupted"}))
     code, _, err = run_cli("rerun", stored[0], "--data-root", tiny_root)
     assert code == 2
-    assert "the run is interrupted, so there are no predictions to compare with" in err
+    assert "the run is interrupted, so it has no predictions to compare with" in err
 
 
 def test_rerun_tells_a_difference(run_cli, tiny_root, stored, tmp_path, monkeypatch):

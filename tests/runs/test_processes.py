@@ -32,7 +32,7 @@ class TestSignals:
         assert written == ["record"]
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
-    def test_whoever_ignores_a_closed_terminal_goes_on_doing_so(self):
+    def test_an_ignored_closed_terminal_stays_ignored(self):
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             with stop_signals():

@@ -1,4 +1,4 @@
-"""Weights & Biases and TensorBoard, for those who ask: neither changes a number nor can make a run fail.
+"""Log to Weights & Biases and TensorBoard on request; neither changes a number or can make a run fail.
 
 The history is in `metrics.csv` in any case.
 """
@@ -19,7 +19,7 @@ from fer_bench.results.store import RunDir
 from fer_bench.runs.plan import PlannedRun
 
 PROJECT = "fer-bench"
-"""Project in Weights & Biases, unless WANDB_PROJECT says otherwise."""
+"""Project in Weights & Biases, unless WANDB_PROJECT is set."""
 
 
 def check_loggers(options: RunOptions) -> None:
@@ -37,8 +37,8 @@ def check_loggers(options: RunOptions) -> None:
 class Loggers:
     """The loggers of one run, from its first epoch to its scores.
 
-    Weights & Biases knows a run by its key, so that an attempt that resumes continues the same one, and
-    groups the runs of a sweep.
+    In Weights & Biases the id of a run is its key, so that a resumed attempt continues the same run, and the
+    runs of a sweep are a group.
 
     Args:
         planned: The run.
@@ -52,38 +52,35 @@ class Loggers:
         self._board: Any = None
 
     def __enter__(self) -> Loggers:
-        """Open the loggers that are wanted."""
+        """Open the loggers."""
         if self.options.wandb != "off":
             self._guarded(self._open_wandb)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        """Close them; what ended badly is marked so."""
+        """Close the loggers, and mark a run that failed."""
         if self._board is not None:
             self._guarded(self._board.close)
         if self._wandb is not None:
-            run = self._wandb
-            self._guarded(lambda: run.finish(exit_code=0 if kind is None else 1, quiet=True))
+            self._guarded(self._wandb.finish, exit_code=0 if kind is None else 1, quiet=True)
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics of an epoch, from 0."""
         if self.options.tensorboard:
-            self._guarded(lambda: self._write_board(epoch, metrics))
+            self._guarded(self._write_board, epoch, metrics)
         if self._wandb is not None:
-            run = self._wandb
-            self._guarded(lambda: run.log({**metrics, "epoch": epoch}, step=epoch))
+            self._guarded(self._wandb.log, {**metrics, "epoch": epoch}, step=epoch)
 
     def scores(self, record: Record) -> None:
         """Log the scores of a finished run."""
         if self._wandb is None:
             return
-        run = self._wandb
         found = {
             f"{score.target}@{score.selection}/{name}": value
             for score in record.scores
             for name, value in score.metrics.items()
         }
-        self._guarded(lambda: run.summary.update(found))
+        self._guarded(self._wandb.summary.update, found)
 
     def _open_wandb(self) -> None:
         import wandb
@@ -110,10 +107,10 @@ class Loggers:
             self._board.add_scalar(name, value, epoch)
         self._board.flush()
 
-    def _guarded(self, action: Callable[[], object]) -> None:
-        """Do something that may fail without harm: a full disk, no network, no account."""
+    def _guarded(self, action: Callable[..., object], *arguments: Any, **named: Any) -> None:
+        """Call something that may fail without harm: a full disk, no network, no account."""
         try:
-            action()
+            action(*arguments, **named)
         except Exception as error:
             with contextlib.suppress(Exception):
                 logging.getLogger("fer_bench").warning("a logger failed: %s: %s", type(error).__name__, error)

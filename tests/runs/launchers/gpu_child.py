@@ -1,4 +1,4 @@
-"""What a run does in the tests of GPU slots: nothing but tell which GPUs it was given, and when."""
+"""A run in the tests of GPU slots: it only writes which GPUs it was given, and when."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""GPUs whose number and abilities are made up: what is handed out, and what runs compute in."""
+"""GPUs whose number and abilities are made up: how runs share them, and in which precision they compute."""
 
 import os
 from collections import Counter

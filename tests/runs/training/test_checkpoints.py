@@ -30,7 +30,7 @@ def towered(monkeypatch, plain):
 
 
 class TestFrozenWeights:
-    def test_stand_once_in_the_store(self, plan, towered, workspace, tmp_path):
+    def test_are_stored_once_in_the_store(self, plan, towered, workspace, tmp_path):
         store = Store(tmp_path)
         plans = [plan(method=towered, overrides=(), seed=seed, max_epochs=1) for seed in (0, 1)]
         assert {execute(p, store, workspace).status for p in plans} == {"done"}
@@ -40,7 +40,7 @@ class TestFrozenWeights:
             assert checkpoint.stat().st_size < shared.stat().st_size / 2
             assert (load_weights(checkpoint).tower.weight == 1).all()
 
-    def test_are_asked_for_where_a_checkpoint_stands_without_them(self, plan, towered, workspace, tmp_path):
+    def test_are_asked_for_where_a_checkpoint_is_without_them(self, plan, towered, workspace, tmp_path):
         planned = plan(method=towered, overrides=(), targets="none", max_epochs=1)
         store = Store(tmp_path / "store")
         execute(planned, store, workspace)
