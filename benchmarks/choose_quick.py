@@ -86,8 +86,8 @@ def main() -> None:
         for (method, _, _), plan in plans.items()
         if method in arguments.methods and _val_uar(store, plan) is None
     ]
-    with SweepDisplay(to_do) as display:
-        LocalLauncher(RunOptions(jobs=arguments.jobs)).run(to_do, store, workspace, display)
+    with SweepDisplay(to_do) as progress:
+        LocalLauncher(RunOptions(jobs=arguments.jobs)).run(to_do, store, workspace, progress)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(_page(plans, store))
     print(f"wrote {arguments.out}")

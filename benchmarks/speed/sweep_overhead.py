@@ -33,9 +33,8 @@ from fer_bench.emotions import LABEL_SETS
 from fer_bench.results.store import FROZEN, Store
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.launchers.local import LocalLauncher
-from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.plan import plan_sweep, prepare_targets
 from fer_bench.runs.resolve import resolve_settings
-from fer_bench.runs.sweep import prepare_targets
 from fer_bench.runs.training.checkpoints import save_weights
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
