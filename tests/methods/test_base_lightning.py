@@ -1,4 +1,4 @@
-"""Methods in a plain Lightning Trainer, without runs, configurations or data modules of this suite."""
+"""Methods in a plain Lightning Trainer and in LightningCLI, without runs and stores of this suite."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import pytest
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
 from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Batch, Task
+from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, UsageError
 from fer_bench.methods import BUILT_IN, get
@@ -18,6 +20,7 @@ from fer_bench.methods.epoch_scores import uar_of_confusion
 from fer_bench.methods.gcn.method import GCN
 from fer_bench.methods.gcn.settings import GCNSettings
 from fer_bench.methods.ssmfar.method import SSMFAR
+from tests.methods import ssmfar_toy
 from tests.methods.test_base import CLASSES, METHODS, TINY, make_batch, rows_of, tiny
 
 
@@ -118,6 +121,48 @@ def test_hyperparameters_are_plain_and_rebuild_it(trained):
     assert (again.task, again.settings, again.train_settings) == (
         *(method.task, method.settings, method.train_settings),
     )
+
+
+@METHODS
+def test_it_trains_on_our_data_module(name, tmp_path):
+    ssmfar_toy.write(tmp_path)
+    kind = get(name)
+    settings = kind.build_settings(TINY[name])
+    data = make_datamodule(
+        ssmfar_toy.Toy(tmp_path),
+        spec=kind.input_spec(settings),
+        batch_size=12,
+        label_fraction=0.5 if kind.uses_unlabelled else 1.0,
+        with_reference=kind.needs_reference,
+        with_unlabelled=kind.uses_unlabelled,
+        with_strong=kind.needs_strong,
+    )
+    method = kind(data.task, settings)
+    trainer = plain_trainer(tmp_path)
+    trainer.fit(method, datamodule=data)
+    assert 0 <= trainer.validate(method, datamodule=data, verbose=False)[0]["val/uar"] <= 1
+    assert 0 <= trainer.test(method, datamodule=data, verbose=False)[0]["test/uar"] <= 1
+    predicted = torch.cat([batch["row"] for batch in trainer.predict(method, datamodule=data)])
+    assert predicted.tolist() == data.rows("test").tolist()
+
+
+@METHODS
+def test_lightning_cli_builds_it(name, tmp_path):
+    kind = get(name)
+    chosen = [f"--model.settings.{key}={value}" for key, value in TINY[name].items()]
+    trainer = [
+        "--trainer.logger=false",
+        "--trainer.accelerator=cpu",
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    arguments = ["--model.classes=[anger,fear]", *chosen, *trainer]
+    cli = LightningCLI(kind, run=False, save_config_callback=None, args=arguments)
+    assert cli.model.task.classes == ("anger", "fear")
+    assert cli.model.settings == kind.build_settings(TINY[name])
+    cli.trainer.strategy.connect(cli.model)
+    cli.trainer.save_checkpoint(tmp_path / "cli.ckpt")
+    again = Method.load_from_checkpoint(tmp_path / "cli.ckpt")
+    assert (again.settings, again.task) == (cli.model.settings, cli.model.task)
 
 
 @METHODS
