@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from readme_section import write_section
+from sweep_runs import finished_runs, refuse_empty, runs_of_variant
 
 from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
@@ -29,7 +30,6 @@ from fer_bench.figures import new_figure, save_figure
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.runs.resolve import resolve_settings
 from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
@@ -78,20 +78,12 @@ def read_arms(store: Store, sweep: SweepConfig) -> Arms:
     Raises:
         StoreError: The store has none of them, mixes synthetic and real data, or the runs lack targets.
     """
-    records = [r for r in store.records() if (r.method, r.status) == ("cafe", "done")]
-    if len({r.data_kind for r in records}) > 1:
-        raise StoreError("the store mixes synthetic and real data", file=store.root)
+    records = [r for r in finished_runs(store, "cafe", sweep) if r.dataset == sweep.datasets[0]]
     found: Arms = {}
     for name, change in sweep.variants.items():
-        settings, train = resolve_settings("cafe", sweep.profile, (*sweep.set, *change))
-        wanted = (settings.model_dump(mode="json"), train.model_dump(mode="json"), sweep.datasets[0])
-        mine = [r for r in records if (r.settings["method"], r.settings["train"], r.dataset) == wanted]
-        mine.sort(key=lambda r: float(r.timing["finished_at"]))
-        if by_seed := {r.seed: r for r in mine if r.seed in sweep.seeds}:
+        if by_seed := {r.seed: r for r in runs_of_variant(records, sweep, change)}:
             found[name] = _arm(store, tuple(by_seed[seed] for seed in sorted(by_seed)))
-    if not found:
-        hint = "fer-bench sweep benchmarks/ablation_cafe.yaml --runs-dir DIR"
-        raise StoreError("the store has no finished run of this sweep", file=store.root, hint=hint)
+    refuse_empty(found, store, "benchmarks/ablation_cafe.yaml")
     if len({(tuple(arm.targets), len(arm.records)) for arm in found.values()}) > 1:
         raise StoreError("the runs differ in targets or seeds: finish the sweep first", file=store.root)
     return found

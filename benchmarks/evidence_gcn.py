@@ -17,24 +17,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from gcn_arms import Arm, Arms, difference, read_arms
 from gcn_figures import Faces, draw_errors, draw_references, errors_of, faces_of
 from readme_section import figure_table, write_section
+from sweep_runs import refuse_empty
 
-from fer_bench import datasets
 from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
-from fer_bench.evaluation.pairs import compare, uar_of
 from fer_bench.evaluation.statistics import mean_and_sd
-from fer_bench.evaluation.stored import read_scored
 from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.claims import claims_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.runs.resolve import resolve_folds, resolve_settings
 from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import DataRoots, find_roots
 from fer_bench.workspace.workspace import Workspace
@@ -45,119 +41,6 @@ FIGURES = FOLDER.parent / "docs" / "figures"
 PLAIN = "plain encoder"
 FULL = ("gcn_evidence", "gcn_evidence_mmi", "gcn_references")
 """Sweeps on a stand-in with as many people as the real datasets have."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """The finished runs of one variant on one dataset.
-
-    Attributes:
-        dataset: Trained and tested on.
-        name: Of the variant in its sweep file.
-        records: By fold and seed.
-        folds: How many folds the sweep has.
-    """
-
-    dataset: str
-    name: str
-    records: Mapping[tuple[int, int], Record]
-    folds: int
-
-    @property
-    def first(self) -> Record:
-        """The run of the first fold and seed."""
-        return self.records[min(self.records)]
-
-    def seeds(self) -> int:
-        """Return how many repetitions there are."""
-        return len({seed for _, seed in self.records})
-
-    def only(self, other: Arm) -> Arm:
-        """Return the runs that have a partner of the same fold and seed in another arm."""
-        kept = {key: record for key, record in self.records.items() if key in other.records}
-        return Arm(self.dataset, self.name, kept, self.folds)
-
-    def estimate(self, store: Store) -> Estimate:
-        """Return the test scores, averaged over folds and then over seeds."""
-        given = []
-        for record in self.records.values():
-            score = record.score(self.dataset, record.headline)
-            assert score is not None
-            predictions = read_scored(store, record, self.dataset, record.headline)
-            given.append(answers(predictions, score.label_set))
-        return estimate(given, self.dataset, seeds=[seed for _, seed in self.records])
-
-
-Arms = dict[str, dict[str, Arm]]
-"""By dataset and variant."""
-
-
-def read_arms(store: Store, sweep: SweepConfig, size: str | None = None) -> Arms:
-    """Return the finished runs of a sweep file by what they were set to, whatever code trained them.
-
-    Of several runs with the same settings, fold and seed the last one finished counts.
-
-    Args:
-        store: Where the runs are.
-        sweep: What was to run.
-        size: Leave out synthetic runs on a stand-in of another size.
-
-    Raises:
-        StoreError: A damaged record, or synthetic and real data in one store.
-    """
-    found: Arms = {}
-    records = [
-        r
-        for r in store.records()
-        if (r.method, r.profile, r.status) == ("gcn", sweep.profile, "done")
-        and (size is None or r.generator is None or r.generator["size"] == size)
-    ]
-    if len({r.data_kind for r in records}) > 1:
-        raise StoreError("the store mixes synthetic and real data", file=store.root)
-    for dataset in sweep.datasets:
-        card = datasets.get(dataset).card
-        protocol, folds = resolve_folds(sweep, dataset, card, sweep.profile)
-        for name, change in sweep.variants.items():
-            settings, train = resolve_settings("gcn", sweep.profile, (*sweep.set, *change))
-            wanted = (dataset, settings.model_dump(mode="json"), train.model_dump(mode="json"))
-            mine = sorted(
-                (
-                    r
-                    for r in records
-                    if (r.dataset, r.settings["method"], r.settings["train"]) == wanted
-                    and r.seed in sweep.seeds
-                    and r.protocol == protocol
-                    and r.fold in folds
-                ),
-                key=lambda r: float(r.timing["finished_at"]),
-            )
-            if mine:
-                by_run = {(r.fold, r.seed): r for r in mine}
-                found.setdefault(dataset, {})[name] = Arm(
-                    dataset, name, dict(sorted(by_run.items())), len(folds)
-                )
-    return found
-
-
-def difference(store: Store, first: Arm, second: Arm) -> str:
-    """Return how much better the first is, in points of UAR, with its interval and the exchange test.
-
-    Over the folds and seeds that both have; resamples of test units are paired.
-    """
-    first, second = first.only(second), second.only(first)
-    if not first.records:
-        return "-"
-    one, other = first.estimate(store), second.estimate(store)
-    a, b = one.values["uar"], other.values["uar"]
-    text = f"{100 * (a.value - b.value):+.1f}"
-    found = difference_interval(a, b)
-    if found is None:
-        return text
-    assert one.terms is not None
-    assert other.terms is not None
-    sums = {"first": uar_of(one.terms, a.value), "second": uar_of(other.terms, b.value)}
-    (test,) = compare(sums).tests
-    return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {test.p:.2g}"
 
 
 def _any_record(arms: Arms) -> Record:
@@ -343,12 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.sweep is not None:
         sweep = read_sweep(given.sweep)
         arms = read_arms(store, sweep)
-        if not arms:
-            raise StoreError(
-                "no finished run of this sweep",
-                file=store.root,
-                hint=f"fer-bench sweep {given.sweep} --runs-dir {given.runs_dir}",
-            )
+        refuse_empty(arms, store, str(given.sweep))
         print(variants_table(store, arms, sweep))
         return
     sweeps = {name: read_sweep(FOLDER / f"{name}.yaml") for name in SECTIONS}
@@ -370,32 +248,38 @@ def main(arguments: list[str] | None = None) -> None:
             write_section(given.readme, name, write(store, arms, sweeps[name]))
             print(f"wrote {name} to {given.readme}")
     if variants := found["gcn_variants"]:
-        workspace = _workspace_of(variants, given.data_root)
-        points = {
-            (dataset, name): (
-                errors_of(faces_of(store, workspace, arm.first)),
-                arm.estimate(store).values["uar"],
-            )
-            for dataset, by_name in variants.items()
-            for name, arm in by_name.items()
-            if name != PLAIN
-        }
-        plain = {
-            dataset: by_name[PLAIN].estimate(store).values["uar"].value
-            for dataset, by_name in variants.items()
-            if PLAIN in by_name
-        }
-        draw_errors(
-            points, plain, _any_record(variants).data_kind, given.figures / "gcn-generation-error.png"
-        )
-        print(f"wrote gcn-generation-error.png to {given.figures}")
+        _draw_errors(store, variants, given.data_root, given.figures)
     if references := found["gcn_references"]:
-        workspace = _workspace_of(references, given.data_root)
-        (by_name,) = references.values()
-        drawn = {name: faces_of(store, workspace, arm.first) for name, arm in by_name.items()}
-        write_section(given.readme, "gcn_references", references_table(store, references, drawn))
-        draw_references(drawn, _any_record(references), given.figures / "gcn-references.png")
-        print(f"wrote gcn_references to {given.readme} and gcn-references.png to {given.figures}")
+        _write_references(store, references, given.data_root, given.readme, given.figures)
+
+
+def _draw_errors(store: Store, arms: Arms, data_root: str | None, figures: Path) -> None:
+    workspace = _workspace_of(arms, data_root)
+    points = {
+        (dataset, name): (
+            errors_of(faces_of(store, workspace, arm.first)),
+            arm.estimate(store).values["uar"],
+        )
+        for dataset, by_name in arms.items()
+        for name, arm in by_name.items()
+        if name != PLAIN
+    }
+    plain = {
+        dataset: by_name[PLAIN].estimate(store).values["uar"].value
+        for dataset, by_name in arms.items()
+        if PLAIN in by_name
+    }
+    draw_errors(points, plain, _any_record(arms).data_kind, figures / "gcn-generation-error.png")
+    print(f"wrote gcn-generation-error.png to {figures}")
+
+
+def _write_references(store: Store, arms: Arms, data_root: str | None, readme: Path, figures: Path) -> None:
+    workspace = _workspace_of(arms, data_root)
+    (by_name,) = arms.values()
+    drawn = {name: faces_of(store, workspace, arm.first) for name, arm in by_name.items()}
+    write_section(readme, "gcn_references", references_table(store, arms, drawn))
+    draw_references(drawn, _any_record(arms), figures / "gcn-references.png")
+    print(f"wrote gcn_references to {readme} and gcn-references.png to {figures}")
 
 
 SECTIONS: dict[str, Callable[[Store, Arms, SweepConfig], str]] = {

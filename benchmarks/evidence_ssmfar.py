@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sweep_runs import finished_runs, refuse_empty, runs_of_variant
 
 from fer_bench.config import SweepConfig
-from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import answers, estimate
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import interval, mean_and_sd
@@ -80,26 +80,13 @@ def read_arms(store: Store, sweep: SweepConfig) -> Arms:
     Raises:
         StoreError: The store has no finished run of the sweep, or mixes synthetic and real data.
     """
-    runs = [
-        r for r in store.records() if (r.method, r.profile, r.status) == ("ssmfar", sweep.profile, "done")
-    ]
+    records = [r for r in finished_runs(store, "ssmfar", sweep) if r.dataset in sweep.datasets]
     grouped: dict[tuple[str, float, bool], dict[int, Record]] = defaultdict(dict)
     for change in sweep.variants.values():
-        settings, train = resolve_settings("ssmfar", sweep.profile, (*sweep.set, *change))
-        wanted = (settings.model_dump(mode="json"), train.model_dump(mode="json"))
-        for record in sorted(runs, key=lambda r: float(r.timing["finished_at"])):
-            own = (record.settings["method"], record.settings["train"])
-            if own == wanted and record.dataset in sweep.datasets and record.seed in sweep.seeds:
-                arm = (record.dataset, train.label_fraction, train.unlabelled)
-                grouped[arm][record.seed] = record
-    if not grouped:
-        raise StoreError(
-            "the store has no finished run of this sweep",
-            file=store.root,
-            hint="fer-bench sweep benchmarks/label_fraction.yaml --runs-dir DIR",
-        )
-    if len({r.data_kind for found in grouped.values() for r in found.values()}) > 1:
-        raise StoreError("the store mixes synthetic and real data", file=store.root)
+        for record in runs_of_variant(records, sweep, change):
+            train = record.settings["train"]
+            grouped[record.dataset, train["label_fraction"], train["unlabelled"]][record.seed] = record
+    refuse_empty(grouped, store, "benchmarks/label_fraction.yaml")
     return {key: _arm(store, key[0], [of[s] for s in sorted(of)]) for key, of in sorted(grouped.items())}
 
 
