@@ -1,4 +1,4 @@
-"""The methods, one folder each, and the registry that finds them by name without importing torch."""
+"""The methods, one folder each, and a registry that finds them by name without importing torch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the registry.
+    """A line of the registry.
 
     Attributes:
         target: `module:Class` of the Method.
-        title: What the method is, in one line.
+        title: What the method does, in one line.
         source: The paper.
     """
 

@@ -47,7 +47,7 @@ def build_backbone(kind: Backbone) -> tuple[nn.Module, int]:
 
 @cache
 def open_pretrained(name: str) -> Pretrained:
-    """Read pretrained weights of a backbone; nothing in them is executed.
+    """Read the pretrained weights of a backbone without executing anything in them.
 
     Args:
         name: See `open_weights`, or a tower of this package (`clip-tiny-neutral`), whose residual network is
@@ -65,12 +65,12 @@ def open_pretrained(name: str) -> Pretrained:
 
 
 def load_backbone(network: nn.Module, weights: Pretrained, name: str) -> None:
-    """Load pretrained weights into a backbone, all of them; classifiers and counters of batches do not count.
+    """Load pretrained weights into a backbone; classifiers and batch counters may be missing or left over.
 
     Args:
         network: A backbone.
         weights: What `open_pretrained` returned.
-        name: Where they came from, for the message.
+        name: Where they came from, for messages.
 
     Raises:
         DataError: A tensor is missing, left over or of another shape.
@@ -96,7 +96,7 @@ def load_backbone(network: nn.Module, weights: Pretrained, name: str) -> None:
 
 @cache
 def fitting_backbone(kind: Backbone, weights: str) -> str:
-    """Return the hash of pretrained weights after loading them once, so that misfits show before any run.
+    """Return the hash of pretrained weights after a trial load, so that a misfit shows before any run starts.
 
     Args:
         kind: Which backbone.

@@ -317,14 +317,14 @@ class Method(LightningModule, ABC, Generic[S]):
     def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: Any | None) -> None:
         """Step a scheduler when Lightning says so, except those that watch a plateau.
 
-        Lightning steps these after it has written the epoch's checkpoint, so that a resumed run would forget
-        the step; they are stepped at the end of validation instead.
+        Lightning steps those after writing the epoch's checkpoint, so that a resumed run would lose the step.
+        They are stepped at the end of validation instead.
         """
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_train_epoch_end(self) -> None:
-        """Stop a run whose loss is no number any more.
+        """Stop a run whose loss is not finite.
 
         Raises:
             DivergedError: A logged loss of this epoch, or a parameter, is NaN or infinite.

@@ -1,7 +1,7 @@
-"""What papers claim: the `claims.yaml` beside each method, read and checked.
+"""Read and check the `claims.yaml` of each method: the numbers that papers print.
 
-A claim is a number somebody printed, with its place and its protocol. It never enters a score, a rank or a
-default; the board shows it beside runs on real data under the paper profile only.
+A claim is a printed number with its place and its protocol. It never enters a score, a rank or a default; the
+leaderboard shows it only beside runs on real data under the paper profile.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from fer_bench.methods import entry
 FILE = "claims.yaml"
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Number = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d+)?$")]
-"""In percent, digits as printed: "94.7" and "94.70" are two statements."""
+"""In percent, with the digits as printed: "94.7" and "94.70" differ."""
 
 
 class Evidence(BaseModel):
-    """A statement about a claim.
+    """Evidence for or against a claim.
 
     Attributes:
-        text: What was found, in our words.
-        where: Where it can be read: an address, a file of the authors' code, or `arithmetic` with its inputs.
+        text: What was found, paraphrased.
+        where: Where to read it: an address, a file of the authors' code, or `arithmetic` with its inputs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,15 +40,15 @@ class Claim(BaseModel):
     """One printed number.
 
     Attributes:
-        of: Whose number: a method of this suite, or the name of a baseline in the same table.
-        variant: The paper's name of the variant, where it has several.
-        source: Datasets trained on, by the names of `fer-bench list datasets`; `mean` is no dataset.
-        target: Dataset tested on, or `mean` for a table's mean over targets.
-        metric: What was averaged, in the field's terms.
+        of: The method the number is about, or a baseline of the same table.
+        variant: The paper's name for the variant, if there are several.
+        source: Datasets trained on, by the names of `fer-bench list datasets`; never `mean`.
+        target: Dataset tested on, or `mean` for a mean over targets.
+        metric: The metric.
         value: Percent, as printed.
         where: Table, figure or section.
-        note: What a reader must know to compare, the protocol above all.
-        evidence: What is known for or against it.
+        note: What a reader must know to compare, above all the protocol.
+        evidence: Evidence for or against it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,7 +68,7 @@ class Claims(BaseModel):
 
     Attributes:
         paper: Authors and identifier.
-        note: What holds for all of them.
+        note: What applies to all of them.
         claims: The numbers.
     """
 
@@ -80,14 +80,14 @@ class Claims(BaseModel):
 
 @cache
 def claims_of(method: str) -> Claims | None:
-    """Return the claims that stand beside a method, None where its folder has none.
+    """Return the claims in a method's folder, None if it has none.
 
     Args:
         method: A name of the registry.
 
     Raises:
         UsageError: No such method.
-        UsageError: The file is no such list.
+        UsageError: The file is not a valid list of claims.
     """
     spec = find_spec(entry(method).target.partition(":")[0].rpartition(".")[0])
     if spec is None or not spec.submodule_search_locations:
@@ -100,12 +100,12 @@ def read_claims(path: Path) -> Claims:
     """Read a file of claims.
 
     Raises:
-        UsageError: It is no YAML, or an entry is not as `Claims` says.
+        UsageError: The file is not valid YAML, or an entry does not match `Claims`.
     """
     try:
         return Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
-        raise UsageError("the file is no valid YAML", file=path, value=str(error)) from error
+        raise UsageError("the file is not valid YAML", file=path, value=str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -73,8 +73,8 @@ class AffectScore(Metric):
     """Mean CCC of valence and arousal plus mean F1 of the action units, over the rows that have them.
 
     CCC has population moments and F1 is of the positive class at a probability of 0.5, as in the challenge
-    (ABAW4, multi-task learning). Sums alone are kept, so that processes agree on what single ones would say.
-    An undefined part (a constant, or a unit that no row shows and no answer names) counts as 0.
+    (ABAW4, multi-task learning). Only sums are kept, so that several processes get the scores that one would.
+    An undefined part (a constant, or a unit that neither a row nor a prediction shows) counts as 0.
     """
 
     full_state_update = False
@@ -100,11 +100,13 @@ class AffectScore(Metric):
         t = torch.where(known, true_va, 0.0).double()
         parts = (known.double().expand_as(p), p, t, p * p, t * t, p * t)
         self.moments += torch.stack(parts, dim=-1).sum(dim=0)
-        said, there = (au > 0) & (true_au >= 0), true_au == 1
-        self.hits += torch.stack([(said & there).sum(dim=0), said.sum(dim=0) + there.sum(dim=0)], dim=-1)
+        predicted, shown = (au > 0) & (true_au >= 0), true_au == 1
+        self.hits += torch.stack(
+            [(predicted & shown).sum(dim=0), predicted.sum(dim=0) + shown.sum(dim=0)], dim=-1
+        )
 
     def compute(self) -> Tensor:
-        """Return the two parts' sum, in [-1, 2]."""
+        """Return the sum of the two parts, in [-1, 2]."""
         n = self.moments[:, 0].clamp(min=1)
         p, t, pp, tt, pt = (self.moments[:, i] / n for i in range(1, 6))
         below = (pp - p * p) + (tt - t * t) + (p - t) ** 2

@@ -1,4 +1,4 @@
-"""Read pretrained weights from files, from the hub and from this package, and hash them."""
+"""Read pretrained weights from files, the hub and this package, and hash them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Pretrained:
 
     Attributes:
         state: Tensors by name.
-        sha256: Hash of the file, or of names, shapes and values where timm fetched them.
+        sha256: Hash of the file, or of names, shapes and values if timm fetched them.
     """
 
     state: dict[str, Tensor]
@@ -65,7 +65,7 @@ class Pretrained:
 
 
 def open_weights(name: str, kind: str, *, setting: str, **options: Any) -> Pretrained:
-    """Read weights from a file, a folder or the hub; nothing in them is executed.
+    """Read weights from a file, a folder or the hub without executing anything in them.
 
     Args:
         name: Path of a safetensors file or of a PyTorch state dict (alone or under `state_dict`, `model` or
@@ -124,7 +124,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DataError("no such weights file", file=path) from None
     except Exception as error:
-        # Damaged files end in errors of many kinds (zip, pickle, header); all mean the same here.
+        # Damaged files raise many kinds of errors (zip, pickle, header), all with the same meaning here.
         unsafe = isinstance(error, pickle.UnpicklingError)
         kind = "holds more than plain weights" if unsafe else "is not readable"
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -157,7 +157,7 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
 
 
 def trained_on(name: str) -> str | None:
-    """Return what weights were trained on, None where their name does not say it; reads and fetches nothing.
+    """Return what weights were trained on, None if their name does not say; reads and downloads nothing.
 
     Args:
         name: See `open_weights`, or a shipped tower.

@@ -55,7 +55,7 @@ def test_an_unknown_method_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("paper: [", "no valid YAML"),
+        ("paper: [", "not valid YAML"),
         ("paper: P\nclaims: []", "claims"),
         (
             "paper: P\nclaims: [{of: a, source: [rafdb], target: rafdb, metric: war, value: '1', where: W}]",

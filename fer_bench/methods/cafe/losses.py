@@ -15,12 +15,12 @@ DROPPED = 10 / 73
 
 
 def group_size(channels: int, classes: int) -> int:
-    """Return how many channels stand for each class; what is left over at the end stands for none."""
+    """Return how many channels represent each class; the remainder at the end represents none."""
     return channels // classes
 
 
 def group_maxima(feature: Tensor, classes: int) -> Tensor:
-    """Return the highest value within each class's group of neighbouring channels [B, C].
+    """Return the maximum of each class's group of neighbouring channels [B, C].
 
     Args:
         feature: [B, D], D at least C.
@@ -31,10 +31,10 @@ def group_maxima(feature: Tensor, classes: int) -> Tensor:
 
 
 def draw_kept(channels: int, classes: int, device: torch.device, dropped: float = DROPPED) -> Tensor:
-    """Return which channels a batch keeps, one draw for all its rows: float [D] of zeros and ones.
+    """Return which channels a batch keeps, the same for all its rows: float [D] of zeros and ones.
 
-    Of each group round(dropped x size) channels are zero, every choice of them equally likely. Channels that
-    belong to no group are kept. The draw comes from torch's generator of the device, without waiting for it.
+    In each group round(dropped x size) channels are zero, chosen uniformly. Channels outside the groups are
+    kept. Drawing uses torch's generator of the device and does not wait for it.
 
     Args:
         channels: D.
@@ -68,13 +68,13 @@ def separation_loss(
 
 
 def diversity_loss(feature: Tensor, classes: int, normalisation: Normalisation = "code") -> Tensor:
-    """Return 1 less the group maxima, added up and made small (l_div): every group shall have a high channel.
+    """Return 1 minus the normalised group maxima (l_div), which rewards a high channel in every group.
 
     Args:
         feature: Masked features [B, D], no channel dropped.
         classes: C.
         normalisation: `code`: the mean over rows and groups, divided by the size of a group. `paper`: the sum
-            over groups, divided by that size, so that it is C times as large.
+            over groups, divided by that size, which is C times as large.
     """
     maxima = group_maxima(feature, classes)
     mean = maxima.mean() if normalisation == "code" else maxima.sum(dim=1).mean()

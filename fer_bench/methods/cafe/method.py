@@ -99,7 +99,7 @@ class CAFE(Method[CAFESettings]):
 
     @classmethod
     def weights(cls, settings: CAFESettings) -> dict[str, str]:
-        """Return the hashes of the weights of the tower and of the mask network, after loading them once."""
+        """Return the hashes of the weights of the tower and of the mask network, after a trial load."""
         found = {}
         if settings.mask != "alone":
             wanted = tower_spec(settings.tower).size
@@ -116,19 +116,19 @@ class CAFE(Method[CAFESettings]):
 
     @classmethod
     def caveats(cls, settings: CAFESettings) -> tuple[str, ...]:
-        """Return what tower and mask network start from."""
-        told = []
+        """Return which weights the tower and the mask network start from."""
+        found = []
         if settings.mask != "alone":
-            told.append(_about_tower(settings))
+            found.append(_about_tower(settings))
         if settings.mask == "none":
-            return tuple(told)
+            return tuple(found)
         if settings.mask_weights is None:
-            told.append("the mask network starts from random weights; the authors' saw MS-Celeb-1M faces")
+            found.append("the mask network starts from random weights; the authors' saw MS-Celeb-1M faces")
         else:
             known = settings.mask_trained_on or trained_on(settings.mask_weights)
-            data = known or "unknown data (say it: --set method.mask_trained_on=...)"
-            told.append(f"the mask network starts from {settings.mask_weights}, trained on {data}")
-        return tuple(told)
+            data = known or "unknown data (name it: --set method.mask_trained_on=...)"
+            found.append(f"the mask network starts from {settings.mask_weights}, trained on {data}")
+        return tuple(found)
 
     def load_pretrained(self) -> None:
         """Load the weights of the tower and of the mask network."""
@@ -139,11 +139,11 @@ class CAFE(Method[CAFESettings]):
             load_backbone(self.network.backbone, open_pretrained(name), name)
 
     def forward(self, image: Tensor) -> Prediction:
-        """Predict from normalised images [B, 3, H, W]; the extra `mask` is what chose the channels [B, D]."""
+        """Predict from normalised images [B, 3, H, W]; the extra `mask` [B, D] weights the channels."""
         return self._predict(self.network(image))
 
     def predict_batch(self, batch: Batch) -> Prediction:
-        """Predict from a batch, with the tower's features from the cache where they are known."""
+        """Predict from a batch, with the tower's features from the cache if they are there."""
         known = self._features
         frozen = known.look_up(batch["row"]) if known is not None else None
         return self._predict(self.network(batch["image"], frozen))
@@ -163,7 +163,7 @@ class CAFE(Method[CAFESettings]):
         return total
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the losses of a training batch by name, those with a weight of 0 left out."""
+        """Return the losses of a training batch by name, without those whose weight is 0."""
         settings, label, classes = self.settings, batch["label"], len(self.task.classes)
         found: Outputs = self.network(batch["image"], self._known_in_training(batch))
         soft_label = batch.get("soft_label")
@@ -186,10 +186,10 @@ class CAFE(Method[CAFESettings]):
         return self._features.look_up(batch["row"], mirrored)
 
     def on_train_start(self) -> None:
-        """Take the tower's features from the cache: of validation rows, and where possible of training rows.
+        """Open the cached features of the tower for validation rows and, if possible, for training rows.
 
-        Training rows cannot under augmentation beyond mirroring. Unions draw a row several times per epoch,
-        each time in a view of its own, and their pictures are spread over several packs: they are left out.
+        Training rows cannot be cached if they are augmented by more than mirroring. Unions are left out: they
+        draw a row several times per epoch in different views, and their pictures are in several packs.
         """
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, FaceDataModule) or isinstance(data, UnionDataModule):
@@ -199,11 +199,11 @@ class CAFE(Method[CAFESettings]):
         self._open(data.pack, np.concatenate(rows), mirrored=self._training_is_cached)
 
     def on_train_end(self) -> None:
-        """Let the features go: they are of the training pack."""
+        """Drop the features, which belong to the training pack."""
         self._features = None
 
     def use_pack(self, pack: Pack, rows: NDArray[np.int64]) -> None:
-        """Take the tower's features of rows that are about to be predicted from the cache."""
+        """Open the cached features of the tower for rows that are about to be predicted."""
         self._open(pack, rows, mirrored=False)
 
     def _open(self, pack: Pack, rows: NDArray[np.int64], *, mirrored: bool) -> None:
@@ -211,21 +211,21 @@ class CAFE(Method[CAFESettings]):
         tower = self.network.tower
         if tower is None or not self.settings.feature_cache:
             return
-        told = [self.settings.tower, self.settings.normalisation, state_hash(tower.encoder.state_dict())]
+        identity = [self.settings.tower, self.settings.normalisation, state_hash(tower.encoder.state_dict())]
         self._features = features.open_features(
             pack,
             rows,
             tower,
             self.input_spec(self.settings),
-            encoder_hash=short_hash(told),
+            encoder_hash=short_hash(identity),
             mirrored=mirrored,
         )
 
     def configure_optimizers(self) -> OptimizerConfig:
-        """Return Adam on what learns, with the schedule of the recipe."""
+        """Return Adam on the trainable parameters, with the schedule of the recipe."""
         settings = self.settings
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        adam = torch.optim.Adam(learning, lr=settings.lr, weight_decay=settings.weight_decay)
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
         if settings.recipe == "paper":
             return {"optimizer": adam, "lr_scheduler": ExponentialLR(adam, DECAY)}
         cycle = OneCycleLR(adam, settings.lr, total_steps=int(self.trainer.estimated_stepping_batches))
@@ -245,5 +245,5 @@ def _about_tower(settings: CAFESettings) -> str:
             "captions without expression words"
         )
     known = settings.clip_trained_on or trained_on(source)
-    known = known or "unknown data (say it: --set method.clip_trained_on=...)"
+    known = known or "unknown data (name it: --set method.clip_trained_on=...)"
     return f"the frozen tower {name} has weights of {source}, trained on {known}"

@@ -19,7 +19,7 @@ MaskKind = Literal["sigmoid", "linear", "none", "alone"]
 DEFAULT_TOWER = "vit_base_patch32_clip_quickgelu_224.openai"
 """The authors' tower. OpenAI trained it with QuickGELU, which timm lists under a separate name."""
 TINY_INPUT = InputSpec(size=64)
-"""Pictures that the shipped towers were trained on."""
+"""The pictures that the shipped towers were trained on."""
 
 
 class TinyTower(nn.Module):
@@ -73,7 +73,7 @@ def build_tower(name: str) -> tuple[nn.Module, int]:
 
 @cache
 def open_tower(name: str) -> Pretrained:
-    """Read the weights of a tower; nothing in them is executed.
+    """Read the weights of a tower without executing anything in them.
 
     Args:
         name: A tower of the package, or see `open_weights`.
@@ -87,12 +87,12 @@ def open_tower(name: str) -> Pretrained:
 
 
 def load_tower(tower: nn.Module, given: Pretrained, name: str) -> None:
-    """Load weights into a tower, all of them, from timm's, open_clip's or OpenAI's names of the tensors.
+    """Load weights into a tower, with the tensor names of timm, open_clip or OpenAI.
 
     Args:
         tower: What `build_tower` returned.
         given: What `open_tower` returned.
-        name: Where the weights came from, for the message.
+        name: Where the weights came from, for messages.
 
     Raises:
         DataError: A tensor is missing, left over or of another shape.
@@ -108,13 +108,13 @@ def load_tower(tower: nn.Module, given: Pretrained, name: str) -> None:
                 f"these are not the weights of this tower: {str(error).splitlines()[0]}", file=name
             ) from None
     inner = {f"tower.{key}": value.float() for key, value in state.items() if isinstance(value, Tensor)}
-    # Under a prefix: the head of these networks is the projection and must be loaded as well.
+    # The prefix keeps `head.`, which is the projection here, from being skipped as a classifier.
     load_backbone(nn.ModuleDict({"tower": tower}), Pretrained(inner, given.sha256), name)
 
 
 @cache
 def fitting_tower(name: str, weights: str) -> str:
-    """Return the hash of a tower's weights after loading them once, so that misfits show before any run.
+    """Return the hash of a tower's weights after a trial load, so that a misfit shows before any run starts.
 
     Args:
         name: See `build_tower`.
@@ -152,7 +152,7 @@ class Outputs(NamedTuple):
     Attributes:
         logits: Of the head, float32 [B, C].
         feature: What the head sees, float32 [B, D].
-        mask: What the tower's feature was multiplied by [B, D], None without.
+        mask: What the tower's feature was multiplied by [B, D], or None.
     """
 
     logits: Tensor
@@ -161,12 +161,12 @@ class Outputs(NamedTuple):
 
 
 class FrozenTower(nn.Module):
-    """An image tower that never learns: no gradients, always in evaluation mode.
+    """An image tower that is never trained: no gradients, always in evaluation mode.
 
     Args:
         name: Which tower, see `build_tower`.
-        given: Normalisation of the images it is given.
-        wanted: Normalisation it shall see; None leaves images as they are.
+        given: Normalisation of the images that come in.
+        wanted: Normalisation that the encoder gets; None leaves images as they are.
     """
 
     shift: Tensor
@@ -185,11 +185,11 @@ class FrozenTower(nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> FrozenTower:
-        """Stay in evaluation mode, whatever is asked for."""
+        """Stay in evaluation mode, whatever the mode asked for."""
         return super().train(False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return features [B, D] of images [B, 3, H, W], not of unit length, as the authors' code."""
+        """Return features [B, D] of images [B, 3, H, W], not of unit length, as in the authors' code."""
         with torch.no_grad():
             feature: Tensor = self.encoder(image * self.scale + self.shift)
         return feature
@@ -198,7 +198,7 @@ class FrozenTower(nn.Module):
 class CAFENetwork(nn.Module):
     """CAFE as in the authors' code (ours_CAFE.py).
 
-    With ResNet-18, CLIP ViT-B/32 and 7 classes 11,180,103 parameters learn.
+    With ResNet-18, CLIP ViT-B/32 and 7 classes it has 11,180,103 trainable parameters.
 
     Args:
         classes: Number of classes C.
@@ -207,7 +207,7 @@ class CAFENetwork(nn.Module):
         mask: `sigmoid` is the method; `linear` leaves the sigmoid out; `none` classifies the frozen feature
             as it is; `alone` classifies the residual network's feature without a tower.
         given: Normalisation of the images.
-        wanted: Normalisation that the tower shall see; None: the same.
+        wanted: Normalisation that the tower gets; None: the same.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class CAFENetwork(nn.Module):
 
         Args:
             image: The images.
-            frozen: What the tower returns for them [B, D], where that is known already.
+            frozen: The tower's output for them [B, D], if it is known already.
         """
         mask: Tensor | None = None
         if self.backbone is not None:
@@ -253,7 +253,7 @@ class CAFENetwork(nn.Module):
 
 
 def fit_width(feature: Tensor, width: int) -> Tensor:
-    """Return features [B, D] with as many channels as wanted: means of neighbours, as in the paper.
+    """Return features [B, D] resized to the wanted width by means of neighbours, as in the paper.
 
     Fewer channels than wanted are repeated.
     """

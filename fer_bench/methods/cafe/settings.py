@@ -19,24 +19,24 @@ class CAFESettings(MethodSettings):
         tower: The frozen image tower: a CLIP tower of timm (the authors': ViT-B/32 with OpenAI's weights), or
             `clip-tiny` or `clip-tiny-neutral`, which come with the package and were trained on drawn faces.
         clip_weights: The tower's weights: a file, a folder, or a name timm can fetch; None for those that the
-            tower's name means.
-        clip_trained_on: What they were trained on, where their name does not say it.
+            tower is named after.
+        clip_trained_on: What they were trained on, if their name does not say.
         backbone: Network of the mask: `resnet18` (the authors'), or `narrow` for small images on a CPU.
         mask_weights: Its pretrained weights, a file or a name timm knows; None initialises at random.
-        mask_trained_on: What these were trained on, where their name does not say it.
+        mask_trained_on: What these were trained on, if their name does not say.
         size: Height and width of the input in pixels, which the tower must take (authors' code: 224).
-        normalisation: What the tower sees: `imagenet`, like the mask network (authors' code), or `clip`, what
-            it was trained with.
+        normalisation: Of the tower's input: `imagenet`, as for the mask network (authors' code), or `clip`,
+            with which it was trained.
         mask: How the tower's channels are chosen, see `CAFENetwork`.
         separation: Weight of the separation loss (authors' code: 1.5).
         diversity: Weight of the diversity loss (authors' code: 5).
         diversity_mean: Normalisation of the diversity loss, see `losses.diversity_loss`.
         dropped: Share of each group's channels that the separation loss drops.
         inference: Whether the `head` (authors' code) or the maxima of the `groups` classify.
-        feature_cache: Take the tower's features from a cache where augmentation allows.
+        feature_cache: Cache the tower's features where augmentation allows.
         recipe: `paper`: Adam, the rate times 0.9 after every epoch. `one-cycle`: Adam on a one-cycle
-            schedule, for trainings of a few epochs; not from the source.
-        lr: Learning rate; the highest one of `one-cycle`.
+            schedule, for a few epochs; not from the source.
+        lr: Learning rate, for `one-cycle` the highest.
         weight_decay: Weight decay of Adam.
     """
 

@@ -22,7 +22,7 @@ def true_reference(
         image: [B, 1, H, W].
         reference: Neutral face of the same person [B, 1, H, W].
         has_reference: bool [B], whether `reference` is real.
-        is_neutral: bool [B]; such a row without a real reference is its own.
+        is_neutral: bool [B]; a neutral row without a real reference is its own reference.
 
     Returns:
         Images [B, 1, H, W] and bool [B].
@@ -53,7 +53,7 @@ def reconstruction_loss(
     is_known: Tensor,
     kind: PixelLoss = "squared",
 ) -> Tensor:
-    """Return the mean errors of both flows through Decoder2, added up (L_Recon).
+    """Return the sum of the mean errors of both flows through Decoder2 (L_Recon).
 
     Args:
         drawn_query: Decoder2 of the input's code [B, 1, H, W].
@@ -92,9 +92,9 @@ def contrastive_loss(
 def divergence_loss(latent: Gaussian, pixels: int) -> Tensor:
     """Return the mean divergence KL(N(mean, variance), N(0, 1)) of codes, in nats per pixel of the picture.
 
-    Per pixel, because the generation loss is a mean over pixels too: with w the divergence's weight over that
-    of the generation loss, the two are the bound of Kingma and Welling for pixels with a variance of w / 2
-    (squared errors) or a mean absolute deviation of w (absolute errors).
+    Per pixel, because the generation loss is a mean over pixels too. With w the ratio of the divergence's
+    weight to that of the generation loss, the two are the bound of Kingma and Welling for pixels with a
+    variance of w / 2 (squared errors) or a mean absolute deviation of w (absolute errors).
 
     Args:
         latent: Distributions of the codes.
@@ -106,7 +106,7 @@ def divergence_loss(latent: Gaussian, pixels: int) -> Tensor:
 
 
 def adversarial_loss(logits: Tensor) -> Tensor:
-    """Return how surely generated references [B, 1, h, w] are recognised: mean softplus(-logit).
+    """Return how confidently generated references [B, 1, h, w] are recognised: mean softplus(-logit).
 
     The generator's non-saturating loss of Goodfellow et al., arXiv:1406.2661.
     """
@@ -132,5 +132,5 @@ def row_error(drawn: Tensor, truth: Tensor, kind: PixelLoss) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of the values [B] whose mask is set; 0, still with a gradient of 0, when none is."""
+    """Return the mean of the values [B] whose mask is set; 0, with a gradient of 0, if none is."""
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)

@@ -28,7 +28,7 @@ from fer_bench.methods.gcn.network import SIZE, Discriminator, Flows, GCNNetwork
 from fer_bench.methods.gcn.settings import GCNSettings
 
 PAIRED = 0.95
-"""Share of training rows with a neutral frame from which on a source is paired: lab sets have stills."""
+"""Share of training rows with a neutral frame above which a source counts as paired: lab sets have stills."""
 
 
 class PreparedBatch(NamedTuple):
@@ -37,7 +37,7 @@ class PreparedBatch(NamedTuple):
     Attributes:
         image: [B, 1, 64, 64].
         reference: What the generator should draw [B, 1, 64, 64].
-        has_reference: bool [B], rows for which that is known.
+        has_reference: bool [B], rows whose reference is known.
         label: int64 [B].
         is_neutral: bool [B].
         soft_label: [B, C], distributions over the classes, or None.
@@ -52,7 +52,7 @@ class PreparedBatch(NamedTuple):
 
 
 class GCN(Method[GCNSettings]):
-    """Compare a face with the generated reference face of the same person (Kim et al., arXiv:1703.07140).
+    """Compare a face with a generated reference face of the same person (Kim et al., arXiv:1703.07140).
 
     See `Method` for the arguments. Batches without references train like data without neutral frames.
     """
@@ -120,7 +120,7 @@ class GCN(Method[GCNSettings]):
 
     @classmethod
     def adaptation(cls, task: Task, settings: GCNSettings) -> str | None:
-        """Return how the generator learns where no row has a neutral frame of the same person."""
+        """Return how the generator learns from rows without a neutral frame of the same person."""
         if not settings.generates:
             return None
         if task.has_reference and not settings.hide_pairs:
@@ -168,10 +168,10 @@ class GCN(Method[GCNSettings]):
             "divergence": settings.divergence,
             "adversarial": settings.adversarial,
         }
-        # The classifier and the discriminator have parameters of their own, so a weight would mean nothing.
+        # Classifier and discriminator share no parameters with other losses, so a weight would do nothing.
         total = torch.stack([weights.get(name, 1.0) * value for name, value in parts.items()]).sum()
         self.log_losses(len(batch["label"]), **parts, total=total)
-        # Processes wait for a gradient of every parameter, also of those that this step leaves alone.
+        # DDP waits for a gradient of every parameter, including those that this step does not train.
         return total + sum(p.sum() for p in self.resting()) * 0.0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -183,7 +183,7 @@ class GCN(Method[GCNSettings]):
         if self.step == "generator":
             return self._generator_losses(given, self.network.generate(given.image))
         if self.step == "rest":
-            with torch.no_grad():  # its losses are constants here, and logged as what they are
+            with torch.no_grad():  # the generator is fixed; its losses are only logged
                 generated = self.network.generate(given.image)
                 fixed = self._generator_losses(given, generated)
             return {**self._flow_losses(given, self.network.compare(given.image, generated)), **fixed}
@@ -207,7 +207,7 @@ class GCN(Method[GCNSettings]):
         if generated.latent is not None:
             parts["divergence"] = losses.divergence_loss(generated.latent, SIZE * SIZE)
         if self.discriminator is not None:
-            # The generator must not train its judge: to it, the judge's weights are constants.
+            # The generator must not train the discriminator, so its weights are constants here.
             fixed = {name: value.detach() for name, value in self.discriminator.named_parameters()}
             judged = functional_call(self.discriminator, fixed, (given.image, face))
             real = self.discriminator(given.image, given.reference)
@@ -249,19 +249,19 @@ class GCN(Method[GCNSettings]):
         return first, [p for p in self.parameters() if id(p) not in known]
 
     def resting(self) -> list[nn.Parameter]:
-        """Return the parameters that the current step leaves alone."""
+        """Return the parameters that the current step does not train."""
         if self.step == "all":
             return []
         first, rest = self._groups()
         return rest if self.step == "generator" else first
 
     def on_train_epoch_start(self) -> None:
-        """Keep the batch statistics of a generator that is fixed."""
+        """Freeze the batch statistics of a fixed generator."""
         for part in self.network.generator_parts():
             part.train(self.step != "rest")
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Take the zero gradients of resting parameters away: no weight decay, no momentum."""
+        """Drop the zero gradients of resting parameters, so that neither decay nor momentum changes them."""
         for parameter in self.resting():
             parameter.grad = None
 
@@ -289,7 +289,7 @@ class GCN(Method[GCNSettings]):
 def one_cycle(step: int, steps: int) -> float:
     """Return the share of the highest learning rate at a step, 0 before and after the cycle.
 
-    As torch's OneCycleLR has it: up from 1/25 over the first 30 %, then down to 1/250,000, along cosines.
+    As in torch's OneCycleLR: up from 1/25 over the first 30 %, then down to 1/250,000, along cosines.
 
     Args:
         step: From 0.

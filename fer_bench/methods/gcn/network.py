@@ -35,11 +35,11 @@ class Gaussian(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """What the generator made of a batch.
+    """The generator's output for a batch.
 
     Attributes:
         face: The reference face [B, 1, 64, 64], on the scale of the input.
-        latent: Distribution of the code, of a VAE only.
+        latent: Distribution of the code, for a VAE only.
     """
 
     face: Tensor
@@ -47,11 +47,11 @@ class Generated(NamedTuple):
 
 
 class Codes(NamedTuple):
-    """What Encoder2 made of one flow.
+    """Encoder2's output for one flow.
 
     Attributes:
         code: Not normalised [B, c, 8, 8].
-        positions: Where the maxima of each stage were, when the decoder needs it.
+        positions: Where the maxima of each stage were, if the decoder needs that.
         feature: The code at unit length, float32 [B, 64 c].
     """
 
@@ -61,7 +61,7 @@ class Codes(NamedTuple):
 
 
 class Flows(NamedTuple):
-    """All that the losses need of one forward pass; without a generator there is but the query.
+    """The outputs of a forward pass that the losses need; without a generator only those of the query.
 
     Attributes:
         logits: float32 [B, C].
@@ -81,7 +81,7 @@ class GCNNetwork(nn.Module):
 
     Encoder1 and Decoder1 draw the reference face of the person in the input. The contrastive Encoder2, one
     set of weights for both flows, describes input and reference by unit-length features; their element-wise
-    distance is classified by two fully connected layers. Decoder2 is there for the reconstruction loss only:
+    distance is classified by two fully connected layers. Decoder2 serves the reconstruction loss only;
     `forward` never runs it.
 
     Args:
@@ -95,7 +95,7 @@ class GCNNetwork(nn.Module):
         distance: Element-wise distance of the two features.
         generator: `ae` and `gan` are auto-encoders, `vae` has a stochastic code; `none` leaves the generator
             out and classifies the feature of the input, as if that of the reference were zero.
-        shared: Whether both flows have the same Encoder2; else the reference has one of its own.
+        shared: Whether both flows share one Encoder2; else the reference has a separate one.
         reconstructs: Whether there is a Decoder2.
     """
 
@@ -136,7 +136,7 @@ class GCNNetwork(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(values, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
     def compile(self, *arguments: Any, **named: Any) -> None:
-        """Compile every part: training calls them one by one, and not this module's `forward`."""
+        """Compile each part, because training calls the parts and not this module's `forward`."""
         for part in self.children():
             part.compile(*arguments, **named)
 
@@ -150,14 +150,14 @@ class GCNNetwork(nn.Module):
         return flows.logits, flows.generated.face if flows.generated is not None else None
 
     def flows(self, image: Tensor) -> Flows:
-        """Return logits and everything on the way to them, for grey images [B, 1, 64, 64]."""
+        """Return logits and intermediate results for grey images [B, 1, 64, 64]."""
         if self.decoder1 is None:
             query = _codes(*self.encoder2(image))
             return Flows(self._classify(query.feature, torch.zeros_like(query.feature)), query, None, None)
         return self.compare(image, self.generate(image))
 
     def generate(self, image: Tensor) -> Generated:
-        """Return the reference faces that the generator draws of grey images [B, 1, 64, 64]."""
+        """Return the reference faces that the generator draws from grey images [B, 1, 64, 64]."""
         assert self.encoder1 is not None
         assert self.decoder1 is not None
         code, positions = self.encoder1(image)
@@ -172,7 +172,7 @@ class GCNNetwork(nn.Module):
         if self.encoder2_reference is not None:
             query, reference = _codes(*self.encoder2(image)), _codes(*self.encoder2_reference(face))
         else:
-            # One batch for both flows: batch statistics of its own would hide how the reference differs.
+            # One batch for both flows: separate batch statistics would hide how the reference differs.
             code, positions = self.encoder2(torch.cat([image, face]))
             rows = image.shape[0]
             query = _codes(code[:rows], [at[:rows] for at in positions])
@@ -210,14 +210,14 @@ def unit_features(code: Tensor) -> Tensor:
 def contrast(query: Tensor, reference: Tensor, distance: Distance) -> Tensor:
     """Return the element-wise distance of two unit-length features, scaled to values around one.
 
-    A value of a unit-length feature with D values is about 1 / sqrt(D), too small an input for a layer with
-    ordinary initial weights. Differences are multiplied by sqrt(D), squared ones by D; this only changes the
-    unit of the hidden layer's weights.
+    A value of a unit-length feature of size D is about 1 / sqrt(D), too small an input for a layer with
+    ordinary initial weights. Differences are multiplied by sqrt(D), squared ones by D, which only changes the
+    scale of the hidden layer's weights.
 
     Args:
         query: Features of the input, float32 [B, D].
         reference: Features of the reference, float32 [B, D].
-        distance: `absolute` is |q - r|, `squared` is (q - r)^2, `signed` is q - r itself, which also says in
+        distance: `absolute` is |q - r|, `squared` is (q - r)^2, `signed` is q - r, which also says in
             which of the two a feature is stronger.
 
     Returns:
@@ -238,7 +238,7 @@ class Encoder(nn.Module):
         kernel: Side of the convolution kernels, odd.
         pool: Kind of pooling.
         batch_norm: Whether there is a batch norm before every ReLU.
-        positions: Whether to return where each maximum was, for a decoder that unpools there.
+        positions: Whether to return where each maximum was, for a decoder that unpools to there.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class Encoder(nn.Module):
         code, positions = image, []
         for convolution, activation in zip(self.convolutions, self.activations, strict=True):
             code = convolution(code)
-            # Pooling first costs a quarter of the normalisation, and max pooling commutes with ReLU.
+            # Pooling first makes normalisation four times cheaper, and max pooling commutes with ReLU.
             if self.positions:
                 code, at = F.max_pool2d(code, 2, return_indices=True)
                 positions.append(at)
@@ -269,7 +269,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The mirror of `Encoder`: unpooling by two and convolution; the last one draws the image and is linear.
+    """The mirror of `Encoder`: unpooling by two and convolution; the last stage is linear.
 
     Args:
         stages: Channels of the encoder's stages.
@@ -308,12 +308,12 @@ class Decoder(nn.Module):
 
 
 def convolve_doubled(image: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """Return a convolution of images whose every value is repeated 2 x 2, computed at their own size.
+    """Return the convolution of an image enlarged by repeating each value 2 x 2, computed at the small size.
 
-    Taps that meet the same value are added up beforehand, once for each of the four places in a 2 x 2 block;
-    the places are further output channels (Shi et al., arXiv:1609.07009). The result is the same but for
-    rounding. It pays for the last layer of a decoder: convolutions with a single output channel and many
-    pixels are slow, on CPUs above all.
+    Kernel taps that meet the same value are summed beforehand, for each of the four places in a 2 x 2 block;
+    the places become output channels (Shi et al., arXiv:1609.07009). The result is the same up to rounding.
+    This pays in the last layer of a decoder: convolutions with one output channel and many pixels are slow,
+    above all on CPUs.
 
     Args:
         image: [B, c, H, W].
@@ -327,7 +327,7 @@ def convolve_doubled(image: Tensor, convolution: nn.Conv2d) -> Tensor:
     reach = (radius + 1) // 2
 
     def met(weight: Tensor, place: int) -> Tensor:
-        """Return the taps along the last axis, added up by the value that they meet from this place."""
+        """Return the taps along the last axis, summed by the value that they meet from this place."""
         before = 2 * reach + place - radius
         padded = F.pad(weight, (before, 4 * reach + 2 - kernel - before))
         return padded.reshape(*padded.shape[:-1], -1, 2).sum(dim=-1)
@@ -354,7 +354,7 @@ class Latent(nn.Module):
         self.log_variance = nn.Conv2d(channels, channels, 1)
 
     def forward(self, code: Tensor) -> tuple[Tensor, Gaussian]:
-        """Return the code that is decoded [B, c, h, w], and its distribution."""
+        """Return the code to decode [B, c, h, w], and its distribution."""
         # Beyond these bounds exp over- or underflows in half precision.
         spread = self.log_variance(code).float().clamp(-10.0, 10.0)
         latent = Gaussian(self.mean(code).float(), spread)
@@ -367,8 +367,8 @@ class Latent(nn.Module):
 class Discriminator(nn.Module):
     """Tell, patch by patch, whether a face is the real reference of the person in another picture.
 
-    It sees both pictures at once, so that a neutral face of somebody else is wrong as well. There is no batch
-    norm: real and generated faces come in different batches.
+    It sees both pictures, so that a neutral face of another person is wrong as well. It has no batch norm,
+    because real and generated faces come in different batches.
 
     Args:
         stages: Channels of the stages, each halving the picture.

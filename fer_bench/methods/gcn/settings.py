@@ -16,16 +16,16 @@ Schedule = Literal["end-to-end", "two-step"]
 
 
 class GCNSettings(MethodSettings):
-    """Settings of gcn. Only the sizes behind `width` are the paper's; the rest is unknown in the source.
+    """Settings of gcn. Only the sizes that `width` scales are from the paper; it does not state the rest.
 
     Attributes:
-        variant: The paper's four variants. R is the reconstruction loss; what S is, `similarity` says.
-        similarity: What S0 takes away: the `contrastive` loss, or the `sharing` of Encoder2 by both flows.
+        variant: The paper's four variants. R is the reconstruction loss; `similarity` says what S is.
+        similarity: What S0 removes: the `contrastive` loss, or the `sharing` of Encoder2 by both flows.
         generator: `ae` (auto-encoder), `vae` (with a stochastic code), `gan` (auto-encoder against a
             discriminator), or `none`: the encoder and classifier alone, trained by cross-entropy.
-        schedule: `end-to-end` trains everything at once; `two-step` first the generator alone, then the rest
-            with the generator fixed.
-        step_one: Share of the epochs that the first of two steps takes.
+        schedule: `end-to-end` trains everything at once; `two-step` trains the generator first, then the rest
+            with a fixed generator.
+        step_one: Share of the epochs that the first of the two steps takes.
         width: Factor on the channels 32-64-96 of the paper's Fig. 3.
         kernel: Side of the convolution kernels, odd.
         hidden: Units of the hidden fully connected layer.
@@ -37,11 +37,11 @@ class GCNSettings(MethodSettings):
         generation: Weight of the generation loss.
         reconstruction: Weight of the reconstruction loss.
         contrastive: Weight of the contrastive loss.
-        margin: Distance beyond which an expressive face is far enough from its reference. Features are
-            unit-length and not negative, so distances lie between 0 and sqrt(2).
+        margin: Distance at which an expressive face is far enough from its reference. Features have unit
+            length and are not negative, so distances are between 0 and sqrt(2).
         divergence: Weight of the VAE's divergence.
         adversarial: Weight of the GAN generator's adversarial loss.
-        hide_pairs: Train as if no row had a neutral frame of its person, to measure what that costs.
+        hide_pairs: Train as if no row had a neutral frame of the same person, to measure what that costs.
         lr: Highest learning rate of the one-cycle schedule.
         weight_decay: Decoupled weight decay.
     """

@@ -59,7 +59,7 @@ class ResEmoteNetwork(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Weigh channels by a gate computed from their means; its two layers have no bias.
+    """Weight channels by a gate computed from their means; its two layers have no bias.
 
     Args:
         channels: Channels c of the input.
@@ -120,17 +120,17 @@ class BaselineNetwork(nn.Module):
     - `plain` (approach/baseline.py): five convolutions of 64 to 1024 channels; 11,000,327 parameters at 7
       classes.
     - `plain-se` (approach/baseline_se.py, commit 043ece8): the same with a squeeze-and-excitation block
-      behind the fifth convolution; 11,131,399 parameters.
+      after the fifth convolution; 11,131,399 parameters.
     - `se` (the same file since commit 165af1e): a block for 512 channels and other hidden layers. As released
-      it stops with an error, because the block stands behind the 1024 channels of the fifth convolution; here
-      the fifth convolution is left out. 5,262,855 parameters; with the 4,721,664 that are left out, the
-      authors' class counts 9,984,519.
+      it stops with an error, because the block gets the 1024 channels of the fifth convolution; here that
+      convolution is left out. 5,262,855 parameters; with the 4,721,664 that are left out, the authors' class
+      has 9,984,519.
 
     Args:
         classes: Number of classes C.
         kind: Which of them.
         width: Factor on all channels and hidden units.
-        stem_dropout: Dropout after each convolution but one that a squeeze-and-excitation block follows.
+        stem_dropout: Dropout after each convolution except one followed by a squeeze-and-excitation block.
         head_dropout: Dropout after each hidden fully connected layer.
     """
 
@@ -214,7 +214,7 @@ LAYERS: dict[str, dict[str, str]] = {
     "plain-se": {**_stem_names(5), **{ours: f"se.{theirs}" for ours, theirs in _SE.items()}, **_HEAD},
     "se": {**_stem_names(4), **{ours: f"se1.{theirs}" for ours, theirs in _SE.items()}, **_HEAD},
 }
-"""For each architecture, our layer's name to the authors' (the classes in their folder approach/)."""
+"""For each architecture, the authors' layer names by ours (the classes in their folder approach/)."""
 
 UNUSED = {"se": ("conv5.", "bn5.")}
 """Layers of the authors' classes that are left out, see `BaselineNetwork`."""

@@ -23,7 +23,7 @@ class ResEmoteNetSettings(MethodSettings):
             with momentum 0.9 and weight decay 1e-4 at a constant rate, stopped early after 15 epochs without
             a better score unless `train.early_stop` says otherwise. `one-cycle`: AdamW on a one-cycle
             schedule, for trainings of a few epochs; not from the source.
-        lr: Learning rate; the highest one of `one-cycle`.
+        lr: Learning rate, for `one-cycle` the highest.
         plateau_patience: Epochs without better validation accuracy before `paper` lowers the rate (unknown
             in the source).
     """

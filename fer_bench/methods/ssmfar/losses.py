@@ -1,7 +1,7 @@
 """The losses, weights and thresholds of SS-MFAR, each a function of tensors.
 
-All are computed in float32 over a whole batch, without waiting for the device; a loss without a row to count
-is 0, still with a gradient of 0.
+All are computed in float32 over a whole batch, without waiting for the device; a loss without any row is 0,
+with a gradient of 0.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def class_weights(counts: tuple[int, ...]) -> Tensor:
 def au_weights(counts: tuple[tuple[int, int], ...]) -> Tensor:
     """Return the weight of positives, (negative + positive) / (2 positive), per unit; float32 [12].
 
-    A unit that no training row shows keeps the weight 1, which then has no effect.
+    A unit that no training row shows has the weight 1, which has no effect.
 
     Args:
         counts: (negative, positive) training rows of each unit.
@@ -42,11 +42,11 @@ def au_weights(counts: tuple[tuple[int, int], ...]) -> Tensor:
 
 
 def weighted_cross_entropy(logits: Tensor, label: Tensor, weights: Tensor, counts: Tensor) -> Tensor:
-    """Return the class-weighted cross-entropy of each row [B]; 0 where the row does not count.
+    """Return the class-weighted cross-entropy of each row [B]; 0 for rows that do not count.
 
     Args:
         logits: [B, C].
-        label: int64 [B]; any value where the row does not count.
+        label: int64 [B]; any value for rows that do not count.
         weights: [C].
         counts: bool [B], rows that count.
     """
@@ -68,7 +68,7 @@ def labelled_loss(logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
 
 
 def pseudo_labels(logits: Tensor, thresholds: Tensor, unlabelled: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the class each row most likely shows, and for which rows that is believed.
+    """Return the most likely class of each row, and which rows are confident enough to learn from.
 
     Args:
         logits: Of the weak view [B, C]; no gradient flows into them.

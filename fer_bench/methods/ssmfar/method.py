@@ -81,21 +81,21 @@ class SSMFAR(Method[SSMFARSettings]):
 
     @classmethod
     def weights(cls, settings: SSMFARSettings) -> dict[str, str]:
-        """Return the hash of the backbone's pretrained weights, after loading them once."""
+        """Return the hash of the backbone's pretrained weights, after a trial load."""
         return {"backbone": fitting_backbone(settings.backbone, settings.weights)} if settings.weights else {}
 
     @classmethod
     def caveats(cls, settings: SSMFARSettings) -> tuple[str, ...]:
-        """Return what the backbone starts from."""
+        """Return which weights the backbone starts from."""
         if settings.weights is None:
             return ("the backbone starts from random weights; the authors' was trained on MS-Celeb-1M faces",)
         known = settings.weights_trained_on or trained_on(settings.weights)
-        told = known or "unknown data (say it: --set method.weights_trained_on=...)"
-        return (f"the backbone starts from {settings.weights}, trained on {told}",)
+        data = known or "unknown data (name it: --set method.weights_trained_on=...)"
+        return (f"the backbone starts from {settings.weights}, trained on {data}",)
 
     @classmethod
     def adaptation(cls, task: Task, settings: SSMFARSettings) -> str | None:
-        """Return what the training rows lack of the three tasks and of rows without expression label."""
+        """Return what the training rows lack: a task, or rows without an expression label."""
         lacking = [
             text
             for text, there in (
@@ -113,7 +113,7 @@ class SSMFAR(Method[SSMFARSettings]):
             load_backbone(self.network.backbone, open_pretrained(name), name)
 
     def forward(self, image: Tensor) -> Prediction:
-        """Predict from normalised images [B, 3, H, W]; valence and arousal are cut to [-1, 1]."""
+        """Predict from normalised images [B, 3, H, W]; valence and arousal are clamped to [-1, 1]."""
         found: Outputs = self.network(image)
         va = None if found.va is None else found.va.float().clamp(-1, 1)
         return Prediction(found.expression.float(), va, None if found.au is None else found.au.float())
@@ -128,9 +128,8 @@ class SSMFAR(Method[SSMFARSettings]):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a training batch by name, and the share of believed pseudo-labels.
 
-        `expr` is made of `labelled` and, where the batch has a strong view, of `unlabelled` and
-        `consistency`, which are 0 in other batches of such data. `va` and `au` are there where the network
-        has these heads.
+        `expr` is made of `labelled` and, if the batch has a strong view, of `unlabelled` and `consistency`,
+        which are 0 in other batches of such data. `va` and `au` are present if the network has these heads.
         """
         label = batch["label"]
         weak: Outputs = self.network(batch["image"])
@@ -150,7 +149,7 @@ class SSMFAR(Method[SSMFARSettings]):
                 "consistency": consistency,
                 "believed": believed.sum() / missing.sum().clamp(min=1),
             }
-        elif self.task.unlabelled:  # logged all the same: processes average the same names
+        elif self.task.unlabelled:  # logged anyway, because all processes must log the same names
             parts |= dict.fromkeys(("unlabelled", "consistency", "believed"), torch.zeros_like(supervised))
         if weak.va is not None:
             parts["va"] = losses.affect_loss(weak.va, batch["va"])
@@ -159,7 +158,7 @@ class SSMFAR(Method[SSMFARSettings]):
         return parts
 
     def on_train_epoch_end(self) -> None:
-        """Stop a diverged run; set the thresholds that the next epoch uses, and log them."""
+        """Stop a diverged run; set and log the thresholds of the next epoch."""
         super().on_train_epoch_end()
         if self.task.unlabelled:
             self.thresholds.copy_(losses.adaptive_thresholds(*self._confidence(), self.current_epoch + 1))
@@ -169,13 +168,13 @@ class SSMFAR(Method[SSMFARSettings]):
     def _confidence(self) -> tuple[Tensor, Tensor]:
         """Return the summed confidence and the number of right answers per class, over all processes.
 
-        Every labelled training row (at most `epoch_rows`) is looked at once in evaluation mode, as the epoch
-        showed it.
+        Each labelled training row (at most `epoch_rows`) is predicted once in evaluation mode, in the view
+        that this epoch showed.
         """
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, FaceDataModule):
             raise UsageError(
-                "ssmfar sets its thresholds on the rows of a FaceDataModule, and the trainer has none"
+                "ssmfar sets its thresholds on the rows of a FaceDataModule, and the Trainer has none"
             )
         sums = torch.zeros(2, len(self.task.classes), device=self.device)
         self.network.eval()
@@ -191,7 +190,7 @@ class SSMFAR(Method[SSMFARSettings]):
         return confidence, count
 
     def configure_optimizers(self) -> OptimizerConfig:
-        """Return Adam, on a one-cycle schedule where the recipe says so."""
+        """Return Adam, with the schedule of the recipe."""
         adam = torch.optim.Adam(self.parameters(), lr=self.settings.lr)
         if self.settings.recipe == "paper":
             return adam

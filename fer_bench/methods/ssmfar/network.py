@@ -72,9 +72,9 @@ class SSMFARNetwork(nn.Module):
 
 
 class ActionUnitHeads(nn.Module):
-    """Twelve branches of 16 hidden units; the logit of a unit is its branch times its own row of one matrix.
+    """Twelve branches of 16 hidden units; each logit is the product of a branch and a row of one matrix.
 
-    The branches are one linear layer of 12 x 16 units, which computes the same in one multiplication.
+    The branches are one linear layer of 12 x 16 units, which computes them in one multiplication.
 
     Args:
         width: Size D of the feature.

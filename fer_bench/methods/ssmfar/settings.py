@@ -18,15 +18,15 @@ class SSMFARSettings(MethodSettings):
         backbone: `resnet18` (the authors'), or `narrow` for small images on a CPU.
         weights: Pretrained weights of the backbone: a file, a name timm knows, or for `narrow` a tower of
             this package, such as `clip-tiny-neutral`; None initialises at random.
-        weights_trained_on: What they were trained on, where their name does not say it.
+        weights_trained_on: What they were trained on, if their name does not say.
         size: Height and width of the input in pixels (authors' code: 224).
         dropout: Dropout on the pooled feature (authors' code: 0.5).
-        feature_scale: Length of the feature that the heads read (authors' code: 1). The D values of a feature
-            of length 1 are about 1 / sqrt(D), so that the heads say next to nothing for some hundred steps.
+        feature_scale: Length of the feature that the heads get (authors' code: 1). The D values of a feature
+            of length 1 are about 1 / sqrt(D), so that the heads learn next to nothing for a few hundred steps.
         consistency_scope: Rows of the consistency loss, see `losses.consistency_rows`.
         recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of
             a few epochs; not from the source.
-        lr: Learning rate; the highest one of `one-cycle`.
+        lr: Learning rate, for `one-cycle` the highest.
     """
 
     backbone: Backbone = "resnet18"
