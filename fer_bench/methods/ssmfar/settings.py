@@ -22,7 +22,7 @@ class SSMFARSettings(MethodSettings):
         size: Height and width of the input in pixels (authors' code: 224).
         dropout: Dropout on the pooled feature (authors' code: 0.5).
         feature_scale: Length of the feature that the heads get (authors' code: 1). The D values of a feature
-            of length 1 are about 1 / sqrt(D), so that the heads learn next to nothing for a few hundred steps.
+            of length 1 are about 1 / sqrt(D), so that the heads learn almost nothing for a few hundred steps.
         consistency_scope: Rows of the consistency loss, see `losses.consistency_rows`.
         recipe: `paper`: Adam at a constant rate. `one-cycle`: Adam on a one-cycle schedule, for trainings of
             a few epochs; not from the source.
