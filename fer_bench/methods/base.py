@@ -16,7 +16,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from typing_extensions import TypeVar
 
 from fer_bench import methods
@@ -265,6 +266,12 @@ class Method(LightningModule, ABC, Generic[S]):
         """
         named = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
+
+    def one_cycle(self, optimizer: Optimizer) -> OptimizerConfig:
+        """Return an optimiser with a one-cycle schedule over all steps, whose peak is its learning rate."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = OneCycleLR(optimizer, optimizer.defaults["lr"], total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""

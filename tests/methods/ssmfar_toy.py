@@ -28,7 +28,7 @@ class Toy(FaceDataset):
         name="toy",
         title="Toy",
         setting="wild",
-        citation="nobody",
+        citation="none",
         licence="free",
         obtain="make it",
         classes=tuple(NativeClass(e.value, e.value, e) for e in CLASSES),

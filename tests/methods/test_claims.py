@@ -13,7 +13,7 @@ from fer_bench.methods.claims import claims_of, read_claims
 
 @pytest.mark.parametrize("name", sorted(methods.BUILT_IN))
 def test_claims_name_datasets_of_the_suite(name: str) -> None:
-    """A source or target that no dataset has could never stand beside a run."""
+    """A claim about an unknown dataset would never be shown beside a run."""
     found = claims_of(name)
     for claim in found.claims if found else ():
         assert set(claim.source) <= set(datasets.names())

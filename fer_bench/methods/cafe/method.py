@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR
+from torch.optim.lr_scheduler import ExponentialLR
 
 from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
 from fer_bench.data.loading import features
@@ -228,8 +228,7 @@ class CAFE(Method[CAFESettings]):
         adam = torch.optim.Adam(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
         if settings.recipe == "paper":
             return {"optimizer": adam, "lr_scheduler": ExponentialLR(adam, DECAY)}
-        cycle = OneCycleLR(adam, settings.lr, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return self.one_cycle(adam)
 
 
 def _about_tower(settings: CAFESettings) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
 from fer_bench.emotions import Emotion
@@ -267,26 +268,21 @@ class GCN(Method[GCNSettings]):
 
     def configure_optimizers(self) -> OptimizerConfig:
         """Return AdamW on a one-cycle schedule over the whole training, or one over each of two steps."""
-        settings, steps = self.settings, int(self.trainer.estimated_stepping_batches)
-        schedule: LRScheduler
+        settings = self.settings
+        adamw = partial(torch.optim.AdamW, lr=settings.lr, weight_decay=settings.weight_decay)
         if not self.first_epochs:
-            optimizer = torch.optim.AdamW(
-                self.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-            )
-            schedule = OneCycleLR(optimizer, max_lr=settings.lr, total_steps=steps)
-        else:
-            first, rest = self._groups()
-            groups = [{"params": first}, {"params": rest}]
-            optimizer = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
-            turn = steps * self.first_epochs // self.train_settings.max_epochs
-            schedule = LambdaLR(
-                optimizer,
-                [lambda step: one_cycle(step, turn), lambda step: one_cycle(step - turn, steps - turn)],
-            )
+            return self.one_cycle(adamw(self.parameters()))
+        optimizer = adamw([{"params": parameters} for parameters in self._groups()])
+        steps = int(self.trainer.estimated_stepping_batches)
+        turn = steps * self.first_epochs // self.train_settings.max_epochs
+        schedule = LambdaLR(
+            optimizer,
+            [lambda step: cycle_share(step, turn), lambda step: cycle_share(step - turn, steps - turn)],
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def one_cycle(step: int, steps: int) -> float:
+def cycle_share(step: int, steps: int) -> float:
     """Return the share of the highest learning rate at a step, 0 before and after the cycle.
 
     As in torch's OneCycleLR: up from 1/25 over the first 30 %, then down to 1/250,000, along cosines.

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
 from fer_bench.errors import UsageError
@@ -133,9 +133,7 @@ class ResEmoteNet(Method[ResEmoteNetSettings]):
             # Not strict: protocols without a validation part keep the first rate.
             config = {"scheduler": plateau, "monitor": "val/accuracy", "strict": False}
             return {"optimizer": sgd, "lr_scheduler": config}
-        adam = torch.optim.AdamW(self.parameters(), lr=lr)
-        cycle = OneCycleLR(adam, max_lr=lr, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return self.one_cycle(torch.optim.AdamW(self.parameters(), lr=lr))
 
 
 def _build(classes: int, settings: ResEmoteNetSettings) -> ResEmoteNetwork | BaselineNetwork:

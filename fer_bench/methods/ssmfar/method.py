@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR
 
 from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
 from fer_bench.data.loading.datamodule import FaceDataModule
@@ -192,7 +191,4 @@ class SSMFAR(Method[SSMFARSettings]):
     def configure_optimizers(self) -> OptimizerConfig:
         """Return Adam, with the schedule of the recipe."""
         adam = torch.optim.Adam(self.parameters(), lr=self.settings.lr)
-        if self.settings.recipe == "paper":
-            return adam
-        cycle = OneCycleLR(adam, self.settings.lr, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return adam if self.settings.recipe == "paper" else self.one_cycle(adam)

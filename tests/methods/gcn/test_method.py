@@ -11,7 +11,7 @@ from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Task
 from fer_bench.errors import UsageError
 from fer_bench.methods.base import count_parameters
-from fer_bench.methods.gcn.method import GCN, one_cycle
+from fer_bench.methods.gcn.method import GCN, cycle_share
 from fer_bench.methods.gcn.settings import GCNSettings
 from tests.methods.gcn.small import SEVEN, make, make_batch
 
@@ -196,9 +196,9 @@ def test_two_steps_have_a_cycle_each():
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 100])
 def test_one_cycle_is_torchs(steps):
-    rates = [one_cycle(step, steps) for step in range(steps)]
+    rates = [cycle_share(step, steps) for step in range(steps)]
     assert max(rates) <= 1
-    assert one_cycle(-1, steps) == one_cycle(steps, steps) == 0
+    assert cycle_share(-1, steps) == cycle_share(steps, steps) == 0
     if steps > 3:  # torch divides by zero below
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
         schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=steps)

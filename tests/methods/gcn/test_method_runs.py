@@ -81,7 +81,7 @@ def train(method: GCN, epochs: int, *callbacks: Callback, resume: Path | None = 
         enable_model_summary=False,
         callbacks=[EpochSeeds(0), *callbacks],
     )
-    # A generator of its own, as in our data modules: a new iterator then takes no draw from the run's.
+    # A separate generator, as in our data modules, so that a new iterator draws nothing from the global one.
     loader = DataLoader(rows, batch_size=4, generator=torch.Generator())
     trainer.fit(method, loader, ckpt_path=resume, weights_only=True)
 
@@ -107,7 +107,7 @@ def test_reference_is_the_same_persons_and_never_a_test_subjects(workspace, name
         every = data.rows("train")
         partnered = index["reference_id"].iloc[every].notna().to_numpy()
         rows, alone = every[partnered], every[~partnered]
-        # Only a picture without a sequence (MMI has some) has nobody's neutral frame beside it.
+        # Only pictures without a sequence (MMI has some) lack a neutral frame of the same person.
         assert (index.iloc[alone].groupby("sequence").size() == 1).all()
         assert len(alone) <= 0.05 * len(every)
         partners = place[index["reference_id"].iloc[rows]].to_numpy()
@@ -127,7 +127,7 @@ def test_reference_is_the_same_persons_and_never_a_test_subjects(workspace, name
         assert all("reference" not in batch for batch in data.test_dataloader())
 
 
-class Watch(Callback):
+class WeightHistory(Callback):
     """Keep the weights after every epoch, and a checkpoint after one."""
 
     def __init__(self, save: int | None = None, file: Path | None = None) -> None:
@@ -144,9 +144,9 @@ class Watch(Callback):
 
 @pytest.mark.parametrize("form", ["two-step", "two-step gan"])
 def test_each_of_two_steps_leaves_the_rest_alone(form):
-    method, watch = make(form), Watch()
+    method, history = make(form), WeightHistory()
     start = {name: value.clone() for name, value in method.state_dict().items()}
-    train(method, 4, watch)
+    train(method, 4, history)
     drawing = ("network.encoder1.", "network.decoder1.", "discriminator.")
 
     def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[bool]:
@@ -154,11 +154,11 @@ def test_each_of_two_steps_leaves_the_rest_alone(form):
         names = [n for n in before if n.startswith(("network.", "discriminator."))]
         return {n.startswith(drawing) for n in names if not torch.equal(before[n], after[n])}
 
-    assert changed(start, watch.states[1]) == {True}
-    assert changed(watch.states[1], watch.states[3]) == {False}
-    assert "train/generation" in watch.logged[1]
-    assert "train/classification" not in watch.logged[1]
-    assert {"train/classification", "train/generation"} < watch.logged[3]
+    assert changed(start, history.states[1]) == {True}
+    assert changed(history.states[1], history.states[3]) == {False}
+    assert "train/generation" in history.logged[1]
+    assert "train/classification" not in history.logged[1]
+    assert {"train/classification", "train/generation"} < history.logged[3]
 
 
 @pytest.mark.parametrize("form", ["vae", "gan", "two-step", "positions"])
@@ -166,7 +166,7 @@ def test_each_of_two_steps_leaves_the_rest_alone(form):
 def test_resuming_at_an_epoch_changes_no_bit(form, epoch, tmp_path):
     file = tmp_path / "epoch.ckpt"
     whole, resumed = make(form), make(form, seed=7)
-    train(whole, 4, Watch(epoch, file))
+    train(whole, 4, WeightHistory(epoch, file))
     train(resumed, 4, resume=file)
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other)

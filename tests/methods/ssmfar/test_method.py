@@ -90,7 +90,7 @@ def test_believed_pseudo_labels_are_learnt():
     parts = method.losses(batch)
     assert parts["believed"].item() == 1
     assert parts["unlabelled"].item() > 0
-    assert parts["consistency"].item() == 0  # nobody is left that is not believed
+    assert parts["consistency"].item() == 0  # every row is believed
 
 
 def test_paper_profile_is_the_papers():

@@ -70,7 +70,7 @@ def test_two_processes_agree_on_thresholds_and_weights(tmp_path):
     assert (first["thresholds"] > 0).any()
 
 
-class Keep(Checkpoint):
+class MetricsHistory(Checkpoint):
     """Save after the method's own end of epoch, as runs do, and remember the metrics."""
 
     def __init__(self, file: Path) -> None:
@@ -82,7 +82,9 @@ class Keep(Checkpoint):
             trainer.save_checkpoint(self.file)
 
 
-def fit(root: Path, keep: Keep, *, seed: int = 0, resume: Path | None = None, **options: object) -> SSMFAR:
+def fit(
+    root: Path, history: MetricsHistory, *, seed: int = 0, resume: Path | None = None, **options: object
+) -> SSMFAR:
     method, data = ssmfar_toy.method_and_data(root, seed=seed, **options)
     trainer = Trainer(
         max_epochs=2,
@@ -91,7 +93,7 @@ def fit(root: Path, keep: Keep, *, seed: int = 0, resume: Path | None = None, **
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        callbacks=[keep],
+        callbacks=[history],
         default_root_dir=str(root),
     )
     trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
@@ -107,9 +109,9 @@ def toy_root(tmp_path_factory):
 
 def test_thresholds_follow_a_hand_count_and_resuming_changes_no_bit(toy_root, tmp_path, monkeypatch):
     monkeypatch.setattr(losses, "FLOOR", 0.0)
-    keep = Keep(tmp_path / "first.ckpt")
-    whole = fit(toy_root, keep)
-    resumed = fit(toy_root, Keep(tmp_path / "other.ckpt"), seed=5, resume=tmp_path / "first.ckpt")
+    history = MetricsHistory(tmp_path / "first.ckpt")
+    whole = fit(toy_root, history)
+    resumed = fit(toy_root, MetricsHistory(tmp_path / "other.ckpt"), seed=5, resume=tmp_path / "first.ckpt")
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
@@ -125,23 +127,23 @@ def test_thresholds_follow_a_hand_count_and_resuming_changes_no_bit(toy_root, tm
                     right[label] += 1
     expected = 0.97 * probability / right.clamp(min=1) / (1 + math.exp(-2))
     torch.testing.assert_close(whole.thresholds, expected)
-    shown = [keep.metrics[-1][f"threshold/{name}"] for name in data.classes]
+    shown = [history.metrics[-1][f"threshold/{name}"] for name in data.classes]
     assert shown == pytest.approx(expected.tolist())
 
 
 def test_loader_processes_change_nothing(toy_root, tmp_path):
-    one = fit(toy_root, Keep(tmp_path / "one.ckpt"))
-    other = fit(toy_root, Keep(tmp_path / "other.ckpt"), workers=1)
+    one = fit(toy_root, MetricsHistory(tmp_path / "one.ckpt"))
+    other = fit(toy_root, MetricsHistory(tmp_path / "other.ckpt"), workers=1)
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
 
 
 def test_fully_labelled_rows_train_the_supervised_part_alone(toy_root, tmp_path):
-    keep = Keep(tmp_path / "full.ckpt")
-    method = fit(toy_root, keep, fraction=1.0)
+    history = MetricsHistory(tmp_path / "full.ckpt")
+    method = fit(toy_root, history, fraction=1.0)
     assert method.task.unlabelled == 0
-    assert not any(name.startswith(("threshold/", "train/unlabelled")) for name in keep.metrics[-1])
-    assert "train/va" in keep.metrics[-1]
+    assert not any(name.startswith(("threshold/", "train/unlabelled")) for name in history.metrics[-1])
+    assert "train/va" in history.metrics[-1]
 
 
 def free_port() -> int:
