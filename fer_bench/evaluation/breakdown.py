@@ -13,7 +13,7 @@ from fer_bench.evaluation import affect, confusion
 from fer_bench.evaluation import calibration as cal
 from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.estimates import estimate
-from fer_bench.evaluation.groups import MOST_LISTED, attributes_of, group_scores
+from fer_bench.evaluation.groups import attributes_of, group_scores
 from fer_bench.evaluation.statistics import Answers
 from fer_bench.evaluation.votes import PREFIX, score_votes
 from fer_bench.results.predictions import Predictions
@@ -23,10 +23,7 @@ from fer_bench.results.scores import (
     Calibration,
     ClassScore,
     DimensionScore,
-    Groups,
-    GroupScore,
     UnitScore,
-    VoteScore,
 )
 
 
@@ -169,44 +166,14 @@ def _joined(
         return {}
     names = given.scored_classes
     rows = index.set_index("sample_id").reindex(given.samples).reset_index(drop=True)
-    groups = {}
-    for attribute, values in attributes_of(rows, target).items():
-        result = _groups(values, names, truth, answer)
-        if result is not None:
-            groups[attribute] = result
+    found = {
+        attribute: group_scores(values, truth, answer, names)
+        for attribute, values in attributes_of(rows, target).items()
+    }
     votes = None
     voted = [e.value for e in Emotion if f"{PREFIX}{e.value}" in rows.columns]
     if set(names) <= set(voted):
         counts = rows[[f"{PREFIX}{name}" for name in voted]].fillna(0).to_numpy(np.float64)
         scored = np.array([voted.index(name) for name in names])
-        result_of_votes = score_votes(counts, scored, answer, log_p)
-        if result_of_votes is not None:
-            votes = VoteScore(**vars(result_of_votes))
-    return {"groups": groups, "votes": votes}
-
-
-def _groups(
-    values: pd.Series, names: tuple[str, ...], truth: NDArray[np.int64], answer: NDArray[np.int64]
-) -> Groups | None:
-    found = group_scores(values, truth, answer, len(names))
-    if found is None:
-        return None
-    ranked = found.compared
-    ends = (ranked[0], ranked[-1]) if len(ranked) > 1 else ()
-    listed = found.groups
-    if len(listed) > MOST_LISTED:
-        by_accuracy = sorted(found.groups, key=lambda g: (g.accuracy, g.value))
-        listed = tuple(dict.fromkeys(ends or (by_accuracy[0], by_accuracy[-1])))
-    gap = None
-    if ends and ends[0].uar is not None and ends[1].uar is not None:
-        gap = ends[1].uar - ends[0].uar
-    return Groups(
-        count=len(found.groups),
-        compared=len(ranked),
-        classes=tuple(names[c] for c in found.classes),
-        missing=found.missing,
-        lowest=ends[0].value if ends else None,
-        highest=ends[1].value if ends else None,
-        gap=gap,
-        groups={g.value: GroupScore(n=g.n, k=g.k, accuracy=g.accuracy, uar=g.uar) for g in listed},
-    )
+        votes = score_votes(counts, scored, answer, log_p)
+    return {"groups": {name: groups for name, groups in found.items() if groups}, "votes": votes}

@@ -1,22 +1,23 @@
-"""Whether a model serves everybody: scores per group of rows, and the gap between the groups."""
+"""Scores per group of rows, such as men and women, and the gap between the groups."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.evaluation import confusion
+from fer_bench.results.scores import Groups, GroupScore
 
 PERSONAL: tuple[str, ...] = ("gender", "race", "age")
 SUBJECT = "subject"
-"""Single persons are scored and compared, and take no part in a headline gap: each has few rows."""
+"""Single people are scored and compared, but left out of the widest gap: each has few rows."""
 MIN_ROWS = 10
-"""Smaller groups are listed and take no part in the gap."""
+"""Smaller groups are listed and not compared."""
 MIN_CLASS_ROWS = 5
-"""Groups are compared over classes of which each has so many rows: one face is no recall."""
+"""Groups are compared over classes of which each has at least so many rows."""
 MIN_CLASSES = 2
 MOST_LISTED = 20
 """Attributes with more groups (persons) are summarised by their lowest and highest."""
@@ -49,50 +50,13 @@ def attributes_of(rows: pd.DataFrame, target: str) -> dict[str, pd.Series]:
     return {name: values for name, values in found.items() if (values.notna() & (values != "")).any()}
 
 
-@dataclass(frozen=True)
-class GroupResult:
-    """One group's score.
-
-    Attributes:
-        value: Value of the attribute.
-        n: Scored rows.
-        k: Scored classes with a row in the group.
-        accuracy: Share answered right.
-        uar: Mean recall over the classes of which every compared group has at least five rows; None for a
-            group that is not compared.
-    """
-
-    value: str
-    n: int
-    k: int
-    accuracy: float
-    uar: float | None
-
-
-@dataclass(frozen=True)
-class GroupsResult:
-    """The groups of one attribute.
-
-    Attributes:
-        groups: In the order of their values.
-        classes: Positions of the classes of which every compared group has five rows.
-        missing: Scored rows without a value.
-    """
-
-    groups: tuple[GroupResult, ...]
-    classes: tuple[int, ...]
-    missing: int
-
-    @property
-    def compared(self) -> tuple[GroupResult, ...]:
-        """Return the groups that take part in the gap, worst first."""
-        ranked = [g for g in self.groups if g.uar is not None]
-        return tuple(sorted(ranked, key=lambda g: (g.uar, g.value)))
-
-
 def group_scores(
-    values: pd.Series, truth: NDArray[np.int64], answer: NDArray[np.int64], k: int, repeats: int = 1
-) -> GroupsResult | None:
+    values: pd.Series,
+    truth: NDArray[np.int64],
+    answer: NDArray[np.int64],
+    classes: Sequence[str],
+    repeats: int = 1,
+) -> Groups | None:
     """Score every group of an attribute; the groups share the classes they are compared on.
 
     A group that leaves the others fewer than two common classes is not compared.
@@ -101,7 +65,7 @@ def group_scores(
         values: Attribute of each scored row [N], missing allowed.
         truth: Positions of the true classes [N].
         answer: Positions of the answered classes [N].
-        k: Number of classes.
+        classes: Their names [K].
         repeats: How often each row comes, once per seed; rows are counted once.
 
     Returns:
@@ -111,24 +75,39 @@ def group_scores(
     code, names = pd.factorize(values[known], sort=True)
     if len(names) < 2:
         return None
+    k = len(classes)
     cell = (code * k + truth[known]) * k + answer[known]
     confusions = np.bincount(cell, minlength=len(names) * k * k).reshape(-1, k, k)
     rows = confusion.support(confusions) / repeats
     compared = _comparable(rows)
     common = np.flatnonzero((rows[compared] >= MIN_CLASS_ROWS).all(0)) if compared else np.array([], np.int64)
-    recall = confusion.recalls(confusions)
-    accuracy = confusion.accuracy(confusions)
-    groups = tuple(
-        GroupResult(
-            value=str(name),
+    recall, accuracy = confusion.recalls(confusions), confusion.accuracy(confusions)
+    groups = {
+        str(name): GroupScore(
             n=round(rows[i].sum()),
             k=int((rows[i] > 0).sum()),
             accuracy=float(accuracy[i]),
             uar=float(recall[i, common].mean()) if i in compared else None,
         )
         for i, name in enumerate(names)
+    }
+    uar = {name: group.uar for name, group in groups.items() if group.uar is not None}
+    by_uar = sorted(uar, key=lambda name: (uar[name], name))
+    ends = (by_uar[0], by_uar[-1]) if by_uar else None
+    listed = groups
+    if len(groups) > MOST_LISTED:
+        by_accuracy = sorted(groups, key=lambda name: (groups[name].accuracy, name))
+        listed = {name: groups[name] for name in ends or (by_accuracy[0], by_accuracy[-1])}
+    return Groups(
+        count=len(groups),
+        compared=len(compared),
+        classes=tuple(classes[c] for c in common),
+        missing=round((~known).sum() / repeats),
+        lowest=ends[0] if ends else None,
+        highest=ends[1] if ends else None,
+        gap=uar[ends[1]] - uar[ends[0]] if ends else None,
+        groups=listed,
     )
-    return GroupsResult(groups, tuple(common.tolist()), round((~known).sum() / repeats))
 
 
 def _comparable(rows: confusion.Floats) -> list[int]:

@@ -1,24 +1,23 @@
-"""Stored predictions, checked against the record and the kept index that speak of them."""
+"""Reading stored predictions, checked against their record and the kept index of the target."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import StoreError
-from fer_bench.results.predictions import Predictions
+from fer_bench.results.predictions import Predictions, refuse_rows
 from fer_bench.results.record import Record, Selection
 from fer_bench.results.store import Store
 
 
 def read_scored(store: Store, record: Record, target: str, selection: Selection) -> Predictions:
-    """Read predictions and make sure that they are the ones the record speaks of.
+    """Read predictions and make sure that they belong to the record.
 
     Args:
         store: Where they are.
@@ -56,7 +55,6 @@ def read_scored(store: Store, record: Record, target: str, selection: Selection)
                 file=file,
                 value=found,
             )
-    check_types(predictions.frame, file)
     score = record.score(target, selection)
     if score is not None and score.rows and score.rows != rows_hash(predictions.frame):
         raise StoreError(
@@ -109,7 +107,7 @@ def _read_index(path: Path, written: int) -> pd.DataFrame:
 
 
 def check_against(frame: pd.DataFrame, index: pd.DataFrame, file: Path) -> None:
-    """Check that predictions speak of rows of a kept index, with its labels and units.
+    """Check that the rows of predictions are in a kept index, with its labels and units.
 
     Args:
         frame: Columns of `Predictions.frame`.
@@ -117,78 +115,24 @@ def check_against(frame: pd.DataFrame, index: pd.DataFrame, file: Path) -> None:
         file: For messages.
 
     Raises:
-        StoreError: A row is none of the index, or its label or unit differs; with the row.
+        StoreError: A row is not in the index, or its label or unit differs; with the row.
     """
     ids = frame["sample_id"]
     place = index.index.get_indexer(pd.Index(ids))
-    _refuse(frame, "sample_id", place < 0, "is no row of the kept index", file)
+    refuse_rows(frame, "sample_id", place < 0, "is not in the kept index", file)
     if "label" in index.columns:
         known = index["label"].to_numpy(object)[place]
-        _refuse(frame, "label", _differ(frame["label"].to_numpy(object), known), "is not the index's", file)
+        differ = _differ(frame["label"].to_numpy(object), known)
+        refuse_rows(frame, "label", differ, "is not the index's", file)
     given = frame["unit"].to_numpy(object)
     named = [name for name in ("subject", "group") if name in index.columns]
     differs = [_differ(given, index[name].to_numpy(object)[place]) for name in named]
     if differs and all(one.any() for one in differs):  # the card says which of the two it is
         fewest = min(differs, key=lambda one: int(one.sum()))
-        _refuse(frame, "unit", fewest, "is neither the index's subject nor its group", file)
+        refuse_rows(frame, "unit", fewest, "is neither the index's subject nor its group", file)
 
 
-def _differ(
-    one: np.ndarray[tuple[int], np.dtype[np.object_]], other: np.ndarray[tuple[int], np.dtype[np.object_]]
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _differ(one: NDArray[np.object_], other: NDArray[np.object_]) -> NDArray[np.bool_]:
     absent, missing = pd.isna(one), pd.isna(other)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.where(
-        absent | missing, absent != missing, one != other
-    ).astype(bool)
+    found: NDArray[np.bool_] = np.where(absent | missing, absent != missing, one != other).astype(bool)
     return found
-
-
-def check_types(frame: pd.DataFrame, file: Path) -> None:
-    """Check what the contract of predictions says of valence, arousal and action units.
-
-    Args:
-        frame: Columns of `Predictions.frame`.
-        file: For messages.
-
-    Raises:
-        StoreError: A column lacks its partner, has another type or holds an impossible value; with the row.
-    """
-    for names in (("valence", "arousal"), tuple(f"au_{number}" for number in ACTION_UNITS)):
-        wanted = [column for name in names for column in (name, f"{name}_true")]
-        found = [column for column in wanted if column in frame.columns]
-        if not found:
-            continue
-        if len(found) < len(wanted):
-            absent = next(column for column in wanted if column not in frame.columns)
-            raise StoreError(f"predictions lack a column beside {found[0]}", file=file, value=absent)
-        truth = np.float32 if names[0] == "valence" else np.int8
-        for name in names:
-            given = _typed(frame, name, np.float32, file)
-            _refuse(frame, name, ~np.isfinite(given), "is not finite", file)
-            true = _typed(frame, f"{name}_true", truth, file)
-            if truth is np.float32:
-                outside = ~(np.isnan(true) | (np.abs(true) <= 1))
-                _refuse(frame, f"{name}_true", outside, "is outside [-1, 1]", file)
-            else:
-                _refuse(frame, f"{name}_true", ~np.isin(true, (-1, 0, 1)), "is not -1, 0 or 1", file)
-
-
-def _typed(frame: pd.DataFrame, name: str, kind: type, file: Path) -> np.ndarray[tuple[int], np.dtype[Any]]:
-    if frame[name].dtype != kind:
-        raise StoreError(f"{name} is not {np.dtype(kind).name}", file=file, value=str(frame[name].dtype))
-    values: np.ndarray[tuple[int], np.dtype[Any]] = frame[name].to_numpy()
-    return values
-
-
-def _refuse(
-    frame: pd.DataFrame, name: str, bad: np.ndarray[tuple[int], np.dtype[np.bool_]], why: str, file: Path
-) -> None:
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        value = frame[name].iloc[row]
-        raise StoreError(
-            f"{name} {why}",
-            file=file,
-            line=row + 1,
-            value=value.item() if isinstance(value, np.generic) else value,
-        )

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.evaluation.confusion import Floats
+from fer_bench.results.scores import VoteScore
 
 PREFIX = "votes_"
 """Columns `votes_<emotion>` of a stored index hold the number of votes."""
-
-
-@dataclass(frozen=True)
-class VoteResult:
-    """Scores against votes.
-
-    Attributes:
-        n: Rows with at least two votes, one of them for a scored class.
-        votes: Mean number of votes per row, for any class.
-        agreement: Probability that a random vote names the model's answer.
-        cross_entropy: Mean of -sum over the scored classes of their share of votes times ln p, in nats.
-        human_accuracy: Expected accuracy of one held-out vote against the majority of the rest.
-        human_uar: Its expected unweighted average recall.
-    """
-
-    n: int
-    votes: float
-    agreement: float
-    cross_entropy: float
-    human_accuracy: float
-    human_uar: float
 
 
 def human_confusion(votes: Floats) -> Floats:
@@ -60,7 +38,7 @@ def human_confusion(votes: Floats) -> Floats:
 
 def score_votes(
     votes: Floats, scored: NDArray[np.int64], answer: NDArray[np.int64], log_p: Floats
-) -> VoteResult | None:
+) -> VoteScore | None:
     """Score answers against votes.
 
     Votes for classes that are not scored count: they agree with no answer, and as a held-out vote they are
@@ -91,7 +69,7 @@ def score_votes(
     human = human_confusion(votes)[scored]
     rows, right = human.sum(1), human[np.arange(len(scored)), scored]
     seen = rows > 0
-    return VoteResult(
+    return VoteScore(
         n=len(votes),
         votes=float(total.mean()),
         agreement=float((own[np.arange(len(own)), answer] / total).mean()),

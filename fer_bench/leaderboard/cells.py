@@ -17,7 +17,7 @@ from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
 from fer_bench.evaluation import confusion
 from fer_bench.evaluation.estimates import Estimate, answers, average, estimate
-from fer_bench.evaluation.groups import SUBJECT, GroupResult, attributes_of, group_scores
+from fer_bench.evaluation.groups import SUBJECT, attributes_of, group_scores
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Comparable, mean_of, transfer_of, uar_of
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
@@ -26,6 +26,7 @@ from fer_bench.evaluation.transfer import Generalisation, counted_targets, gener
 from fer_bench.files import canonical
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Record, Score, Selection
+from fer_bench.results.scores import Groups
 from fer_bench.results.store import Store
 
 
@@ -48,22 +49,13 @@ class Gap:
 
     Attributes:
         attribute: What groups them.
-        lowest: The group with the lowest UAR.
-        highest: The one with the highest.
-        classes: Number of classes of which every compared group has at least five rows.
-        compared: Number of groups compared.
+        groups: The groups.
+        size: Difference of the highest and the lowest UAR.
     """
 
     attribute: str
-    lowest: GroupResult
-    highest: GroupResult
-    classes: int
-    compared: int
-
-    @property
-    def size(self) -> float:
-        """Return the difference of the two UAR."""
-        return (self.highest.uar or 0.0) - (self.lowest.uar or 0.0)
+    groups: Groups
+    size: float
 
 
 @dataclass(frozen=True)
@@ -468,10 +460,11 @@ def _widest_gap(index: pd.DataFrame, given: Sequence[Answers], dataset: str) -> 
     answer = np.concatenate([g.answer for g in given])
     gaps = []
     for attribute, values in attributes_of(rows, dataset).items():
-        found = group_scores(values, truth, answer, len(given[0].classes), repeats=len(given))
-        if attribute != SUBJECT and found is not None and found.compared:
-            ends = found.compared
-            gaps.append(Gap(attribute, ends[0], ends[-1], len(found.classes), len(ends)))
+        if attribute == SUBJECT:
+            continue
+        found = group_scores(values, truth, answer, given[0].classes, repeats=len(given))
+        if found is not None and found.gap is not None:
+            gaps.append(Gap(attribute, found, found.gap))
     return max(gaps, key=lambda gap: (gap.size, gap.attribute), default=None)
 
 

@@ -87,8 +87,9 @@ def _gap(cell: Cell) -> str:
     gap = cell.in_domain.gap if cell.in_domain else None
     if gap is None:
         return "-"
-    ends = (f"{g.value} {100 * (g.uar or 0.0):.0f} (n {g.n:,})" for g in (gap.lowest, gap.highest))
-    return f"{100 * gap.size:.0f} ({gap.attribute}: {' to '.join(ends)}, k {gap.classes})"
+    named = ((name, gap.groups.groups[name]) for name in (gap.groups.lowest, gap.groups.highest) if name)
+    ends = (f"{name} {100 * (group.uar or 0.0):.0f} (n {group.n:,})" for name, group in named)
+    return f"{100 * gap.size:.0f} ({gap.attribute}: {' to '.join(ends)}, k {len(gap.groups.classes)})"
 
 
 def _ceiling(found: Sequence[Breakdown]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fer_bench.emotions import ACTION_UNITS, Emotion
 from fer_bench.errors import StoreError
@@ -19,6 +19,7 @@ from fer_bench.schema import Frozen
 
 SCHEMA_VERSION: Literal[1] = 1
 _METADATA_KEY = b"fer_bench"
+_TEXT = ("sample_id", "unit", "label")
 
 
 class PredictionsMeta(Frozen):
@@ -60,8 +61,7 @@ class Predictions:
     Attributes:
         frame: Columns `sample_id`, `unit`, `label` (canonical name or missing), `logit_<class>` float32 for
             every class of the model; where the model has them `valence`, `arousal`, `au_<n>` (logits) with
-            the truths
-            `valence_true`, `arousal_true`, `au_<n>_true`.
+            the truths `valence_true`, `arousal_true`, `au_<n>_true`.
         meta: What they belong to.
     """
 
@@ -135,7 +135,7 @@ def read_predictions(path: Path) -> Predictions:
     """Read and validate predictions.
 
     Raises:
-        StoreError: The file is absent, no parquet, lacks its metadata or breaks the contract.
+        StoreError: The file is absent, not parquet, lacks its metadata or breaks the contract.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -162,50 +162,43 @@ def read_predictions(path: Path) -> Predictions:
 def validate_predictions(predictions: Predictions, path: Path) -> None:
     """Check predictions against the contract.
 
+    Args:
+        predictions: What is checked.
+        path: For messages.
+
     Raises:
         StoreError: Naming the file, the first offending row and value: fewer than two classes, a class that
-            is no emotion or named twice, a column that is absent, misplaced or of another type, or a value
-            that is missing, repeated or not finite.
+            is not an emotion or is named twice, a column that is absent, misplaced or of another type, or a
+            value that is missing, repeated, not finite or impossible.
     """
     frame, classes = predictions.frame, predictions.meta.classes
     _check_classes(classes, path)
-    wanted = ["sample_id", "unit", "label", *(f"logit_{name}" for name in classes)]
-    for column in wanted:
+    logits = [f"logit_{name}" for name in classes]
+    for column in (*_TEXT, *logits):
         if column not in frame.columns:
             raise StoreError("predictions lack a column", file=path, value=column)
-    logit_columns = [c for c in frame.columns if c.startswith("logit_")]
-    if logit_columns != wanted[3:]:
-        raise StoreError(
-            "logit columns differ from the classes in order or number", file=path, value=logit_columns
-        )
-    for column in wanted[:3]:
-        _check_text(frame[column], path)
-    for column in logit_columns:
-        if frame[column].dtype != np.float32:
-            raise StoreError(f"{column} is not float32", file=path, value=str(frame[column].dtype))
+    present = [column for column in frame.columns if column.startswith("logit_")]
+    if present != logits:
+        raise StoreError("logit columns differ from the classes in order or number", file=path, value=present)
     if frame.empty:
         raise StoreError("predictions have no row", file=path)
-
-    def refuse(problem: str, bad: NDArray[np.bool_], column: str) -> None:
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise StoreError(problem, file=path, line=row + 1, value=frame[column].iloc[row])
-
-    refuse("row without sample_id", frame["sample_id"].isna().to_numpy(), "sample_id")
-    refuse("repeated sample_id", frame["sample_id"].duplicated().to_numpy(), "sample_id")
-    refuse("row without unit", frame["unit"].isna().to_numpy(), "unit")
+    for column in _TEXT:
+        _check_text(frame[column], path)
+    for column in ("sample_id", "unit"):
+        refuse_rows(frame, column, frame[column].isna(), "is missing", path)
+    refuse_rows(frame, "sample_id", frame["sample_id"].duplicated(), "is repeated", path)
     known = frame["label"].isna() | frame["label"].isin([e.value for e in Emotion])
-    refuse("unknown label", ~known.to_numpy(), "label")
-    for column in logit_columns:
-        refuse(f"{column} is not finite", ~np.isfinite(frame[column].to_numpy()), column)
+    refuse_rows(frame, "label", ~known, "is not an emotion", path)
+    for column in logits:
+        _check_finite(frame, column, path)
+    _check_affect(frame, path)
 
 
 def _check_classes(classes: Sequence[str], path: Path) -> None:
+    emotions = [e.value for e in Emotion]
     for name in classes:
-        if name not in {e.value for e in Emotion}:
-            raise StoreError(
-                "a class is no emotion", file=path, value=name, hint=", ".join(e.value for e in Emotion)
-            )
+        if name not in emotions:
+            raise StoreError("a class is not an emotion", file=path, value=name, hint=", ".join(emotions))
     if len(set(classes)) < len(classes):
         raise StoreError("a class is named twice", file=path, value=", ".join(classes))
     if len(classes) < 2:
@@ -213,8 +206,59 @@ def _check_classes(classes: Sequence[str], path: Path) -> None:
 
 
 def _check_text(values: pd.Series, path: Path) -> None:
-    """Refuse a column that is no plain text: codes of a dictionary may be read in another order."""
+    """Refuse a column that is not plain text: codes of a dictionary may be read in another order."""
     if not isinstance(values.dtype, pd.StringDtype):
         known = values.dropna()
         if values.dtype != np.object_ or not known.map(lambda value: isinstance(value, str)).all():
             raise StoreError(f"{values.name} is not text", file=path, value=str(values.dtype))
+
+
+def _check_affect(frame: pd.DataFrame, path: Path) -> None:
+    """Check valence, arousal and action units: all columns or none, their types and values."""
+    for names in (("valence", "arousal"), tuple(f"au_{number}" for number in ACTION_UNITS)):
+        wanted = [column for name in names for column in (name, f"{name}_true")]
+        found = [column for column in wanted if column in frame.columns]
+        if not found:
+            continue
+        if len(found) < len(wanted):
+            absent = next(column for column in wanted if column not in frame.columns)
+            raise StoreError(f"predictions lack a column beside {found[0]}", file=path, value=absent)
+        for name in names:
+            _check_finite(frame, name, path)
+            if name.startswith("au_"):
+                truth = _typed(frame, f"{name}_true", np.int8, path)
+                refuse_rows(frame, f"{name}_true", ~np.isin(truth, (-1, 0, 1)), "is not -1, 0 or 1", path)
+            else:
+                truth = _typed(frame, f"{name}_true", np.float32, path)
+                outside = ~(np.isnan(truth) | (np.abs(truth) <= 1))
+                refuse_rows(frame, f"{name}_true", outside, "is outside [-1, 1]", path)
+
+
+def _check_finite(frame: pd.DataFrame, name: str, path: Path) -> None:
+    refuse_rows(frame, name, ~np.isfinite(_typed(frame, name, np.float32, path)), "is not finite", path)
+
+
+def _typed(frame: pd.DataFrame, name: str, kind: type, path: Path) -> NDArray[Any]:
+    if frame[name].dtype != kind:
+        raise StoreError(f"{name} is not {np.dtype(kind).name}", file=path, value=str(frame[name].dtype))
+    return frame[name].to_numpy()
+
+
+def refuse_rows(frame: pd.DataFrame, name: str, bad: ArrayLike, why: str, path: Path) -> None:
+    """Raise an error that names the first bad row of a column and its value, if there is one.
+
+    Args:
+        frame: Predictions.
+        name: The column.
+        bad: Which rows are bad [N].
+        why: What is wrong with them.
+        path: For the message.
+
+    Raises:
+        StoreError: A row is bad.
+    """
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        value = frame[name].iloc[rows[0]]
+        value = value.item() if isinstance(value, np.generic) else value
+        raise StoreError(f"{name} {why}", file=path, line=int(rows[0]) + 1, value=value)

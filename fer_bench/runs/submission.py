@@ -19,7 +19,6 @@ from fer_bench.datasets import members_of, share_pixels
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError, UsageError, nearest
 from fer_bench.evaluation.scoring import score_predictions
-from fer_bench.evaluation.stored import check_types
 from fer_bench.results.predictions import Predictions, PredictionsMeta, read_predictions
 from fer_bench.results.record import Score
 from fer_bench.results.store import kept_attributes
@@ -63,7 +62,6 @@ def check_submission(
         UsageError: Unknown dataset, protocol or fold.
     """
     predictions = read_predictions(file)
-    check_types(predictions.frame, file)
     meta = predictions.meta
     trained = trained_under(meta.source, protocol, quick=quick)
     if meta.target not in datasets.names():

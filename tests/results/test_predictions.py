@@ -52,8 +52,8 @@ def test_survive_a_round_trip_in_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
-        (lambda f: f.assign(sample_id=["a", "a", "c"]), "repeated sample_id"),
-        (lambda f: f.assign(label=["happiness", "joy", None]), "unknown label"),
+        (lambda f: f.assign(sample_id=["a", "a", "c"]), "sample_id is repeated"),
+        (lambda f: f.assign(label=["happiness", "joy", None]), "label is not an emotion"),
         (lambda f: f.assign(logit_anger=np.array([0, np.nan, 1], np.float32)), "not finite"),
         (lambda f: f.assign(logit_anger=np.array([0, 1, 1], np.float64)), "not float32"),
         (lambda f: f[["sample_id", "unit", "label", "logit_anger", "logit_happiness"]], "order"),
@@ -71,7 +71,7 @@ def test_what_breaks_the_contract_is_refused(tmp_path, damage, word):
 def test_refusal_names_row_and_value(tmp_path):
     good = predictions()
     bad = Predictions(good.frame.assign(label=["happiness", "anger", "joy"]), good.meta)
-    with pytest.raises(StoreError, match=r"line 3: unknown label \(found 'joy'\)"):
+    with pytest.raises(StoreError, match=r"line 3: label is not an emotion \(found 'joy'\)"):
         write_predictions(tmp_path / "p.parquet", bad)
 
 
