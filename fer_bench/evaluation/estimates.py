@@ -91,6 +91,11 @@ class Estimate:
         return mean_and_sd(values)[1] if values else None
 
 
+def uar_of_answers(given: Answers) -> float:
+    """Return the UAR of a model's answers."""
+    return float(confusion.uar(confusion.count_pairs(given.truth, given.answer, len(given.classes))))
+
+
 def unrestricted(predictions: Predictions, given: Answers) -> Answers:
     """Return a model's answers on the same rows when it may answer any of its classes.
 

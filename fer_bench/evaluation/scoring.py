@@ -15,7 +15,7 @@ from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.errors import DataError
 from fer_bench.evaluation import confusion, metrics
 from fer_bench.evaluation.breakdown import break_down
-from fer_bench.evaluation.estimates import SMALL_CLASS, answers, unrestricted
+from fer_bench.evaluation.estimates import SMALL_CLASS, answers, uar_of_answers, unrestricted
 from fer_bench.evaluation.stored import rows_hash
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Score
@@ -69,9 +69,7 @@ def score_classes(
             f"no row of {meta.target} has a class that the model of {meta.source} knows",
             value=", ".join(present) or "no label",
         )
-    free = unrestricted(predictions, best)
-    classes = len(best.classes)
-    matrix = confusion.count_pairs(best.truth, best.answer, classes)
+    matrix = confusion.count_pairs(best.truth, best.answer, len(best.classes))
     rows = dict(zip(best.classes, confusion.support(matrix), strict=True))
     return Score(
         target=meta.target,
@@ -81,7 +79,7 @@ def score_classes(
         k=int(confusion.present_classes(matrix)),
         kept_share=len(best.truth) / best.labelled,
         metrics={name: metric.of(matrix) for name, metric in metrics.registry().items()},
-        unrestricted_uar=float(confusion.uar(confusion.count_pairs(free.truth, free.answer, classes))),
+        unrestricted_uar=uar_of_answers(unrestricted(predictions, best)),
         small_classes=tuple(e.value for e in label_set if rows.get(e.value, 0) < SMALL_CLASS),
         rows=rows_hash(predictions.frame),
         breakdown=break_down(

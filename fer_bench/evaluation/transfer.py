@@ -42,7 +42,12 @@ def counted_targets(
         excluded: Pairs that are never counted, from `never_cross`.
     """
     own = members_of(source)
-    return tuple(t for t in named if t not in own and not any(frozenset((m, t)) in excluded for m in own))
+    return tuple(t for t in named if t not in own and not share_pictures(source, t, excluded))
+
+
+def share_pictures(source: str, target: str, excluded: frozenset[frozenset[str]]) -> bool:
+    """Return whether a source, or a member of it, and a target are a pair that is never counted."""
+    return any(frozenset((member, target)) in excluded for member in members_of(source))
 
 
 @dataclass(frozen=True)

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fer_bench.datasets import members_of
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
-from fer_bench.evaluation import confusion
-from fer_bench.evaluation.estimates import Estimate, answers, average, estimate
-from fer_bench.evaluation.groups import SUBJECT, attributes_of, group_scores
+from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Comparable, mean_of, transfer_of, uar_of
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
-from fer_bench.evaluation.stored import read_scored, stored_index
-from fer_bench.evaluation.transfer import Generalisation, counted_targets, generalisation, retention
-from fer_bench.files import canonical
+from fer_bench.evaluation.stored import read_scored
+from fer_bench.evaluation.transfer import (
+    Generalisation,
+    counted_targets,
+    generalisation,
+    retention,
+    share_pictures,
+)
+from fer_bench.leaderboard.in_domain import InDomain, score_in_domain, score_on_label_sets
+from fer_bench.leaderboard.variants import whole_seeds
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Record, Score, Selection
-from fer_bench.results.scores import Groups
 from fer_bench.results.store import Store
 
 
@@ -42,37 +43,14 @@ class Problem:
     file: str
     message: str
 
-
-@dataclass(frozen=True)
-class Gap:
-    """The widest gap between groups of rows in-domain, folds pooled and seeds averaged.
-
-    Attributes:
-        attribute: What groups them.
-        groups: The groups.
-        size: Difference of the highest and the lowest UAR.
-    """
-
-    attribute: str
-    groups: Groups
-    size: float
-
-
-@dataclass(frozen=True)
-class InDomain:
-    """A cell's score on the test rows of its own dataset.
-
-    Attributes:
-        estimate: Folds pooled (each row is predicted once), seeds averaged.
-        fold_mean: Mean UAR over the folds, each averaged over its seeds; None for a single fold.
-        fold_sd: Standard deviation (ddof 1) over the folds.
-        gap: Widest gap between groups, persons left out; None where no groups can be compared.
-    """
-
-    estimate: Estimate
-    fold_mean: float | None
-    fold_sd: float | None
-    gap: Gap | None
+    @classmethod
+    def of(cls, store: Store, error: StoreError) -> Problem:
+        """Return what an error says about a file of the store."""
+        path = Path(str(error.file))
+        line = "" if error.line is None else f"row {error.line}: "
+        value = "" if error.value is None else f" (found {error.value!r})"
+        file = path.relative_to(store.root).as_posix() if path.is_relative_to(store.root) else path.name
+        return cls(file, f"{line}{error.message}{value}")
 
 
 @dataclass(frozen=True)
@@ -82,17 +60,17 @@ class Cell:
     Attributes:
         method: Registry name of the method.
         label: The method's name, with the settings that set it apart from the section's usual ones.
-        usual: Whether these are the usual settings; others are shown and not ranked.
+        usual: Whether these are the usual settings; others are shown but not ranked.
         dataset: Source dataset.
         protocol: Protocol within it.
         headline: Whether this is the source's main protocol in the section.
-        records: Finished runs of the seeds that have all folds which a seed has.
+        records: Finished runs of the seeds that have all folds that any seed has.
         partial: Folds of the seeds that lack some; they are left out.
         mixed: Datasets that the runs were tested on in several versions or crops; they are left out.
         selection: Which checkpoint is shown.
         in_domain: Score on the source, None when its predictions cannot be used.
         cross: Estimate per target.
-        inside: Estimate per member of a union; these are no other datasets.
+        inside: Estimate per member of a union, which is not another dataset.
         generalisation: Mean transfer over the named targets.
         six: The same over the six basic emotions only.
         by_seed: Generalisation per seed, over the targets that were scored.
@@ -121,7 +99,7 @@ class Cell:
 
     @property
     def source(self) -> str:
-        """Return the dataset, with the protocol unless it is the headline one."""
+        """Return the dataset, with the protocol unless that is the main one."""
         return self.dataset if self.headline else f"{self.dataset}/{self.protocol}"
 
     @property
@@ -155,97 +133,6 @@ class Cell:
         return tuple(sorted({text for r in self.records for text in r.warnings}))
 
 
-def variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]:
-    """Group finished runs into cells and name them.
-
-    Runs belong together when what their keys were made from differs in fold and seed only: models of other
-    settings, code or data are never pooled. Where one method has several such groups on a source, the plain
-    name goes to the code that finished a run last, and within it to the group whose facts are the commonest
-    among the method's runs; the others name what they change.
-
-    Returns:
-        Label, whether it is the usual group, and the runs, per cell.
-    """
-    sources: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
-    for r in records:
-        groups = sources.setdefault((r.method, r.dataset, r.protocol), {})
-        groups.setdefault(canonical(_identity(r)), []).append(r)
-    facts = Counter((r.method, fact) for r in records for fact in _flat(_identity(r)).items())
-    newest: dict[tuple[object, ...], float] = {}
-    for r in records:
-        newest[_code(r)] = max(newest.get(_code(r), 0.0), r.timing.get("finished_at", 0.0))
-    cells: list[tuple[str, bool, list[Record]]] = []
-    for (method, _, _), groups in sorted(sources.items()):
-        flat = {text: _flat(_identity(group[0])) for text, group in groups.items()}
-        common = {text: sum(facts[method, fact] for fact in own.items()) for text, own in flat.items()}
-        age = {text: newest[_code(group[0])] for text, group in groups.items()}
-        own = {text: not any(name.startswith("crops.") for name in flat[text]) for text in groups}
-        usual = max(sorted(groups), key=lambda text: (age[text], own[text], common[text]))
-        for text, group in groups.items():
-            changed = _changes(flat[usual], flat[text])
-            cells.append((f"{method} [{changed}]" if changed else method, text == usual, group))
-    return cells
-
-
-def _changes(usual: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """Return what another group of runs changes, as `name=value, ...`."""
-    names = [n for n in sorted({*usual, *other}) if usual.get(n) != other.get(n)]
-    if any(n.startswith("crops.") for n in names):  # they say why recipes and pictures differ
-        names = [n for n in names if not {"crop", "pixels"} & {*n.split(".")}]
-    return ", ".join(f"{n}={other.get(n, 'unset')}" for n in names)
-
-
-def _code(record: Record) -> tuple[object, ...]:
-    """Return which method and code made a run."""
-    fields = record.key_fields
-    return record.method, fields.get("method_code"), fields.get("training_code")
-
-
-def _identity(record: Record) -> dict[str, Any]:
-    return {name: value for name, value in record.key_fields.items() if name not in ("fold", "seed")}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, str) else canonical(value)
-    return flat
-
-
-def whole_seeds(records: Sequence[Record]) -> tuple[list[Record], dict[int, tuple[int, ...]]]:
-    """Return the runs of the seeds that can be averaged, and the folds of the others.
-
-    A seed that lacks a fold would be a mean over other models and rows than the rest. The largest set of
-    folds is taken, of several equally large ones that of most seeds.
-
-    Args:
-        records: Finished runs of one cell.
-    """
-    folds: dict[int, set[int]] = {}
-    for r in records:
-        folds.setdefault(r.seed, set()).add(r.fold)
-    sets = Counter(tuple(sorted(found)) for found in folds.values())
-    chosen = max(sorted(sets), key=lambda found: (len(found), sets[found]))
-    partial = {seed: tuple(sorted(f)) for seed, f in sorted(folds.items()) if tuple(sorted(f)) != chosen}
-    return [r for r in records if r.seed not in partial], partial
-
-
-def crop_way(recipe: str) -> str:
-    """Return how faces are cut out, without the size, in which methods may differ."""
-    return re.sub(r" \d+px\b", "", recipe)
-
-
-def _mixed_targets(records: Sequence[Record]) -> tuple[str, ...]:
-    versions: dict[str, set[tuple[str, str, str]]] = {}
-    for r in records:
-        for name, data in r.targets.items():
-            versions.setdefault(name, set()).add((data.fingerprint, data.pixels, data.recipe))
-    return tuple(sorted(name for name, found in versions.items() if len(found) > 1))
-
-
 def build_cell(
     store: Store,
     label: str,
@@ -269,53 +156,46 @@ def build_cell(
     Returns:
         The cell, and predictions that cannot be used.
     """
-    problems: list[Problem] = []
     records, partial = whole_seeds(finished)
-    mixed = _mixed_targets(records)
-    first = records[0]
-    selection: Selection = first.headline
+    first, mixed = records[0], _mixed_targets(records)
     own: list[tuple[Record, Predictions]] = []
-    cross: dict[str, list[tuple[Record, Answers]]] = {}
-    over_six: dict[str, list[Answers]] = {}
-    parts = members_of(first.dataset)
+    cross: dict[str, list[_Answered]] = {}
+    problems: list[Problem] = []
     for record in records:
         for score in record.scores:
-            if score.selection != selection or score.target in mixed:
+            target = score.target
+            if score.selection != first.headline or target in mixed:
+                continue
+            if target != record.dataset and share_pictures(record.dataset, target, excluded):
                 continue
             try:
                 predictions = _read(store, record, score)
             except StoreError as error:
-                problems.append(Problem(below(store, error), what(error)))
+                problems.append(Problem.of(store, error))
                 continue
-            if score.target == record.dataset:
+            if target == record.dataset:
                 own.append((record, predictions))
-            elif score.target in parts or not any(frozenset((m, score.target)) in excluded for m in parts):
-                cross.setdefault(score.target, []).append((record, answers(predictions, score.label_set)))
-                six = [name for name in score.label_set if name in BASIC_SIX]
-                over_six.setdefault(score.target, []).append(answers(predictions, six))
+            else:
+                cross.setdefault(target, []).append(_Answered.of(record, score, predictions))
     estimates = {
-        target: estimate([a for _, a in pairs], target, seeds=[r.seed for r, _ in pairs])
-        for target, pairs in sorted(cross.items())
-        if len(pairs) == len(records)  # a mean over some folds only is another number
+        target: estimate([m.all for m in models], target, seeds=[m.seed for m in models])
+        for target, models in sorted(cross.items())
+        if len(models) == len(records)  # a mean over some folds only is another number
     }
+    in_domain = None
     try:
-        in_domain = _in_domain(store, own, first) if len(own) == len(records) else None
+        if len(own) == len(records):
+            in_domain = score_in_domain(store, own)
     except StoreError as error:
-        in_domain = None
-        problems.append(Problem(f"{first.method}/{first.dataset}", what(error)))
-    inside = {target: estimates.pop(target) for target in parts if target in estimates}
+        problems.append(Problem(f"{first.method}/{first.dataset}", Problem.of(store, error).message))
+    members = members_of(first.dataset)
+    inside = {target: estimates.pop(target) for target in members if target in estimates}
     wanted = counted_targets(first.dataset, named, excluded)
-    transfers = {t: e.values["transfer"] for t, e in estimates.items() if "transfer" in e.values}
-    scored = [t for t in wanted if t in transfers]
-    base = (
-        _in_domain_on_pairs(own, first.dataset, [estimates[t].label_set for t in scored])
-        if in_domain
-        else None
-    )
-    general = generalisation(transfers, wanted, base)
-    sixes = {t: _over_six(cross[t], over_six[t], estimates[t]) for t in scored}
-    each = [estimates[t].by_seed["transfer"] for t in scored]
-    seeds = sorted({r.seed for r in records}) if each else []
+    scored = {t: estimates[t] for t in wanted if t in estimates and "transfer" in estimates[t].values}
+    base = score_on_label_sets(own, [e.label_set for e in scored.values()]) if in_domain else None
+    general = generalisation({t: e.values["transfer"] for t, e in scored.items()}, wanted, base)
+    six = {t: _over_six(t, cross[t], whole) for t, whole in scored.items()}
+    by_seed = [e.by_seed["transfer"] for e in scored.values()]
     cell = Cell(
         method=first.method,
         label=label,
@@ -326,35 +206,64 @@ def build_cell(
         records=tuple(records),
         partial=partial,
         mixed=mixed,
-        selection=selection,
+        selection=first.headline,
         in_domain=in_domain,
         cross=estimates,
         inside=inside,
         generalisation=general,
-        six=generalisation({t: v for t, v in sixes.items() if v is not None}, wanted),
-        by_seed={seed: float(np.mean([one[seed] for one in each])) for seed in seeds},
-        comparable=_comparable(general, {t: estimates[t] for t in scored}, records),
+        six=generalisation({t: v for t, v in six.items() if v is not None}, wanted),
+        by_seed={
+            seed: float(np.mean([one[seed] for one in by_seed]))
+            for seed in (sorted({r.seed for r in records}) if by_seed else ())
+        },
+        comparable=_comparable(general, scored, records),
         retention=retention([general]),
     )
     return cell, problems
 
 
-def _over_six(
-    scored: Sequence[tuple[Record, Answers]], given: Sequence[Answers], whole: Estimate
-) -> Value | None:
+@dataclass(frozen=True)
+class _Answered:
+    """What one model answered on another dataset.
+
+    Attributes:
+        seed: Its seed.
+        all: Its answers over all scored classes.
+        six: Its answers over the six basic emotions.
+    """
+
+    seed: int
+    all: Answers
+    six: Answers
+
+    @classmethod
+    def of(cls, record: Record, score: Score, predictions: Predictions) -> _Answered:
+        six = [name for name in score.label_set if name in BASIC_SIX]
+        return cls(record.seed, answers(predictions, score.label_set), answers(predictions, six))
+
+
+def _over_six(target: str, models: Sequence[_Answered], whole: Estimate) -> Value | None:
     """Return the transfer score over the six basic emotions, None with fewer than two of them.
 
     Args:
-        scored: Runs with their answers over all scored classes.
-        given: The same models' answers over the six.
-        whole: Estimate from `scored`, which is the one wanted where only the six were scored.
+        target: Dataset tested on.
+        models: The models.
+        whole: Their estimate over all scored classes.
     """
     if set(whole.label_set) <= set(BASIC_SIX):
         return whole.values["transfer"]
-    if not all(len(one.truth) for one in given):
+    if not all(len(m.six.truth) for m in models):
         return None
-    target = whole.terms.target if whole.terms else ""
-    return estimate(given, target, seeds=[r.seed for r, _ in scored]).values.get("transfer")
+    found = estimate([m.six for m in models], target, seeds=[m.seed for m in models])
+    return found.values.get("transfer")
+
+
+def _mixed_targets(records: Sequence[Record]) -> tuple[str, ...]:
+    versions: dict[str, set[tuple[str, str, str]]] = {}
+    for r in records:
+        for name, data in r.targets.items():
+            versions.setdefault(name, set()).add((data.fingerprint, data.pixels, data.recipe))
+    return tuple(sorted(name for name, found in versions.items() if len(found) > 1))
 
 
 def in_domain_sum(cell: Cell) -> Comparable | None:
@@ -381,12 +290,14 @@ def _tested(records: Sequence[Record], targets: Iterable[str]) -> str:
     """Return what must be equal of two methods besides their rows: folds, seeds and crops."""
     folds, seeds = ({getattr(r, name) for r in records} for name in ("fold", "seed"))
     data = records[0].targets
-    crops = [
-        f"{name} {crop_way(data[name].recipe)}"
-        for name in (*members_of(records[0].dataset), *targets)
-        if name in data
-    ]
-    return f"folds {sorted(folds)} seeds {sorted(seeds)} {'; '.join(crops)}"
+    names = [name for name in (*members_of(records[0].dataset), *targets) if name in data]
+    crops = "; ".join(f"{name} {crop_way(data[name].recipe)}" for name in names)
+    return f"folds {sorted(folds)} seeds {sorted(seeds)} {crops}"
+
+
+def crop_way(recipe: str) -> str:
+    """Return how faces are cut out, without the size, in which methods may differ."""
+    return re.sub(r" \d+px\b", "", recipe)
 
 
 def _read(store: Store, record: Record, score: Score) -> Predictions:
@@ -397,104 +308,8 @@ def _read(store: Store, record: Record, score: Score) -> Predictions:
     """
     predictions = read_scored(store, record, score.target, score.selection)
     given = answers(predictions, score.label_set)
-    matrix = confusion.count_pairs(given.truth, given.answer, len(given.classes))
-    if len(given.truth) != score.n or not np.isclose(confusion.uar(matrix), score.uar, rtol=0, atol=1e-6):
-        file = store.run_dir(record.method, record.dataset, record.key)
-        raise StoreError(
-            "the predictions do not give the record's score",
-            file=file.predictions_file(score.target, score.selection),
-            value=score.uar,
-        )
+    if len(given.truth) != score.n or not np.isclose(uar_of_answers(given), score.uar, rtol=0, atol=1e-6):
+        run = store.run_dir(record.method, record.dataset, record.key)
+        file = run.predictions_file(score.target, score.selection)
+        raise StoreError("the predictions do not give the record's score", file=file, value=score.uar)
     return predictions
-
-
-def _pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -> dict[int, Answers]:
-    """Return the answers of each seed with its folds pooled.
-
-    Raises:
-        StoreError: Two folds of a seed test the same row.
-    """
-    pooled: dict[int, Answers] = {}
-    for seed in sorted({r.seed for r, _ in own}):
-        parts = [p for r, p in own if r.seed == seed]
-        ids = np.concatenate([p.frame["sample_id"].to_numpy(object) for p in parts])
-        if len(np.unique(ids)) < len(ids):
-            raise StoreError("two folds test the same row, so they cannot be pooled")
-        given = [answers(p, label_set) for p in parts]
-        pooled[seed] = replace(
-            given[0],
-            truth=np.concatenate([g.truth for g in given]),
-            answer=np.concatenate([g.answer for g in given]),
-            units=np.concatenate([g.units for g in given]),
-            samples=np.concatenate([g.samples for g in given]),
-            all_units=np.unique(np.concatenate([g.all_units for g in given])),
-            labelled=sum(g.labelled for g in given),
-        )
-    return pooled
-
-
-def _in_domain(store: Store, own: Sequence[tuple[Record, Predictions]], first: Record) -> InDomain:
-    pooled = _pool(own, first.classes)
-    given = list(pooled.values())
-    folds = sorted({r.fold for r, _ in own})
-    by_fold = [np.mean([_uar(answers(p, first.classes)) for r, p in own if r.fold == fold]) for fold in folds]
-    fold_mean, fold_sd = mean_and_sd([float(v) for v in by_fold]) if len(folds) > 1 else (None, None)
-    index = stored_index(store.root, own[0][1].meta.fingerprint)
-    return InDomain(
-        estimate=estimate(given, first.dataset, seeds=list(pooled)),
-        fold_mean=fold_mean,
-        fold_sd=fold_sd,
-        gap=None if index is None else _widest_gap(index, given, first.dataset),
-    )
-
-
-def _uar(given: Answers) -> float:
-    return float(confusion.uar(confusion.count_pairs(given.truth, given.answer, len(given.classes))))
-
-
-def _widest_gap(index: pd.DataFrame, given: Sequence[Answers], dataset: str) -> Gap | None:
-    """Return the widest gap between groups of pooled rows; single persons make none."""
-    places = index.index.get_indexer(pd.Index(np.concatenate([g.samples for g in given])))
-    rows = index.iloc[places].reset_index(drop=True)
-    truth = np.concatenate([g.truth for g in given])
-    answer = np.concatenate([g.answer for g in given])
-    gaps = []
-    for attribute, values in attributes_of(rows, dataset).items():
-        if attribute == SUBJECT:
-            continue
-        found = group_scores(values, truth, answer, given[0].classes, repeats=len(given))
-        if found is not None and found.gap is not None:
-            gaps.append(Gap(attribute, found, found.gap))
-    return max(gaps, key=lambda gap: (gap.size, gap.attribute), default=None)
-
-
-def _in_domain_on_pairs(
-    own: Sequence[tuple[Record, Predictions]], dataset: str, label_sets: Sequence[Sequence[str]]
-) -> Value | None:
-    """Return the mean over label sets of the in-domain chance-corrected UAR, from the same stored logits."""
-    if not label_sets:
-        return None
-    by_set: dict[tuple[str, ...], Value] = {}
-    for label_set in dict.fromkeys(map(tuple, label_sets)):
-        given = list(_pool(own, label_set).values())
-        if not all(len(one.truth) for one in given):
-            return None
-        found = estimate(given, dataset).values.get("transfer")
-        if found is None:
-            return None
-        by_set[label_set] = found
-    means = list(by_set.values()) if len(by_set) == 1 else [by_set[tuple(s)] for s in label_sets]
-    return average(means)  # all label sets share the resamples of the dataset's units
-
-
-def below(store: Store, error: StoreError) -> str:
-    """Return the path of an error's file below the store."""
-    path = Path(str(error.file))
-    return path.relative_to(store.root).as_posix() if path.is_relative_to(store.root) else path.name
-
-
-def what(error: StoreError) -> str:
-    """Return what is wrong, without the path."""
-    line = "" if error.line is None else f"row {error.line}: "
-    value = "" if error.value is None else f" (found {error.value!r})"
-    return f"{line}{error.message}{value}"

@@ -18,16 +18,8 @@ from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.transfer import never_cross, retention
 from fer_bench.files import canonical
-from fer_bench.leaderboard.cells import (
-    Cell,
-    Problem,
-    below,
-    build_cell,
-    crop_way,
-    in_domain_sum,
-    variants,
-    what,
-)
+from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way, in_domain_sum
+from fer_bench.leaderboard.variants import variants
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -177,7 +169,7 @@ def build_board(
     records, errors = store.scan()
     if only is not None:
         records = [r for r in records if r.method in only]
-    problems = [Problem(below(store, error), what(error)) for error in errors]
+    problems = [Problem.of(store, error) for error in errors]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_section_key(record), []).append(record)

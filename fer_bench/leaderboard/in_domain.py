@@ -1,0 +1,137 @@
+"""A cell's score on the test rows of its own dataset: folds pooled, seeds averaged, groups compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from fer_bench.errors import StoreError
+from fer_bench.evaluation.estimates import Estimate, answers, average, estimate, uar_of_answers
+from fer_bench.evaluation.groups import SUBJECT, attributes_of, group_scores
+from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.statistics import Answers, mean_and_sd
+from fer_bench.evaluation.stored import stored_index
+from fer_bench.results.predictions import Predictions
+from fer_bench.results.record import Record
+from fer_bench.results.scores import Groups
+from fer_bench.results.store import Store
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The widest gap between groups of rows in-domain, folds pooled and seeds averaged.
+
+    Attributes:
+        attribute: What groups them.
+        groups: The groups.
+        size: Difference of the highest and the lowest UAR.
+    """
+
+    attribute: str
+    groups: Groups
+    size: float
+
+
+@dataclass(frozen=True)
+class InDomain:
+    """A cell's score on the test rows of its own dataset.
+
+    Attributes:
+        estimate: Folds pooled (each row is predicted once), seeds averaged.
+        fold_mean: Mean UAR over the folds, each averaged over its seeds; None for a single fold.
+        fold_sd: Standard deviation (ddof 1) over the folds.
+        gap: Widest gap between groups, single people left out; None where no groups can be compared.
+    """
+
+    estimate: Estimate
+    fold_mean: float | None
+    fold_sd: float | None
+    gap: Gap | None
+
+
+def _pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -> dict[int, Answers]:
+    """Return the answers of each seed with its folds pooled.
+
+    Raises:
+        StoreError: Two folds of a seed test the same row.
+    """
+    pooled: dict[int, Answers] = {}
+    for seed in sorted({r.seed for r, _ in own}):
+        parts = [p for r, p in own if r.seed == seed]
+        ids = np.concatenate([p.frame["sample_id"].to_numpy(object) for p in parts])
+        if len(np.unique(ids)) < len(ids):
+            raise StoreError("two folds test the same row, so they cannot be pooled")
+        given = [answers(p, label_set) for p in parts]
+        pooled[seed] = replace(
+            given[0],
+            truth=np.concatenate([g.truth for g in given]),
+            answer=np.concatenate([g.answer for g in given]),
+            units=np.concatenate([g.units for g in given]),
+            samples=np.concatenate([g.samples for g in given]),
+            all_units=np.unique(np.concatenate([g.all_units for g in given])),
+            labelled=sum(g.labelled for g in given),
+        )
+    return pooled
+
+
+def score_in_domain(store: Store, own: Sequence[tuple[Record, Predictions]]) -> InDomain:
+    """Score the runs of a cell on the test rows of their own dataset.
+
+    Args:
+        store: Where the index of the rows is kept.
+        own: Runs with their predictions.
+
+    Raises:
+        StoreError: Two folds of a seed test the same row.
+    """
+    first = own[0][0]
+    pooled = _pool(own, first.classes)
+    given = list(pooled.values())
+    folds = sorted({r.fold for r, _ in own})
+    uar = [(r.fold, uar_of_answers(answers(p, first.classes))) for r, p in own]
+    by_fold = [float(np.mean([value for fold, value in uar if fold == one])) for one in folds]
+    fold_mean, fold_sd = mean_and_sd(by_fold) if len(folds) > 1 else (None, None)
+    index = stored_index(store.root, own[0][1].meta.fingerprint)
+    return InDomain(
+        estimate=estimate(given, first.dataset, seeds=list(pooled)),
+        fold_mean=fold_mean,
+        fold_sd=fold_sd,
+        gap=None if index is None else _widest_gap(index, given, first.dataset),
+    )
+
+
+def _widest_gap(index: pd.DataFrame, given: Sequence[Answers], dataset: str) -> Gap | None:
+    """Return the widest gap between groups of pooled rows, single people left out."""
+    places = index.index.get_indexer(pd.Index(np.concatenate([g.samples for g in given])))
+    rows = index.iloc[places].reset_index(drop=True)
+    truth = np.concatenate([g.truth for g in given])
+    answer = np.concatenate([g.answer for g in given])
+    gaps = []
+    for attribute, values in attributes_of(rows, dataset).items():
+        if attribute == SUBJECT:
+            continue
+        found = group_scores(values, truth, answer, given[0].classes, repeats=len(given))
+        if found is not None and found.gap is not None:
+            gaps.append(Gap(attribute, found, found.gap))
+    return max(gaps, key=lambda gap: (gap.size, gap.attribute), default=None)
+
+
+def score_on_label_sets(
+    own: Sequence[tuple[Record, Predictions]], label_sets: Sequence[tuple[str, ...]]
+) -> Value | None:
+    """Return the mean over label sets of the in-domain chance-corrected UAR, from the same stored logits."""
+    by_set: dict[tuple[str, ...], Value] = {}
+    for label_set in dict.fromkeys(label_sets):
+        given = list(_pool(own, label_set).values())
+        if not all(len(one.truth) for one in given):
+            return None
+        found = estimate(given, own[0][0].dataset).values.get("transfer")
+        if found is None:
+            return None
+        by_set[label_set] = found
+    # All label sets share the resamples of the dataset's units.
+    means = list(by_set.values()) if len(by_set) == 1 else [by_set[one] for one in label_sets]
+    return average(means) if means else None

@@ -1,0 +1,88 @@
+"""Which runs of a method belong together, and what sets the others apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fer_bench.files import canonical
+from fer_bench.results.record import Record
+
+
+def variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]:
+    """Group finished runs into cells and name them.
+
+    Runs belong together when what their keys were made from differs in fold and seed only: models of other
+    settings, code or data are never pooled. Where one method has several such groups on a source, the plain
+    name goes to the code that finished a run last, and within it to the group whose facts are the commonest
+    among the method's runs; the others name what they change.
+
+    Returns:
+        Label, whether it is the usual group, and the runs, per cell.
+    """
+    sources: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
+    for r in records:
+        groups = sources.setdefault((r.method, r.dataset, r.protocol), {})
+        groups.setdefault(canonical(_identity(r)), []).append(r)
+    facts = Counter((r.method, fact) for r in records for fact in _flat(_identity(r)).items())
+    newest: dict[tuple[object, ...], float] = {}
+    for r in records:
+        newest[_code(r)] = max(newest.get(_code(r), 0.0), r.timing.get("finished_at", 0.0))
+    cells: list[tuple[str, bool, list[Record]]] = []
+    for (method, _, _), groups in sorted(sources.items()):
+        flat = {text: _flat(_identity(group[0])) for text, group in groups.items()}
+        common = {text: sum(facts[method, fact] for fact in own.items()) for text, own in flat.items()}
+        age = {text: newest[_code(group[0])] for text, group in groups.items()}
+        own = {text: not any(name.startswith("crops.") for name in flat[text]) for text in groups}
+        usual = max(sorted(groups), key=lambda text: (age[text], own[text], common[text]))
+        for text, group in groups.items():
+            changed = _changes(flat[usual], flat[text])
+            cells.append((f"{method} [{changed}]" if changed else method, text == usual, group))
+    return cells
+
+
+def _changes(usual: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """Return what another group of runs changes, as `name=value, ...`."""
+    names = [n for n in sorted({*usual, *other}) if usual.get(n) != other.get(n)]
+    if any(n.startswith("crops.") for n in names):  # they say why recipes and pictures differ
+        names = [n for n in names if not {"crop", "pixels"} & {*n.split(".")}]
+    return ", ".join(f"{n}={other.get(n, 'unset')}" for n in names)
+
+
+def _code(record: Record) -> tuple[object, ...]:
+    """Return which method and code made a run."""
+    fields = record.key_fields
+    return record.method, fields.get("method_code"), fields.get("training_code")
+
+
+def _identity(record: Record) -> dict[str, Any]:
+    return {name: value for name, value in record.key_fields.items() if name not in ("fold", "seed")}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else canonical(value)
+    return flat
+
+
+def whole_seeds(records: Sequence[Record]) -> tuple[list[Record], dict[int, tuple[int, ...]]]:
+    """Return the runs of the seeds that can be averaged, and the folds of the others.
+
+    A seed that lacks a fold would be a mean over other models and rows than the rest. The largest set of
+    folds is taken, of several equally large ones that of most seeds.
+
+    Args:
+        records: Finished runs of one cell.
+    """
+    folds: dict[int, set[int]] = {}
+    for r in records:
+        folds.setdefault(r.seed, set()).add(r.fold)
+    sets = Counter(tuple(sorted(found)) for found in folds.values())
+    chosen = max(sorted(sets), key=lambda found: (len(found), sets[found]))
+    partial = {seed: tuple(sorted(f)) for seed, f in sorted(folds.items()) if tuple(sorted(f)) != chosen}
+    return [r for r in records if r.seed not in partial], partial
