@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.pairs import Column
 
 Rows = Sequence[Sequence[str]]
 _LONGEST = 300
@@ -21,7 +22,7 @@ def escape(text: object) -> str:
 
 
 def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None) -> str:
-    """Return a markdown table.
+    """Return a markdown table, nothing without rows.
 
     Args:
         header: Column titles, markdown.
@@ -29,6 +30,8 @@ def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None
         raw: Columns that are markdown already, all by default; the others are escaped.
     """
     ready = set(range(len(header))) if raw is None else set(raw)
+    if not rows:
+        return ""
     lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for row in rows:
         lines.append(f"| {' | '.join(c if i in ready else escape(c) for i, c in enumerate(row))} |")
@@ -77,3 +80,22 @@ def stacked(
     small += [] if rank is None else [f"rank {rank}"]
     small += list(more)
     return f"{point}<br><sub>{', '.join(small)}</sub>" if small else point
+
+
+def ranked(text: str, column: Column, label: str, *, mark: str = "", more: Sequence[str] = ()) -> str:
+    """Stack a method's number with its rank in a column, bold in the best group.
+
+    Args:
+        text: The number, with or without interval.
+        column: The methods compared.
+        label: The method.
+        mark: Follows the number.
+        more: Printed after the rank.
+    """
+    rank = column.ranks.get(label) if len(column.ranks) > 1 else None
+    return stacked(text, bold=label in column.winners, mark=mark, rank=rank, more=more)
+
+
+def share(value: float | None) -> str:
+    """Return a share as `61 %`, `-` without one."""
+    return "-" if value is None else f"{100 * value:.0f} %"

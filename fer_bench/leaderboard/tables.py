@@ -23,9 +23,6 @@ from fer_bench.leaderboard.variants import variants
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
-OPEN = ("planned", "running")
-"""Statuses of runs that have not ended."""
-
 
 @dataclass(frozen=True)
 class Overall:
@@ -51,29 +48,6 @@ class Overall:
 
 
 @dataclass(frozen=True)
-class TargetVersion:
-    """Data on which predictions of a section were made.
-
-    Attributes:
-        target: Dataset.
-        fingerprint: Hash of its index.
-        pixels: Hash of its pictures.
-        recipe: Crop recipe.
-        protocol: Protocol whose rows were used.
-        faces_weak: Share of faces found by a weak fallback.
-        runs: Number of runs.
-    """
-
-    target: str
-    fingerprint: str
-    pixels: str
-    recipe: str
-    protocol: str
-    faces_weak: float
-    runs: int
-
-
-@dataclass(frozen=True)
 class Section:
     """Everything of one data kind and profile.
 
@@ -92,8 +66,6 @@ class Section:
         records: All runs of the section.
         not_run: Datasets of the list without any run, per method.
         missing: Targets that were asked for and absent: (target, reason) -> number of runs.
-        versions: Data behind the scores.
-        environment: Distinct values per key of the records' environments.
     """
 
     data_kind: str
@@ -110,13 +82,17 @@ class Section:
     records: tuple[Record, ...]
     not_run: Mapping[str, tuple[str, ...]]
     missing: Mapping[tuple[str, str], int]
-    versions: tuple[TargetVersion, ...]
-    environment: Mapping[str, tuple[str, ...]]
+
+    @property
+    def finished(self) -> tuple[Record, ...]:
+        """Return the finished runs."""
+        return tuple(r for r in self.records if r.status == "done")
 
     @property
     def several_versions(self) -> list[str]:
-        """Return the targets scored on several versions or crops; another size is no other crop."""
-        ways = {(v.target, v.fingerprint, crop_way(v.recipe)) for v in self.versions}
+        """Return the targets scored on several versions or crops; the size of a crop does not matter."""
+        data = [item for r in self.finished for item in r.targets.items()]
+        ways = {(target, d.fingerprint, crop_way(d.recipe)) for target, d in data}
         counts = Counter(target for target, _, _ in ways)
         return sorted(target for target, count in counts.items() if count > 1)
 
@@ -230,8 +206,6 @@ def _build_section(
         records=tuple(records),
         not_run={m: tuple(d for d in named if (m, d) not in ran) for m in every_method},
         missing=dict(sorted(missing.items())),
-        versions=_versions(done),
-        environment=_environment(records),
     )
     return section, problems
 
@@ -307,21 +281,3 @@ def _seed_sd(cells: Sequence[Cell]) -> float | None:
         return None
     seeds = cells[0].by_seed
     return mean_and_sd([sum(c.by_seed[s] for c in cells) / len(cells) for s in seeds])[1]
-
-
-def _versions(records: Sequence[Record]) -> tuple[TargetVersion, ...]:
-    counts = Counter(
-        (name, d.fingerprint, d.pixels, d.recipe, d.protocol, d.faces_weak)
-        for r in records
-        for name, d in r.targets.items()
-    )
-    return tuple(TargetVersion(*key, runs=counts[key]) for key in sorted(counts))
-
-
-def _environment(records: Sequence[Record]) -> dict[str, tuple[str, ...]]:
-    values: dict[str, set[str]] = {}
-    for record in records:
-        for name, value in record.environment.items():
-            text = "none" if value is None else value if isinstance(value, str) else canonical(value)
-            values.setdefault(name, set()).add(text)
-    return {name: tuple(sorted(found)) for name, found in values.items()}
