@@ -1,8 +1,7 @@
-"""The taxonomy: canonical emotions, action units, label sets and the matching of foreign names.
+"""The taxonomy: canonical emotions, action units, label sets, and the emotions that class names mean.
 
-Datasets number their classes differently, and mixed-up orders are among the commonest errors in the field.
-So inside this package an emotion is a *name*; integers exist only inside tensors, as positions in an ordered
-label set.
+Datasets number their classes differently, and mixed-up orders are a common error. In this package an emotion
+is therefore a *name*; integers exist only inside tensors, as positions in an ordered label set.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from enum import StrEnum
 
 
 class Emotion(StrEnum):
-    """The nine canonical names; every dataset's classes map to one of them or are dropped."""
+    """The nine canonical names; every class of a dataset maps to one of them or is dropped."""
 
     NEUTRAL = "neutral"
     HAPPINESS = "happiness"
@@ -31,7 +30,7 @@ ACTION_UNITS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
 """The FACS action units of the Aff-Wild2 list, in the order of every `au` array."""
 
 ABAW_EXPRESSIONS = 8
-"""Classes of the ABAW challenge; its sum is defined on all of them, both dimensions and all twelve units."""
+"""Classes of the ABAW challenge. Its score needs all of them, valence and arousal, and all units."""
 
 BASIC_SIX: LabelSet = (
     Emotion.HAPPINESS,
@@ -52,7 +51,7 @@ LABEL_SETS: dict[str, LabelSet] = {
 """Ordered label sets by short name: `7` has neutral, `7c` contempt instead (CK+), `8o` other (Aff-Wild2)."""
 
 NEVER_TRANSFERRED: frozenset[Emotion] = frozenset({Emotion.CONTEMPT, Emotion.OTHER})
-"""Classes that no cross-dataset label set contains: too few datasets know them, or mean the same by them."""
+"""Classes of no cross-dataset label set: too few datasets have them, or agree on what they mean."""
 
 _ALIASES: dict[Emotion, tuple[str, ...]] = {
     Emotion.NEUTRAL: ("neutral", "neutrality", "ne", "neu", "normal"),
@@ -69,9 +68,9 @@ _BY_ALIAS: dict[str, Emotion] = {alias: emotion for emotion, names in _ALIASES.i
 
 
 def match_emotion(name: str) -> Emotion | None:
-    """Return the emotion that a foreign class name means, or None when no name or alias matches.
+    """Return the emotion that a class name means, None if no name or alias matches.
 
-    Case, surrounding blanks and leading sort prefixes such as `3_` or `05-` are ignored.
+    Case, surrounding spaces and leading numbers such as `3_` or `05-` are ignored.
 
     Args:
         name: A class or folder name, for example `Happy`, `ANGER` or `03_sad`.
@@ -91,17 +90,17 @@ def pair_label_set(
     """Return the classes on which a model of one dataset is scored on another, in canonical order.
 
     Args:
-        source: Classes that the model knows.
-        target: Classes of the target's label space.
+        source: Classes of the model.
+        target: Classes of the target.
         present: Classes with at least one target row.
 
     Returns:
-        Emotions in all three, without contempt and other.
+        Emotions in all three, except contempt and other.
     """
     common = {Emotion(e) for e in source} & {Emotion(e) for e in target} & {Emotion(e) for e in present}
     return tuple(e for e in Emotion if e in common and e not in NEVER_TRANSFERRED)
 
 
 def project(emotion: Emotion | None, label_set: LabelSet) -> Emotion | None:
-    """Return the emotion if the label set has it, else None: its row is dropped, never merged."""
+    """Return the emotion if the label set has it, else None: such a row is dropped, never merged."""
     return emotion if emotion in label_set else None

@@ -1,4 +1,4 @@
-"""Errors a user can act on: each names the file, the line, the value and the command that helps."""
+"""Errors that a user can act on: they name the file, the line, the value and a command that helps."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 class FerBenchError(Exception):
-    """An expected failure: printed as one message without traceback.
+    """An expected failure, which is printed as one message without traceback.
 
     Args:
-        message: What is wrong, as one sentence without a full stop.
-        file: The file or folder it is about.
+        message: What is wrong, without a full stop.
+        file: The file or folder concerned.
         line: 1-based line number inside `file`.
-        value: The offending value, shown as Python would write it.
-        hint: What to do next, most often a command.
+        value: The offending value, shown as its `repr`.
+        hint: What to do next, usually a command.
     """
 
     exit_code = 2
@@ -35,7 +35,7 @@ class FerBenchError(Exception):
         super().__init__(f"{where}{message}{what}{'' if hint is None else f'{chr(10)}  {hint}'}")
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        """Pickle with all fields, so that an error crosses a process boundary unchanged."""
+        """Pickle all fields, so that an error reaches another process unchanged."""
         return _rebuild, (type(self), self.message, self.file, self.line, self.value, self.hint)
 
 
@@ -67,7 +67,7 @@ class StoreError(FerBenchError):
 
 
 class RunFailedError(FerBenchError):
-    """A run that started and did not end well; its record holds the reason."""
+    """A run that failed after its start; its record has the reason."""
 
     exit_code = 1
 
@@ -77,11 +77,11 @@ class DivergedError(RunFailedError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a phrase that names the closest known names, for the end of an error message.
+    """Return a phrase with the closest known names, for the end of an error message.
 
     Args:
-        name: What the user typed.
-        known: What would have been right.
+        name: The name that the user typed.
+        known: The known names.
     """
     names = sorted(known)
     close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""What all figures share: their style, and files with the same bytes for the same figure."""
+"""The style of all figures, and writing them so that equal figures have equal bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from fer_bench.files import write_atomic
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666", "#f0e442", "#000000")
-"""Colours that people who see colours differently tell apart (Okabe and Ito)."""
+"""Colours that are distinct for colour-blind readers (Okabe and Ito)."""
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -24,7 +24,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in the style of the project, whatever the user's own matplotlib settings are."""
+    """Draw in the style of the project, independent of the user's matplotlib settings."""
     from matplotlib import style
 
     with style.context(["default", _STYLE]):
@@ -32,7 +32,7 @@ def figure_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return an empty figure of a width and height in inches, without a display."""
+    """Return an empty figure of a width and height in inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,11 +42,11 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_figure(figure: Any, path: Path, *, dpi: int | None = None) -> None:
-    """Write a figure as its suffix says: `.jpg` for photographs and drawn faces, else PNG.
+    """Write a figure as JPEG (photographs and drawn faces) or PNG, depending on the suffix.
 
     Args:
         figure: From `new_figure`.
-        path: The file; it appears complete or not at all.
+        path: The file, which is written atomically.
         dpi: Pixels per inch, 150 unless given.
     """
     more: dict[str, Any] = {} if dpi is None else {"dpi": dpi}

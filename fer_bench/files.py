@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and canonical text for hashing."""
+"""Files that are written atomically, hashes of values and files, and the folder of the cache."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def cache_root() -> Path:
 
 
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> os.stat_result:
-    """Write a file under a temporary name beside its place, flush it to disk and rename it.
+    """Write a file under a temporary name in the same folder, flush it to disk and rename it.
 
     Args:
-        path: Where the file shall stand; its folder is created.
-        writer: Writes the file it is given the temporary path of.
+        path: The file; its folder is created.
+        writer: Writes to the temporary path that it is given.
 
     Returns:
         Size, time and inode of the file that was written.
@@ -64,8 +64,8 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> os.stat_result
 
 
 def _flush_names(folder: Path) -> None:
-    """Bring a renaming to disk: after a power cut what was written later is never there without it."""
-    with contextlib.suppress(OSError):  # some systems and network file systems cannot
+    """Flush a renaming to disk, so that after a power cut no later file exists without this one."""
+    with contextlib.suppress(OSError):  # not possible on some systems and network file systems
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -84,7 +84,7 @@ def write_json(path: Path, value: Any) -> os.stat_result:
 
 
 def canonical(value: Any) -> str:
-    """Return JSON text that is the same for equal values: sorted keys, no blanks."""
+    """Return JSON text that is the same for equal values: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

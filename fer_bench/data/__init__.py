@@ -1,1 +1,1 @@
-"""What all datasets share: cards, the index, protocols, packing and batches."""
+"""What all datasets share: cards, the index, protocols, crops, packs, batches and checks."""

@@ -1,4 +1,4 @@
-"""What travels from data to methods: the batch, and what the training rows offer."""
+"""What methods get from the data: batches, and a summary of what the training rows offer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Batch(TypedDict, total=False):
 
     Attributes:
         image: float [B, 3, H, W], augmented in training, normalised as the method's `InputSpec` says.
-        strong: float [B, 3, H, W], a second, strongly augmented view; present in training when the method
-            asks for it and there are training rows without a label.
+        strong: float [B, 3, H, W], a second, strongly augmented view; present in training if the method asks
+            for it and there are training rows without a label.
         reference: float [B, 3, H, W], the neutral face of the same person under the same geometric
-            augmentation; present in training when the method asks for it, zeros where there is none.
+            augmentation, zeros if it is missing; present in training if the method asks for it.
         has_reference: bool [B], whether `reference` is real.
         label: int64 [B], position in the method's classes, -1 = missing.
-        soft_label: float32 [B, C], what several people's votes say about each class; a row sums to one, or is
-            zero where there are none. Present in training when `TrainSettings.soft_labels` asks for it.
+        soft_label: float32 [B, C], the soft label; a row sums to one, or is zero if it has none. Present in
+            training if `TrainSettings.soft_labels` asks for it.
         va: float [B, 2], valence and arousal in [-1, 1], NaN = missing.
         au: int64 [B, 12], 0/1 in the order of `ACTION_UNITS`, -1 = missing.
         row: int64 [B], position in the dataset's index.
@@ -39,7 +39,7 @@ class Batch(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Task:
-    """What the training rows offer; stored in checkpoints, so that a model can be rebuilt without data.
+    """What the training rows offer; checkpoints store it, so that a model can be rebuilt without data.
 
     Attributes:
         classes: Ordered class names.
@@ -48,8 +48,8 @@ class Task:
         has_au: Whether training rows carry action units.
         has_reference: Whether training rows carry neutral frames of the same person.
         reference_share: Share of the training rows that do, in [0, 1].
-        reference_by_label: Whether these are frames that somebody labelled neutral, not first frames of
-            sequences that begin with a neutral face.
+        reference_by_label: Whether these include frames that are labelled neutral, and not only first frames
+            of sequences that begin with a neutral face.
         au_counts: (negative, positive) training rows per action unit; empty without AUs.
         unlabelled: Training rows without an expression label.
     """

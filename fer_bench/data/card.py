@@ -1,4 +1,4 @@
-"""Dataset cards: the facts about a dataset as data, so that docs, checks and fakes cannot disagree."""
+"""Dataset cards: the facts about a dataset, shared by documentation, checks and the synthetic stand-in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ExpectedCount(Frozen):
     """How many rows of a split and class the official release holds.
 
     Attributes:
-        split: Official split, `none` where the dataset has no split.
+        split: Official split, `none` for a dataset without splits.
         code: Native class code, or None for the total of the split.
         unit: What is counted.
         n: The number.
@@ -61,7 +61,7 @@ class TreeEntry:
 
     Attributes:
         path: Path below the root, with `<...>` for what varies.
-        what: What stands there.
+        what: What it is.
         required: Whether reading fails without it.
     """
 
@@ -88,7 +88,7 @@ class Quirk:
 class Folds(Frozen):
     """Subject-independent cross-validation.
 
-    Subjects with at least one labelled (non-neutral-frame) row are sorted; `interleaved` puts the one at
+    Subjects with at least one labelled (non-neutral-frame) row are sorted; `interleaved` puts the subject at
     position p into fold p mod k, `contiguous` cuts the sorted list into k blocks. Fold i is tested; the next
     fold validates.
 
@@ -128,7 +128,7 @@ class Official(Frozen):
 
 
 class HashSplit(Frozen):
-    """A split frozen by a hash of each row's group, for datasets that have no official one.
+    """A split by a hash of each row's group, for datasets without an official one.
 
     Attributes:
         train: Share of groups that trains.
@@ -146,9 +146,9 @@ class HashSplit(Frozen):
 
 
 class Stratified(Frozen):
-    """A seeded split that takes the same shares of every class, row by row.
+    """A seeded split of single rows with the same shares of every class.
 
-    A class with one row trains, one with two trains and tests, any larger one has a row in every role.
+    A class with one row trains, one with two trains and tests, a larger one has a row in every role.
 
     Attributes:
         train: Share of rows that trains.
@@ -182,7 +182,7 @@ class Protocol(Frozen):
         split: The rule that deals rows.
         variants: Index variants that take part (`VL/Strong`, `frontal`); empty means all.
         note: One line for the documentation.
-        aliases: Further names under which it is found; records and keys hold `name` alone.
+        aliases: Other names that are accepted; records and keys contain only `name`.
     """
 
     name: str
@@ -194,13 +194,13 @@ class Protocol(Frozen):
 
 
 class Card(Frozen):
-    """Everything that is known about a dataset before a file is opened.
+    """What is known about a dataset before any file is opened.
 
     Attributes:
-        name: Short name, the same as its module's where possible.
+        name: Short name, if possible that of its module.
         title: Full name.
         setting: `lab`, `wild` (still images) or `video`.
-        citation: Author-year reference with DOI or arXiv id where known.
+        citation: Author-year reference, with DOI or arXiv id if known.
         licence: Terms in one or two sentences.
         obtain: How to get the data.
         classes: Native classes in the licensor's order.
@@ -214,12 +214,13 @@ class Card(Frozen):
         has_va: Whether rows carry valence and arousal.
         has_au: Whether rows carry action units.
         has_reference: Whether rows carry a neutral frame of the same person and sequence.
-        as_target: Rows that test a model trained elsewhere: `test` rows of the default protocol, or `all`
+        as_target: Rows that test models of other datasets: `test` rows of the default protocol, or `all`
             labelled rows and neutral first frames (lab datasets).
         fold_sizes: Published number of sequences per fold of the default protocol, checked on real data.
-        shares_pixels_with: Datasets that hold the same pictures; never counted as cross-dataset.
-        variant_parts: What the parts of the index column `variant`, separated by `/`, are: `pose`, `camera`,
-            `illumination`; scores are given per value of each. Empty where they are no recording condition.
+        shares_pixels_with: Datasets with the same pictures; never counted as cross-dataset.
+        variant_parts: Names of the parts of the index column `variant`, which `/` separates: `pose`,
+            `camera`, `illumination`. Scores are given per value of each. Empty if variants are not recording
+            conditions.
         version: Raised when the card or the reader changes rows, labels or decoded pixels.
     """
 
@@ -260,7 +261,7 @@ class Card(Frozen):
                 raise ValueError(f"{self.name}/{protocol.name} has no class")
             if len(set(labels)) != len(labels) or not set(labels) <= set(self.emotions):
                 raise ValueError(
-                    f"{self.name}/{protocol.name}: classes repeat or are none of the dataset's: {labels}"
+                    f"{self.name}/{protocol.name}: classes repeat or are not the dataset's: {labels}"
                 )
         codes = [c.code for c in self.classes]
         if len(set(codes)) != len(codes):
@@ -276,7 +277,7 @@ class Card(Frozen):
         return tuple(e for e in Emotion if e in known)
 
     def emotion_of(self, code: str) -> Emotion | None:
-        """Return the canonical emotion of a native code, None when it is dropped.
+        """Return the canonical emotion of a native code, None if its rows are dropped.
 
         Raises:
             KeyError: The code is not one of the card's.
@@ -287,7 +288,7 @@ class Card(Frozen):
         raise KeyError(code)
 
     def deciding_fields(self) -> dict[str, object]:
-        """Return the fields that decide rows and labels: those a run key depends on, without prose."""
+        """Return the fields that decide rows and labels; run keys depend on them."""
         return self.model_dump(
             mode="json", include={"name", "classes", "version", "as_target", "unit", "has_reference"}
         )
@@ -311,7 +312,7 @@ def class_counts(
         trust: How well the numbers are known.
         source: Where they were read.
         unit: What is counted.
-        totals: Also add each split's sum; without where it holds rows of no class, or another source says it.
+        totals: Also add the sum of each split; not if it has other rows, or if another source gives it.
         layout: The official layout they are of; empty for all.
     """
     found: list[ExpectedCount] = []
@@ -332,7 +333,7 @@ def fold_protocols(
     """Return the usual family of lab protocols for each label set.
 
     For a label-set name `7` these are `7-10fold` (default rule), `7-10fold-train9` (nine folds train, no
-    validation, last epoch) and `7-4fold` (the `quick` profile), and `7-contiguous` where asked.
+    validation, last epoch) and `7-4fold` (the `quick` profile), and `7-contiguous` if asked for.
 
     Args:
         label_sets: Label sets by the name that starts the protocol's name.

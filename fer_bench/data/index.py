@@ -1,4 +1,4 @@
-"""The index: one row per usable face, the only view the rest of the package has of a dataset.
+"""The index: one row per usable face, through which the rest of the package sees a dataset.
 
 Columns, in order:
 
@@ -10,7 +10,7 @@ Columns, in order:
 | `box` | tuple of 4 floats or None | x0, y0, x1, y1 in pixels of the decoded picture |
 | `landmarks` | float32 array [n, 2] or None | x, y in pixels of the decoded picture |
 | `native_label` | str or None | the licensor's code |
-| `label` | str or None | canonical emotion, None where the row has none or it is dropped |
+| `label` | str or None | canonical emotion, None without a label or if it is dropped |
 | `valence`, `arousal` | float | in [-1, 1], NaN = missing |
 | `au` | int8 array [12] | 0/1 in the order of `ACTION_UNITS`, -1 = missing |
 | `subject`, `sequence` | str or None | who, and which recording |
@@ -18,7 +18,7 @@ Columns, in order:
 | `reference_id` | str or None | sample_id of this subject's neutral frame in the sequence |
 | `split` | str | official split: train, val, test or none |
 | `group` | str | what must never be split |
-| `variant` | str | recording condition or view (`VL/Strong`, `frontal`), empty where there is one only |
+| `variant` | str | recording condition or view (`VL/Strong`, `frontal`), empty if there is only one |
 | `gender`, `race`, `age` | str or None | as far as the dataset has them |
 | `votes` | float32 array [9] or None | how many people named each emotion, in the order of `Emotion` |
 """
@@ -84,26 +84,26 @@ _FLOATS = ("valence", "arousal")
 _PIECE = 1 << 16
 """Rows after which texts are packed: two million paths as Python strings would take a gigabyte."""
 NO_AU: NDArray[np.int8] = np.full(len(ACTION_UNITS), -1, np.int8)
-NO_AU.flags.writeable = False  # the rows without action units share it
+NO_AU.flags.writeable = False  # rows without action units share it
 
 
 def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame:
     """Return a validated index of the given rows, in the order of `sample_id`.
 
-    Missing keys take the column's default; `group` defaults to the sample itself.
+    Missing keys get the column's default; `group` defaults to the sample itself.
 
     Args:
         rows: Mappings with any of the columns, at least `sample_id` and `path`.
         dataset: Name for messages.
 
     Raises:
-        DataError: No row, an unknown column, or a value that breaks the contract.
+        DataError: There is no row, an unknown column, or an invalid value.
     """
     columns: dict[str, Any] = {name: _column(name) for name in DEFAULTS}
     fillers = [(name, default, columns[name].append) for name, default in DEFAULTS.items()]
     group, sample = columns["group"], columns["sample_id"]
     with _collector_paused():
-        for row in rows:  # columns at once: half a million mappings would take a gigabyte
+        for row in rows:  # straight into columns: half a million mappings would take a gigabyte
             if not row.keys() <= DEFAULTS.keys():
                 raise DataError(f"unknown index column in {dataset}", value=min(row.keys() - DEFAULTS.keys()))
             for name, default, append in fillers:
@@ -114,7 +114,7 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
                 for name in _TEXT:
                     columns[name].pack()
     texts = {name: columns.pop(name).packed() for name in _TEXT}
-    pa.default_memory_pool().release_unused()  # the pieces, as much again
+    pa.default_memory_pool().release_unused()  # the pieces take as much again
     count = len(texts["sample_id"])
     if not count:
         raise DataError(f"{dataset} has no usable row", hint=f"fer-bench data verify --dataset {dataset}")
@@ -140,14 +140,14 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
         else:
             frame[name] = pd.Series([given[i] for i in order], dtype=object)
     validate_index(frame, dataset)
-    if needs_casting:  # only now that they are checked: int8 hides fractions
+    if needs_casting:  # after they are checked: int8 hides fractions
         whole = [a if a is NO_AU else b for a, b in zip(frame["au"], stack_au(frame), strict=True)]
         frame["au"] = pd.Series(whole, dtype=object)
     return frame
 
 
 class _Texts:
-    """A column of texts that grows; what is packed takes its characters and no more."""
+    """A growing column of texts; packed texts take no more memory than their characters."""
 
     def __init__(self) -> None:
         self.loose: list[Any] = []
@@ -155,7 +155,7 @@ class _Texts:
         self.append = self.loose.append
 
     def pack(self) -> None:
-        """Pack what was appended since the last time."""
+        """Pack the texts appended since the last time."""
         try:
             piece = pa.array(self.loose, pa.large_string(), from_pandas=True)
         except pa.ArrowTypeError:  # a reader may give numbers
@@ -165,7 +165,7 @@ class _Texts:
         self.loose.clear()
 
     def packed(self) -> pa.Array:
-        """Return the whole column, which is then gone from here."""
+        """Return the whole column and forget it."""
         if self.loose:
             self.pack()
         whole = pa.chunked_array(self.pieces, pa.large_string()).combine_chunks()
@@ -174,7 +174,7 @@ class _Texts:
 
 
 class _Floats(array):  # type: ignore[type-arg]
-    """A column of numbers that grows; None is missing."""
+    """A growing column of numbers; None is missing."""
 
     def append(self, value: Any) -> None:
         """Append one number."""
@@ -182,7 +182,7 @@ class _Floats(array):  # type: ignore[type-arg]
 
 
 class _Units:
-    """A column of action units that grows; those that are int8 [12] already stand in one block of bytes."""
+    """A growing column of action units; arrays of int8 [12] are stored in one block of bytes."""
 
     def __init__(self) -> None:
         self.block = bytearray()
@@ -199,7 +199,7 @@ class _Units:
         self.in_block.append(is_plain)
 
     def values(self) -> list[NDArray[Any]]:
-        """Return the units of every row, views into one block as far as that goes."""
+        """Return the units of every row, as views into the block if possible."""
         views = iter(np.frombuffer(self.block, np.int8).reshape(-1, len(NO_AU)))
         return [
             next(views) if is_plain else self.others.get(row, NO_AU)
@@ -208,7 +208,7 @@ class _Units:
 
 
 def _column(name: str) -> Any:
-    """Return an empty column, with as few bytes per row as its type allows."""
+    """Return an empty column of the type that takes the fewest bytes per row."""
     if name in _TEXT:
         return _Texts()
     if name in _FLOATS:
@@ -219,14 +219,14 @@ def _column(name: str) -> Any:
 
 
 def text_series(texts: pa.Array) -> pd.Series[str]:
-    """Return Arrow texts as a column of the index, a missing one as NaN."""
+    """Return Arrow texts as a column of the index; missing texts are NaN."""
     kind: Any = pd.StringDtype("pyarrow", na_value=np.nan)
     return pd.Series(kind.__from_arrow__(texts))
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Pause the collector of reference cycles: it would walk the growing rows over and over for nothing."""
+    """Pause the garbage collector, which would traverse the growing rows again and again in vain."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -237,7 +237,7 @@ def _collector_paused() -> Iterator[None]:
 
 
 def validate_index(index: pd.DataFrame, dataset: str) -> None:
-    """Check an index against the contract of this module.
+    """Check an index against the table above.
 
     Raises:
         DataError: Naming the first offending sample and value.
@@ -291,7 +291,7 @@ def validate_index(index: pd.DataFrame, dataset: str) -> None:
         partner = _places(index["sample_id"], index["reference_id"][has])
         dangling = np.zeros(len(index), bool)
         dangling[has] = partner < 0
-        refuse("reference_id names no sample", dangling, "reference_id")
+        refuse("reference_id is not a sample", dangling, "reference_id")
         for name in ("subject", "sequence", "group"):
             values = column(name)
             own, other = values[has], values[partner]
@@ -307,7 +307,7 @@ def _is_wrong_box(box: Any) -> bool:
 
 
 def _wrong_landmarks(landmarks: list[Any]) -> NDArray[np.bool_]:
-    """Return which rows have landmarks that are not finite [n, 2]; the numbers are looked at all at once."""
+    """Return which rows have landmarks that are not finite [n, 2], bool [N]."""
     wrong = np.fromiter((_have_wrong_shape(points) for points in landmarks), bool, len(landmarks))
     sound = [at for at, points in enumerate(landmarks) if points is not None and not wrong[at]]
     if sound and not np.isfinite(np.concatenate([landmarks[at] for at in sound])).all():
@@ -329,20 +329,20 @@ def _are_wrong_votes(votes: Any) -> bool:
 
 
 def _places(known: pd.Series[str], wanted: pd.Series[str]) -> NDArray[np.int64]:
-    """Return the position of each wanted text among the known ones, -1 where it is none of them."""
+    """Return the position of each wanted text among the known ones, -1 for unknown texts."""
     found = pa.compute.index_in(pa.array(wanted), value_set=pa.array(known))
     return np.asarray(pa.compute.fill_null(found, -1).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _ascend(texts: pd.Series[str]) -> bool:
-    """Return whether every text is greater than the one before, which is a cheap proof that none repeats."""
+    """Return whether every text is greater than the one before: a cheap proof that none repeats."""
     column = pa.array(texts)
     each = pa.compute.less(column.slice(0, max(0, len(column) - 1)), column.slice(1))
     return bool(pa.compute.all(each, skip_nulls=False, min_count=0).as_py())
 
 
 def _leave_root(paths: pd.Series[str]) -> NDArray[np.bool_]:
-    """Return which paths are absolute, climb out of their folder or are no POSIX paths."""
+    """Return which paths are absolute, leave their folder or are not POSIX paths."""
     strange = paths.str.startswith("/") | paths.str.contains("\\", regex=False)
     found = strange.to_numpy(bool).copy()
     for at in np.flatnonzero(paths.str.contains("..", regex=False)):
@@ -356,7 +356,7 @@ def stack_au(index: pd.DataFrame) -> NDArray[np.int8]:
 
 
 def stack_votes(index: pd.DataFrame) -> NDArray[np.float32]:
-    """Return the votes of all rows as float32 [N, 9] in the order of `Emotion`, zeros where none are."""
+    """Return the votes of all rows as float32 [N, 9] in the order of `Emotion`, zeros without votes."""
     none = np.zeros(len(Emotion), np.float32)
     return np.stack([none if votes is None else votes for votes in index["votes"]]).astype(
         np.float32, copy=False
@@ -364,15 +364,15 @@ def stack_votes(index: pd.DataFrame) -> NDArray[np.float32]:
 
 
 def fingerprint(index: pd.DataFrame) -> str:
-    """Return a hash of what the index says about rows, labels, faces and splits (16 hex digits).
+    """Return a hash of the rows, labels, faces and splits in an index (16 hex digits).
 
-    Paths do not take part, so that moving or re-nesting a dataset changes nothing; neither do gender, race
-    and age, which decide no row.
+    Paths are left out, so that moving a dataset or its files changes nothing; so are gender, race and age,
+    which have no influence on a run.
     """
     digest = hashlib.sha256()
     for name in _FINGERPRINTED:
         digest.update(f"{name}\n[".encode())
-        for start in range(0, len(index), _PIECE):  # the text of one JSON list, never whole in memory
+        for start in range(0, len(index), _PIECE):  # the text of one JSON list, never in memory as a whole
             piece = index[name].iloc[start : start + _PIECE]
             values = piece.astype(object).where(piece.notna(), None).tolist()
             digest.update(f"{', ' * (start > 0)}{json.dumps(values)[1:-1]}".encode())

@@ -1,6 +1,6 @@
-"""Protocols at work: pure functions from an index and a rule to the role of every row.
+"""Roles of rows under a protocol, and which rows are tested.
 
-The split seed depends on the dataset only, so every method and every repetition sees the same rows.
+The seed of a split depends only on the dataset, so that every method and repetition sees the same rows.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Folds, HashSplit, Official, Protocol, Stratified
+from fer_bench.data.index import stack_au
 from fer_bench.emotions import NEVER_TRANSFERRED, Emotion
 from fer_bench.errors import DataError, UsageError, nearest
 
 ROLES: tuple[str, ...] = ("train", "val", "test")
 QUICK = "-quick"
-"""How the name of a union's protocol ends that deals each member's rows as the `quick` profile does."""
+"""Suffix of the protocols of a union under which its members have the protocols of the `quick` profile."""
 
 
 def find_protocol(card: Card, name: str | None, *, quick: bool = False) -> Protocol:
-    """Return a protocol of a card by name; `dataset/name` is accepted as well.
+    """Return a protocol of a card by name; `dataset/name` is also accepted.
 
     Args:
         card: The dataset's card.
         name: Protocol name, or None for the default.
-        quick: With no name, take the protocol of the `quick` profile.
+        quick: Without a name, take the protocol of the `quick` profile.
 
     Raises:
         UsageError: No such protocol.
@@ -41,7 +42,7 @@ def find_protocol(card: Card, name: str | None, *, quick: bool = False) -> Proto
 
 
 def folds_of(protocol: Protocol) -> tuple[int, ...]:
-    """Return the fold numbers of a protocol, from 1; protocols without folds have the single fold 1."""
+    """Return the fold numbers of a protocol, from 1; protocols without folds have the fold 1."""
     return tuple(range(1, protocol.split.k + 1)) if isinstance(protocol.split, Folds) else (1,)
 
 
@@ -50,7 +51,7 @@ def deal_folds(subjects: Iterable[str], rule: Folds, dataset: str = "NAME") -> d
 
     Args:
         subjects: Ids of the subjects that have a label; order and repetition do not matter.
-        rule: Number of folds and how sorted subjects are dealt to them.
+        rule: Number of folds and how sorted subjects are assigned to them.
         dataset: Name for the message.
 
     Raises:
@@ -61,8 +62,8 @@ def deal_folds(subjects: Iterable[str], rule: Folds, dataset: str = "NAME") -> d
         raise DataError(
             f"{rule.k} folds need at least {rule.k} labelled subjects",
             value=len(ordered),
-            hint=f"a half-copied dataset looks like this: fer-bench data verify --dataset {dataset}; or take "
-            f"a protocol with fewer folds: fer-bench data describe {dataset}",
+            hint=f"the dataset may be incomplete: fer-bench data verify --dataset {dataset}; or choose a "
+            f"protocol with fewer folds: fer-bench data describe {dataset}",
         )
     if rule.rule == "interleaved":
         return {subject: position % rule.k + 1 for position, subject in enumerate(ordered)}
@@ -71,7 +72,7 @@ def deal_folds(subjects: Iterable[str], rule: Folds, dataset: str = "NAME") -> d
 
 
 def unit_interval(keys: Sequence[str], salt: str) -> NDArray[np.float64]:
-    """Return a number in [0, 1) per key that depends on the key and the salt only (SHA-256)."""
+    """Return a number in [0, 1) per key that depends only on the key and the salt (SHA-256)."""
     digests = (hashlib.sha256(f"{salt}\x1f{key}".encode()).digest()[:8] for key in keys)
     return np.fromiter((int.from_bytes(d, "big") / 2**64 for d in digests), np.float64, len(keys))
 
@@ -91,8 +92,8 @@ def _of_variants(index: pd.DataFrame, protocol: Protocol) -> NDArray[np.bool_]:
 def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int = 1) -> NDArray[np.str_]:
     """Return the role of every row: `train`, `val`, `test` or the empty string.
 
-    Rows of the dataset's variants that carry no label of the set but valence, arousal or action units keep
-    the role of their group, so that multi-task and semi-supervised methods can use them.
+    Rows of the protocol's variants without a label but with valence, arousal or action units have the role of
+    their group, so that multi-task and semi-supervised methods can use them.
 
     Args:
         index: The dataset's index.
@@ -134,13 +135,13 @@ def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int 
 def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[np.bool_]:
     """Return the rows on which models of other datasets are tested.
 
-    Lab datasets give all labelled rows and neutral first frames of the protocol's variants, the others the
-    test rows of the protocol's split; in both cases whatever the label is (the pair label set is applied when
-    scoring).
+    These are all labelled rows and neutral first frames of the protocol's variants for lab datasets, and the
+    test rows of the protocol's split for the others; in both cases with any label, because the label set of a
+    pair is applied in scoring.
     """
     has_label = index["label"].notna().to_numpy() & _of_variants(index, protocol)
     if card.as_target == "all":
-        # The neutral frame of a contempt sequence goes with it: CK+ gives 309 x (3 + 1) rows.
+        # The neutral frame of a contempt sequence is left out with it: CK+ has 309 x (3 + 1) rows.
         elsewhere = index["label"].isin([e.value for e in NEVER_TRANSFERRED])
         lone = index["is_neutral_frame"] & index["sequence"].isin(
             index["sequence"][elsewhere].dropna().tolist()
@@ -151,7 +152,7 @@ def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[
 
 
 def member_protocol(card: Card, protocol: Protocol) -> Protocol:
-    """Return the protocol that deals the rows of a member of a union: its own, with the union's label set.
+    """Return the protocol of a member of a union: its own, with the union's label set.
 
     Args:
         card: The member's card.
@@ -170,20 +171,20 @@ def evaluation_rows(
     quick: bool = False,
     with_affect: bool = False,
 ) -> tuple[Protocol, NDArray[np.int64]]:
-    """Return the rows of a dataset on which a model is tested: the one rule for runs and submissions.
+    """Return the rows of a dataset on which a model is tested, in runs and in submissions.
 
     Args:
         index: The target's index.
         card: Its card.
-        trained: Protocol that the model was trained under: one of the target's, or one of a union with it;
-            None for models of other datasets.
+        trained: Protocol of the model's training: one of the target's, or one of a union with it; None for
+            models of other datasets.
         fold: Fold that is tested, in-domain; a member without folds has one.
         quick: Whether models of other datasets are tested under the protocol of the `quick` profile.
-        with_affect: Whether test rows with valence, arousal or action units but without a label belong to
-            it, in-domain. They do for a method that predicts them.
+        with_affect: Whether test rows with valence, arousal or action units but without a label are
+            included in-domain, for methods that predict them.
 
     Returns:
-        The protocol whose rows these are, and index positions, ascending.
+        The protocol that these rows follow, and index positions, ascending.
 
     Raises:
         UsageError: No such fold.
@@ -209,8 +210,6 @@ def units_of(index: pd.DataFrame, card: Card) -> list[str]:
 
 
 def _has_affect(index: pd.DataFrame) -> NDArray[np.bool_]:
-    from fer_bench.data.index import stack_au
-
     va = index["valence"].notna().to_numpy() & index["arousal"].notna().to_numpy()
     return va | (stack_au(index) >= 0).any(axis=1)
 
@@ -218,16 +217,16 @@ def _has_affect(index: pd.DataFrame) -> NDArray[np.bool_]:
 def _by_folds(
     index: pd.DataFrame, split: Folds, fold: int, rows: NDArray[np.bool_], dataset: str
 ) -> NDArray[np.str_]:
-    """Deal the subjects that have a labelled row of the protocol's variants, whatever the label set is."""
+    """Assign subjects with a labelled row of the protocol's variants to folds, whatever the label set is."""
     coded = rows & index["label"].notna().to_numpy() & ~index["is_neutral_frame"].to_numpy()
-    nobody = coded & index["subject"].isna().to_numpy()
-    if nobody.any():
-        first = index[nobody].iloc[0]
+    unknown = coded & index["subject"].isna().to_numpy()
+    if unknown.any():
+        first = index[unknown].iloc[0]
         raise DataError(
             "folds by subject need a subject for every row",
             file=first["path"],
             value=first["sample_id"],
-            hint=f"the reader must say who it is: fer-bench check dataset {dataset}",
+            hint=f"the reader must name the subject: fer-bench check dataset {dataset}",
         )
     fold_of = deal_folds(index["subject"][coded].tolist(), split, dataset)
     number = index["subject"].map(fold_of).fillna(0).to_numpy(int)

@@ -1,4 +1,4 @@
-"""Names of sources: a dataset, or a union `ckplus+mmi+oulu` of several."""
+"""Opening unions such as `ckplus+mmi+oulu`, and what a source's pictures rule out as targets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fer_bench.workspace.sources import DataRoots, Source, available
 
 
 def open_union(members: Sequence[Source]) -> Source:
-    """Return a union of datasets that were found.
+    """Return the union of opened datasets.
 
     Raises:
         UsageError: The members have fewer than two emotions in common.
-        DataError: Members of different kinds or drawings.
+        DataError: Some members are real and others drawn, or they are from different drawings.
     """
     first = members[0]
     for other in members[1:]:
@@ -36,14 +36,14 @@ def _origin(source: Source) -> str:
 
 
 def available_sources(names: Iterable[str], roots: DataRoots) -> tuple[list[str], dict[str, str]]:
-    """Return which sources can be trained on, and for the others why not; a union needs all its members.
+    """Return the sources that can be trained on, and why the others cannot; a union needs all its members.
 
     Args:
         names: Names of sources.
         roots: Where to look.
 
     Raises:
-        UsageError: As of `members_of`.
+        UsageError: Unknown dataset.
     """
     found: list[str] = []
     missing: dict[str, str] = {}
@@ -60,13 +60,13 @@ def available_sources(names: Iterable[str], roots: DataRoots) -> tuple[list[str]
 
 
 def drop_seen(targets: Iterable[str], source: str) -> tuple[list[str], dict[str, str]]:
-    """Return the targets whose pictures a union does not hold, and why the others are none.
+    """Return the targets that share no pictures with a union, and why the others are dropped.
 
-    A single dataset keeps all targets: boards leave such pairs out, and `seen_note` says so.
+    For a single dataset all targets are kept: boards leave such pairs out, and `seen_note` says so.
 
     Args:
         targets: Dataset names.
-        source: What was trained on.
+        source: Dataset or union trained on.
     """
     members = members_of(source)
     kept: list[str] = []
@@ -81,7 +81,7 @@ def drop_seen(targets: Iterable[str], source: str) -> tuple[list[str], dict[str,
 
 
 def seen_note(target: str, source: str) -> str | None:
-    """Return why a score on a target does not count as unseen after training on a source, None when it does.
+    """Return why a score on a target does not count as cross-dataset after training on a source, else None.
 
     Args:
         target: Dataset tested on.

@@ -121,7 +121,7 @@ def test_the_ten_published_ck_fold_sizes_make_327():
         ({"classes": (NativeClass("1", "a", Emotion.HAPPINESS),) * 2}, "codes repeat"),
         (
             {"protocols": (Protocol(name="p", label_set=(Emotion.FEAR,), split=Official()),)},
-            "none of the dataset's",
+            "are not the dataset's",
         ),
         (
             {"protocols": (Protocol(name="p", label_set=(Emotion.HAPPINESS,) * 2, split=Official()),)},

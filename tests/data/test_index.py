@@ -89,7 +89,7 @@ def test_action_units_are_stacked_as_small_integers():
         ({"landmarks": np.full((1, 2), np.inf)}, "landmarks that are not", [[np.inf, np.inf]]),
         ({"frame": -2}, "frame below -1", -2),
         ({"split": "dev"}, "unknown split", "dev"),
-        ({"reference_id": "s9"}, "reference_id names no sample", "s9"),
+        ({"reference_id": "s9"}, "reference_id is not a sample", "s9"),
         ({"reference_id": "s0", "subject": "P2"}, "reference_id of another subject", "s0"),
         ({"reference_id": "s0", "sequence": "r"}, "reference_id of another sequence", "s0"),
         ({"reference_id": "s0", "group": "h"}, "reference_id of another group", "s0"),

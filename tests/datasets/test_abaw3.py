@@ -9,6 +9,7 @@ from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.datasets.abaw3 import ABAW3Affect, ABAW3Expression, ABAW3Units
 from fer_bench.datasets.affwild2 import AffWild2
 from fer_bench.errors import DataError
+from fer_bench.workspace.sources import find_roots, open_source
 
 OUTER = "3rd ABAW Annotations/Third ABAW Annotations"
 FOLDERS = {
@@ -112,8 +113,8 @@ def test_a_track_works_alone_and_says_what_is_missing(tmp_path: Path) -> None:
     assert len(dataset.index) == 1
     assert any("VA_Estimation_Challenge, AU_Detection_Challenge" in note for note in dataset.notes)
     assert "1 videos of the lists have no folder of pictures." in dataset.notes
-    with pytest.raises(DataError, match="was not found here in its official layout"):
-        ABAW3Affect(tmp_path)
+    with pytest.raises(DataError, match="looks like abaw3expr instead"):
+        open_source("abaw3va", find_roots(str(tmp_path)))
 
 
 def test_windows_line_ends_change_nothing(root: Path) -> None:

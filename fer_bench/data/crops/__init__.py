@@ -1,1 +1,1 @@
-"""From a picture to the square crop a network sees: recipes, the user's choice of one, face detectors."""
+"""From a decoded picture to a square crop: recipes, the user's choice of a recipe, face detectors."""

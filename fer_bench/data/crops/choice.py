@@ -1,4 +1,4 @@
-"""What a user wants of crops: another recipe than a dataset's own, from a command line or a sweep file."""
+"""The user's choice of crops, from a command line or a sweep file, instead of the datasets' own recipes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _EXAMPLE = "examples: --crop similarity; --crop box+0.3; --crop rafdb=detect"
 
 
 class CropWish(Frozen):
-    """One recipe that is wished for.
+    """A recipe that the user chose for a dataset.
 
     Attributes:
         dataset: Dataset, or `all` for every dataset that has what the kind needs.
-        kind: How faces are cut out, see `fer_bench.data.crops.recipe.CropRecipe`.
-        margin: Enlargement of the square as a share of its side, None for the recipe's own.
+        kind: How faces are cropped, see `fer_bench.data.crops.recipe.CropRecipe`.
+        margin: Enlargement of the square as a share of its side, None for the recipe's default.
     """
 
     dataset: str
@@ -35,17 +35,17 @@ class CropWish(Frozen):
 
     @property
     def text(self) -> str:
-        """Return the recipe as it is written on the command line."""
+        """Return the recipe in the form of the command line."""
         return self.kind + ("" if self.margin is None else f"+{self.margin:g}")
 
 
 class CropChoice(Frozen):
-    """All that is wished for; without anything every dataset is cropped in its own way.
+    """All recipes that the user chose; other datasets are cropped in their own way.
 
     Attributes:
-        wishes: Recipes, one per dataset at most; one for a dataset comes before one for all.
-        faces: What is done with pictures of datasets that have neither boxes nor landmarks: `whole` takes
-            them as ready-cropped faces, `detect` searches; None leaves it to the dataset.
+        wishes: At most one recipe per dataset; it takes precedence over a recipe for all.
+        faces: How to treat pictures of datasets without boxes and landmarks: `whole` takes them as cropped
+            faces, `detect` searches for faces; None leaves it to the dataset.
     """
 
     wishes: tuple[CropWish, ...] = ()
@@ -60,7 +60,7 @@ class CropChoice(Frozen):
 
     @property
     def key(self) -> dict[str, str]:
-        """Return what a run key holds of it: nothing when nothing is wished for."""
+        """Return the choice as a run key contains it; empty if nothing was chosen."""
         wishes = {wish.dataset: wish.text for wish in sorted(self.wishes, key=lambda w: w.dataset)}
         return wishes | ({} if self.faces is None else {"faces": self.faces})
 
@@ -68,7 +68,7 @@ class CropChoice(Frozen):
         """Set how a dataset is cropped.
 
         Raises:
-            UsageError: A recipe is wished for this very dataset, which lacks what it needs.
+            UsageError: A recipe was chosen for this dataset by name, and it lacks what the recipe needs.
         """
         name = dataset.card.name
         own = next((wish for wish in self.wishes if wish.dataset == name), None)
@@ -92,7 +92,7 @@ class CropChoice(Frozen):
 
 
 def read_crops(texts: Sequence[str], faces: Faces | None, known: Iterable[str]) -> CropChoice:
-    """Return the choice that texts of the form `[dataset=]kind[+margin]` make.
+    """Return the choice given by texts of the form `[dataset=]kind[+margin]`.
 
     Args:
         texts: As on the command line; a margin is a share (`0.3`) or per cent (`30%`).
@@ -126,10 +126,10 @@ def read_crops(texts: Sequence[str], faces: Faces | None, known: Iterable[str]) 
 
 
 def crops_of_key(held: Mapping[str, str]) -> CropChoice:
-    """Return the choice of which a run key holds this, see `CropChoice.key`.
+    """Return the choice that a run key contains, see `CropChoice.key`.
 
     Raises:
-        UsageError: This is nothing that a run key holds.
+        UsageError: No run key contains this.
     """
     texts = [f"{name}={recipe}" for name, recipe in held.items() if name not in (EVERY, "faces")]
     texts += [held[EVERY]] if EVERY in held else []
@@ -138,7 +138,7 @@ def crops_of_key(held: Mapping[str, str]) -> CropChoice:
 
 
 def _problem(dataset: FaceDataset, kind: CropKind) -> str | None:
-    """Return why a dataset's faces cannot be cut out in a way, None when they can."""
+    """Return why a dataset cannot be cropped in a way, None if it can."""
     index = dataset.index
     if kind == "box":
         return None if index["box"].notna().any() else "no row has a face box"

@@ -1,4 +1,4 @@
-"""From a decoded picture to the square crop that a network sees, as a versioned recipe."""
+"""Versioned recipes for square crops of faces, and how they are cut from a decoded picture."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ Detector = Literal["cascade", "yunet"]
 Found = Literal["whole", "box", "landmarks", "detected", "centre"]
 """How the face of one row was found; `centre` is the weak last resort."""
 AS_SHIPPED: tuple[CropKind, ...] = ("whole", "fit")
-"""Kinds that look for no face."""
+"""Kinds that do not search for a face."""
 LARGEST = 20
-"""Side of the largest square that is cut, in longer sides of the picture: beyond it a label must be wrong."""
+"""Side of the largest square that is cut, in longer sides of the picture; a larger one must be an error."""
 TEMPLATE: NDArray[np.float64] = np.array([[0.34, 0.42], [0.66, 0.42], [0.5, 0.6], [0.37, 0.78], [0.63, 0.78]])
-"""Where eyes, nose tip and corners of the mouth come to lie, in crop sides without margin: level and
+"""Positions of eyes, nose tip and corners of the mouth as shares of a crop without margin. They are level and
 symmetric, so that mirroring a crop keeps them in place."""
 FINEST = 8192
-"""Side in pixels of the largest picture that is made on the way to a similarity crop."""
+"""Side in pixels of the largest intermediate picture of a similarity crop."""
 _IBUG_EYES = (slice(36, 42), slice(42, 48))
 _IBUG_SINGLE = (30, 48, 54)
 """Nose tip and corners of the mouth among the 68 points of the iBUG mark-up, counted from 0."""
 
 
 class CropRecipe(Frozen):
-    """How faces are cut out.
+    """How faces are cropped.
 
     Attributes:
-        kind: `whole` takes the picture as shipped (it is a face crop already); `fit` does so and keeps its
-            proportions, repeating its border where it is no square; `box` the dataset's face box; `landmarks`
-            the square around the facial landmarks; `similarity` turns and scales the face so that its eyes,
-            nose and mouth come to lie as in `TEMPLATE`; `detect` finds the face. A row that lacks what the
-            kind needs is detected; where that fails too, the central square is taken. That, and whatever the
-            cascade found, counts as weak.
+        kind: `whole` takes the picture as it is (it is a face crop already); `fit` does so and keeps its
+            proportions, repeating the border of a picture that is not square; `box` takes the dataset's face
+            box; `landmarks` the square around the facial landmarks; `similarity` rotates and scales the face
+            so that eyes, nose and mouth are as in `TEMPLATE`; `detect` searches for the face. Rows that lack
+            what the kind needs are searched; if that fails too, the central square is taken. A central square
+            and a face found by the cascade count as weak.
         size: Side of the crop in pixels.
         margin: Enlargement of the square, as a share of its side.
         detector: What searches: YuNet, or OpenCV's frontal cascade, which is weak.
@@ -56,7 +56,7 @@ class CropRecipe(Frozen):
 
     @property
     def text(self) -> str:
-        """Return the recipe as one short line, as records and boards show it."""
+        """Return the recipe as one short line for records and boards."""
         if self.kind in AS_SHIPPED:
             return f"{self.kind} {self.size}px v{self.version}"
         who = "YuNet" if self.detector == "yunet" else "cascade (weak)"
@@ -64,19 +64,19 @@ class CropRecipe(Frozen):
         return f"{self.kind}{by} +{self.margin:.0%} {self.size}px v{self.version}"
 
     def is_weak(self, found: Found) -> bool:
-        """Return whether a face that was found this way may be no face, or not the right one."""
+        """Return whether what was found this way may not be a face, or not the right one."""
         return found == "centre" or (found == "detected" and self.detector == "cascade")
 
 
 def recipe_for(dataset: FaceDataset, size: int) -> CropRecipe:
-    """Return how the faces of a dataset are cut out on this machine.
+    """Return how the faces of a dataset are cropped on this machine.
 
     Args:
         dataset: The dataset, whose `crop` and `margin` say how.
         size: Side of the crops in pixels.
 
     Raises:
-        DataError: The YuNet model that is named or lies in the cache is not the known one.
+        DataError: The YuNet model is missing or not the known one, see `yunet_file`.
     """
     searches = dataset.crop not in AS_SHIPPED
     detector: Detector = "yunet" if searches and yunet_file() is not None else "cascade"
@@ -98,7 +98,7 @@ def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tup
         RGB uint8 [size, size, 3], and the way it was found.
 
     Raises:
-        DataError: The face's square is absurdly large for its picture.
+        DataError: The face's square is far too large for its picture.
     """
     if recipe.kind == "similarity":
         points, way = five_points(landmarks), "landmarks"
@@ -119,7 +119,7 @@ def five_points(landmarks: Any) -> NDArray[np.float64] | None:
         landmarks: 5 points in this sense, 68 in the iBUG mark-up, or None.
 
     Returns:
-        None where there are no landmarks, or another number of them.
+        None without landmarks, or with another number of them.
     """
     if landmarks is None or len(landmarks) not in (5, 68):
         return None
@@ -134,7 +134,7 @@ def five_points(landmarks: Any) -> NDArray[np.float64] | None:
 
 
 def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.float64] | None:
-    """Return the shift, turn and scaling that bring five points closest to the template.
+    """Return the shift, rotation and scaling that bring five points closest to the template.
 
     The least-squares fit without reflection (Umeyama 1991), written with complex numbers: `w = a z + b`.
 
@@ -143,7 +143,7 @@ def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.fl
         recipe: Size and margin of the crop.
 
     Returns:
-        The matrix [2, 3] from pixels of the picture to pixels of the crop, None when the points coincide.
+        The matrix [2, 3] from pixels of the picture to pixels of the crop, None if the points coincide.
     """
     wanted = ((TEMPLATE - 0.5) / (1 + recipe.margin) + 0.5) * recipe.size
     z, w = points @ np.array([1, 1j]), wanted @ np.array([1, 1j])
@@ -159,7 +159,7 @@ def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.fl
 
 
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
-    """Apply a similarity transform, averaging what is shrunk and repeating the border beyond the picture.
+    """Apply a similarity transform, averaging pixels when shrinking and repeating the border of the picture.
 
     Args:
         image: RGB uint8 [H, W, 3].
@@ -167,7 +167,7 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
         size: Side of the crop.
 
     Raises:
-        DataError: The crop would be absurdly large for its picture.
+        DataError: The crop would be far too large for its picture.
     """
     import cv2
 
@@ -180,7 +180,7 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
         )
     finer = max(1, min(int(np.ceil(1 / scale)), FINEST // size))
     centred = matrix * finer
-    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the middle of the first pixel
+    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the centre of the first pixel
     side = size * finer
     moved = cv2.warpAffine(
         image, centred, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -193,7 +193,7 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
 def find_face(
     image: Image, box: Any, landmarks: Any, recipe: CropRecipe
 ) -> tuple[NDArray[np.float64], Found]:
-    """Return the square to cut out, and how it was found.
+    """Return the square of a face, and how it was found.
 
     Args:
         image: RGB uint8 [H, W, 3].
@@ -202,7 +202,7 @@ def find_face(
         recipe: The recipe.
 
     Returns:
-        (x0, y0, x1, y1) in pixels, which may reach beyond the picture, and the way it was found.
+        (x0, y0, x1, y1) in pixels, possibly beyond the picture, and the way it was found.
     """
     height, width = image.shape[:2]
     if recipe.kind == "whole" and box is None:
@@ -228,7 +228,7 @@ def find_face(
 
 
 def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
-    """Cut a rectangle out of a picture and scale it to a square crop.
+    """Cut a rectangle from a picture and scale it to a square crop.
 
     Args:
         image: RGB uint8 [H, W, 3].
@@ -239,7 +239,7 @@ def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
         RGB uint8 [size, size, 3].
 
     Raises:
-        DataError: The rectangle is so much larger than the picture that its numbers cannot be meant.
+        DataError: The rectangle is far too large for the picture.
     """
     import cv2
 
@@ -269,7 +269,7 @@ def _square(x0: float, y0: float, x1: float, y1: float, margin: float) -> NDArra
 
 
 def _inside(image: Image, box: Any) -> tuple[int, int, int, int]:
-    """Return the part of a picture to search: inside the box, or all where the box lies outside."""
+    """Return the part of a picture to search: the box, or the whole picture if the box is outside it."""
     height, width = image.shape[:2]
     if box is not None:
         clipped = np.clip(box, 0, [width, height] * 2).astype(int)

@@ -1,1 +1,1 @@
-"""From packs to batches: LightningDataModules, augmentation, frozen features, unions."""
+"""From packs to batches: LightningDataModules, augmentation, cached features, unions."""

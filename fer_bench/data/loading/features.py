@@ -1,9 +1,9 @@
-"""What a frozen encoder makes of packed crops: computed once per picture and view, kept beside the pack.
+"""Features of packed crops from a frozen encoder, computed once per picture and view and kept with the pack.
 
-An encoder that never learns returns the same for the same picture in every epoch, run and evaluation. Its
-output is kept by blocks of neighbouring rows under the pack's own folder, so that whatever makes a pack stale
-(index, crop recipe, pixels) takes the features with it, and `fer-bench data cache` prunes both together.
-A block is computed as one batch, in 32 bits: its numbers do not depend on who asks for which of its rows.
+An encoder that never learns returns the same for a picture in every epoch, run and evaluation. Its output is
+stored in blocks of neighbouring rows in the pack's folder, so that it becomes stale with the pack (index,
+crop recipe, pixels) and `fer-bench data cache prune` removes both. A block is computed as one batch in 32
+bits, so that its numbers do not depend on which of its rows are asked for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fer_bench.errors import StoreError
 from fer_bench.files import short_hash, write_atomic
 
 BLOCK = 256
-"""Rows of a block; a row costs at most its block."""
+"""Rows of a block."""
 VERSION = 1
 VIEWS = ("plain", "mirrored")
 
@@ -35,8 +35,8 @@ class FrozenFeatures:
     """Features of some rows of a pack.
 
     Attributes:
-        table: float32 [V, n, D]: the plain view, and the mirrored one where V = 2.
-        slot: int64 [N], where each row of the pack stands in the table; -1 = nowhere.
+        table: float32 [V, n, D]: the plain view, and the mirrored one if V = 2.
+        slot: int64 [N], position of each row of the pack in the table; -1 = not in it.
     """
 
     table: Tensor
@@ -47,19 +47,19 @@ class FrozenFeatures:
 
         Args:
             rows: int64 [B], index positions.
-            mirrored: bool [B], which rows are seen in the mirror; None for none.
+            mirrored: bool [B], which rows are mirrored; None for none.
         """
         view = torch.zeros_like(rows) if mirrored is None else mirrored.to(rows.dtype)
         return self.table[view, self.slot[rows]]
 
 
 def enumerable(how: Augmentation) -> bool:
-    """Return whether augmentation shows a picture in no view but the plain and the mirrored one."""
+    """Return whether augmentation shows only the plain and the mirrored view of a picture."""
     return not any((how.crop_pad, how.erase, how.noise, how.brightness, how.contrast))
 
 
 def mirrored_rows(rows: Tensor, how: Augmentation, *, seed: int, epoch: int) -> Tensor:
-    """Return which rows `transforms.augment` mirrors, bool [B]; arguments as there."""
+    """Return which rows `transforms.augment` mirrors, bool [B]; arguments: see there."""
     return transforms.decisions(seed, epoch, rows)[:, 0] < how.flip
 
 
@@ -72,18 +72,18 @@ def open_features(
     encoder_hash: str,
     mirrored: bool = False,
 ) -> FrozenFeatures:
-    """Return the features of rows of a pack, computing the blocks that are not kept yet.
+    """Return the features of rows of a pack, computing the blocks that are not stored yet.
 
-    Several processes may do so at once: all write the same bytes, each file whole. Where the cache cannot be
-    written nothing is kept and the numbers are the same.
+    Several processes may call this at once: all write the same bytes, each file atomically. If the cache
+    cannot be written, nothing is stored and the numbers are the same.
 
     Args:
         pack: The crops.
         rows: Index positions.
-        encoder: From images [B, 3, H, W] to features [B, D]; on the device that the features go to.
+        encoder: From images [B, 3, H, W] to features [B, D], on the device where the features are wanted.
         spec: Normalisation of the images.
-        encoder_hash: What tells this encoder, its weights included, from others.
-        mirrored: Whether the mirrored view is wanted as well.
+        encoder_hash: Hash that identifies the encoder with its weights.
+        mirrored: Whether to include the mirrored view.
     """
     device = _device_of(encoder)
     key = short_hash([VERSION, encoder_hash, spec.model_dump(mode="json"), device.type])
@@ -109,7 +109,7 @@ def _block(
     pixels: Any = pack.pixels[block * BLOCK : min((block + 1) * BLOCK, len(pack.pixels))]
     file = folder / f"{view}-{block:06d}.npy" if folder is not None else None
     if file is not None:
-        # A damaged file is computed anew: np.load ends in errors of many kinds.
+        # A damaged file is computed again; np.load raises many kinds of errors.
         with contextlib.suppress(OSError, ValueError, EOFError):
             kept = np.load(file)
             if kept.dtype == np.float32 and kept.ndim == 2 and len(kept) == len(pixels):
@@ -119,7 +119,7 @@ def _block(
         crops = crops.flip(2)
     found = _encode(encoder, crops, spec)
     if file is not None:
-        with contextlib.suppress(StoreError):  # a cache may be read-only or full
+        with contextlib.suppress(StoreError):  # the cache may be read-only or full
 
             def write(place: Path) -> None:
                 with place.open("wb") as opened:
@@ -140,7 +140,7 @@ def _encode(encoder: nn.Module, crops: Tensor, spec: InputSpec) -> NDArray[np.fl
 
 
 def _folder(pack: Pack, key: str) -> Path | None:
-    """Return where the features of a pack are kept; None where the pack is no file."""
+    """Return the folder of the features of a pack, None if the pack is not a file."""
     name = getattr(pack.pixels, "filename", None)
     return None if name is None else Path(str(name)).parent / "features" / key
 

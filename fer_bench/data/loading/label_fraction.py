@@ -1,4 +1,4 @@
-"""Hiding labels of training rows, for the semi-supervised protocol on any dataset."""
+"""Hiding the labels of training rows, for semi-supervised training on any dataset."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FEWEST = 2
 
 
 def hidden_rows(dataset: FaceDataset, protocol: Protocol, fold: int, fraction: float) -> NDArray[np.bool_]:
-    """Return which rows lose their label under a protocol: training rows of its label set, see `hide_labels`.
+    """Return which training rows of a protocol's label set lose their label, see `hide_labels`.
 
     Args:
         dataset: The dataset.
-        protocol: Deals the rows.
+        protocol: The protocol.
         fold: Fold from 1.
         fraction: Share of the labels that is shown, in (0, 1]; 1 hides nothing.
 
@@ -43,23 +43,23 @@ def hide_labels(
 ) -> NDArray[np.bool_]:
     """Return which labelled rows lose their label.
 
-    Groups (subjects, videos, photos; single pictures where nothing more is known) keep or lose their labels
-    as a whole. They are visited in an order drawn from the dataset's name, so that every method and
-    repetition sees the same labels, and one keeps its labels when that brings the rows per class closer to
-    `fraction` of each class. Where every row is its own group this is an exact stratified draw. A class
-    that is left with fewer than two rows gets the group that fits best.
+    Groups (subjects, videos or photos; single pictures if nothing more is known) keep or lose their labels as
+    a whole. They are visited in an order drawn from the dataset's name, so that every method and repetition
+    sees the same labels, and a group keeps its labels if that brings the rows per class closer to `fraction`
+    of each class. If every row is a group, this is an exact stratified draw. A class with fewer than two rows
+    left gets the group that fits best.
 
     Args:
         index: The dataset's index.
-        labelled: bool [N], rows whose label could be shown.
+        labelled: bool [N], the rows to choose from.
         fraction: Share of the rows of each class whose label is shown, in (0, 1).
-        dataset: Name that seeds the order.
+        dataset: Name of the dataset, which seeds the order.
 
     Returns:
         bool [N].
 
     Raises:
-        UsageError: `fraction` of a class is less than two rows, or a class has fewer.
+        UsageError: A class would keep fewer than two labelled rows.
     """
     rows = np.flatnonzero(labelled)
     class_of, names = pd.factorize(index["label"].to_numpy(object)[rows], sort=True)
@@ -74,7 +74,7 @@ def hide_labels(
         if np.abs(missing - counts[group]).sum() < np.abs(missing).sum():
             missing -= counts[group]
             shown[group] = True
-    for name in np.flatnonzero(wanted >= FEWEST):  # whole groups may have left a class without any
+    for name in np.flatnonzero(wanted >= FEWEST):  # whole groups may leave a class without rows
         while wanted[name] - missing[name] < FEWEST:
             useful = order[~shown[order] & (counts[order, name] > 0)]
             group = useful[np.abs(missing - counts[useful]).sum(axis=1).argmin()]
@@ -90,7 +90,7 @@ def hide_labels(
             value=fraction,
             hint=f"a larger one: --set train.label_fraction={enough:g}"
             if rarest >= FEWEST
-            else "no label_fraction but 1: a class has too few rows",
+            else "only a label_fraction of 1 is possible: a class has too few rows",
         )
     hidden = np.zeros(len(index), bool)
     hidden[rows] = ~shown[group_of]

@@ -1,4 +1,4 @@
-"""Several datasets as one source: their rows together, each dealt by its own protocol."""
+"""Unions: several datasets as one source, each under its own protocol."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _NAMED = ("sample_id", "path", "subject", "sequence", "reference_id", "group")
 class UnionDataset(FaceDataset):
     """Datasets that are trained on as one.
 
-    The index holds the members' rows one member after the other, in the order of their names; ids, paths,
-    subjects, sequences and groups start with the member's name and a slash, so that they stay unambiguous.
-    Pictures and packs are the members' own.
+    The index has the rows of one member after the other, in the order of their names. Ids, paths, subjects,
+    sequences and groups start with the member's name and a slash, so that they are unique. Pictures and packs
+    are the members' own.
 
     Args:
         members: At least two datasets.
@@ -42,17 +42,17 @@ class UnionDataset(FaceDataset):
         self.root = self.base = Path(os.path.commonpath([member.base.absolute() for member in self.members]))
         self.notes = []
         for member in self.members:
-            _ = member.index  # readers take notes while they read
+            _ = member.index  # reading makes the notes
             self.notes += [f"{member.card.name}: {note}" for note in member.notes]
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
-        """Return None: a union has no folder of its own."""
+        """Return None: a union has no folder."""
         return None
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """The members' indexes, one below the other."""
+        """The members' indexes, one after the other."""
         parts = []
         for member in self.members:
             own, name = member.index, member.card.name
@@ -70,7 +70,7 @@ class UnionDataset(FaceDataset):
             yield {str(name): value for name, value in row.items()}
 
     def leave_out(self, names: Iterable[str]) -> int:
-        """Refuse: rows are left out of the members.
+        """Refuse to leave out rows: they are left out of the members.
 
         Raises:
             DataError: Always.
@@ -86,7 +86,7 @@ class UnionDataset(FaceDataset):
         """Return a member.
 
         Raises:
-            UsageError: It is none.
+            UsageError: No such member.
         """
         for member in self.members:
             if member.card.name == name:
@@ -96,7 +96,7 @@ class UnionDataset(FaceDataset):
     def roles(self, protocol: Protocol | str | None = None, fold: int = 1) -> NDArray[np.str_]:
         """Return the role of every row under its member's own protocol, see `FaceDataset.roles`.
 
-        Members without folds keep their one split.
+        Members without folds have one split.
         """
         parts = []
         for member in self.members:
@@ -107,7 +107,7 @@ class UnionDataset(FaceDataset):
 
 
 def common_label_set(cards: Sequence[Card]) -> LabelSet:
-    """Return the six emotions, and neutral before them, as far as every dataset knows them.
+    """Return neutral and the six basic emotions, as far as all datasets have them.
 
     Neutral first frames of lab sequences count as neutral.
     """
@@ -117,8 +117,8 @@ def common_label_set(cards: Sequence[Card]) -> LabelSet:
 def union_card(cards: Sequence[Card]) -> Card:
     """Return the card of a union, with a protocol `<number of classes>-union` for each profile.
 
-    Where neutral is among the classes there is a variant without it. With members of different numbers of
-    folds the union has the smallest, because each run needs a fold of every member.
+    If neutral is among the classes, there are also protocols without it. A union has as many folds as the
+    member with the fewest, because each run needs a fold of every member.
 
     Args:
         cards: The members' cards, sorted by name.
@@ -147,8 +147,8 @@ def union_card(cards: Sequence[Card]) -> Card:
         title=titles,
         setting="lab" if all(card.setting == "lab" for card in cards) else "wild",
         citation="; ".join(card.citation for card in cards),
-        licence="The terms of every member hold.",
-        obtain="As each member.",
+        licence="The terms of all members apply.",
+        obtain="See each member.",
         classes=tuple(NativeClass(e.value, e.value, e) for e in widest),
         tree=(),
         protocols=protocols,

@@ -1,1 +1,1 @@
-"""Decoded once: packed crops and kept indexes in the cache."""
+"""What is derived from a dataset once and kept in the cache: packed crops and indexes."""

@@ -1,8 +1,8 @@
-"""Indexes of large datasets, built once and then read: a parquet file per dataset and folder in the cache.
+"""Indexes of large datasets, kept in the cache as a parquet file per dataset and folder.
 
-A kept index is used while everything its reader looked at has the size and times it had then (`data.reads`),
-and the code of the data layer, the reader and the card's version are the same. Otherwise it is built anew and
-replaces the old one.
+A kept index is valid while everything that its reader read has the same size and times (see
+`data.reading.dependencies`), and while the code of the reader and the card's version are the same. Otherwise
+the index is read again and replaces the kept one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 FOLDER = "indexes"
 SETTLED = 2.0
-"""Seconds that a file must not have changed before reading begins: clocks of file systems tick coarsely, so
-that a later change might look like none."""
+"""Seconds before reading in which no file may have changed. Clocks of file systems are coarse, so that a
+change right after reading could go unnoticed."""
 _FACTS = b"fer-bench"
 _PIECE = 1 << 15
 _BYTES: dict[str, tuple[type[Any], tuple[int, ...]]] = {
@@ -42,7 +42,7 @@ _BYTES: dict[str, tuple[type[Any], tuple[int, ...]]] = {
     "au": (np.int8, (-1,)),
     "votes": (np.float32, (-1,)),
 }
-"""Columns of small arrays, kept as their bytes."""
+"""Columns of small arrays, stored as bytes."""
 
 
 def keep_index(dataset: FaceDataset) -> None:
@@ -63,7 +63,7 @@ def kept_index(dataset: FaceDataset) -> pd.DataFrame:
     began = time.time()
     with recording() as reads:
         index = dataset.read_index()
-    if any_collected():  # a run must meet these problems itself
+    if any_collected():  # a run must find these problems itself
         return index
     stamps = {path: (kind, *stamp(path, kind)) for path, kind in reads.items()}
     if all(changed < (began - SETTLED) * 1e9 for _, _, changed in stamps.values()):
@@ -76,13 +76,13 @@ def kept_index(dataset: FaceDataset) -> pd.DataFrame:
             "notes": dataset.notes,
             "reads": {path: [kind, text] for path, (kind, text, _) in stamps.items()},
         }
-        with contextlib.suppress(StoreError):  # a full or read-only cache: the lists are read again
+        with contextlib.suppress(StoreError):  # in a full or read-only cache nothing is kept
             write_atomic(file, lambda temporary: _write(temporary, index, facts))
     return index
 
 
 def file_of(dataset: FaceDataset) -> Path:
-    """Return where the index of a dataset in its folder is kept."""
+    """Return the file for the index of a dataset in its folder."""
     kind = type(dataset)
     place = short_hash([str(dataset.base.absolute()), kind.__module__, kind.__qualname__], 12)
     return cache_root() / FOLDER / f"{dataset.card.name}-{place}.parquet"
@@ -90,12 +90,12 @@ def file_of(dataset: FaceDataset) -> Path:
 
 @cache
 def code_of(kind: type[FaceDataset]) -> str:
-    """Return the hash of the code that decides an index: the reader's module and everything it needs."""
+    """Return the hash of the code that makes an index: the reader's module and everything it needs."""
     return code_hash([kind.__module__, __name__])
 
 
 def read_facts(file: Path) -> dict[str, Any]:
-    """Return what a kept index says of itself.
+    """Return the facts stored with a kept index.
 
     Raises:
         ValueError: It is damaged.
@@ -105,15 +105,15 @@ def read_facts(file: Path) -> dict[str, Any]:
     except (OSError, KeyError, pa.ArrowException) as error:
         raise ValueError(str(error)) from None
     if not isinstance(found, dict):
-        raise ValueError("no facts")
+        raise ValueError("it has no facts")
     return found
 
 
 def outdated(facts: dict[str, Any], kind: type[FaceDataset]) -> str | None:
-    """Return why a kept index is not true any more, None when it is.
+    """Return why a kept index is not valid any more, None if it is.
 
     Args:
-        facts: What it says of itself.
+        facts: The facts stored with it.
         kind: The dataset's reader.
     """
     if facts.get("code") != code_of(kind) or facts.get("card_version") != kind.card.version:
@@ -125,14 +125,14 @@ def outdated(facts: dict[str, Any], kind: type[FaceDataset]) -> str | None:
 
 
 def _read(file: Path, dataset: FaceDataset) -> pd.DataFrame | None:
-    """Return a kept index that is whole and true, None without one."""
+    """Return a kept index that is complete and valid, None without one."""
     if not file.is_file():
         return None
     try:
         facts = read_facts(file)
         if outdated(facts, type(dataset)) is not None:
             return None
-        # Page checksums: a flipped bit shall not become a label.
+        # Checksums of pages: a flipped bit must not become a label.
         with parquet.ParquetFile(file, page_checksum_verification=True) as stored:
             if tuple(stored.schema_arrow.names) != COLUMNS or stored.metadata.num_rows != facts["rows"]:
                 return None
@@ -140,15 +140,15 @@ def _read(file: Path, dataset: FaceDataset) -> pd.DataFrame | None:
             for name in COLUMNS:
                 frame[name] = _column(name, stored)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-        return None  # damaged, or of another version: building anew is always right
+        return None  # damaged, or of another version: it is read again
     with contextlib.suppress(OSError):
-        os.utime(file)  # used now; a read-only cache cannot say so
+        os.utime(file)  # time of last use; a read-only cache does not need it
     dataset.notes = [str(note) for note in facts["notes"]]
     return frame
 
 
 def _column(name: str, stored: parquet.ParquetFile) -> Any:
-    """Return one column; read alone, so that no other is in memory twice."""
+    """Return one column; columns are read one by one, so that only one is in memory twice."""
     if name not in _BYTES:
         found = stored.read([name]).column(0)
         return text_series(found) if pa.types.is_large_string(found.type) else found.to_numpy()
@@ -189,7 +189,7 @@ def _array(values: pd.Series[Any], field: pa.Field) -> pa.Array:
     if field.name not in _BYTES:
         is_text = pa.types.is_large_string(field.type)
         plain = values.astype(object).where(values.notna(), None) if is_text else values.to_numpy()
-        return pa.array(plain, field.type)  # not from pandas: NaN stays a number
+        return pa.array(plain, field.type)  # not from_pandas, which makes NaN missing
     kind = _BYTES[field.name][0]
     return pa.array(
         [

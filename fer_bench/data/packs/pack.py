@@ -1,4 +1,4 @@
-"""Decode once, ever: the crops of a dataset as one uint8 memory map, keyed by index and recipe."""
+"""Packs: the crops of a dataset, decoded once, as a uint8 memory map keyed by index and recipe."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from fer_bench.files import cache_root, file_hash, short_hash, usable_cores, wri
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where nothing tells whether a pack is in use
+except ImportError:  # on Windows, where we cannot tell whether a pack is in use
     fcntl = None  # type: ignore[assignment]
 
 ROWS_AT_ONCE = 1 << 16
-"""Paths that are put into a hash at once."""
+"""Paths that are hashed at once."""
 FRAMES_AT_ONCE = 4096
 PACK_VERSION = 2
-"""Raised when the files of a pack change."""
+"""Raised when the format of packs changes."""
 CHECKED = "checked.json"
-"""File that holds what the pixel file looked like when its hash was last right. It is no part of `pack.json`:
-that is equal for equal packs, and cannot be replaced while processes hold their locks on it."""
+"""File with size and time of the pixel file when its hash was last checked. They are not in `pack.json`,
+which is equal for equal packs and cannot be replaced while processes hold locks on it."""
 WAYS: tuple[Found, ...] = get_args(Found)
 Progress = Callable[[int, int], None]
 
@@ -52,8 +52,7 @@ class Pack:
         pixel_hash: SHA-256 of the pixel file.
         recipe: How crops were cut.
         found: Number of rows per way of finding the face.
-        weak: bool [N], rows whose face was found by a weak detector, or not at all so that the central square
-            was taken.
+        weak: bool [N], rows whose face was found by a weak detector or not at all.
     """
 
     pixels: NDArray[np.uint8]
@@ -64,27 +63,27 @@ class Pack:
     weak: NDArray[np.bool_]
 
     def weak_share(self, rows: NDArray[np.int64]) -> float:
-        """Return the share of weakly found faces among some rows, 0 where there are no rows."""
+        """Return the share of weakly found faces among some rows, 0 for no rows."""
         return float(self.weak[rows].mean()) if len(rows) else 0.0
 
 
 def open_pack(
     dataset: FaceDataset, size: int, *, cache: Path | None = None, progress: Progress | None = None
 ) -> Pack:
-    """Return the pack of a dataset, building it when it is absent or the pictures have changed.
+    """Return the pack of a dataset, built first if it is absent or if the pictures have changed.
 
-    Safe against several processes: each builds under its own temporary name and the first rename wins.
+    Several processes may call this at once: each builds under a temporary name, and the first rename wins.
 
     Args:
         dataset: The dataset.
         size: Side of the crops in pixels.
-        cache: Where packs stand, `cache_root()` by default.
-        progress: Called with rows done and rows in all.
+        cache: Folder of the cache, `cache_root()` by default.
+        progress: Called with rows done and total rows.
 
     Raises:
-        DataError: Pictures that cannot be decoded or cut, all of them named or counted.
-        StoreError: The cache cannot be written (full disk); nothing is left behind. Or the pack that is there
-            is damaged: its pixels are hashed where the size or time of their file is not what it was.
+        DataError: Pictures cannot be decoded or cropped; all are named or counted.
+        StoreError: The cache cannot be written (full disk); nothing is left behind. Or the existing pack is
+            damaged: its pixels are hashed if size or time of their file have changed.
     """
     recipe = recipe_for(dataset, size)
     index = dataset.index
@@ -94,7 +93,7 @@ def open_pack(
     mark = short_hash([recipe.model_dump(), stamp, version, PACK_VERSION], 12)
     name = f"{dataset.card.name}-{print_of_index}-{mark}"
     folder = (cache or cache_root()) / "packs" / name
-    for _ in range(2):  # again when it was pruned just now
+    for _ in range(2):  # again if it has just been pruned
         if not (folder / "pack.json").exists():
             _build(dataset, recipe, folder, progress)
         if _note_use(folder):
@@ -103,18 +102,18 @@ def open_pack(
 
 
 def check_pack(folder: Path) -> None:
-    """Hash the pixels of a pack in full, whatever size and time of their file say.
+    """Hash the pixels of a pack, even if size and time of their file have not changed.
 
     Args:
         folder: The folder of the pack.
 
     Raises:
-        StoreError: It is damaged; whoever opens it from now on is told so.
+        StoreError: It is damaged; opening it fails from now on.
     """
     try:
         with (folder / "pack.json").open("rb") as opened:
             if fcntl is not None:
-                with contextlib.suppress(OSError):  # without locks nothing prunes it in safety anyway
+                with contextlib.suppress(OSError):  # without locks it is not protected from pruning
                     fcntl.flock(opened, fcntl.LOCK_SH)
             _, _, pixel_hash = _read(folder)
             _check_pixels(folder, pixel_hash, in_full=True)
@@ -134,7 +133,7 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
 
 
 def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-    """Return pixels, ways and the hash that the pixels had when they were packed."""
+    """Return pixels, how faces were found, and the hash of the pixels as they were packed."""
     try:
         pixel_hash = json.loads((folder / "pack.json").read_text())["pixel_hash"]
         pixels, ways = np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "ways.npy")
@@ -148,8 +147,8 @@ def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
 def _check_pixels(folder: Path, pixel_hash: str, *, in_full: bool = False) -> None:
     """Check that the pixels are those that were packed.
 
-    Reading them all takes long, so a file of the size and time at which its hash was last right is trusted. A
-    copied or restored file has another time: it is hashed once, and this time remembered.
+    Reading them all takes long, so a file with the size and time of the last check is trusted. A copied or
+    restored file has another time: it is hashed once and its time remembered.
     """
     file = folder / CHECKED
     try:
@@ -162,10 +161,10 @@ def _check_pixels(folder: Path, pixel_hash: str, *, in_full: bool = False) -> No
         raise _damaged(folder, str(error)) from None
     if found != pixel_hash:
         with contextlib.suppress(OSError):
-            file.unlink(missing_ok=True)  # else the next opening would trust size and time
+            file.unlink(missing_ok=True)  # otherwise size and time would be trusted next time
         raise _damaged(folder, "its pixels are not those that were packed")
     if known != look:
-        with contextlib.suppress(StoreError):  # a cache may be read-only or full
+        with contextlib.suppress(StoreError):  # the cache may be read-only or full
             write_json(file, look)
 
 
@@ -175,7 +174,7 @@ def _look(folder: Path, pixel_hash: str) -> dict[str, str | int]:
 
 
 def _last_look(file: Path) -> Any:
-    """Return what was remembered of a pixel file, None where that is absent or damaged."""
+    """Return what the last check stored, None if that is absent or damaged."""
     try:
         return json.loads(file.read_bytes())
     except (OSError, ValueError):
@@ -192,13 +191,13 @@ def _damaged(folder: Path, why: str = "", *, value: object | None = None) -> Sto
 
 
 _in_use: dict[Path, IO[bytes]] = {}
-"""Open files that hold a shared lock on each pack this process reads; they last as long as the process."""
+"""Open files with a shared lock on each pack that this process reads, held until it ends."""
 
 
 def _note_use(folder: Path) -> bool:
-    """Mark a pack as used now and, until this process ends, as in use; return whether it is still there.
+    """Mark a pack as used now and, until this process ends, as in use; return whether it still exists.
 
-    A cache that is read-only cannot be marked, and need not be: nobody prunes it.
+    A read-only cache cannot be marked and does not need to be, because it cannot be pruned.
     """
     file = folder / "pack.json"
     with contextlib.suppress(OSError):
@@ -215,7 +214,7 @@ def _note_use(folder: Path) -> bool:
 
 
 def try_to_own(folder: Path) -> IO[bytes] | None:
-    """Return an open file that holds a pack for this caller alone, None while any process uses the pack."""
+    """Return an open file that locks a pack for this caller alone, None while any process uses the pack."""
     for name in ("pack.json", "pixels.npy"):
         with contextlib.suppress(FileNotFoundError):
             opened = (folder / name).open("rb")
@@ -232,7 +231,7 @@ def try_to_own(folder: Path) -> IO[bytes] | None:
 
 
 def file_stamp(base: Path, index: pd.DataFrame) -> str:
-    """Return a hash of which row is on which file, and of size and modification time of every file."""
+    """Return a hash of the file of every row, and of size and modification time of every file."""
     digest, paths = hashlib.sha256(), index["path"]
     for start in range(0, len(paths), ROWS_AT_ONCE):
         digest.update(("\0" * (start > 0) + "\0".join(paths.iloc[start : start + ROWS_AT_ONCE])).encode())
@@ -253,7 +252,7 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         shape = (len(index), recipe.size, recipe.size, 3)
-        temporary.chmod(0o755)  # a cache may be shared, and mkdtemp thinks otherwise
+        temporary.chmod(0o755)  # mkdtemp makes it private, but a cache may be shared
         pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
         _claim(temporary / "pixels.npy")
         ways = _fill(dataset, recipe, pixels, progress)
@@ -288,7 +287,7 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
 
 
 def _claim(file: Path) -> None:
-    """Take the disk space of a file now: writing to a memory map on a full disk kills the process (SIGBUS).
+    """Allocate the disk space of a file: writing to a memory map on a full disk kills the process (SIGBUS).
 
     Raises:
         OSError: The disk is full.
@@ -306,7 +305,7 @@ def _claim(file: Path) -> None:
 def _fill(
     dataset: FaceDataset, recipe: CropRecipe, pixels: NDArray[np.uint8], progress: Progress | None
 ) -> NDArray[np.uint8]:
-    """Cut all crops into `pixels` and return the position in `WAYS` of how each face was found."""
+    """Write all crops to `pixels` and return how each face was found, as positions in `WAYS`."""
     index = dataset.index
     boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
     frames = index["frame"].to_numpy()
@@ -350,8 +349,8 @@ def _keeping_errors(work: Callable[[Any], None]) -> Callable[[Any], FerBenchErro
 
 
 def by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield each file with its rows, so that a photo or a clip is decoded once."""
-    number, paths = pd.factorize(index["path"], sort=True)  # groups as arrays would take 300 bytes a file
+    """Yield each file with its rows, so that a photo or clip is decoded once."""
+    number, paths = pd.factorize(index["path"], sort=True)  # groups would take 300 bytes per file
     order = np.argsort(number, kind="stable").astype(np.int64)
     ends = np.cumsum(np.bincount(number))
     for path, end, start in zip(paths, ends, np.r_[0, ends[:-1]], strict=True):

@@ -1,1 +1,1 @@
-"""Reading official files: the reader contract and what readers share."""
+"""Reading official files: the base class of readers and what readers share."""

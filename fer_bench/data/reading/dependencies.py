@@ -1,4 +1,4 @@
-"""What a reader looked at while it built an index, so that a kept index can tell whether it is still true."""
+"""The files and folders that an index was read from, so that a kept index can be checked for changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _current: ContextVar[dict[str, Kind] | None] = ContextVar("reads", default=None)
 
 @contextmanager
 def recording() -> Iterator[dict[str, Kind]]:
-    """Collect what `note_read` is told inside the block: how each path was looked at, by absolute path."""
+    """Record what is read inside the block: how each path was read, by absolute path."""
     found: dict[str, Kind] = {}
     token = _current.set(found)
     try:
@@ -29,13 +29,13 @@ def recording() -> Iterator[dict[str, Kind]]:
 
 
 def note_read(path: Path | str, *, contents: bool = False) -> None:
-    """Say that the index depends on a file, on the names in a folder, or on something being absent.
+    """Record that the index depends on a file, on the names in a folder, or on a path being absent.
 
-    `numbered_lines`, `list_folder` and `matching` say it of what they read; a reader says it of the rest.
+    `numbered_lines`, `list_folder` and `matching` record what they read; readers record the rest.
 
     Args:
-        path: File or folder, which need not exist.
-        contents: Also depend on size and time of every file in this folder.
+        path: File or folder; it need not exist.
+        contents: Whether the index also depends on size and time of every file in this folder.
     """
     found = _current.get()
     if found is not None:
@@ -45,11 +45,11 @@ def note_read(path: Path | str, *, contents: bool = False) -> None:
 
 
 def stamp(path: str, kind: Kind) -> tuple[str, int]:
-    """Return what changes when a path changes, and when it last did, in nanoseconds since 1970.
+    """Return a text that changes when a path changes, and its last change in nanoseconds since 1970.
 
-    That is size and times of a file, the times of a folder (which change with the names in it), and for
-    `contents` a hash over all its files. The time of the last change of the inode takes part, because copying
-    tools set the time of the content back.
+    The text has size and times of a file, the times of a folder (which change with the names in it), or for
+    `contents` a hash over all files of the folder. The time of the last change of the inode is included,
+    because copying tools reset the time of the content.
     """
     try:
         status = os.stat(path)

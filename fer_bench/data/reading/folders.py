@@ -1,4 +1,4 @@
-"""Folder listings: which files are there, read once per folder instead of asked once per file."""
+"""Folder listings, read once per folder instead of once per file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Listing:
     leaving: frozenset[str]
 
     def has(self, name: str, *, file: Path | None = None, line: int | None = None) -> bool:
-        """Return whether the folder holds that file.
+        """Return whether a file is in the folder.
 
         Args:
             name: File name, as a list says or implies it.
@@ -45,7 +45,7 @@ class Listing:
         return name in self.files
 
     def has_folder(self, name: str, *, file: Path | None = None, line: int | None = None) -> bool:
-        """Return whether the folder holds that folder; see `has`."""
+        """Return whether a folder is in the folder; see `has`."""
         self._refuse_leaving(name, file, line)
         return name in self.folders
 
@@ -68,10 +68,10 @@ def list_folder(folder: Path, base: Path) -> Listing:
 
     Args:
         folder: The folder to list.
-        base: The dataset's base folder, which nothing may lead out of.
+        base: The dataset's base folder, which no link may leave.
 
     Raises:
-        DataError: The folder cannot be read, leads out of the base, or holds a name that is no valid UTF-8.
+        DataError: The folder cannot be read, is outside the base, or has a file name that is not valid UTF-8.
     """
     note_read(folder)
     root = base.resolve()
@@ -100,7 +100,7 @@ def list_folder(folder: Path, base: Path) -> Listing:
 
 
 def refuse_leaving(name: str) -> None:
-    """Refuse a listed name that is absolute or climbs out of its folder.
+    """Refuse a listed name that is absolute or leaves its folder.
 
     Raises:
         DataError: The name is absolute, contains `..` or a backslash.
@@ -110,7 +110,7 @@ def refuse_leaving(name: str) -> None:
 
 
 def refuse_missing(missing: Sequence[tuple[int, str]], *, file: Path, folder: Path, dataset: str) -> None:
-    """Refuse a list whose pictures are not all there; a check counts them and goes on.
+    """Refuse a list with missing pictures; a check of the data counts them and continues.
 
     Args:
         missing: Line and name of every listed picture that is absent.

@@ -1,4 +1,4 @@
-"""Faults of single rows: a run stops at the first one, a check of the data collects them all."""
+"""Problems with single rows: a run stops at the first one, a check of the data collects them all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fer_bench.errors import DataError
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault that a reader met and that a check goes on after.
+    """A problem that a reader found and after which a check continues.
 
     Attributes:
         error: What is wrong, with file and line.
-        rows: Rows of the dataset that it concerns.
-        missing: Files that the index names and that are not on disk.
-        kind: `layout` for lists and annotations, `unreadable` for files that gave no row for being damaged.
+        rows: Number of affected rows.
+        missing: Files that are in the index and not on disk.
+        kind: `layout` for lists and annotations, `unreadable` for damaged files, which have no row.
     """
 
     error: DataError
@@ -34,7 +34,7 @@ _current: ContextVar[list[Problem] | None] = ContextVar("problems", default=None
 
 @contextmanager
 def collecting() -> Iterator[list[Problem]]:
-    """Collect what `raise_or_collect` and `collect` are told inside the block, instead of stopping there."""
+    """Collect problems inside the block, instead of stopping at the first one."""
     found: list[Problem] = []
     token = _current.set(found)
     try:
@@ -44,15 +44,15 @@ def collecting() -> Iterator[list[Problem]]:
 
 
 def raise_or_collect(error: DataError, *, rows: int = 1, missing: frozenset[Path] = frozenset()) -> None:
-    """Raise the error of a row; inside `collecting`, keep it, so that the reader goes on with the next row.
+    """Raise the error of a row; inside `collecting`, keep it, so that the reader continues with the next row.
 
     Args:
-        error: What is wrong.
-        rows: Rows that it concerns.
-        missing: Files that the index will name and that are not on disk.
+        error: The problem.
+        rows: Number of affected rows.
+        missing: Files that will be in the index and are not on disk.
 
     Raises:
-        DataError: The given one, outside of `collecting`.
+        DataError: The given error, outside `collecting`.
     """
     found = _current.get()
     if found is None:
@@ -61,12 +61,12 @@ def raise_or_collect(error: DataError, *, rows: int = 1, missing: frozenset[Path
 
 
 def collect(error: DataError) -> None:
-    """Keep what damaged a file that runs leave out with a note; outside of `collecting`, do nothing."""
+    """Inside `collecting`, keep the problem of a damaged file, which runs leave out with a note."""
     found = _current.get()
     if found is not None:
         found.append(Problem(error, kind="unreadable"))
 
 
 def any_collected() -> bool:
-    """Return whether the index that is being built lacks rows, or has rows without a file."""
+    """Return whether the index that is being read lacks rows, or has rows without a file."""
     return bool(_current.get())

@@ -1,4 +1,4 @@
-"""What readers of recorded sequences share: safe folder listings, the choice of frames, wording of notes."""
+"""What readers of recorded sequences share: folder listings, the choice of frames, texts of notes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def some_files(folder: Path, most: int = 50) -> list[str]:
-    """Return names of visible files in a folder, for finding a dataset; none where it cannot be listed.
+    """Return names of visible files in a folder, for finding a dataset; none if it cannot be listed.
 
     Args:
         folder: The folder.

@@ -1,4 +1,4 @@
-"""Text lists and annotations, read line by line with the tolerance that copies of datasets need."""
+"""Reading text lists and annotations line by line, tolerating what differs between copies of a dataset."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def numbered_lines(file: Path, *, may_be_empty: bool = False) -> Iterator[tuple[
     """Yield the lines of a UTF-8 text file with their 1-based numbers, without line ends.
 
     Carriage returns, a byte-order mark, a missing final newline and blank lines at the end are tolerated.
-    A blank line between others is yielded, so that the caller can refuse it.
+    A blank line between others is yielded, so that the caller can reject it.
 
     Args:
-        file: The file; it is streamed, never held as a whole.
-        may_be_empty: Whether a file without a line is part of the format.
+        file: The file, which is read as a stream.
+        may_be_empty: Whether the format allows a file without lines.
 
     Raises:
-        DataError: The file cannot be read, holds nothing, or is not UTF-8 text.
+        DataError: The file cannot be read, is empty, or is not UTF-8 text.
     """
     note_read(file)
     blank: list[tuple[int, str]] = []
