@@ -11,16 +11,7 @@ from typing import Any
 
 from fer_bench import __version__
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "lightning",
-    "torchmetrics",
-    "timm",
-    "numpy",
-    "pandas",
-    "opencv-python-headless",
-)
+PACKAGES = ["torchvision", "lightning", "torchmetrics", "timm", "numpy", "pandas", "opencv-python-headless"]
 
 
 def describe() -> dict[str, Any]:
@@ -30,8 +21,8 @@ def describe() -> dict[str, Any]:
     return {
         "fer_bench": __version__,
         "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
         "torch": torch.__version__,
+        **{name: _version(name) for name in PACKAGES},
         "commit": _commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),

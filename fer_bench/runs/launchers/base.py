@@ -48,10 +48,8 @@ class Launcher(ABC, Generic[S]):
 
     def __init__(self, options: RunOptions | None = None) -> None:
         self.options = options or RunOptions()
-        given: dict[str, Any] = {}
-        for text in self.options.launcher_settings:
-            path, value = parse_override(text)
-            given[".".join(path)] = value
+        pairs = map(parse_override, self.options.launcher_settings)
+        given = {".".join(path): value for path, value in pairs}
         if given and not self.settings_type.model_fields:
             raise UsageError(f"the {self.name} launcher has no settings", value=next(iter(given)))
         self.settings = build(self.settings_type, given, "--launcher-set")  # type: ignore[assignment]

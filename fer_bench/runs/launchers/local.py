@@ -60,22 +60,11 @@ class LocalLauncher(Launcher[LauncherSettings]):
     """
 
     name = "local"
+    check_nodes = staticmethod(require_started_processes)
 
     _slots: list[_Slot]
     _free: list[str]
     _on_gpus: bool
-
-    def check_nodes(self, devices: int, nodes: int) -> None:
-        """Refuse several machines unless this process is one of those started on them.
-
-        Args:
-            devices: Devices per machine.
-            nodes: Machines that share a run.
-
-        Raises:
-            UsageError: It is not.
-        """
-        require_started_processes(devices, nodes)
 
     def run(self, runs: Sequence[PlannedRun], store: Store, workspace: Workspace, on_event: OnEvent) -> None:
         """Work on all runs, see `Launcher.run`; forked processes share what the workspace has opened.
