@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -127,7 +127,20 @@ class Official(Frozen):
         return self
 
 
-class HashSplit(Frozen):
+class _Shares(Frozen):
+    """Shares of groups or rows: `train` and `val`; the rest tests."""
+
+    train: float = Field(default=0.70, gt=0, lt=1)
+    val: float = Field(default=0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leave_a_test_part(self) -> Self:
+        if self.train + self.val >= 1:
+            raise ValueError(f"shares of {self.train} and {self.val} leave nothing to test")
+        return self
+
+
+class HashSplit(_Shares):
     """A split by a hash of each row's group, for datasets without an official one.
 
     Attributes:
@@ -136,16 +149,9 @@ class HashSplit(Frozen):
     """
 
     kind: Literal["hash"] = "hash"
-    train: float = Field(default=0.70, gt=0, lt=1)
-    val: float = Field(default=0.15, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _leaves_a_test_part(self) -> HashSplit:
-        _refuse_whole(self.train, self.val)
-        return self
 
 
-class Stratified(Frozen):
+class Stratified(_Shares):
     """A seeded split of single rows with the same shares of every class.
 
     A class with one row trains, one with two trains and tests, a larger one has a row in every role.
@@ -156,18 +162,6 @@ class Stratified(Frozen):
     """
 
     kind: Literal["stratified"] = "stratified"
-    train: float = Field(default=0.70, gt=0, lt=1)
-    val: float = Field(default=0.15, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _leaves_a_test_part(self) -> Stratified:
-        _refuse_whole(self.train, self.val)
-        return self
-
-
-def _refuse_whole(train: float, val: float) -> None:
-    if train + val >= 1:
-        raise ValueError(f"shares of {train} and {val} leave nothing to test")
 
 
 Split = Annotated[Folds | Official | HashSplit | Stratified, Field(discriminator="kind")]

@@ -139,17 +139,11 @@ def _read_yaml(path: Path) -> dict[str, Path]:
             hint = nearest(name, datasets.names())
             raise DataError("unknown dataset", file=path, line=line, value=name, hint=hint)
         if name in found:
-            raise DataError(
-                "this dataset is listed twice", file=path, line=line, value=name, hint="keep one of the lines"
-            )
+            problem, wrong, hint = "this dataset is listed twice", name, "keep one of the lines"
+            raise DataError(problem, file=path, line=line, value=wrong, hint=hint)
         if value.tag != "tag:yaml.org,2002:str" or not value.value:
-            raise DataError(
-                f"the folder of {name} is not text",
-                file=path,
-                line=line,
-                value=str(value.value),
-                hint=_YAML_EXAMPLE,
-            )
+            problem, wrong, hint = f"the folder of {name} is not text", str(value.value), _YAML_EXAMPLE
+            raise DataError(problem, file=path, line=line, value=wrong, hint=hint)
         found[name] = (path.parent / Path(value.value).expanduser()).absolute()
     return found
 

@@ -43,22 +43,9 @@ class FaceDataModule(LightningDataModule):
     Args:
         dataset: The dataset, or a function that opens it on first use; for unions see `make_datamodule`.
         spec: Size and normalisation of the network's input.
-        protocol: Protocol name, None for the card's default.
-        fold: Fold from 1.
-        seed: Seed of order and augmentation.
-        batch_size: Rows per training step over all processes.
-        eval_batch_size: Rows per step over all processes in validation, test and prediction.
-        epoch_rows: Rows per training epoch at most, see `TrainSettings`.
-        augmentation: Random changes of training images, None for a horizontal flip.
-        with_reference: Also deliver the neutral frame of the same person in training.
-        with_unlabelled: Also train on rows that have no label or a hidden one.
-        with_strong: Also deliver a strongly augmented view in training, with batches that have a row without
-            label.
-        with_affect: Also validate on rows with valence, arousal or action units but without a label.
-        label_fraction: Share of the training rows whose label is shown.
-        soft_labels: What the classifier learns, see `TrainSettings`.
         pack: The crops at the size of `spec`, None to open the dataset's pack on first use.
-        workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
+
+    The other arguments are those of `fer_bench.data.loading.reader_module.ReaderDataModule`.
     """
 
     rows_type: ClassVar[type[PackedRows]] = PackedRows

@@ -312,40 +312,31 @@ def _fill(
     ways = np.zeros(len(index), np.uint8)
     broken: list[FerBenchError] = []
 
-    def work(job: tuple[str, NDArray[np.int64]]) -> None:
+    def work(job: tuple[str, NDArray[np.int64]]) -> FerBenchError | None:
         path, rows = job
-        images = dataset.load(path, [int(frames[row]) for row in rows])
-        for row, image in zip(rows, images, strict=True):
-            try:
+        try:
+            images = dataset.load(path, [int(frames[row]) for row in rows])
+            for row, image in zip(rows, images, strict=True):
                 pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
-            except DataError as error:
-                raise DataError(error.message, file=dataset.base / path, value=error.value) from None
-            ways[row] = WAYS.index(way)
+                ways[row] = WAYS.index(way)
+        except FerBenchError as error:
+            if error.file is not None:
+                return error
+            return DataError(error.message, file=dataset.base / path, value=error.value)
+        return None
 
     done = 0
-    workers = usable_cores()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         jobs = list(by_file(index))
-        for job, result in zip(jobs, pool.map(_keeping_errors(work), jobs), strict=True):
-            if result is not None:
-                broken.append(result)
+        for job, problem in zip(jobs, pool.map(work, jobs), strict=True):
+            if problem is not None:
+                broken.append(problem)
             done += len(job[1])
             if progress is not None:
                 progress(done, len(index))
     if broken:
         raise _unreadable(dataset, broken)
     return ways
-
-
-def _keeping_errors(work: Callable[[Any], None]) -> Callable[[Any], FerBenchError | None]:
-    def guarded(job: Any) -> FerBenchError | None:
-        try:
-            work(job)
-        except FerBenchError as error:
-            return error
-        return None
-
-    return guarded
 
 
 def by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
