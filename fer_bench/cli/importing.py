@@ -67,8 +67,8 @@ def import_(
         from fer_bench.evaluation import metrics
 
         drawn = "SYNTHETIC DATA: " if report["data_kind"] == "synthetic" else ""
-        told = ", ".join(f"{m.title} {m.text(score['metrics'][m.name])}" for m in metrics.shown_in("page"))
-        typer.echo(f"{drawn}{dataset}, {score['n']} test rows: {told}")
+        values = (f"{m.title} {m.text(score['metrics'][m.name])}" for m in metrics.shown_in("page"))
+        typer.echo(f"{drawn}{dataset}, {score['n']} test rows: {', '.join(values)}")
     if out is not None:
         typer.echo(f"wrote {out}")
 
@@ -79,10 +79,8 @@ def _import_and_score(
     """Return the method, and what the report says about the dataset."""
     from fer_bench import datasets
     from fer_bench.data.protocols import evaluation_rows, find_protocol
-    from fer_bench.evaluation.scoring import score_predictions
     from fer_bench.files import file_hash
-    from fer_bench.results.predictions import Predictions, PredictionsMeta
-    from fer_bench.runs.evaluate import predict
+    from fer_bench.runs.evaluate import predict_and_score
     from fer_bench.workspace.sources import find_roots
     from fer_bench.workspace.workspace import Workspace
 
@@ -98,24 +96,20 @@ def _import_and_score(
             raise
         hint = f"another protocol: fer-bench data describe {dataset}"
         raise UsageError(error.message, value=error.value, hint=hint) from None
-    spec = model.input_spec(model.settings)
-    pack = workspace.pack(dataset, spec.size)
+    pack = workspace.pack(dataset, model.input_spec(model.settings).size)
     _, rows = evaluation_rows(reader.index, reader.card, chosen, fold=fold)
-    meta = PredictionsMeta(
+    score = predict_and_score(
+        model,
+        source,
+        pack,
+        rows,
         key="imported",
-        method=model.name,
-        source=dataset,
+        trained_on=dataset,
         target=dataset,
+        protocol=chosen.name,
         selection="last",
         checkpoint=file_hash(checkpoint),
-        card_version=reader.card.version,
-        fingerprint=pack.fingerprint,
-        pixels=pack.pixel_hash,
-        recipe=pack.recipe.text,
-        classes=model.task.classes,
-    )
-    score = score_predictions(
-        Predictions(predict(model, reader, pack, rows, device="cpu"), meta),
-        target_emotions=reader.card.emotions,
-    )
+        device="cpu",
+    ).score
+    assert score is not None
     return model, {"data_kind": source.kind, "dataset": dataset, "score": score.model_dump(mode="json")}

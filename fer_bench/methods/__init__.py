@@ -1,4 +1,7 @@
-"""The methods, one folder each, and a registry that finds them by name without importing torch."""
+"""The methods, one folder each, and a registry that finds them by name without importing torch.
+
+Their classes can be imported from here: `from fer_bench.methods import GCN`. torch is imported only then.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ from fer_bench.registry import Registry
 
 if TYPE_CHECKING:
     from fer_bench.methods.base import Method
+    from fer_bench.methods.cafe.method import CAFE as CAFE
+    from fer_bench.methods.gcn.method import GCN as GCN
+    from fer_bench.methods.resemotenet.method import ResEmoteNet as ResEmoteNet
+    from fer_bench.methods.ssmfar.method import SSMFAR as SSMFAR
 
 
 @dataclass(frozen=True)
@@ -65,3 +72,15 @@ def entry(name: str) -> Entry:
     if name not in BUILT_IN and name not in names():
         get(name)
     return BUILT_IN.get(name) or Entry(REGISTRY.targets[name], f"from {REGISTRY.targets[name]}", "")
+
+
+def __getattr__(name: str) -> type[Method[Any]]:
+    """Return the class of a built-in method.
+
+    Raises:
+        AttributeError: No method has a class of this name.
+    """
+    for method, line in BUILT_IN.items():
+        if line.target.endswith(f":{name}"):
+            return get(method)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

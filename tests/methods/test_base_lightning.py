@@ -9,17 +9,16 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
+from fer_bench import methods
 from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Batch, Task
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, UsageError
-from fer_bench.methods import BUILT_IN, get
+from fer_bench.methods import BUILT_IN, GCN, SSMFAR, get
 from fer_bench.methods.base import Method
 from fer_bench.methods.epoch_scores import uar_of_confusion
-from fer_bench.methods.gcn.method import GCN
 from fer_bench.methods.gcn.settings import GCNSettings
-from fer_bench.methods.ssmfar.method import SSMFAR
 from tests.methods import ssmfar_toy
 from tests.methods.test_base import CLASSES, METHODS, TINY, make_batch, rows_of, tiny
 
@@ -163,6 +162,13 @@ def test_lightning_cli_builds_it(name, tmp_path):
     cli.trainer.save_checkpoint(tmp_path / "cli.ckpt")
     again = Method.load_from_checkpoint(tmp_path / "cli.ckpt")
     assert (again.settings, again.task) == (cli.model.settings, cli.model.task)
+
+
+@METHODS
+def test_its_class_is_found_by_its_own_name(name):
+    assert getattr(methods, get(name).__name__) is get(name)
+    with pytest.raises(AttributeError, match="no attribute 'Gcn'"):
+        methods.__getattr__("Gcn")
 
 
 @METHODS
