@@ -15,7 +15,7 @@ from fer_bench.cli.options import AsJson, DataRoot, RunsDir, open_store
 if TYPE_CHECKING:
     from fer_bench.leaderboard.compare import Line
     from fer_bench.results.scores import Breakdown
-    from fer_bench.runs.submission import Checked
+    from fer_bench.runs.submission import CheckedSubmission
 
 submit_app = typer.Typer(
     help="Check and score predictions that were made elsewhere.",
@@ -173,7 +173,7 @@ def check(
     _print_checked(found)
 
 
-def _print_checked(found: Checked) -> None:
+def _print_checked(found: CheckedSubmission) -> None:
     from fer_bench.evaluation import metrics
 
     meta, result = found.meta, found.score

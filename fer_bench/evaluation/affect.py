@@ -35,12 +35,12 @@ def rmse(predicted: Floats, true: Floats) -> float:
 
 
 def sign_agreement(predicted: Floats, true: Floats) -> float:
-    """Return the share of rows whose sign is right, zero being a sign of its own (SAGR)."""
+    """Return the share of rows whose sign is right, zero counting as a sign (SAGR)."""
     return float((np.sign(predicted) == np.sign(true)).mean())
 
 
 def binary_f1(answered: NDArray[np.bool_], true: NDArray[np.bool_]) -> float | None:
-    """Return F1 of the positive class, None where nothing is and nothing was said to be positive.
+    """Return F1 of the positive class, None where no row is positive and none was called so.
 
     Args:
         answered: Which rows were called positive [N].

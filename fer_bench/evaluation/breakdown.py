@@ -36,7 +36,7 @@ def break_down(
         predictions: Stored predictions.
         given: Restricted answers on the scored rows, at least one.
         in_domain: Whether the target is the source or a member of it.
-        index: What is known about the target's rows, for groups and votes.
+        index: Kept attributes of the target's rows, for groups and votes.
     """
     places = [given.classes.index(name) for name in given.scored_classes]
     whole = confusion.count_pairs(given.truth, given.answer, len(given.classes))

@@ -1,4 +1,4 @@
-"""Calibration: whether a model that is 80 % sure is right four times in five."""
+"""Calibration: whether a model that is 80 % sure is right in 80 % of cases."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def equal_width(confidence: Floats, bins: int = BINS) -> NDArray[np.int64]:
 def equal_mass(confidence: Floats, bins: int = BINS) -> NDArray[np.int64]:
     """Return the bin [N] of each confidence among bins that hold about as many rows each.
 
-    Equal confidences share a bin, so the result does not depend on the order of rows.
+    Equal confidences share a bin, so the order of rows does not matter.
     """
     edges = np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1])
     return np.searchsorted(edges, confidence, side="right").astype(np.int64)
@@ -72,7 +72,7 @@ def calibration_error(confidence: Floats, right: Floats, bin_of: NDArray[np.int6
 def classwise_error(probabilities: Floats, truth: NDArray[np.int64], bins: int = BINS) -> float:
     """Return the calibration error of each class's probability, averaged over classes.
 
-    Every class counts the same and every row speaks of every class, not of the answered one only (Nixon et
+    Every class counts the same, and every row counts for every class, not only for its answer (Nixon et
     al. 2019).
 
     Args:

@@ -32,7 +32,7 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64], k: int) -> 
 
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
-    """Divide, giving NaN where there is nothing to divide by."""
+    """Divide, giving NaN where the divisor is 0."""
     above, below = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     quotient: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
     return quotient

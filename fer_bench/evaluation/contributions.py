@@ -1,8 +1,8 @@
-"""What each unit adds to an average score: the basis of pair tests and of the small-sample correction.
+"""What each unit adds to an average score: the basis of exchange tests and of the small-sample correction.
 
 UAR is a sum over rows: a row answered right adds 1 / (k n_c) with k present classes and n_c rows of its
-class. Accuracy is the same with all rows in one class. So the score of any exchange of units between two
-methods is a sum of per-unit terms, and no confusion matrix has to be counted again.
+class. Accuracy is the same with all rows in one class. So the score after any exchange of units between two
+methods is a sum of per-unit terms, without counting confusion matrices again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Contributions:
         parts: Their terms per class [U, K]; all of them sum to the score.
         expected: Terms they would have if they were as good as the average unit [U, K].
         holds: Whether a unit has a row of a class [U, K].
-        rows: Hash of the scored rows and their labels, per model with its share: scores with other rows are
-            not comparable.
+        rows: Hash of the scored rows and labels of each model with its share; only scores with equal hashes
+            are comparable.
     """
 
     units: NDArray[np.object_]

@@ -1,4 +1,4 @@
-"""What simulation found about the intervals: the table of `benchmarks/coverage.py` as a sentence."""
+"""A sentence on how often the intervals hold the truth in simulation, from `benchmarks/coverage.py`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHERS = {
     "mean": "means over targets",
     "difference": "differences of two methods",
 }
-"""Further scores of the table and what they are called."""
+"""Other scores of the table, with their names in the sentence."""
 
 
 def sentence(table: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Estimates: how the models of one method do on one target, averaged, with intervals over its units."""
+"""Estimates: the scores of a method's models on one target, averaged, with intervals over its units."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SMALL_CLASS = 5
 
 @dataclass(frozen=True)
 class Estimate:
-    """How the models of one cell do on one target, on average.
+    """The scores of a cell's models on one target, averaged.
 
     Attributes:
         values: Each metric that is shown somewhere, by name; undefined ones (transfer of a single class)
@@ -170,8 +170,8 @@ def average(values: Sequence[Value]) -> Value:
     """Average estimates on different targets; resamples are averaged draw by draw.
 
     Estimates on the same target share their resamples, so their dependence is kept; different targets are
-    independent. Where an interval is none of resamples, distances to the ends are combined (Zou and Donner
-    2008), stretched as the resamples of the mean vary more than independent ones would.
+    independent. Where an interval is not made from resamples, distances to the ends are combined (Zou and
+    Donner 2008), stretched by how much more the resamples of the mean vary than independent ones would.
     """
     mean = float(np.mean([v.value for v in values]))
     draws = [v.draws for v in values if v.draws is not None]
@@ -191,8 +191,8 @@ def average(values: Sequence[Value]) -> Value:
 def difference_interval(first: Value, second: Value) -> Interval | None:
     """Return the interval of a difference of scores on the same units, from their common resamples.
 
-    Where an interval is none of resamples, distances to the ends are combined with the correlation that the
-    resamples show (Zou and Donner 2008).
+    Where an interval is not made from resamples, distances to the ends are combined with the correlation of
+    the resamples (Zou and Donner 2008).
 
     Args:
         first: A score.

@@ -26,8 +26,8 @@ MOST_LISTED = 20
 def attributes_of(rows: pd.DataFrame, target: str) -> dict[str, pd.Series]:
     """Return the attributes that group rows of a dataset, by name.
 
-    The recording condition (`variant`) is taken apart as the dataset's card says: Oulu's `VL/Strong` is a
-    camera and an illumination, KDEF's `HL` a pose.
+    The recording condition (`variant`) is split into the parts that the dataset's card names: Oulu's
+    `VL/Strong` is a camera and an illumination, KDEF's `HL` a pose.
 
     Args:
         rows: Columns of a kept index.

@@ -1,8 +1,8 @@
 """Intervals from resamples of whole units, corrected where units are few.
 
-Quantiles of resampled scores are too near each other with few units, so they are taken further out
-(`Spread`). Where a class has next to no units, or nothing varies, resamples say nothing at all: Wilson
-limits of the recalls are combined instead. `benchmarks/coverage.py` measures both.
+With few units the quantiles of resampled scores are too close together, so they are taken further out
+(`Spread`). Where a class has next to no units, or no unit varies, resamples are useless: Wilson limits of the
+recalls are combined instead. `benchmarks/coverage.py` measures how well both do.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from fer_bench.evaluation.contributions import Contributions
 from fer_bench.evaluation.statistics import LEVEL, Interval, interval
 
 PRIOR_UNITS = 2.0
-"""Weight, in units, of a smoothed binomial in each class's variance: a few lucky units are no certainty."""
+"""Weight, in units, of a smoothed binomial in each class's variance: a few lucky units prove nothing."""
 FEW_UNITS = 5
-"""With fewer units of a class, resamples hardly move its recall; its Wilson limits are taken instead."""
+"""With fewer units of a class, resamples hardly move its recall, and Wilson limits are used instead."""
 MIN_TAIL = 0.001
 """Beyond this share of the resamples an end of an interval would rest on a single draw."""
 
@@ -31,7 +31,7 @@ class Spread:
     """How uncertain a score is beyond what the bootstrap shows.
 
     Resampled values of a mean over n units vary too little by a factor (n - 1) / n, and their quantiles are
-    normal where Student's are due. With few units of a class both matter per class.
+    normal where Student's are due. Both effects matter per class where a class has few units.
 
     Attributes:
         variance: Sampling variance as the bootstrap sees it.
@@ -53,7 +53,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class _Classes:
-    """What the units say about each class that has a row.
+    """Recall and its variance for each class that has a row.
 
     Attributes:
         recall: Share answered right, averaged over models [k].
@@ -118,9 +118,9 @@ def spread(given: Contributions, scale: float = 1.0) -> Spread:
 
 
 def needs_wilson(given: Contributions) -> bool:
-    """Return whether resamples say too little: a class with few units, or hardly a unit that differs.
+    """Return whether resamples are useless: a class has few units, or hardly any unit differs.
 
-    Where all rows count as one class, as in accuracy, it is few units with a wrong, or with a right answer.
+    Where all rows count as one class, as in accuracy: few units have a wrong answer, or few have a right one.
     """
     held = given.holds.sum(0)
     if len(held) == 1:
@@ -206,7 +206,7 @@ class UnitSample:
 
     @cached_property
     def wilson(self) -> Interval | None:
-        """Return Wilson limits of UAR where resamples say too little about it, else None."""
+        """Return Wilson limits of UAR where its resamples are useless, else None."""
         return wilson_interval(self.by_class) if needs_wilson(self.by_class) else None
 
     @property
@@ -220,7 +220,7 @@ IntervalRule = Callable[[float, Floats, UnitSample], Value]
 
 
 def resamples_only(value: float, draws: Floats, sample: UnitSample) -> Value:
-    """Take quantiles of the resamples, as far out as those of UAR; no interval where they say too little."""
+    """Take quantiles of the resamples, as far out as those of UAR; no interval where they are useless."""
     if sample.wilson is not None:
         return Value(value, None)
     return Value(value, interval(draws, sample.spread.tail()), draws, True, sample.spread)

@@ -1,4 +1,4 @@
-"""The registered metrics: one entry each, which every record, table, file and comparison goes through."""
+"""The registered metrics: one entry each, used by every record, table, file and comparison."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def registry() -> dict[str, Metric]:
     """Return all metrics by name: the built-in ones, then those of other packages.
 
     Raises:
-        UsageError: An entry point names something else than a metric.
+        UsageError: An entry point names something other than a `Metric`.
     """
     found = {metric.name: metric for metric in BUILT_IN}
     for point in entry_points(group=GROUP):

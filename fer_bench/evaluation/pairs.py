@@ -1,9 +1,8 @@
 """Whether two methods differ: exchange tests over whole units, Holm's correction, tie groups.
 
-Under the hypothesis that two methods are alike, a person's (video's, picture's) predictions of the one might
-as well be those of the other. So both methods' predictions of a whole unit are swapped, over all folds and
-seeds at once, and the difference of the scores is compared with those after all (or many random) ways of
-swapping.
+If two methods are alike, the predictions of one for a person (video, picture) might as well be those of the
+other. So both methods' predictions for whole units are swapped, over all folds and seeds at once, and the
+observed difference of scores is compared with the differences after all (or many random) ways of swapping.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 from fer_bench.evaluation.confusion import Floats
 
 EXACT_UNITS = 13
-"""Up to so many units that differ, all 2^13 ways of swapping are counted."""
+"""Up to this many units that differ, all ways of swapping are counted."""
 DRAWS = 10_000
-"""Else so many random ways."""
+"""Random ways of swapping where units are more."""
 ALPHA = 0.05
 _CHUNK_CELLS = 4_000_000
 
@@ -104,7 +103,7 @@ class Column:
 
     @property
     def winners(self) -> tuple[str, ...]:
-        """Return the first tie group where another follows, else nothing."""
+        """Return the first tie group if another follows, else an empty tuple."""
         first = tuple(name for name, rank in self.ranks.items() if rank == 1)
         return first if len(first) < len(self.ranks) else ()
 
@@ -129,8 +128,8 @@ def transfer_of(terms: UnitTerms, score: float) -> Comparable:
 def mean_of(parts: Sequence[Comparable], score: float) -> Comparable:
     """Return a mean of scores as a sum over units.
 
-    A unit of a target that several parts share (it was shown to models of several sources) is one unit and is
-    swapped in all of them at once; units of different targets are swapped apart.
+    A unit of a target that several parts share (models of several sources saw it) is one unit and is swapped
+    in all of them at once; units of different targets are swapped independently.
 
     Args:
         parts: The scores.

@@ -1,7 +1,6 @@
-"""All scores of a store computed again from its predictions: a new score needs no GPU.
+"""Computing all scores of a store again from its predictions, without a model or a GPU.
 
-What was scored by the same code from the same files is skipped; `<store>/scores.json` remembers a hash per
-run.
+Runs whose files and scoring code have not changed are skipped: `<store>/scores.json` keeps a hash per run.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,26 +27,26 @@ from fer_bench.results.store import RunDir, Store
 
 MANIFEST = "scores.json"
 AT_LEAST_PER_PROCESS = 20
-"""Fewer stale runs are scored in this process: starting another takes longer."""
+"""Fewer stale runs are scored in this process, since starting another takes longer."""
 NOT_SCORING = (
     "fer_bench.datasets.*",
     "fer_bench.data.reading.*",
     "fer_bench.synthetic.*",
     "fer_bench.workspace.*",
 )
-"""Modules that scoring needs and that change no score."""
+"""Modules that scoring imports and that cannot change a score."""
 State = Literal["scored", "busy", "unfinished", "failed"]
 
 
 @dataclass(frozen=True)
 class RescoredRun:
-    """What became of one run.
+    """The outcome for one run.
 
     Attributes:
         path: Its folder below the store.
-        state: `busy` runs are being worked on by another process, `unfinished` ones have no score yet.
+        state: `busy` runs are in use by another process, `unfinished` ones have no score yet.
         changed: Whether the record holds other scores now.
-        digest: Hash of what was scored, to be remembered; empty unless scored without a problem.
+        digest: Hash of the scored files, for the manifest; empty unless scored without a problem.
         problem: Why it failed.
     """
 
@@ -60,10 +59,10 @@ class RescoredRun:
 
 @dataclass(frozen=True)
 class RescoredStore:
-    """What became of all runs of a store.
+    """The outcome for all runs of a store.
 
     Attributes:
-        runs: Runs that were looked into.
+        runs: Runs that were not skipped.
         unchanged: Number of runs that were skipped.
     """
 
@@ -83,18 +82,18 @@ def rescore(
     Args:
         store: The run store.
         jobs: Processes.
-        progress: Called with runs done and runs in all.
-        all_runs: Also those that have not changed.
+        progress: Called with the number of runs done and their total.
+        all_runs: Include those that have not changed.
 
     Returns:
-        What became of the runs; damaged ones are named, the others scored.
+        The outcome per run; damaged runs do not keep the others from being scored.
     """
     version = code_version()
     known = {} if all_runs else _read_manifest(store, version)
     runs = [run.path.relative_to(store.root).as_posix() for run in store.run_dirs()]
     stale = [run for run in runs if known.get(run) is None or known[run] != digest_of(store, run)]
     rescored = []
-    for done, run in enumerate(_work(store.root, stale, jobs), start=1):
+    for done, run in enumerate(_score_all(store, stale, jobs), start=1):
         rescored.append(run)
         if progress is not None:
             progress(done, len(stale))
@@ -106,19 +105,14 @@ def rescore(
     return RescoredStore(tuple(rescored), len(runs) - len(stale))
 
 
-def _work(root: Path, stale: Sequence[str], jobs: int) -> Iterator[RescoredRun]:
+def _score_all(store: Store, stale: Sequence[str], jobs: int) -> Iterator[RescoredRun]:
     processes = min(jobs, len(stale) // AT_LEAST_PER_PROCESS)
-    tasks = [(root, run) for run in stale]
     if processes < 2:
-        yield from map(_task, tasks)
+        yield from map(partial(score_run, store), stale)
         return
     # a forked child could inherit locks of pyarrow's threads
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_task, tasks, chunksize=8)
-
-
-def _task(task: tuple[Path, str]) -> RescoredRun:
-    return score_run(Store(task[0]), task[1])
+        yield from pool.map(partial(score_run, store), stale, chunksize=8)
 
 
 def score_run(store: Store, run: str) -> RescoredRun:
@@ -173,19 +167,18 @@ def _update(store: Store, folder: RunDir, record: Record) -> bool:
 
 def digest_of(store: Store, run: str) -> str:
     """Return a hash of a run's record, of its predictions and of the stored indexes of its targets."""
-    folder = store.root / run
-    digest = hashlib.sha256()
+    folder = RunDir(store.root / run)
     try:
-        record = (folder / "record.json").read_bytes()
-        digest.update(record)
-        for file in sorted((folder / "predictions").glob("*.parquet")):
+        summary = folder.read_summary()
+        digest = hashlib.sha256(folder.record_file.read_bytes())
+        for file in sorted((folder.path / "predictions").glob("*.parquet")):
             digest.update(f"\n{file.name} {file_hash(file)}".encode())
-        for fingerprint in sorted(_fingerprints(record)):
+        for fingerprint in sorted({t.fingerprint for t in summary.targets.values()} if summary else ()):
             path = store.root / "indexes" / f"{fingerprint}.parquet"
             known = _index_hash(path, path.stat().st_mtime_ns) if path.exists() else "-"
             digest.update(f"\n{fingerprint} {known}".encode())
-    except OSError:
-        return ""  # something vanished meanwhile: scoring will say what
+    except (OSError, StoreError):
+        return ""  # a file is absent or damaged: scoring will say which
     return digest.hexdigest()
 
 
@@ -194,16 +187,8 @@ def _index_hash(path: Path, written: int) -> str:
     return file_hash(path)
 
 
-def _fingerprints(record: bytes) -> set[str]:
-    try:
-        targets = json.loads(record)["targets"]
-        return {str(target["fingerprint"]) for target in targets.values()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return set()
-
-
 def _read_manifest(store: Store, version: str) -> dict[str, str]:
-    """Return the remembered hash per run; nothing when it is absent, damaged or of other code."""
+    """Return the hash per run; none if the manifest is absent, damaged or from other code."""
     try:
         content = json.loads((store.root / MANIFEST).read_text(encoding="utf-8"))
         if content["version"] != version:

@@ -35,7 +35,7 @@ def score_predictions(
     Args:
         predictions: Its predictions on the target.
         target_emotions: Emotions that rows of the target can have.
-        index: What is known about the target's rows, for scores per group and against votes.
+        index: Kept attributes of the target's rows, for scores per group and against votes.
 
     Raises:
         DataError: No row of the target can be scored.
@@ -56,7 +56,7 @@ def score_classes(
     Args:
         predictions: Its predictions on the target.
         label_set: Scored classes.
-        index: What is known about the target's rows.
+        index: Kept attributes of the target's rows.
 
     Raises:
         DataError: No row of the target can be scored.

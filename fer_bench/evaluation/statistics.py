@@ -1,6 +1,6 @@
 """Uncertainty: the bootstrap over units (persons, videos or pictures), vectorised over resamples.
 
-Rows of one person or one video are no independent evidence, so whole units are drawn with replacement. The
+Rows of one person or one video are not independent evidence, so whole units are drawn with replacement. The
 draws depend on the target and its units only: every method sees the same resamples of the same rows, and the
 same store always gives the same intervals.
 """
@@ -23,7 +23,7 @@ from fer_bench.evaluation.confusion import Floats
 RESAMPLES = 1000
 """Resamples per interval."""
 MIN_UNITS = 10
-"""With fewer units no interval is given: the bootstrap over so few is far too narrow."""
+"""With fewer units no interval is given: the bootstrap would be far too narrow."""
 LEVEL = 0.95
 _CHUNK_CELLS = 4_000_000
 
@@ -43,7 +43,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one model said of the scored rows of a target.
+    """One model's answers on the scored rows of a target.
 
     Attributes:
         truth: Positions of the true classes [n].

@@ -44,10 +44,10 @@ def read_scored(store: Store, record: Record, target: str, selection: Selection)
             raise StoreError(f"predictions of another {name}", file=file, value=found)
     data = record.targets.get(target)
     if data is None:
-        raise StoreError("the record does not say what data these predictions were made on", file=file)
+        raise StoreError("the record does not name the data of these predictions", file=file)
     for name in ("fingerprint", "pixels", "recipe", "card_version"):
         if name == "card_version" and selection != record.headline:
-            continue  # a new card asks for the headline's predictions anew, not for those of `last`
+            continue  # a new card makes only the headline's predictions stale
         found, wanted = getattr(meta, name), getattr(data, name)
         if found != wanted:
             raise StoreError(
@@ -86,7 +86,7 @@ def rows_hash(frame: pd.DataFrame) -> str:
 
 
 def stored_index(root: Path, fingerprint: str) -> pd.DataFrame | None:
-    """Return what the store keeps about a target's rows, None where it keeps nothing.
+    """Return the kept attributes of a target's rows, None where there are none.
 
     Raises:
         StoreError: The file is damaged.

@@ -13,14 +13,14 @@ from fer_bench.evaluation.estimates import average
 from fer_bench.evaluation.intervals import Value
 
 MIN_IN_DOMAIN = 0.1
-"""Retention is given only where the in-domain score is surely above this: a ratio to nothing says nothing."""
+"""Retention is given only where the in-domain score is surely above this."""
 
 
 def never_cross(names: Iterable[str]) -> frozenset[frozenset[str]]:
     """Return the pairs of datasets that hold the same pictures and are never counted as cross-dataset.
 
     Args:
-        names: Dataset names; those that this installation does not know have no card to say so.
+        names: Dataset names; those that this installation does not know have no card.
     """
     asked = set(names)
     return frozenset(
@@ -88,7 +88,7 @@ def generalisation(
 
 
 def retention(parts: Sequence[Generalisation]) -> float | None:
-    """Return how much of the in-domain score survives elsewhere: mean transfer over mean in-domain score.
+    """Return how much of the in-domain score is retained elsewhere: mean transfer over mean in-domain score.
 
     For several sources it is the ratio of the means over them. None when an in-domain score is unknown or
     the mean of the lower ends of their intervals is below 0.1.

@@ -1,4 +1,4 @@
-"""Several people's votes on one face: what a model is worth against them, and what a person is worth."""
+"""Scores against the votes of several people on each face: of a model, and of one of these people."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def score_votes(
     """Score answers against votes.
 
     Votes for classes that are not scored count: they agree with no answer, and as a held-out vote they are
-    wrong. Rows whose remaining majority is no scored class are not among those that a person is scored on.
+    wrong. A person is not scored on rows whose remaining majority is not a scored class.
 
     Args:
         votes: Votes per row and class that was voted for [N, V].

@@ -12,7 +12,7 @@ from pathlib import Path
 from fer_bench.files import write_text
 
 UNKNOWN = "-"
-"""What a lock says where the system does not tell."""
+"""Written for a fact that the system does not provide."""
 STALE_AFTER = 120.0
 """Seconds without a heartbeat after which a lock is taken over."""
 
@@ -20,10 +20,10 @@ STALE_AFTER = 120.0
 class Lock:
     """An exclusive claim on a run, which dies with its owner.
 
-    The lock is a file created exclusively; the owner touches it. It may be taken over when its owner is gone:
-    at once where that is seen, because it was a process of this machine (another may have got its number
-    since); else when nobody touched the lock for `STALE_AFTER` seconds, as for owners on other machines, in
-    other containers, or from before this machine was started anew.
+    The lock is a file that its owner creates exclusively and touches as a heartbeat. Another process may take
+    it over when the owner is gone: at once if it was a process of this machine that has ended, even if its
+    process id is in use again; else after `STALE_AFTER` seconds without a heartbeat (owners on other
+    machines, in other containers, or from before a reboot).
 
     Args:
         path: The lock file.
@@ -38,7 +38,7 @@ class Lock:
         return _create(self.path, self._owner()) or self._take_over()
 
     def _owner(self) -> str:
-        return f"{socket.gethostname()} {os.getpid()} {_numbering()} {_birth(os.getpid())}\n"
+        return f"{socket.gethostname()} {os.getpid()} {_pid_space()} {_start_time(os.getpid())}\n"
 
     def is_stale(self) -> bool:
         """Return whether the owner is gone."""
@@ -46,17 +46,17 @@ class Lock:
             content, age = self.path.read_text(), self._age()
         except FileNotFoundError:
             return True
-        host, pid, numbering, birth = (*content.split(), "", "", "", "")[:4]
+        host, pid, space, started = (*content.split(), "", "", "", "")[:4]
         if not pid.isdigit():
-            return age > 5.0  # its owner died before it wrote its name, or is about to
-        if host != socket.gethostname() or numbering not in ("", _numbering()):
+            return age > 5.0  # the owner has not written its name yet, or died before
+        if host != socket.gethostname() or space not in ("", _pid_space()):
             return age > STALE_AFTER
-        return not _alive(int(pid)) or (birth != "" and _birth(int(pid)) not in (birth, UNKNOWN))
+        return not _alive(int(pid)) or (started != "" and _start_time(int(pid)) not in (started, UNKNOWN))
 
     def _age(self) -> float:
         """Return the seconds since the last heartbeat, by the clock of the file system.
 
-        On a network that is the server's clock, which may be minutes away from ours.
+        On a network file system that is the server's clock, which may be minutes off ours.
         """
         touched = self.path.stat().st_mtime
         probe = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
@@ -70,13 +70,13 @@ class Lock:
                 probe.unlink(missing_ok=True)
 
     def _take_over(self) -> bool:
-        """Put our name into a lock whose owner is gone; contenders pass a second lock, one at a time."""
+        """Write our name into a lock whose owner is gone; a second lock admits one contender at a time."""
         if not self.is_stale():
             return False
         gate = self.path.with_name(f"{self.path.name}.takeover")
         with suppress(FileNotFoundError):
             if time.time() - gate.stat().st_mtime > STALE_AFTER:
-                gate.unlink()  # a contender died at the gate
+                gate.unlink()  # a contender died here
         if not _create(gate, self._owner()):
             return False
         try:
@@ -88,18 +88,18 @@ class Lock:
             gate.unlink(missing_ok=True)
 
     def beat(self) -> None:
-        """Tell others that the owner lives."""
+        """Touch the lock: its owner is alive."""
         os.utime(self.path)
 
     def release(self) -> None:
-        """Give the lock up, unless somebody has taken it over meanwhile."""
+        """Give the lock up, unless another process has taken it over."""
         with suppress(OSError):
             if self.path.read_text() == self._owner():
                 self.path.unlink(missing_ok=True)
 
 
 def _create(path: Path, content: str) -> bool:
-    """Create a file that must not exist yet; return whether we did."""
+    """Create a file; return whether it did not exist before."""
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
@@ -110,8 +110,8 @@ def _create(path: Path, content: str) -> bool:
 
 
 @cache
-def _numbering() -> str:
-    """Return where the numbers of processes are ours: on this machine since its start, or in a container."""
+def _pid_space() -> str:
+    """Return in which namespace of process ids we are: that of this boot, or of a container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
@@ -119,8 +119,8 @@ def _numbering() -> str:
         return UNKNOWN
 
 
-def _birth(pid: int) -> str:
-    """Return when a process of this machine was started, in clock ticks; numbers are given out again."""
+def _start_time(pid: int) -> str:
+    """Return when a process of this machine was started, in clock ticks: process ids are reused."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -134,6 +134,6 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    with suppress(OSError):  # a killed process whose parent has not asked for it yet is no owner any more
+    with suppress(OSError):  # a zombie is not an owner
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True

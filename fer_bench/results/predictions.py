@@ -144,7 +144,7 @@ def read_predictions(path: Path) -> Predictions:
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
-        raise StoreError("there are no predictions", file=path) from None
+        raise StoreError("the predictions do not exist", file=path) from None
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"not a readable parquet file: {error}", file=path) from None
     raw = (table.schema.metadata or {}).get(_METADATA_KEY)
@@ -163,7 +163,7 @@ def validate_predictions(predictions: Predictions, path: Path) -> None:
     """Check predictions against the contract.
 
     Args:
-        predictions: What is checked.
+        predictions: The predictions.
         path: For messages.
 
     Raises:
@@ -251,7 +251,7 @@ def refuse_rows(frame: pd.DataFrame, name: str, bad: ArrayLike, why: str, path: 
         frame: Predictions.
         name: The column.
         bad: Which rows are bad [N].
-        why: What is wrong with them.
+        why: What is wrong with these rows.
         path: For the message.
 
     Raises:

@@ -106,7 +106,7 @@ class Failure(Frozen):
         kind: Name of the error.
         message: Its message.
         traceback: The last lines of the traceback.
-        log: The last lines of the log, of runs that could not say themselves why they ended.
+        log: The last lines of the log, for runs that could not report themselves why they ended.
     """
 
     kind: str
@@ -142,8 +142,8 @@ class Record(Frozen):
         scores: One entry per target and selection.
         targets: Data that each target's predictions were made on.
         missing: Targets that were asked for and absent, with the reason.
-        excluded: Per dataset the sample ids or paths that were left out by name; none are known of records
-            of older versions.
+        excluded: Per dataset the sample ids or paths that were left out by name; empty in records of older
+            versions.
         environment: Versions, commit, hardware.
         timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
         warnings: What a reader of the number should know.
@@ -181,7 +181,7 @@ class Record(Frozen):
 
     @property
     def name(self) -> str:
-        """Return a short readable name: method/dataset/protocol fold seed."""
+        """Return a readable name: method/dataset/protocol fold seed."""
         fold = f" fold {self.fold} of {self.folds}" if self.folds > 1 else ""
         return f"{self.method}/{self.dataset}/{self.protocol}{fold} seed {self.seed}"
 
@@ -210,7 +210,7 @@ def read_record(path: Path) -> Record:
     try:
         raw = from_json(path.read_bytes())
     except FileNotFoundError:
-        raise StoreError("there is no record", file=path) from None
+        raise StoreError("the record does not exist", file=path) from None
     except (OSError, ValueError) as error:
         raise StoreError(f"the record is not readable JSON: {error}", file=path) from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None

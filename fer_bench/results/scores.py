@@ -13,7 +13,7 @@ class ClassScore(Frozen):
         answered: Rows that got it as answer.
         recall: Share of its rows answered right.
         precision: Share of its answers that are right.
-        f1: Harmonic mean of both, 0 where nothing was right, null without rows.
+        f1: Harmonic mean of both, 0 without a right answer, null without rows.
     """
 
     n: int

@@ -4,8 +4,8 @@
 runs/
   <method>/<dataset>/<key>/      config.yaml env.json record.json summary.json metrics.csv log.txt
                                  predictions/ checkpoints/
-  indexes/<fingerprint>.parquet  what is known about a target's rows, once per fingerprint
-  frozen/<hash>.pt               weights that are never trained, which checkpoints have in common
+  indexes/<fingerprint>.parquet  attributes of a target's rows, once per fingerprint
+  frozen/<hash>.pt               weights that are never trained, shared by checkpoints
 ```
 
 Every file in the store is whole: it is written under a temporary name and renamed, and the record says `done`
@@ -86,7 +86,7 @@ class RunDir:
     def write_record(self, record: Record) -> None:
         """Write the record atomically, and its summary after it."""
         stamp = stamp_of(write_json(self.record_file, record.model_dump(mode="json")))
-        with suppress(StoreError):  # the record is stored: without its summary it is read itself
+        with suppress(StoreError):  # the record is stored, and is read where it has no summary
             write_text(self.summary_file, summarise(record, stamp).model_dump_json(indent=2) + "\n")
 
     def read_record(self) -> Record | None:
@@ -167,7 +167,7 @@ class Store:
         return found
 
     def scan(self) -> tuple[list[Record], list[StoreError]]:
-        """Return the readable records in a stable order, and what is wrong with the others."""
+        """Return the readable records in a stable order, and an error for each of the others."""
         found: list[Record] = []
         problems: list[StoreError] = []
         for run in self.run_dirs():
@@ -204,9 +204,7 @@ class Store:
         """
         matching = [run for run in self.run_dirs() if run.path.name.startswith(key)]
         if len(matching) != 1:
-            problem = (
-                "no run has this key" if not matching else f"{len(matching)} runs have keys that start so"
-            )
+            problem = f"{len(matching)} runs have keys that start so" if matching else "no run has this key"
             raise StoreError(problem, file=self.root, value=key)
         return matching[0]
 
@@ -220,17 +218,17 @@ class Store:
         return read_predictions(run.predictions_file(target, selection))
 
     def keep_index(self, fingerprint: str, index: pd.DataFrame) -> None:
-        """Keep the row attributes of a target once per fingerprint, for group and vote scores later."""
+        """Keep the attributes of a target's rows, once per fingerprint, for scores per group and vote."""
         path = self.root / "indexes" / f"{fingerprint}.parquet"
         if not path.exists():
             kept = kept_attributes(index)
             write_atomic(path, lambda temporary: kept.to_parquet(temporary, index=False))
 
     def check_writable(self) -> None:
-        """Make sure that the store can be written before anything is computed.
+        """Make sure that the store can be written to.
 
         Raises:
-            StoreError: It cannot.
+            StoreError: It is not writable.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)

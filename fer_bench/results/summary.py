@@ -1,7 +1,7 @@
-"""A few facts of each record in a small file beside it: what planning and `status` need of thousands of runs.
+"""The summary of a record: the few facts that planning and `status` need of thousands of runs.
 
-The record is what counts. A summary names the record file it was made from (size, time and inode) and is
-ignored as soon as another one is in its place, so a crash between the two writes is harmless.
+It is a small file in the run's folder and holds the size, time and inode of the record file it was made from.
+It is ignored as soon as these differ, so a crash between the two writes is harmless.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Summary(Frozen):
 
 
 def stamp_of(file: os.stat_result) -> Stamp:
-    """Return what tells one version of a file from all others that were in its place."""
+    """Return what identifies one version of a file."""
     return file.st_size, file.st_mtime_ns, file.st_ino
 
 

@@ -1,4 +1,4 @@
-"""Somebody else's predictions: checked row by row against the protocol, then scored as any run."""
+"""Predictions made elsewhere: checked row by row against the protocol, then scored like those of a run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from fer_bench.workspace.sources import DataRoots, Source, open_source
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A submission that holds.
+class CheckedSubmission:
+    """A submission that passed.
 
     Attributes:
-        meta: What it says it is.
-        protocol: Protocol whose rows it predicts.
-        fold: Fold of the source protocol.
+        meta: The metadata of its predictions.
+        protocol: Protocol that the model was trained under.
+        fold: Fold that the model was not trained on.
         data_kind: `real` or `synthetic`.
         score: Its score.
     """
@@ -46,18 +46,18 @@ class Checked:
 
 def check_submission(
     file: Path, roots: DataRoots, *, protocol: str | None = None, fold: int = 1, quick: bool = False
-) -> Checked:
+) -> CheckedSubmission:
     """Validate predictions against the data and the protocol, and score them.
 
     Args:
         file: The parquet.
-        roots: Where the data stand.
-        protocol: Protocol of the source that the model was trained under; its default otherwise.
+        roots: Data roots.
+        protocol: Protocol of the source that the model was trained under; by default the source's.
         fold: Fold that the model was not trained on.
-        quick: Take the protocols of the `quick` profile where none is named.
+        quick: Default to the protocols of the `quick` profile.
 
     Raises:
-        StoreError: No readable parquet, or it breaks the column contract.
+        StoreError: Not a readable parquet, or it breaks the column contract.
         DataError: Rows, labels, classes or data differ from the protocol's.
         UsageError: Unknown dataset, protocol or fold.
     """
@@ -65,63 +65,72 @@ def check_submission(
     meta = predictions.meta
     trained = trained_under(meta.source, protocol, quick=quick)
     if meta.target not in datasets.names():
-        raise UsageError(
-            f"{file}: unknown dataset", value=meta.target, hint=nearest(meta.target, datasets.names())
-        )
-    parts = members_of(meta.source)
-    in_domain = meta.target in parts
+        hint = nearest(meta.target, datasets.names())
+        raise UsageError(f"{file}: unknown dataset", value=meta.target, hint=hint)
     refuse_shared(meta.source, meta.target, file)
-    wanted_classes = tuple(e.value for e in trained.label_set)
-    if meta.classes != wanted_classes:
-        same = sorted(meta.classes) == sorted(wanted_classes)
-        problem = "classes in another order than" if same else "other classes than those of"
+    wanted = tuple(e.value for e in trained.label_set)
+    if meta.classes != wanted:
+        same = sorted(meta.classes) == sorted(wanted)
         raise DataError(
-            f"{problem} {meta.source}/{trained.name}",
+            f"classes {'in another order than' if same else 'that differ from'} {meta.source}/{trained.name}",
             file=file,
             value=", ".join(meta.classes),
-            hint=f"wanted: {', '.join(wanted_classes)}; another protocol: --protocol",
+            hint=f"wanted: {', '.join(wanted)}; another protocol: --protocol",
         )
     source = open_source(meta.target, roots)
-    card = source.dataset.card
-    if meta.card_version != card.version:
+    dataset = source.dataset
+    if meta.card_version != dataset.card.version:
         raise DataError(
-            f"made under another version of the card of {card.name}: it is {card.version} here",
+            f"made under another version of the card of {meta.target}: it is {dataset.card.version} here",
             file=file,
             value=meta.card_version,
-            hint=f"fer-bench submit rows --target {card.name} prints today's facts",
+            hint=f"fer-bench submit rows --target {meta.target} prints today's facts",
         )
-    affect = "valence" in predictions.frame or f"au_{ACTION_UNITS[0]}" in predictions.frame
-    index = source.dataset.index
-    own = trained if in_domain else None
-    tested, rows = evaluation_rows(index, card, own, fold=fold, quick=quick, with_affect=affect)
-    _check_rows(predictions, source.dataset, rows, file, f"{meta.target}/{tested.name}")
-    score = score_predictions(predictions, target_emotions=card.emotions, index=kept_attributes(index))
-    return Checked(meta, trained.name, fold, source.kind, score)
+    found = fingerprint(dataset.index)
+    if meta.fingerprint != found:
+        raise DataError(
+            f"made on another version of {meta.target}: its index is {found} here",
+            file=file,
+            value=meta.fingerprint,
+            hint=f"fer-bench data verify --dataset {meta.target}",
+        )
+    tested, rows = evaluation_rows(
+        dataset.index,
+        dataset.card,
+        trained if meta.target in members_of(meta.source) else None,
+        fold=fold,
+        quick=quick,
+        with_affect=not {"valence", f"au_{ACTION_UNITS[0]}"}.isdisjoint(predictions.frame.columns),
+    )
+    _check_rows(predictions, dataset, rows, file, f"{meta.target}/{tested.name}")
+    index = kept_attributes(dataset.index)
+    score = score_predictions(predictions, target_emotions=dataset.card.emotions, index=index)
+    return CheckedSubmission(meta, trained.name, fold, source.kind, score)
 
 
 def trained_under(source: str, protocol: str | None, *, quick: bool = False) -> Protocol:
     """Return the protocol of a dataset, or of a union `a+b`, that a model was trained under.
 
     Args:
-        source: What was trained on.
-        protocol: Its name; the default of the source otherwise.
-        quick: Take the protocol of the `quick` profile where none is named.
+        source: The dataset or union.
+        protocol: Name of the protocol; by default the source's.
+        quick: Default to the protocol of the `quick` profile.
 
     Raises:
-        UsageError: Unknown dataset or protocol, or a union that cannot be.
+        UsageError: Unknown dataset or protocol, or a union that is not possible.
     """
     cards = [datasets.get(name).card for name in members_of(source)]
     return find_protocol(cards[0] if len(cards) == 1 else union_card(cards), protocol, quick=quick)
 
 
 def refuse_shared(source: str, target: str, file: Path | None = None) -> None:
-    """Refuse a target that holds pictures of what was trained on.
+    """Refuse a target that holds pictures of the source.
 
     Raises:
         UsageError: It does.
     """
-    parts = members_of(source)
-    same = [] if target in parts else [name for name in parts if share_pixels(name, target)]
+    members = members_of(source)
+    same = [] if target in members else [name for name in members if share_pixels(name, target)]
     if same:
         where = f"{file}: " if file else ""
         raise UsageError(
@@ -143,51 +152,35 @@ def template(
 
     Args:
         source: The target.
-        trained: As of `evaluation_rows`.
-        fold: As of `evaluation_rows`.
-        quick: As of `evaluation_rows`.
-        with_affect: As of `evaluation_rows`; adds the truths of valence, arousal and action units to copy.
+        trained: See `evaluation_rows`.
+        fold: See `evaluation_rows`.
+        quick: See `evaluation_rows`.
+        with_affect: See `evaluation_rows`; adds the truths of valence, arousal and action units to copy.
     """
-    dataset = source.dataset
-    _, rows = evaluation_rows(
-        dataset.index, dataset.card, trained, fold=fold, quick=quick, with_affect=with_affect
-    )
-    index = dataset.index.iloc[rows]
+    index, card = source.dataset.index, source.dataset.card
+    _, rows = evaluation_rows(index, card, trained, fold=fold, quick=quick, with_affect=with_affect)
+    index = index.iloc[rows]
     boxes = ["" if box is None else " ".join(f"{v:g}" for v in box) for box in index["box"]]
-    columns = {name: index[name].tolist() for name in ("sample_id", "path", "frame")}
-    more = {"box": boxes, "unit": units_of(index, dataset.card), "label": index["label"].tolist()}
-    table = pd.DataFrame(columns | more)
-    if with_affect:
-        truths = _truths(index)
-        for name in (str(c) for c in truths if str(c).endswith("_true")):
-            table[name] = truths[name].to_numpy()
-    return table
+    found = index[["sample_id", "path", "frame"]].assign(box=boxes, unit=units_of(index, card))
+    found = found.assign(label=index["label"], **(_truths(index) if with_affect else {}))
+    return found.reset_index(drop=True)
 
 
-def _truths(index: pd.DataFrame) -> pd.DataFrame:
-    """Return an index with the truths of valence, arousal and action units as predictions name them."""
+def _truths(index: pd.DataFrame) -> dict[str, NDArray[np.float32] | NDArray[np.int8]]:
+    """Return the truths of valence, arousal and action units under their names in predictions."""
+    truths: dict[str, NDArray[np.float32] | NDArray[np.int8]] = {}
+    for name in ("valence", "arousal"):
+        truths[f"{name}_true"] = index[name].to_numpy(np.float32)
     units = stack_au(index)
-    columns = {f"{name}_true": index[name].to_numpy(np.float32) for name in ("valence", "arousal")}
-    columns |= {f"au_{number}_true": units[:, i] for i, number in enumerate(ACTION_UNITS)}
-    return index.assign(**columns)
+    return truths | {f"au_{number}_true": units[:, i] for i, number in enumerate(ACTION_UNITS)}
 
 
 def _check_rows(
     predictions: Predictions, dataset: FaceDataset, rows: NDArray[np.int64], file: Path, where: str
 ) -> None:
-    """Refuse another index, missing or foreign rows, and labels or units that differ from the index."""
-    name = dataset.card.name
-    found = fingerprint(dataset.index)
-    if predictions.meta.fingerprint != found:
-        raise DataError(
-            f"made on another version of {name}: its index is {found} here",
-            file=file,
-            value=predictions.meta.fingerprint,
-            hint=f"fer-bench data verify --dataset {name}",
-        )
-    index = dataset.index.iloc[rows]
-    frame = predictions.frame
-    given = pd.Index(frame["sample_id"])
+    """Refuse missing or foreign rows, and labels, units or truths that differ from the index."""
+    name, index, frame = dataset.card.name, dataset.index.iloc[rows], predictions.frame
+    given = frame["sample_id"]
     missing = index["sample_id"][~index["sample_id"].isin(given)]
     if len(missing):
         raise DataError(
@@ -196,14 +189,15 @@ def _check_rows(
             value=missing.iloc[0],
             hint=f"fer-bench submit rows --target {name} lists them all",
         )
-    foreign = ~frame["sample_id"].isin(index["sample_id"]).to_numpy()
+    foreign = ~given.isin(index["sample_id"]).to_numpy()
     if foreign.any():
         row = int(np.flatnonzero(foreign)[0])
         raise DataError(
-            f"{int(foreign.sum())} rows are none of {where}", file=file, line=row + 1, value=given[row]
+            f"{int(foreign.sum())} rows are not in {where}", file=file, line=row + 1, value=given[row]
         )
-    own = _truths(index.assign(unit=units_of(index, dataset.card))).set_index("sample_id").loc[given]
-    for column in ("label", "unit", *(str(c) for c in own if str(c).endswith("_true") and c in frame)):
+    truths = _truths(index)
+    own = index.assign(unit=units_of(index, dataset.card), **truths).set_index("sample_id").loc[given]
+    for column in ("label", "unit", *(column for column in truths if column in frame)):
         there, here = frame[column], own[column].reset_index(drop=True)
         differs = ((there != here) & ~(there.isna() & here.isna())).fillna(True).to_numpy(bool)
         if differs.any():

@@ -14,7 +14,7 @@ from fer_bench.cli import scores as commands
 from fer_bench.config import RunOptions
 from fer_bench.evaluation.rescore import rescore
 from fer_bench.leaderboard.page import write_leaderboard
-from fer_bench.runs.submission import Checked
+from fer_bench.runs.submission import CheckedSubmission
 from fer_bench.runs.training.loggers import Loggers
 from tests.outside import installed
 
@@ -73,7 +73,7 @@ def test_it_is_printed_and_logged(records, capsys):
     own = records[0].score("rafdb")
     assert f"{100 - 100 * own.uar:.1f}%" in first[2].split()
     meta = SimpleNamespace(method="m", source="rafdb", target="rafdb")
-    commands._print_checked(Checked(meta, "7-official", 1, "real", own))
+    commands._print_checked(CheckedSubmission(meta, "7-official", 1, "real", own))
     assert re.search(rf"  BER +{100 - 100 * own.uar:.1f} % \[\d+\.\d, \d+\.\d\]", capsys.readouterr().out)
     logged = {}
     loggers = Loggers(None, None, RunOptions())

@@ -80,7 +80,7 @@ def test_other_files_are_no_predictions(tmp_path):
     path.write_text("not a parquet")
     with pytest.raises(StoreError, match="not a readable parquet"):
         read_predictions(path)
-    with pytest.raises(StoreError, match="no predictions"):
+    with pytest.raises(StoreError, match="do not exist"):
         read_predictions(tmp_path / "absent.parquet")
     good = predictions()
     good.frame.to_parquet(path)
