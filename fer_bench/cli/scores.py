@@ -1,4 +1,4 @@
-"""Commands over stored predictions: `score`, `compare` and `submit`. None of them trains or needs a GPU."""
+"""The commands on predictions, which need no GPU: `score`, `compare` and `submit`."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def score(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default one per core.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Also runs that have not changed.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Include runs that have not changed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compute all scores of a store again from its predictions; only what changed, unless told otherwise.
+    """Compute the scores of a store again from its predictions: of runs that changed, or of all.
 
-    Exit code 1 when a run could not be scored; the others are.
+    Exit code 1 if a run could not be scored; the others are.
     """
     from fer_bench.evaluation.rescore import rescore
     from fer_bench.files import usable_cores
@@ -67,12 +67,12 @@ def score(
     summary = rescore(store, jobs=jobs or usable_cores(), progress=show, all_runs=every)
     counts = {
         "scored": summary.count("scored"),
-        "changed": sum(o.changed for o in summary.runs),
+        "changed": sum(run.changed for run in summary.runs),
         "unchanged": summary.unchanged,
         "busy": summary.count("busy"),
         "unfinished": summary.count("unfinished"),
     }
-    problems = [o.problem for o in summary.runs if o.state == "failed"]
+    problems = [run.problem for run in summary.runs if run.state == "failed"]
     if as_json:
         typer.echo(json.dumps({**counts, "problems": problems}, indent=2, ensure_ascii=False))
     else:
@@ -104,7 +104,7 @@ def compare(
     for line in lines:
         if line.data != data:
             data = line.data
-            typer.echo(f"{data or 'runs'}: {first} less {second}")
+            typer.echo(f"{data or 'runs'}: {first} minus {second}")
         typer.echo(f"  {_of_line(line)}")
     typer.echo(_verdict(lines, first, second))
 
@@ -135,7 +135,7 @@ def _verdict(lines: list[Line], first: str, second: str) -> str:
     tests = "one test" if len(tested) == 1 else f"these {len(tested)} tests"
     return (
         f"After Holm's correction over {tests} {first} is better in {ahead}, {second} in "
-        f"{len(sure) - ahead}; in {len(tested) - len(sure)} no difference is shown, which is no proof of "
+        f"{len(sure) - ahead}; in {len(tested) - len(sure)} no difference is shown, which does not prove "
         "equality."
     )
 
@@ -152,9 +152,9 @@ def check(
     quick: Quick = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validate somebody's predictions against the protocol and score them as any run.
+    """Check predictions made elsewhere against the protocol, and score them like those of a run.
 
-    Exit code 2 with the reason and the row when they do not hold.
+    Exit code 2 with the reason and the row if they do not fit.
     """
     from fer_bench.runs.submission import check_submission
     from fer_bench.workspace.sources import find_roots
@@ -244,10 +244,10 @@ def rows(
     fold: Fold = 1,
     quick: Quick = False,
     affect: Annotated[
-        bool, typer.Option("--affect", help="Also rows with valence, arousal or action units alone.")
+        bool, typer.Option("--affect", help="Include rows with valence, arousal or action units alone.")
     ] = False,
 ) -> None:
-    """List the rows that a submission predicts, and print what its metadata must say."""
+    """List the rows that a submission must predict, and print what its metadata must hold."""
     from fer_bench.data.index import fingerprint
     from fer_bench.datasets import members_of, source_name
     from fer_bench.files import write_text

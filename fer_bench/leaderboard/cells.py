@@ -37,7 +37,7 @@ class Problem:
 
     Attributes:
         file: Its path below the store.
-        message: What is wrong.
+        message: The problem.
     """
 
     file: str
@@ -45,7 +45,7 @@ class Problem:
 
     @classmethod
     def of(cls, store: Store, error: StoreError) -> Problem:
-        """Return what an error says about a file of the store."""
+        """Return the problem that an error reports about a file of the store."""
         path = Path(str(error.file))
         line = "" if error.line is None else f"row {error.line}: "
         value = "" if error.value is None else f" (found {error.value!r})"
@@ -59,7 +59,7 @@ class Cell:
 
     Attributes:
         method: Registry name of the method.
-        label: The method's name, with the settings that set it apart from the section's usual ones.
+        label: The method's name, with the settings that differ from the section's usual ones.
         usual: Whether these are the usual settings; others are shown but not ranked.
         dataset: Source dataset.
         protocol: Protocol within it.
@@ -224,7 +224,7 @@ def build_cell(
 
 @dataclass(frozen=True)
 class _Answered:
-    """What one model answered on another dataset.
+    """One model's answers on another dataset.
 
     Attributes:
         seed: Its seed.

@@ -57,7 +57,7 @@ class Line:
 
 
 def compare_named(store: Store, first: str, second: str, named: Sequence[str]) -> list[Line]:
-    """Compare two methods of a store, or two runs given by key or by record file.
+    """Compare two methods of a store, or two runs by key or record file.
 
     Args:
         store: The run store.
@@ -66,7 +66,7 @@ def compare_named(store: Store, first: str, second: str, named: Sequence[str]) -
         named: Target list of the generalisation score.
 
     Raises:
-        UsageError: A method and a run, an unknown name, or nothing that both have.
+        UsageError: A method and a run, an unknown name, or no test that both have.
         StoreError: Damaged records or predictions.
     """
     one, other = _find(store, first), _find(store, second)
@@ -82,7 +82,9 @@ def compare_named(store: Store, first: str, second: str, named: Sequence[str]) -
         )
     if not lines:
         raise UsageError(
-            "the two have no test in common", value=f"{first} {second}", hint="fer-bench leaderboard"
+            "the two were not tested on a common dataset",
+            value=f"{first} {second}",
+            hint="fer-bench leaderboard",
         )
     return lines
 
@@ -178,7 +180,7 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
         found = [_tested(("", sources, target, title), values, sums)]
         found += _untested("", sources, target, *estimates, alike=sums[0].rows == sums[1].rows)
         if one[1].key == other[1].key and np.array_equal(given[0].answer, given[1].answer):
-            # no other units would tell a run from itself
+            # a run never differs from itself
             found = [replace(x, interval=Interval(0.0, 0.0)) if x.interval else x for x in found]
         lines += found
     return lines

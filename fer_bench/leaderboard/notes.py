@@ -1,4 +1,4 @@
-"""Notes on numbers: what records warn of, as letters beside the numbers and lines below the table."""
+"""Notes on numbers: warnings of records, as letters at the numbers and lines below the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fer_bench.leaderboard.tables import Section
 class Notes:
     """The notes of a section.
 
-    A note that all cells of a method carry stands beside the method's name, others beside their cells.
+    A note that holds for all cells of a method is marked at the method's name, any other at its cells.
 
     Args:
         section: The section.
@@ -33,11 +33,11 @@ class Notes:
         return len(mine) > 1 and all(text in notes_of(c) for c in mine)
 
     def of_method(self, label: str) -> str:
-        """Return the marks beside a method's name."""
+        """Return the marks at a method's name."""
         return self._marks(t for t in self.carriers if self._everywhere(t, label))
 
     def of_cell(self, cell: Cell) -> str:
-        """Return the marks beside a cell's number."""
+        """Return the marks at a cell's number."""
         return self._marks(t for t in notes_of(cell) if not self._everywhere(t, cell.label))
 
     def _marks(self, texts: Iterable[str]) -> str:

@@ -140,7 +140,7 @@ def build_board(
         store: The run store.
         methods: Methods that should have been run.
         named_targets: Target list of the generalisation score, and the datasets that should have been run.
-        only: Methods to look at; all by default. What is left out changes nothing.
+        only: Methods to look at; all by default.
     """
     records, errors = store.scan()
     if only is not None:

@@ -1,4 +1,4 @@
-"""Which runs of a method belong together, and what sets the others apart."""
+"""Grouping the runs of a method into cells, and naming what differs from its usual settings."""
 
 from __future__ import annotations
 

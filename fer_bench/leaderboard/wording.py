@@ -1,4 +1,4 @@
-"""What a table allows to conclude, and what not, in plain sentences."""
+"""Plain sentences about what the tests of a table show, and what they do not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def conclusion(column: Column, unit: str, show: Callable[[float], str] = points)
 
     Args:
         column: The methods compared.
-        unit: What is drawn, in the plural: persons, videos, pictures, units.
+        unit: What is resampled, in the plural: persons, videos, pictures, units.
         show: Writes a difference.
     """
     if not column.tests:

@@ -106,7 +106,7 @@ def test_real_and_synthetic_runs_are_never_compared(store, add):
 
 def test_the_commands_print_text_and_json(store, full):
     text = call("compare", "gcn", "resemotenet", "--runs-dir", store.root).stdout
-    assert "synthetic, quick: gcn less resemotenet" in text
+    assert "synthetic, quick: gcn minus resemotenet" in text
     assert "resemotenet in 15" in text
     document = json.loads(call("compare", "gcn", "resemotenet", "--runs-dir", store.root, "--json").stdout)
     assert len(document["lines"]) == 15

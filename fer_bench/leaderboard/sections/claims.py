@@ -1,4 +1,4 @@
-"""What papers claim beside what was measured here: for runs on real data under the papers' recipes only."""
+"""Scores that papers claim next to ours, for runs on real data under the papers' recipes only."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fer_bench.methods.claims import Claim, claims_of
 
 
 def claimed(section: Section) -> str:
-    """Return the table of claims for which the section has a number of its own, or nothing.
+    """Return the table of claims for which the section has a score of ours, or nothing.
 
-    Drawn faces and the quick profile get none: a paper says nothing about them.
+    Synthetic data and the quick profile have none, since papers make no claims about them.
     """
     if section.data_kind != "real" or section.profile != "paper":
         return ""
