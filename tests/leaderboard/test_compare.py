@@ -86,7 +86,7 @@ def test_runs_with_other_classes_are_compared_on_the_shared_ones(store, add):
     [
         ("gcn", "nothing", "no such method and no run"),
         ("gcn", "gcn", "cannot be compared with itself"),
-        ("gcn", "lone", "no test in common"),
+        ("gcn", "lone", "not tested on a common dataset"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(store, add, first, second, message):

@@ -163,8 +163,5 @@ def _calibration(found: Sequence[_Row]) -> str:
     if compared:
         best = Counter(min(values)[1] for values in compared)
         counts = ", ".join(f"{label} on {count}" for label, count in sorted(best.items()))
-        said += (
-            f"; the lowest ECE has, of {len(compared)} datasets, {counts}, which is a description and no "
-            "ranking"
-        )
+        said += f"; the lowest ECE has, of {len(compared)} datasets, {counts}: a description, not a ranking"
     return f"{table(header, rows)}\n\n{escape(said)}."
