@@ -40,8 +40,8 @@ def installed(section, folder, monkeypatch):
 
 
 def _forget():
-    for package in (datasets, methods, launchers):
-        package.REGISTRY.refresh()
+    for registry in (datasets.REGISTRY, methods.REGISTRY, launchers.REGISTRY, metrics.OTHERS):
+        registry.refresh()
     vars(datasets).pop("TenFacesDataModule", None)
     provenance._top_folder.cache_clear()
     metrics.registry.cache_clear()

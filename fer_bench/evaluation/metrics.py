@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -15,12 +14,12 @@ from fer_bench.errors import UsageError
 from fer_bench.evaluation import confusion, intervals
 from fer_bench.evaluation.contributions import Contributions
 from fer_bench.evaluation.intervals import IntervalRule, UnitSample, Value
+from fer_bench.registry import Registry
 
 Place = Literal["cli", "page", "cells", "compare"]
 """What `run` and `submit check` print, the leaderboard's full in-domain table, `cells.csv`, and `compare`."""
 RANKING = "uar"
 """The metric that ranks methods and is tested."""
-GROUP = "fer_bench.metrics"
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,8 @@ BUILT_IN = (
     ),
     Metric("mcc", "MCC", confusion.mcc, percent=False, shown=()),
 )
+OTHERS: Registry[Metric] = Registry("metric", "fer_bench.metrics", {})
+"""The metrics of other packages."""
 
 
 @cache
@@ -107,10 +108,10 @@ def registry() -> dict[str, Metric]:
         UsageError: An entry point names something other than a `Metric`.
     """
     found = {metric.name: metric for metric in BUILT_IN}
-    for point in entry_points(group=GROUP):
-        metric = point.load()
+    for name in OTHERS.names():
+        metric = OTHERS.get(name)
         if not isinstance(metric, Metric):
-            raise UsageError(f"the entry point of {GROUP} is not a Metric", value=point.value)
+            raise UsageError(f"an entry point of {OTHERS.group} is not a Metric", value=OTHERS.targets[name])
         found.setdefault(metric.name, metric)
     return found
 

@@ -10,21 +10,13 @@ from fer_bench.evaluation.metrics import BUILT_IN, Metric
 SEVEN = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"]
 
 
-class Point:
-    """An entry point of another package."""
-
-    value = "other.package:THING"
-
-    def __init__(self, thing):
-        self.load = lambda: thing
-
-
 @pytest.fixture
 def installed(monkeypatch):
-    """Return a function that installs what entry points of other packages name."""
+    """Return a function that installs what entry points of other packages name, by their place here."""
 
-    def install(*things):
-        monkeypatch.setattr(metrics, "entry_points", lambda group: [Point(thing) for thing in things])
+    def install(*names):
+        targets = {name: f"{__name__}:{name}" for name in names}
+        monkeypatch.setattr(metrics.OTHERS, "targets", targets)
         metrics.registry.cache_clear()
 
     yield install
@@ -34,6 +26,10 @@ def installed(monkeypatch):
 
 def error(counts):
     return 1 - confusion.accuracy(counts)
+
+
+ERROR = Metric("error", "error", error)
+MINE = Metric("uar", "mine", error)
 
 
 def test_values_are_shown_in_percent_or_with_two_decimals():
@@ -65,20 +61,20 @@ def test_places_list_the_metrics_that_are_shown_there():
 
 
 def test_another_package_adds_a_metric_and_replaces_none(installed):
-    installed(Metric("error", "error", error), Metric("uar", "mine", error))
+    installed("ERROR", "MINE")
     assert list(metrics.registry()) == [*(metric.name for metric in BUILT_IN), "error"]
     assert metrics.registry()["uar"].title == "UAR"
     assert metrics.modules() == (__name__,)
 
 
 def test_an_entry_point_that_names_something_else_is_refused(installed):
-    installed(error)
-    with pytest.raises(UsageError, match=r"not a Metric.*other\.package:THING"):
+    installed("error")
+    with pytest.raises(UsageError, match=r"not a Metric.*test_metrics:error"):
         metrics.registry()
 
 
 def test_a_new_metric_gets_quantiles_of_its_resamples_as_interval(installed, make):
-    installed(Metric("error", "error", error))
+    installed("ERROR")
     rng = np.random.default_rng(0)
     labels = np.tile(SEVEN, 40)
     logits = rng.normal(size=(280, 7)) + 1.5 * (labels[:, None] == np.array(SEVEN))
@@ -90,7 +86,7 @@ def test_a_new_metric_gets_quantiles_of_its_resamples_as_interval(installed, mak
 
 
 def test_a_new_metric_has_no_interval_where_resamples_say_too_little(installed, make):
-    installed(Metric("error", "error", error))
+    installed("ERROR")
     labels = ["happiness"] * 40 + ["fear"] * 2
     one = answers(make(SEVEN, labels, np.tile([0, 1, 0, 0, 0, 0, 0], (42, 1))), SEVEN)
     found = estimate([one], "rafdb").values

@@ -41,8 +41,7 @@ class Affective(Plain):
 
 @pytest.fixture
 def affective(monkeypatch):
-    entry = methods.Entry("tests.runs.test_submission_rows:Affective", "for tests", "")
-    monkeypatch.setattr(methods, "registry", lambda: {"affective": entry})
+    monkeypatch.setitem(methods.REGISTRY.targets, "affective", f"{__name__}:Affective")
     return "affective"
 
 
