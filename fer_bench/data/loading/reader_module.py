@@ -132,7 +132,7 @@ def _open(reader: type[FaceDataset], root: str | Path | None, crops: CropChoice,
     name = reader.card.name
     if root is None:
         _announce(f"without a root, {name} is the synthetic stand-in of size {size}, drawn on first use")
-    dataset = reader(stand_in(name, size) if root is None else root)
+    dataset = reader(stand_in(name, size) if root is None else Path(root).expanduser())
     if root is not None and marker_of(dataset.base) is not None:
         _announce(f"{dataset.base} was drawn by fer-bench")
     keep_index(dataset)

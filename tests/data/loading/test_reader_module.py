@@ -224,6 +224,11 @@ def test_lightning_cli_builds_it(tiny_root, tmp_path):
         assert cli.trainer.state.finished
 
 
+def test_a_root_may_start_with_the_home_folder(tiny_root, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_root.parent))
+    assert RAFDBDataModule(f"~/{tiny_root.name}").dataset.base.is_relative_to(tiny_root)
+
+
 def test_the_constructor_reads_nothing_and_setup_finds_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
     data = RAFDBDataModule(tmp_path / "nowhere")
