@@ -24,12 +24,7 @@ from fer_bench.errors import DataError
 
 _README = "official Aff-Wild2 ReadMe"
 _WTOMIN = "wtomin/ABAW3_MultiEmotionNet"
-_OUTER = (
-    "3rd ABAW Annotations/Third ABAW Annotations",
-    "Third ABAW Annotations",
-    "3rd ABAW Annotations",
-    "",
-)
+_OUTER = ("3rd ABAW Annotations/Third ABAW Annotations", "Third ABAW Annotations", "3rd ABAW Annotations", "")
 _SPLITS: dict[SplitName, str] = {"train": "Train_Set", "val": "Validation_Set"}
 _FOLDERS = {
     "expr": "EXPR_Classification_Challenge",

@@ -73,7 +73,7 @@ CARD = Card(
         ),
     ),
     protocols=fold_protocols(
-        {"7": LABEL_SETS["7c"], "6": BASIC_SIX, "7n": LABEL_SETS["7"], "8": LABEL_SETS["8"]},
+        {"7": LABEL_SETS["7c"], "6": BASIC_SIX, "7n": LABEL_SETS["7"], "8": LABEL_SETS["8"]}
     ),
     default_protocol="7-10fold",
     quick_protocol="7-4fold",

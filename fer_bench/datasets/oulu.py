@@ -8,15 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_bench.data.card import (
-    Card,
-    ExpectedCount,
-    NativeClass,
-    Protocol,
-    Quirk,
-    TreeEntry,
-    fold_protocols,
-)
+from fer_bench.data.card import Card, ExpectedCount, NativeClass, Protocol, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import counted, listed, matching, neutral_and_peak, subfolders

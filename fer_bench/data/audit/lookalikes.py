@@ -108,10 +108,7 @@ def near_pairs(
 
 
 def _correlate(
-    prints: NDArray[np.void],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-    mirrored: NDArray[np.bool_],
+    prints: NDArray[np.void], first: NDArray[np.int64], second: NDArray[np.int64], mirrored: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     shape = (-1, THUMBNAIL, THUMBNAIL)
     a = prints["thumbnail"][first].reshape(shape).astype(np.float32)

@@ -12,28 +12,10 @@ from pathlib import Path
 
 from fer_bench.errors import UsageError, nearest
 from fer_bench.synthetic.layouts import affectnet7, affwild2, ckplus, expw, fer2013, ferplus, mmi, oulu, rafdb
-from fer_bench.synthetic.layouts.frame import (
-    SIZES,
-    Drawing,
-    Plan,
-    Size,
-    Task,
-    Watch,
-    Writer,
-    write_folder,
-)
+from fer_bench.synthetic.layouts.frame import SIZES, Drawing, Plan, Size, Task, Watch, Writer, write_folder
 from fer_bench.synthetic.population import PopulationName
 
-__all__ = [
-    "SIZES",
-    "Drawing",
-    "Plan",
-    "Size",
-    "Task",
-    "Writer",
-    "names",
-    "write",
-]
+__all__ = ["SIZES", "Drawing", "Plan", "Size", "Task", "Writer", "names", "write"]
 
 _WRITERS: dict[str, Writer] = {
     "ckplus": ckplus.plan,

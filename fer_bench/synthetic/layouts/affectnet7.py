@@ -10,21 +10,11 @@ from numpy.typing import NDArray
 
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.synthetic.camera import camera_of
-from fer_bench.synthetic.layouts.casting import (
-    Chunks,
-    Counts,
-    counts_of,
-    rated,
-    scaled,
-    shuffled,
-    wild,
-)
+from fer_bench.synthetic.layouts.casting import Chunks, Counts, counts_of, rated, scaled, shuffled, wild
 from fer_bench.synthetic.layouts.files import save, save_array
 from fer_bench.synthetic.layouts.frame import Plan, Size
 from fer_bench.synthetic.layouts.journal import Outcome
-from fer_bench.synthetic.population import (
-    Population,
-)
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 

@@ -12,21 +12,11 @@ import numpy as np
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.face import Pose
-from fer_bench.synthetic.layouts.casting import (
-    Array,
-    Rng,
-    rated,
-)
+from fer_bench.synthetic.layouts.casting import Array, Rng, rated
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size, Task
 from fer_bench.synthetic.layouts.journal import Outcome
-from fer_bench.synthetic.population import (
-    STYLES,
-    Population,
-    at_strength,
-    behind_label,
-    coded_units,
-)
+from fer_bench.synthetic.population import STYLES, Population, at_strength, behind_label, coded_units
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 

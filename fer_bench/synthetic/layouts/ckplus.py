@@ -11,22 +11,11 @@ import numpy as np
 from fer_bench.emotions import BASIC_SIX, Emotion
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.face import FACE_AUS
-from fer_bench.synthetic.layouts.casting import (
-    Counts,
-    Recording,
-    Rng,
-    deal,
-    rise,
-)
+from fer_bench.synthetic.layouts.casting import Counts, Recording, Rng, deal, rise
 from fer_bench.synthetic.layouts.files import save, scientific, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size, Task
 from fer_bench.synthetic.layouts.journal import Outcome
-from fer_bench.synthetic.population import (
-    STYLES,
-    Expression,
-    Population,
-    at_strength,
-)
+from fer_bench.synthetic.population import STYLES, Expression, Population, at_strength
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 

@@ -10,20 +10,11 @@ import numpy as np
 
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import camera_of
-from fer_bench.synthetic.layouts.casting import (
-    Chunks,
-    Counts,
-    counts_of,
-    scaled,
-    shuffled,
-    wild,
-)
+from fer_bench.synthetic.layouts.casting import Chunks, Counts, counts_of, scaled, shuffled, wild
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size
 from fer_bench.synthetic.layouts.journal import Outcome
-from fer_bench.synthetic.population import (
-    Population,
-)
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import Shot, arrange, backdrop, develop, shoot
 from fer_bench.synthetic.truth import Face, face_row
 

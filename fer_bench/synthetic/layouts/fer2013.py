@@ -28,9 +28,7 @@ from fer_bench.synthetic.layouts.expw import EXPW_ORDER
 from fer_bench.synthetic.layouts.files import write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size
 from fer_bench.synthetic.layouts.journal import Outcome
-from fer_bench.synthetic.population import (
-    Population,
-)
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, backdrop, develop, shoot
 from fer_bench.synthetic.truth import Face, face_row, faceless_row
 

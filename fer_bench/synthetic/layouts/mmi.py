@@ -12,23 +12,11 @@ import numpy as np
 from fer_bench.emotions import BASIC_SIX, Emotion
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.face import FACE_AUS
-from fer_bench.synthetic.layouts.casting import (
-    Counts,
-    Recording,
-    deal,
-    planted,
-    swell,
-)
+from fer_bench.synthetic.layouts.casting import Counts, Recording, deal, planted, swell
 from fer_bench.synthetic.layouts.files import save, save_video, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size, Task
 from fer_bench.synthetic.layouts.journal import Outcome
-from fer_bench.synthetic.population import (
-    STYLES,
-    Expression,
-    Population,
-    at_strength,
-    with_cloth,
-)
+from fer_bench.synthetic.population import STYLES, Expression, Population, at_strength, with_cloth
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Box, Face, face_row
 

@@ -25,10 +25,7 @@ from fer_bench.synthetic.layouts.casting import (
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.frame import Plan, Size
 from fer_bench.synthetic.layouts.journal import Outcome
-from fer_bench.synthetic.population import (
-    Population,
-    votes,
-)
+from fer_bench.synthetic.population import Population, votes
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
