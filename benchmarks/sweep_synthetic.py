@@ -18,7 +18,7 @@ from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.plan import plan_sweep
 from fer_bench.runs.sweepfile import read_sweep
-from fer_bench.synthetic.layouts.frame import SIZES
+from fer_bench.synthetic.layouts.writing import SIZES
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
 

@@ -10,7 +10,7 @@ from typing import cast
 from fer_bench.errors import DataError
 from fer_bench.files import cache_root, usable_cores
 from fer_bench.synthetic import GENERATOR_VERSION, layouts
-from fer_bench.synthetic.layouts.frame import Size
+from fer_bench.synthetic.layouts.writing import Size
 from fer_bench.synthetic.marker import MARKER
 from fer_bench.synthetic.population import PopulationName
 

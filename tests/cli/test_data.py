@@ -180,7 +180,7 @@ class TestSynth:
         assert out.splitlines() == [wrote]
 
     def test_what_was_stopped_goes_on(self, run_cli, tmp_path, monkeypatch):
-        from fer_bench.synthetic.layouts import frame
+        from fer_bench.synthetic.layouts import writing as frame
 
         def stop(*_):
             raise KeyboardInterrupt

@@ -14,11 +14,11 @@ from fer_bench.synthetic.truth import TRUTH, join_truth, read_truth, write_truth
 
 NAMES = layouts.names()
 DEALT = {
-    "ckplus": {"none": ckplus._CK_COUNTS["full"]},
-    "rafdb": dict(zip(("train", "test"), rafdb._RAF_COUNTS["full"], strict=True)),
-    "affectnet7": dict(zip(("train", "val"), affectnet7._AFFECTNET_COUNTS["full"], strict=True)),
-    "expw": {"none": expw._EXPW_COUNTS["full"]},
-    "fer2013": dict(zip(("train", "val", "test"), fer2013._FER_COUNTS["full"], strict=True)),
+    "ckplus": {"none": ckplus._COUNTS["full"]},
+    "rafdb": dict(zip(("train", "test"), rafdb._COUNTS["full"], strict=True)),
+    "affectnet7": dict(zip(("train", "val"), affectnet7._COUNTS["full"], strict=True)),
+    "expw": {"none": expw._COUNTS["full"]},
+    "fer2013": dict(zip(("train", "val", "test"), fer2013._COUNTS["full"], strict=True)),
 }
 PICTURES = {  # at least and at most
     "mmi": (10_000, 30_000),
@@ -50,7 +50,7 @@ def test_full_counts_are_those_of_the_card(name):
 def test_planning_full_takes_little_and_writes_nothing(name, tmp_path):
     tracemalloc.start()
     plan = planned(name, tmp_path / name)
-    pictures = sum(task.pictures for task in plan.tasks)
+    pictures = sum(job.pictures for job in plan.jobs)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40 * 2**20
@@ -60,15 +60,15 @@ def test_planning_full_takes_little_and_writes_nothing(name, tmp_path):
 
 
 def test_full_lab_sets_have_their_sequences(tmp_path):
-    assert len(planned("ckplus", tmp_path).tasks) == 593
-    assert len(planned("oulu", tmp_path).tasks) == 6 * 479  # one sequence is missing
-    assert len(planned("affwild2", tmp_path).tasks) == 307
+    assert len(planned("ckplus", tmp_path).jobs) == 593
+    assert len(planned("oulu", tmp_path).jobs) == 6 * 479  # one sequence is missing
+    assert len(planned("affwild2", tmp_path).jobs) == 307
 
 
 def test_full_affwild2_deals_expressions_as_the_real_one():
-    dealt = Counter(affwild2._dealt(affwild2._AFFWILD_SHARES["train"], 10_000))
-    total = sum(affwild2._AFFWILD_SHARES["train"])
-    for emotion, count in zip(affwild2._AFFWILD_ORDER, affwild2._AFFWILD_SHARES["train"], strict=True):
+    dealt = Counter(affwild2._dealt(affwild2._SHARES["train"], 10_000))
+    total = sum(affwild2._SHARES["train"])
+    for emotion, count in zip(affwild2._ORDER, affwild2._SHARES["train"], strict=True):
         assert abs(dealt[emotion] - 10_000 * count / total) <= 1
     assert set(Counter(affwild2._dealt([1] * 8, 16)).values()) == {2}
 
@@ -87,11 +87,11 @@ def test_full_affwild2_deals_expressions_as_the_real_one():
         ("ferplus", (0, -1)),
     ],
 )
-def test_the_reader_accepts_what_the_first_and_last_tasks_of_full_write(name, numbers, tmp_path):
+def test_the_reader_accepts_what_the_first_and_last_jobs_of_full_write(name, numbers, tmp_path):
     root = tmp_path / name
     plan = planned(name, root)
-    done = {number % len(plan.tasks): plan.tasks[number].run() for number in numbers}
-    plan.finish([done[i].lines if i in done else [] for i in range(len(plan.tasks))])
+    done = {number % len(plan.jobs): plan.jobs[number].run() for number in numbers}
+    plan.finish([done[i].lines if i in done else [] for i in range(len(plan.jobs))])
     write_truth(root / TRUTH, (row for i in sorted(done) for row in done[i].truth))
     index = get(name)(tmp_path).index
     assert len(index) >= len(numbers)

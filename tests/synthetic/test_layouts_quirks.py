@@ -126,7 +126,7 @@ def test_rafdb_files_that_are_not_as_documented(drawn, tmp_path):
     assert separators == {True, False}
     population = Population("rafdb")
     for broken, lines in ((False, 8), (True, 7)):
-        rafdb._raf_face(tmp_path, population, 3, "train_00001", Emotion.FEAR, broken, False)
+        rafdb._draw_face(tmp_path, population, 3, "train_00001", Emotion.FEAR, broken, False)
         text = (tmp_path / "Annotation/manual/train_00001_manu_attri.txt").read_text()
         assert len(text.splitlines()) == lines
     _, attributes = _read_manual(tmp_path / "Annotation/manual/train_00001_manu_attri.txt")
@@ -135,8 +135,8 @@ def test_rafdb_files_that_are_not_as_documented(drawn, tmp_path):
 
 def test_affwild2_leaves_out_labels_at_the_rates_of_the_real_lists():
     rng, au = np.random.default_rng(0), np.full((17, 2), 0.5)
-    for split, wanted in affwild2._AFFWILD_LABELLED.items():
-        lines = [affwild2._affwild_line("v/1.jpg", Emotion.FEAR, au, rng, split) for _ in range(4000)]
+    for split, wanted in affwild2._LABELLED.items():
+        lines = [affwild2._line("v/1.jpg", Emotion.FEAR, au, rng, split) for _ in range(4000)]
         fields = [line.split(",") for line, _ in lines]
         has_va = [float(f[1]) != -5 and float(f[2]) != -5 for f in fields]
         has_expression = [f[3] != "-1" for f in fields]
@@ -152,7 +152,7 @@ def test_affwild2_leaves_out_labels_at_the_rates_of_the_real_lists():
 
 def test_expw_photos_and_faces_are_as_many_as_in_the_real_one(tmp_path):
     plan = expw.plan(tmp_path, Population("expw"), "full")
-    photos = sum(task.pictures for task in plan.tasks)
+    photos = sum(job.pictures for job in plan.jobs)
     assert abs(photos / 106_962 - 1) < 0.06
     assert np.isclose(sum(expw._FACES), 1)
 

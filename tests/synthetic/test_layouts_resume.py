@@ -12,7 +12,7 @@ import pytest
 
 from fer_bench.errors import DataError
 from fer_bench.synthetic import layouts
-from fer_bench.synthetic.layouts import casting, frame, journal
+from fer_bench.synthetic.layouts import casting, journal, writing
 
 KILLED = """
 import os, signal, sys
@@ -82,7 +82,7 @@ def test_a_writer_that_died_before_the_last_step_only_takes_that_step(drawn, tre
     def die(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(frame, "_put_in_place", die)
+    monkeypatch.setattr(writing, "_put_in_place", die)
     with pytest.raises(KeyboardInterrupt):
         write("expw", tmp_path)
     monkeypatch.undo()
@@ -104,7 +104,7 @@ def test_other_settings_do_not_continue_each_other(drawn, tree, tmp_path):
 def test_a_changed_plan_starts_anew(tmp_path):
     folder = tmp_path / "partial"
     first = journal.Journal(folder, {"tasks": 3})
-    first.add(0, journal.Outcome(["a"], [[1]]))
+    first.add(0, journal.JobResult(["a"], [[1]]))
     first.close()
     again = journal.Journal(folder, {"tasks": 3})
     assert 0 in again
@@ -125,7 +125,7 @@ def test_what_others_left_is_removed_in_time(tmp_path):
         touched = [folder]
         if name in (".expw.ab.partial", ".expw.cd.partial"):  # those can be continued
             touched.append(folder / journal.JOURNAL)
-            touched[-1].write_text(json.dumps({"generator_version": frame.GENERATOR_VERSION}) + "\n")
+            touched[-1].write_text(json.dumps({"generator_version": writing.GENERATOR_VERSION}) + "\n")
         for path in touched:
             os.utime(path, (time.time() - days * day,) * 2)
     write("expw", tmp_path)
@@ -160,12 +160,12 @@ def test_a_killed_worker_is_an_error_and_not_a_wait_for_ever(tmp_path):
     def run(serial):
         if serial >= 40 and os.getpid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
-        return journal.Outcome([str(serial)], [[serial]])
+        return journal.JobResult([str(serial)], [[serial]])
 
-    tasks = casting.Chunks(200, run)
+    jobs = casting.Chunks(200, run)
     kept = journal.Journal(tmp_path / "partial", {})
     with pytest.raises(DataError, match="killed") as caught:
-        frame._draw(tasks, kept, 2, None)
+        writing._draw(jobs, kept, 2, None)
     assert "goes on" in caught.value.hint
-    frame._draw(tasks, kept, 1, None)
+    writing._draw(jobs, kept, 1, None)
     assert list(kept.truth()) == [[serial] for serial in range(200)]

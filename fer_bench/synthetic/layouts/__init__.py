@@ -1,7 +1,7 @@
 """Synthetic datasets on disk, each in the official layout of the real one.
 
-One module per dataset plans its files as independent tasks; `write` runs them, in one process or several,
-and puts the finished folder in place. Identifiers, splits and labels are made up by the generator; only the
+One module per dataset plans its files as independent jobs; `write` runs them, in one process or several, and
+puts the finished folder in place. Identifiers, splits and labels are made up by the generator; only the
 form of files and names, and the quirks that trip up readers, follow the originals.
 """
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from fer_bench.errors import UsageError, nearest
 from fer_bench.synthetic.layouts import affectnet7, affwild2, ckplus, expw, fer2013, ferplus, mmi, oulu, rafdb
-from fer_bench.synthetic.layouts.frame import SIZES, Drawing, Plan, Size, Task, Watch, Writer, write_folder
+from fer_bench.synthetic.layouts.writing import SIZES, Drawing, Observer, Plan, Size, Writer, write_folder
 from fer_bench.synthetic.population import PopulationName
 
-__all__ = ["SIZES", "Drawing", "Plan", "Size", "Task", "Writer", "names", "write"]
+__all__ = ["SIZES", "Drawing", "Plan", "Size", "Writer", "names", "write"]
 
 _WRITERS: dict[str, Writer] = {
     "ckplus": ckplus.plan,
@@ -51,10 +51,10 @@ def write(
 
     The folder appears complete or not at all. One that was written with the same version, size, population
     and seed is left as it is; another synthetic one is replaced; a folder without the marker is not touched.
-    Where a writer with the same settings was stopped or killed, its tasks are not done again. Of two writers
-    at once, one waits for the other.
+    Jobs that a stopped or killed writer with the same settings did are not done again. Of two writers at
+    once, one waits for the other.
 
-    Beside the dataset's own files stand a marker, a notice and what `fer_bench.synthetic.truth` reads.
+    Besides the dataset's own files there are a marker, a notice and what `fer_bench.synthetic.truth` reads.
 
     Args:
         dataset: One of `names()`.
@@ -63,9 +63,9 @@ def write(
         population: `benchmark`, or `development` with other people and cameras.
         seed: Seed of everything.
         jobs: Number of processes; the bytes do not depend on it.
-        progress: Called with (pictures there, pictures in all).
+        progress: Called with pictures written and total pictures.
         report: Called with how the drawing went, unless nothing had to be written.
-        notice: Called with a sentence when it waits for another writer or goes on where one stopped.
+        notice: Called with a sentence when it waits for another writer or continues where one stopped.
 
     Raises:
         UsageError: No such dataset or size.
@@ -84,6 +84,6 @@ def write(
         size=size,
         population=population,
         seed=seed,
-        jobs=jobs,
-        watch=Watch(progress, report, notice),
+        processes=jobs,
+        observer=Observer(progress, report, notice or (lambda text: None)),
     )

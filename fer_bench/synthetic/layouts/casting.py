@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.emotions import LABEL_SETS, Emotion
-from fer_bench.synthetic.layouts.frame import Task
-from fer_bench.synthetic.layouts.journal import Outcome
+from fer_bench.synthetic.layouts.journal import JobResult
+from fer_bench.synthetic.layouts.writing import DrawingJob
 from fer_bench.synthetic.population import (
     STYLES,
     Expression,
@@ -82,7 +82,7 @@ def swell(frames: int) -> tuple[Array, int, int]:
     return ramp * ramp * (3 - 2 * ramp), first, last
 
 
-class Chunks(Sequence[Task]):
+class Chunks(Sequence[DrawingJob]):
     """Tasks of up to 20 pictures each, made when they are asked for: a hundred thousand faces are one object.
 
     Args:
@@ -92,27 +92,27 @@ class Chunks(Sequence[Task]):
 
     size = 20
 
-    def __init__(self, count: int, run: Callable[[int], Outcome]) -> None:
+    def __init__(self, count: int, run: Callable[[int], JobResult]) -> None:
         self._count, self._run = count, run
 
     def __len__(self) -> int:
         return -(-self._count // self.size)
 
     @overload
-    def __getitem__(self, number: int) -> Task: ...
+    def __getitem__(self, number: int) -> DrawingJob: ...
     @overload
-    def __getitem__(self, number: slice) -> Sequence[Task]: ...
-    def __getitem__(self, number: int | slice) -> Task | Sequence[Task]:
+    def __getitem__(self, number: slice) -> Sequence[DrawingJob]: ...
+    def __getitem__(self, number: int | slice) -> DrawingJob | Sequence[DrawingJob]:
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         number = range(len(self))[number]
         serials = range(number * self.size, min((number + 1) * self.size, self._count))
-        return Task(len(serials), lambda: together(self._run(serial) for serial in serials))
+        return DrawingJob(len(serials), lambda: together(self._run(serial) for serial in serials))
 
 
-def together(outcomes: Iterable[Outcome]) -> Outcome:
+def together(outcomes: Iterable[JobResult]) -> JobResult:
     """Return the lines and the truth of several pictures as one."""
-    whole = Outcome()
+    whole = JobResult()
     for outcome in outcomes:
         whole.lines.extend(outcome.lines)
         whole.truth.extend(outcome.truth)

@@ -12,8 +12,8 @@ from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.layouts.casting import Chunks, Counts, counts_of, scaled, shuffled, wild
 from fer_bench.synthetic.layouts.files import save, write_lines
-from fer_bench.synthetic.layouts.frame import Plan, Size
-from fer_bench.synthetic.layouts.journal import Outcome
+from fer_bench.synthetic.layouts.journal import JobResult
+from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import Shot, arrange, backdrop, develop, shoot
 from fer_bench.synthetic.truth import Face, face_row
@@ -21,14 +21,14 @@ from fer_bench.synthetic.truth import Face, face_row
 EXPW_ORDER = tuple(
     Emotion(e) for e in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 )
-_EXPW_QUICK = counts_of(140, 130, 100, 320, 180, 140, 290, order=EXPW_ORDER)
-_EXPW_COUNTS: dict[Size, Counts] = {
-    "tiny": scaled(_EXPW_QUICK, 0.06, 8),
-    "quick": _EXPW_QUICK,
+_QUICK = counts_of(140, 130, 100, 320, 180, 140, 290, order=EXPW_ORDER)
+_COUNTS: dict[Size, Counts] = {
+    "tiny": scaled(_QUICK, 0.06, 8),
+    "quick": _QUICK,
     "full": counts_of(3671, 3995, 1088, 30537, 10559, 7060, 34883, order=EXPW_ORDER),
 }
-_EXPW_QUERY = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "calm")
-_EXPW_ROLE = ("dancer", "teacher", "farmer", "nurse", "singer", "waiter")
+_QUERY = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "calm")
+_ROLE = ("dancer", "teacher", "farmer", "nurse", "singer", "waiter")
 _WINDOW = 130
 
 
@@ -43,23 +43,23 @@ _FOLDER = "image/origin"
 def plan(root: Path, population: Population, size: Size) -> Plan:
     """Plan ExpW: photos, most with one face, and one list of boxes and labels; some photos are not in it."""
     rng = population.rng("plan")
-    labels = shuffled(_EXPW_COUNTS[size], rng)
+    labels = shuffled(_COUNTS[size], rng)
     counts = rng.choice(np.arange(1, 7), len(labels), p=_FACES)
     counts[:2] = (2, 3)  # in the smallest sizes too
     ends = np.cumsum(counts)
     listed = int(np.searchsorted(ends, len(labels))) + 1
     ends = np.minimum(ends[:listed], len(labels))
     total = listed + max(2, round(_UNLISTED * listed))
-    queries, roles = rng.integers(len(_EXPW_QUERY), size=total), rng.integers(len(_EXPW_ROLE), size=total)
+    queries, roles = rng.integers(len(_QUERY), size=total), rng.integers(len(_ROLE), size=total)
     numbers = 2 * rng.permutation(total) + rng.integers(2, size=total)
 
-    def run(serial: int) -> Outcome:
+    def run(serial: int) -> JobResult:
         shown: list[Emotion] = []
         if serial < listed:
             shown = labels[ends[serial - 1] if serial else 0 : ends[serial]]
         query = EXPW_ORDER.index(shown[0]) if shown else queries[serial]
-        name = f"{_EXPW_QUERY[query]}_{_EXPW_ROLE[roles[serial]]}_{numbers[serial]}.jpg"
-        return _expw_photo(root, population, serial, name, shown)
+        name = f"{_QUERY[query]}_{_ROLE[roles[serial]]}_{numbers[serial]}.jpg"
+        return _draw_photo(root, population, serial, name, shown)
 
     def finish(lines: Sequence[list[str]]) -> None:
         write_lines(root / "label" / "label.lst", (line for chunk in lines for line in chunk))
@@ -67,16 +67,16 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     return Plan(Chunks(total, run), finish)
 
 
-def _expw_photo(
+def _draw_photo(
     root: Path, population: Population, serial: int, name: str, labels: Sequence[Emotion]
-) -> Outcome:
+) -> JobResult:
     rng = population.rng("layout", serial)
     camera = camera_of(population)
     places = max(1, len(labels))
     height, width = _WINDOW + int(rng.integers(10, 60)), _WINDOW * places + int(rng.integers(10, 70))
     first = arrange(camera, (_WINDOW, _WINDOW), rng)
     photo = backdrop(camera, (height, width), first.backdrop).copy()
-    path, found, face_id = f"{_FOLDER}/{name}", Outcome(), 0
+    path, found, face_id = f"{_FOLDER}/{name}", JobResult(), 0
     for place, label in enumerate(labels or [None]):
         chance, person, expression = wild(population, _MOST * serial + place, label or Emotion.NEUTRAL)
         own = arrange(camera, (_WINDOW, _WINDOW), chance)

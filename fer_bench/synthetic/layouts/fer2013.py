@@ -26,16 +26,16 @@ from fer_bench.synthetic.layouts.casting import (
 )
 from fer_bench.synthetic.layouts.expw import EXPW_ORDER
 from fer_bench.synthetic.layouts.files import write_lines
-from fer_bench.synthetic.layouts.frame import Plan, Size
-from fer_bench.synthetic.layouts.journal import Outcome
+from fer_bench.synthetic.layouts.journal import JobResult
+from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, backdrop, develop, shoot
 from fer_bench.synthetic.truth import Face, face_row, faceless_row
 
-_FER_QUICK = counts_of(120, 60, 120, 220, 140, 100, 140, order=EXPW_ORDER)
-_FER_COUNTS: dict[Size, tuple[Counts, Counts, Counts]] = {
-    "tiny": (scaled(_FER_QUICK, 0.06, 2), scaled(_FER_QUICK, 0.02, 2), scaled(_FER_QUICK, 0.02, 2)),
-    "quick": (_FER_QUICK, scaled(_FER_QUICK, 0.25, 10), scaled(_FER_QUICK, 0.25, 10)),
+_QUICK = counts_of(120, 60, 120, 220, 140, 100, 140, order=EXPW_ORDER)
+_COUNTS: dict[Size, tuple[Counts, Counts, Counts]] = {
+    "tiny": (scaled(_QUICK, 0.06, 2), scaled(_QUICK, 0.02, 2), scaled(_QUICK, 0.02, 2)),
+    "quick": (_QUICK, scaled(_QUICK, 0.25, 10), scaled(_QUICK, 0.25, 10)),
     "full": (
         counts_of(3995, 436, 4097, 7215, 4830, 3171, 4965, order=EXPW_ORDER),
         counts_of(467, 56, 496, 895, 653, 415, 607, order=EXPW_ORDER),
@@ -83,7 +83,7 @@ def rows_of(population: Population, size: Size) -> Rows:
     rng = population.rng("plan")
     labels: list[Emotion] = []
     ends = []
-    for counts in _FER_COUNTS[size]:
+    for counts in _COUNTS[size]:
         labels += shuffled(counts, rng)
         ends.append(len(labels))
     first = _first_of(labels, ends, population.rng("quirks"))
@@ -91,7 +91,7 @@ def rows_of(population: Population, size: Size) -> Rows:
     return Rows(labels, ends, first, faceless)
 
 
-def draw(population: Population, rows: Rows, row: int) -> Outcome:
+def draw(population: Population, rows: Rows, row: int) -> JobResult:
     """Draw the picture of a row and return its line of the csv and its truth."""
     label, drawn = rows.labels[row], int(rows.first[row])
     chance, person, expression = wild(population, drawn, rows.labels[drawn])
@@ -106,7 +106,7 @@ def draw(population: Population, rows: Rows, row: int) -> Outcome:
         truth = face_row(Face(person, expression, expression.au, scene, shot.pose), _CSV, label, frame=row)
     small = np.asarray(cv2.resize(picture[:, :, 0], (48, 48), interpolation=cv2.INTER_AREA))
     greys = " ".join(map(str, small.reshape(-1).tolist()))
-    return Outcome([f"{EXPW_ORDER.index(label)},{greys},{rows.usage(row)}"], [truth])
+    return JobResult([f"{EXPW_ORDER.index(label)},{greys},{rows.usage(row)}"], [truth])
 
 
 def write_csv(root: Path, lines: Iterable[str]) -> None:

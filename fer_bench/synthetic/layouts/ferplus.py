@@ -14,8 +14,8 @@ from fer_bench.emotions import Emotion
 from fer_bench.synthetic.layouts import fer2013
 from fer_bench.synthetic.layouts.casting import Chunks, Rng, planted, wild
 from fer_bench.synthetic.layouts.files import write_lines
-from fer_bench.synthetic.layouts.frame import Plan, Size
-from fer_bench.synthetic.layouts.journal import Outcome
+from fer_bench.synthetic.layouts.journal import JobResult
+from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import CONFUSIONS, STYLES, Expression, Population, behind_label
 from fer_bench.synthetic.truth import COLUMNS
 
@@ -104,14 +104,14 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     panel = _Panel(faces, population, rows, nine, _taken_for_contempt(panel))
     names, voted = _names(rows, quirks, least=0 if size == "tiny" else 1)
 
-    def run(row: int) -> Outcome:
+    def run(row: int) -> JobResult:
         drawn = fer2013.draw(faces, rows, row)
         votes = panel.votes(int(voted[row]))
         (truth,) = drawn.truth
         leading = leading_emotion(votes)
         truth[COLUMNS.index("label")] = None if leading is None else leading.value
         line = ",".join((rows.usage(row), names[row], *map(str, votes.tolist())))
-        return Outcome([f"{drawn.lines[0]}|{line}"], [truth])
+        return JobResult([f"{drawn.lines[0]}|{line}"], [truth])
 
     def finish(lines: Sequence[list[str]]) -> None:
         fer2013.write_csv(root, _column(lines, 0))

@@ -25,7 +25,7 @@ _POLL = 0.2
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """What a task leaves besides its files.
 
     Attributes:
@@ -80,7 +80,7 @@ class Journal:
     def __contains__(self, number: int) -> bool:
         return number in self._at
 
-    def add(self, number: int, outcome: Outcome) -> None:
+    def add(self, number: int, outcome: JobResult) -> None:
         """Note that a task is done."""
         line = f"{number}\t{len(outcome.truth)}\t{json.dumps(outcome.lines)}\t{json.dumps(outcome.truth)}\n"
         self._at[number] = self._stream.seek(0, os.SEEK_END)

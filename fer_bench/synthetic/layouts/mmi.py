@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,24 +14,24 @@ from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.layouts.casting import Counts, Recording, deal, planted, swell
 from fer_bench.synthetic.layouts.files import save, save_video, write_lines
-from fer_bench.synthetic.layouts.frame import Plan, Size, Task
-from fer_bench.synthetic.layouts.journal import Outcome
+from fer_bench.synthetic.layouts.journal import JobResult
+from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
 from fer_bench.synthetic.population import STYLES, Expression, Population, at_strength, with_cloth
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Box, Face, face_row
 
-_MMI_CODES = {
+_CODES = {
     Emotion(name): code
     for code, name in enumerate(("anger", "disgust", "fear", "happiness", "sadness", "surprise"), start=1)
 }
-_MMI_COUNTS: dict[Size, Counts] = {
-    "tiny": dict.fromkeys(_MMI_CODES, 3),
-    "quick": dict(zip(_MMI_CODES, (36, 36, 34, 42, 36, 40), strict=True)),
-    "full": dict(zip(_MMI_CODES, (31, 32, 28, 42, 32, 40), strict=True)),
+_COUNTS: dict[Size, Counts] = {
+    "tiny": dict.fromkeys(_CODES, 3),
+    "quick": dict(zip(_CODES, (36, 36, 34, 42, 36, 40), strict=True)),
+    "full": dict(zip(_CODES, (31, 32, 28, 42, 32, 40), strict=True)),
 }
-_MMI_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 31}
-_MMI_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (8, 10), "quick": (12, 17), "full": (40, 80)}
-_MMI_OTHER: dict[Size, dict[str, int]] = {
+_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 31}
+_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (8, 10), "quick": (12, 17), "full": (40, 80)}
+_OTHER: dict[Size, dict[str, int]] = {
     "tiny": {"profile": 1, "dual": 1, "unscored": 2, "still": 1},
     "quick": {"profile": 3, "dual": 3, "unscored": 6, "still": 2},
     "full": {"profile": 4, "dual": 4, "unscored": 113, "still": 8},
@@ -42,17 +42,17 @@ _SIDEWAYS = 1 / 6
 def plan(root: Path, population: Population, size: Size) -> Plan:
     """Plan MMI: onset-apex-offset clips in numbered sessions, some stored sideways or in other views."""
     rng = population.rng("plan")
-    people = _MMI_PEOPLE[size]
+    people = _PEOPLE[size]
     ids = np.sort(rng.choice(np.arange(1, 200), people, replace=False))
-    hands = deal(_MMI_COUNTS[size], people, rng)
+    hands = deal(_COUNTS[size], people, rng)
     clips: list[tuple[int, Emotion, int, str]] = []
     for person, hand in enumerate(hands):
-        clips += [(person, emotion, _MMI_CODES[emotion], "frontal") for emotion in hand]
+        clips += [(person, emotion, _CODES[emotion], "frontal") for emotion in hand]
     frontal = len(clips)
-    for view, count in _MMI_OTHER[size].items():
+    for view, count in _OTHER[size].items():
         for i in range(count):
             emotion = BASIC_SIX[int(rng.integers(6))]
-            code = _MMI_CODES[emotion]
+            code = _CODES[emotion]
             if view == "unscored":  # another mood than the six, or no word about it at all
                 code = int(rng.integers(7, 13)) if i % 2 else 0
             clips.append((int(rng.integers(people)), emotion, code, view))
@@ -61,10 +61,10 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     sessions = root / f"mmi-facial-expression-database_download_{day}" / "Sessions"
     session_ids = rng.choice(np.arange(1, 3000), len(clips), replace=False)
     taken: dict[int, int] = {}
-    tasks = []
+    jobs = []
     for serial, (person, emotion, code, view) in enumerate(clips):
         taken[person] = taken.get(person, 0) + int(rng.integers(1, 4))
-        low, high = _MMI_FRAMES[size]
+        low, high = _FRAMES[size]
         frames = int(rng.integers(low, high))
         stem = f"S{ids[person]:03d}-{taken[person]:03d}"
         folder = sessions / str(session_ids[serial])
@@ -72,8 +72,8 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
             frames = 1
         what = Recording(person, emotion, frames, serial)
         clip = _Clip(folder.relative_to(root).as_posix(), stem, code, view, serial in turned)
-        tasks.append(Task(frames, _mmi_clip(root, population, what, clip)))
-    return Plan(tasks)
+        jobs.append(DrawingJob(frames, partial(_draw_clip, root, population, what, clip)))
+    return Plan(jobs)
 
 
 @dataclass(frozen=True)
@@ -87,50 +87,47 @@ class _Clip:
     turned: bool
 
 
-def _mmi_clip(root: Path, population: Population, what: Recording, clip: _Clip) -> Callable[[], Outcome]:
-    def run() -> Outcome:
-        view, stem, folder = clip.view, clip.stem, root / clip.folder
-        number, emotion, frames, serial = what.person, what.emotion, what.frames, what.serial
-        rng = population.rng("clip", serial)
-        camera = camera_of(population)
-        person = with_cloth(population.person(number), population.rng("cloth", number, serial % 2))
-        expression = person.express(rng, emotion, STYLES["mmi"])
-        sideways = view == "profile" or clip.turned
-        size = {"dual": (576, 360)}.get(view, (720, 576) if sideways else (480, 640))
-        scene = arrange(camera, size, rng)
-        if view == "profile":
-            scene = replace(scene, pose=replace(scene.pose, yaw=48.0))
-        shares, first, last = (np.ones(1), 0, 0) if view == "still" else swell(frames)
-        label = emotion if clip.code in _MMI_CODES.values() else None
-        subject, path = stem.split("-")[0], f"{clip.folder}/{stem}.{'jpg' if view == 'still' else 'avi'}"
-        pictures, truth = [], []
-        for i, share in enumerate(shares):
-            au = at_strength(person.rest, expression.au, float(share))
-            shots = [(scene, shoot(camera, scene, person.identity, au, rng))]
-            if view == "dual":
-                turned = replace(scene, pose=replace(scene.pose, yaw=48.0 if serial % 2 else -48.0))
-                shots.append((turned, shoot(camera, turned, person.identity, au, rng)))
-            shots = shots if serial % 2 else shots[::-1]
-            for place, (seen, shot) in enumerate(shots):
-                face = Face(person, expression, au, seen, shot.pose, float(share))
-                box = None if view != "dual" else _moved(shot.box, 360 * place)
-                frame = -1 if view == "still" else i
-                truth.append(face_row(face, path, label, subject=subject, frame=frame, box=box))
-            pictures.append(np.hstack([shot.picture for _, shot in shots]))
-        if sideways:
-            turn = cv2.ROTATE_90_CLOCKWISE if view == "profile" else cv2.ROTATE_90_COUNTERCLOCKWISE
-            pictures = [np.asarray(cv2.rotate(picture, turn), np.uint8) for picture in pictures]
-        if view == "still":
-            save(folder / f"{stem}.jpg", pictures[0])
-        else:
-            save_video(folder / f"{stem}.avi", pictures, rate=24.0)
-        write_lines(folder / "session.xml", _session_xml({"profile": 1, "dual": 2}.get(view, 0), stem))
-        write_lines(folder / f"{stem}.xml", _clip_xml(stem, number, clip.code))
-        if view != "still" and rng.random() < 0.4:
-            write_lines(folder / f"{stem}-oao_aucs.xml", _oao_xml(expression, frames, first, last))
-        return Outcome(truth=truth)
-
-    return run
+def _draw_clip(root: Path, population: Population, what: Recording, clip: _Clip) -> JobResult:
+    view, stem, folder = clip.view, clip.stem, root / clip.folder
+    number, emotion, frames, serial = what.person, what.emotion, what.frames, what.serial
+    rng = population.rng("clip", serial)
+    camera = camera_of(population)
+    person = with_cloth(population.person(number), population.rng("cloth", number, serial % 2))
+    expression = person.express(rng, emotion, STYLES["mmi"])
+    sideways = view == "profile" or clip.turned
+    size = {"dual": (576, 360)}.get(view, (720, 576) if sideways else (480, 640))
+    scene = arrange(camera, size, rng)
+    if view == "profile":
+        scene = replace(scene, pose=replace(scene.pose, yaw=48.0))
+    shares, first, last = (np.ones(1), 0, 0) if view == "still" else swell(frames)
+    label = emotion if clip.code in _CODES.values() else None
+    subject, path = stem.split("-")[0], f"{clip.folder}/{stem}.{'jpg' if view == 'still' else 'avi'}"
+    pictures, truth = [], []
+    for i, share in enumerate(shares):
+        au = at_strength(person.rest, expression.au, float(share))
+        shots = [(scene, shoot(camera, scene, person.identity, au, rng))]
+        if view == "dual":
+            turned = replace(scene, pose=replace(scene.pose, yaw=48.0 if serial % 2 else -48.0))
+            shots.append((turned, shoot(camera, turned, person.identity, au, rng)))
+        shots = shots if serial % 2 else shots[::-1]
+        for place, (seen, shot) in enumerate(shots):
+            face = Face(person, expression, au, seen, shot.pose, float(share))
+            box = None if view != "dual" else _moved(shot.box, 360 * place)
+            frame = -1 if view == "still" else i
+            truth.append(face_row(face, path, label, subject=subject, frame=frame, box=box))
+        pictures.append(np.hstack([shot.picture for _, shot in shots]))
+    if sideways:
+        turn = cv2.ROTATE_90_CLOCKWISE if view == "profile" else cv2.ROTATE_90_COUNTERCLOCKWISE
+        pictures = [np.asarray(cv2.rotate(picture, turn), np.uint8) for picture in pictures]
+    if view == "still":
+        save(folder / f"{stem}.jpg", pictures[0])
+    else:
+        save_video(folder / f"{stem}.avi", pictures, rate=24.0)
+    write_lines(folder / "session.xml", _session_xml({"profile": 1, "dual": 2}.get(view, 0), stem))
+    write_lines(folder / f"{stem}.xml", _clip_xml(stem, number, clip.code))
+    if view != "still" and rng.random() < 0.4:
+        write_lines(folder / f"{stem}-oao_aucs.xml", _oao_xml(expression, frames, first, last))
+    return JobResult(truth=truth)
 
 
 def _moved(box: Box, right: float) -> Box:

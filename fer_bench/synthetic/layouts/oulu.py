@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,15 +14,15 @@ from fer_bench.emotions import BASIC_SIX, Emotion
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.layouts.casting import Rng, rise
 from fer_bench.synthetic.layouts.files import save, write_lines
-from fer_bench.synthetic.layouts.frame import Plan, Size, Task
-from fer_bench.synthetic.layouts.journal import Outcome
+from fer_bench.synthetic.layouts.journal import JobResult
+from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
 from fer_bench.synthetic.population import STYLES, Population, at_strength
 from fer_bench.synthetic.shots import Shot, arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
-_OULU_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 80}
-_OULU_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (6, 9), "full": (15, 30)}
-_OULU_LIGHT = {"Strong": 1.0, "Weak": 0.55, "Dark": 0.22}
+_PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 80}
+_FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (6, 9), "full": (15, 30)}
+_LIGHT = {"Strong": 1.0, "Weak": 0.55, "Dark": 0.22}
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
@@ -30,10 +31,10 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     `quick` has visible light and strong illumination only, `tiny` a little of the other conditions, `full`
     all six.
     """
-    people = _OULU_PEOPLE[size]
+    people = _PEOPLE[size]
     lost = int(population.rng("plan").integers(people))
-    every = [(m, light) for m in ("VL", "NI") for light in _OULU_LIGHT]
-    tasks = []
+    every = [(m, light) for m in ("VL", "NI") for light in _LIGHT]
+    jobs = []
     for person in range(people):
         conditions = every if size == "full" or (size == "tiny" and person == 0) else [("VL", "Strong")]
         for modality, light in conditions:
@@ -42,61 +43,53 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
                     continue
                 if person == lost and which == person % 6 and size != "tiny":
                     continue  # One sequence of the collection is known to be missing.
-                low, high = _OULU_FRAMES[size]
+                low, high = _FRAMES[size]
                 frames = int(population.rng("length", person, which).integers(low, high))
-                tasks.append(
-                    Task(frames, _oulu_sequence(root, population, person, emotion, modality, light, frames))
-                )
+                draw = partial(_draw_sequence, root, population, person, emotion, modality, light, frames)
+                jobs.append(DrawingJob(frames, draw))
 
     def finish(lines: Sequence[list[str]]) -> None:
         write_lines(root / "PreProcess Img" / "change_log.txt", ["faces cropped from OriginalImg"])
 
-    return Plan(tasks, finish)
+    return Plan(jobs, finish)
 
 
-def _oulu_sequence(
+def _draw_sequence(
     root: Path, population: Population, number: int, emotion: Emotion, modality: str, light: str, frames: int
-) -> Callable[[], Outcome]:
-    def run() -> Outcome:
-        which = BASIC_SIX.index(emotion)
-        condition = (("VL", "NI").index(modality), list(_OULU_LIGHT).index(light))
-        rng = population.rng("sequence", number, which, *condition)
-        person = population.person(number)
-        # The cameras stand side by side: all conditions of a sequence show the same expression.
-        expression = person.express(population.rng("expression", number, which), emotion, STYLES["oulu"])
-        camera = camera_of(population)
-        if modality == "NI":
-            camera = replace(camera, mode="nir", noise=(1.0, 2.5))
-        scene = arrange(camera, (240, 320), rng)
-        dim = _OULU_LIGHT[light] if modality == "VL" else 0.5 + 0.5 * _OULU_LIGHT[light]
-        scene = replace(
-            scene, gains=_times(scene.gains, dim), noise=scene.noise * (1.5 if dim < 0.5 else 1.0)
-        )
-        subject = f"P{number + 1:03d}"
-        place = f"{light}/{subject}/{emotion.value.capitalize()}"
-        original = f"B_OriginalImg/OriginalImg/{modality}/{place}"
-        cropped = f"PreProcess Img/{modality}_Acropped/{place}"
-        # Grey pictures are darkened as a whole, below, and not by the gains of their colours.
-        told = replace(scene, gains=(dim, dim, dim)) if scene.grey else scene
-        truth = []
-        window: tuple[int, int, int] | None = None
-        for i, share in enumerate(rise(frames)):
-            au = at_strength(person.rest, expression.au, float(share))
-            shot = shoot(camera, scene, person.identity, au, rng)
-            face = Face(person, expression, au, told, shot.pose, float(share), nir=modality == "NI")
-            name = f"{i:03d}.jpeg"
-            row = face_row(face, f"{cropped}/{name}", emotion, subject=subject, original=f"{original}/{name}")
-            truth.append(row)
-            picture = np.asarray(
-                cv2.convertScaleAbs(shot.picture, alpha=dim if scene.grey else 1.0), np.uint8
-            )
-            window = window or _crop_window(shot, picture.shape[:2], rng)
-            x, y, side = window
-            save(root / original / name, picture, grey=scene.grey)
-            save(root / cropped / name, picture[y : y + side, x : x + side], grey=scene.grey)
-        return Outcome(truth=truth)
-
-    return run
+) -> JobResult:
+    which = BASIC_SIX.index(emotion)
+    condition = (("VL", "NI").index(modality), list(_LIGHT).index(light))
+    rng = population.rng("sequence", number, which, *condition)
+    person = population.person(number)
+    # The cameras stand side by side: all conditions of a sequence show the same expression.
+    expression = person.express(population.rng("expression", number, which), emotion, STYLES["oulu"])
+    camera = camera_of(population)
+    if modality == "NI":
+        camera = replace(camera, mode="nir", noise=(1.0, 2.5))
+    scene = arrange(camera, (240, 320), rng)
+    dim = _LIGHT[light] if modality == "VL" else 0.5 + 0.5 * _LIGHT[light]
+    scene = replace(scene, gains=_times(scene.gains, dim), noise=scene.noise * (1.5 if dim < 0.5 else 1.0))
+    subject = f"P{number + 1:03d}"
+    place = f"{light}/{subject}/{emotion.value.capitalize()}"
+    original = f"B_OriginalImg/OriginalImg/{modality}/{place}"
+    cropped = f"PreProcess Img/{modality}_Acropped/{place}"
+    # Grey pictures are darkened as a whole, below, and not by the gains of their colours.
+    told = replace(scene, gains=(dim, dim, dim)) if scene.grey else scene
+    truth = []
+    window: tuple[int, int, int] | None = None
+    for i, share in enumerate(rise(frames)):
+        au = at_strength(person.rest, expression.au, float(share))
+        shot = shoot(camera, scene, person.identity, au, rng)
+        face = Face(person, expression, au, told, shot.pose, float(share), nir=modality == "NI")
+        name = f"{i:03d}.jpeg"
+        row = face_row(face, f"{cropped}/{name}", emotion, subject=subject, original=f"{original}/{name}")
+        truth.append(row)
+        picture = np.asarray(cv2.convertScaleAbs(shot.picture, alpha=dim if scene.grey else 1.0), np.uint8)
+        window = window or _crop_window(shot, picture.shape[:2], rng)
+        x, y, side = window
+        save(root / original / name, picture, grey=scene.grey)
+        save(root / cropped / name, picture[y : y + side, x : x + side], grey=scene.grey)
+    return JobResult(truth=truth)
 
 
 def _times(gains: tuple[float, float, float], factor: float) -> tuple[float, float, float]:

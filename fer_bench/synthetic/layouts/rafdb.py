@@ -23,23 +23,23 @@ from fer_bench.synthetic.layouts.casting import (
     wild,
 )
 from fer_bench.synthetic.layouts.files import save, write_lines
-from fer_bench.synthetic.layouts.frame import Plan, Size
-from fer_bench.synthetic.layouts.journal import Outcome
+from fer_bench.synthetic.layouts.journal import JobResult
+from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import Population, votes
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
-_RAF_ORDER = tuple(
+_ORDER = tuple(
     Emotion(e) for e in ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 )
-_RAF_TRAIN = counts_of(110, 60, 80, 270, 140, 80, 160, order=_RAF_ORDER)
-_RAF_TEST = counts_of(36, 24, 28, 84, 46, 28, 54, order=_RAF_ORDER)
-_RAF_FULL_TRAIN = counts_of(1290, 281, 717, 4772, 1982, 705, 2524, order=_RAF_ORDER)
-_RAF_FULL_TEST = counts_of(329, 74, 160, 1185, 478, 162, 680, order=_RAF_ORDER)
-_RAF_COUNTS: dict[Size, tuple[Counts, Counts]] = {
-    "tiny": (scaled(_RAF_TRAIN, 0.05, 4), scaled(_RAF_TEST, 0.05, 2)),
-    "quick": (_RAF_TRAIN, _RAF_TEST),
-    "full": (_RAF_FULL_TRAIN, _RAF_FULL_TEST),
+_TRAIN = counts_of(110, 60, 80, 270, 140, 80, 160, order=_ORDER)
+_TEST = counts_of(36, 24, 28, 84, 46, 28, 54, order=_ORDER)
+_FULL_TRAIN = counts_of(1290, 281, 717, 4772, 1982, 705, 2524, order=_ORDER)
+_FULL_TEST = counts_of(329, 74, 160, 1185, 478, 162, 680, order=_ORDER)
+_COUNTS: dict[Size, tuple[Counts, Counts]] = {
+    "tiny": (scaled(_TRAIN, 0.05, 4), scaled(_TEST, 0.05, 2)),
+    "quick": (_TRAIN, _TEST),
+    "full": (_FULL_TRAIN, _FULL_TEST),
 }
 _UNSURE = 951 / 15339
 """Share of faces whose gender the annotators were unsure of."""
@@ -54,16 +54,16 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     base = root / "basic"
     rng = population.rng("plan")
     faces = []
-    for split, counts in zip(("train", "test"), _RAF_COUNTS[size], strict=True):
+    for split, counts in zip(("train", "test"), _COUNTS[size], strict=True):
         for i, label in enumerate(shuffled(counts, rng), start=1):
             faces.append((f"train_{i:05d}" if split == "train" else f"test_{i:04d}", label))
     odd = population.rng("quirks")
     broken = planted(len(faces), _BROKEN, odd, least=0 if size == "tiny" else 1)
     short = planted(len(faces), _SHORT, odd, least=1)
 
-    def run(serial: int) -> Outcome:
+    def run(serial: int) -> JobResult:
         stem, label = faces[serial]
-        return _raf_face(base, population, serial, stem, label, serial in broken, serial in short)
+        return _draw_face(base, population, serial, stem, label, serial in broken, serial in short)
 
     def finish(lines: Sequence[list[str]]) -> None:
         for part, name in enumerate(("list_patition_label.txt", "distribution_basic.txt")):
@@ -73,21 +73,21 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
     return Plan(Chunks(len(faces), run), finish)
 
 
-def _raf_face(
+def _draw_face(
     base: Path, population: Population, serial: int, stem: str, label: Emotion, broken: bool, short: bool
-) -> Outcome:
+) -> JobResult:
     """Draw a face; `broken` leaves a line out of its attributes, `short` some out of its landmarks."""
     rng, person, expression = wild(population, serial, label)
     camera = camera_of(population)
     side = int(rng.integers(110, 190))
     wide = int(side * rng.uniform(1.0, 1.3))
-    scene = arrange(replace(camera, face=_times2(camera.face, 0.85)), (side, wide), rng)
+    scene = arrange(replace(camera, face=_times(camera.face, 0.85)), (side, wide), rng)
     shot = shoot(camera, scene, person.identity, expression.au, rng)
     points = shot.landmarks.astype(np.float64)
     five = np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), *points[[30, 48, 54]]])
     five += rng.normal(0, 0.006 * side, five.shape)
     save(base / "Image" / "original" / f"{stem}.jpg", shot.picture)
-    save(base / "Image" / "aligned" / f"{stem}_aligned.jpg", _raf_align(shot.picture, five))
+    save(base / "Image" / "aligned" / f"{stem}_aligned.jpg", _align(shot.picture, five))
     gender = 2 if rng.random() < _UNSURE else ("male", "female").index(person.gender)
     race = ("caucasian", "african", "asian").index(person.race)
     age = int(np.searchsorted([4, 20, 40, 70], person.years, side="right"))
@@ -107,20 +107,20 @@ def _raf_face(
     write_lines(
         base / "Annotation" / "boundingbox" / f"{stem}_boundingbox.txt", [" ".join(f"{v:.4f}" for v in edges)]
     )
-    shares = votes(rng, label, expression.clarity, _RAF_ORDER)
-    code = _RAF_ORDER.index(label) + 1
+    shares = votes(rng, label, expression.clarity, _ORDER)
+    code = _ORDER.index(label) + 1
     face = Face(person, expression, expression.au, scene, shot.pose)
     path, original = f"Image/aligned/{stem}_aligned.jpg", f"Image/original/{stem}.jpg"
     row = face_row(face, path, label, original=original)
     line = f"{stem}.jpg {code}|{stem}.jpg " + "".join(f"{share:.4f} " for share in shares)
-    return Outcome([line], [row])
+    return JobResult([line], [row])
 
 
-def _times2(bounds: tuple[float, float], factor: float) -> tuple[float, float]:
+def _times(bounds: tuple[float, float], factor: float) -> tuple[float, float]:
     return bounds[0] * factor, bounds[1] * factor
 
 
-def _raf_align(picture: Picture, five: Array) -> Picture:
+def _align(picture: Picture, five: Array) -> Picture:
     """Return the 100 x 100 face after the similarity that fits both eyes and the middle of the mouth."""
     source = np.stack([five[0], five[1], five[3:].mean(axis=0)])
     target = np.array([(31.0, 40.0), (69.0, 40.0), (50.0, 78.0)])

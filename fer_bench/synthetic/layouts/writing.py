@@ -1,7 +1,7 @@
-"""What all layouts share: tasks, processes, the marker, and a folder that appears complete or not at all.
+"""Write a synthetic dataset: run its drawing jobs in processes, then put the finished folder in place.
 
-A dataset is written into a hidden folder beside its place, which a journal belongs to until it is complete. A
-writer that was killed is continued there by the next one with the same settings, task by task.
+A dataset is written into a hidden folder next to its final place, with a journal of the jobs done. If the
+writer is killed, the next one with the same settings continues there, job by job.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import cv2
 from fer_bench.errors import DataError
 from fer_bench.files import short_hash
 from fer_bench.synthetic import GENERATOR_VERSION
-from fer_bench.synthetic.layouts.journal import JOURNAL, Journal, Outcome, head_of, locked
+from fer_bench.synthetic.layouts.journal import JOURNAL, JobResult, Journal, head_of, locked
 from fer_bench.synthetic.marker import read_marker, write_marker
 from fer_bench.synthetic.population import Population, PopulationName
 from fer_bench.synthetic.truth import TRUTH, write_truth
@@ -35,32 +35,32 @@ SIZES: tuple[Size, ...] = ("tiny", "quick", "full")
 
 _DAY = 86400.0
 _KEPT_DAYS = 7
-"""Days for which an unfinished dataset that somebody may go on with is kept."""
+"""Days for which an unfinished dataset that can be continued is kept."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """A part of a dataset that can be written on its own, also a second time.
+class DrawingJob:
+    """A part of a dataset that can be written on its own, and again.
 
     Attributes:
         pictures: Number of pictures it draws.
-        run: Writes them and returns what belongs into the dataset's lists and its truth.
+        run: Writes them and returns the lines of the dataset's lists and the truth.
     """
 
     pictures: int
-    run: Callable[[], Outcome]
+    run: Callable[[], JobResult]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All tasks of a dataset and what is written when they are done. Making one writes nothing.
+    """All drawing jobs of a dataset and what is written after them. Making a plan writes nothing.
 
     Attributes:
-        tasks: Independent of each other and of their order; of a large dataset made when asked for.
-        finish: Writes the lists from the lines of every task, in the order of the tasks.
+        jobs: Independent of each other and of their order; for a large dataset made on demand.
+        finish: Writes the lists from the lines of every job, in the order of the jobs.
     """
 
-    tasks: Sequence[Task]
+    jobs: Sequence[DrawingJob]
     finish: Callable[[Sequence[list[str]]], None] = lambda lines: None
 
 
@@ -74,8 +74,8 @@ class Drawing:
     Attributes:
         faces: Faces drawn.
         kept: Faces that an earlier, interrupted writer had drawn.
-        seconds: Time from the first to the last.
-        processor_seconds: Time that processors spent on them, over all processes.
+        seconds: Wall time.
+        processor_seconds: Processor time of all processes.
     """
 
     faces: int
@@ -85,18 +85,18 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who wants to know what while a dataset is written.
+class Observer:
+    """What to call while a dataset is written.
 
     Attributes:
-        progress: Called with (pictures there, pictures in all).
-        report: Called once when all is drawn.
-        notice: Called with a sentence about what is unusual: waiting for another writer, going on.
+        progress: Called with pictures written and total pictures.
+        report: Called once when everything is drawn.
+        notice: Called with a sentence when it waits for another writer or continues where one stopped.
     """
 
     progress: Callable[[int, int], None] | None = None
     report: Callable[[Drawing], None] | None = None
-    notice: Callable[[str], None] | None = None
+    notice: Callable[[str], None] = lambda text: None
 
 
 def write_folder(
@@ -107,8 +107,8 @@ def write_folder(
     size: Size,
     population: PopulationName,
     seed: int,
-    jobs: int,
-    watch: Watch,
+    processes: int,
+    observer: Observer,
 ) -> Path:
     """Write one dataset with its writer; see `fer_bench.synthetic.layouts.write`."""
     target = Path(out) / dataset
@@ -122,33 +122,32 @@ def write_folder(
     }
     if _is_current(target, marker):
         return target
-    notice = watch.notice or (lambda text: None)
     scratch = target.with_name(f".{dataset}.{short_hash(marker, 8)}.partial")
+    waiting = f"waiting: {dataset} is being written by another process"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = target.with_name(f".{dataset}.lock")
-        with locked(lock, lambda: notice(f"waiting: {dataset} is being written by another process")):
+        with locked(target.with_name(f".{dataset}.lock"), lambda: observer.notice(waiting)):
             if _is_current(target, marker):
                 return target
-            _sweep(scratch)
+            _remove_old_leftovers(scratch)
             if not _is_complete(scratch, marker):
                 plan = writer(scratch, Population(dataset, population, seed), size)
-                _write(scratch, plan, marker, jobs, watch)
+                _write(scratch, plan, marker, processes, observer)
             _put_in_place(scratch, target, marker)
     except OSError as error:
         raise DataError(f"the synthetic data cannot be written: {error.strerror}", file=target) from error
     return target
 
 
-def _write(scratch: Path, plan: Plan, marker: dict[str, Any], jobs: int, watch: Watch) -> None:
-    pictures = sum(task.pictures for task in plan.tasks)
-    journal = Journal(scratch, {**marker, "tasks": len(plan.tasks), "pictures": pictures})
+def _write(scratch: Path, plan: Plan, marker: dict[str, Any], processes: int, observer: Observer) -> None:
+    pictures = sum(job.pictures for job in plan.jobs)
+    journal = Journal(scratch, {**marker, "tasks": len(plan.jobs), "pictures": pictures})
     try:
-        if len(journal) and watch.notice is not None:
-            watch.notice(f"{marker['dataset']}: going on where an earlier writer stopped")
-        drawing = _draw(plan.tasks, journal, jobs, watch.progress)
-        if watch.report is not None:
-            watch.report(drawing)
+        if len(journal):
+            observer.notice(f"{marker['dataset']}: going on where an earlier writer stopped")
+        drawing = _draw(plan.jobs, journal, processes, observer.progress)
+        if observer.report is not None:
+            observer.report(drawing)
         plan.finish(journal.lines())
         write_truth(scratch / TRUTH, journal.truth())
         write_marker(scratch, marker)
@@ -162,10 +161,10 @@ def _is_complete(scratch: Path, marker: dict[str, Any]) -> bool:
     return read_marker(scratch) == marker and not (scratch / JOURNAL).exists()
 
 
-def _sweep(scratch: Path) -> None:
-    """Remove what other killed writers of the dataset left; call it under the lock.
+def _remove_old_leftovers(scratch: Path) -> None:
+    """Remove what killed writers of the dataset left behind; call it under the lock.
 
-    What may be continued with its own settings stays a week, the rest a day.
+    A folder that can be continued with its own settings is kept for a week, any other for a day.
     """
     for leftover in scratch.parent.glob(f".{scratch.name.split('.')[1]}.*.partial*"):
         if leftover == scratch:
@@ -182,11 +181,8 @@ def _is_current(target: Path, marker: dict[str, Any]) -> bool:
         return False
     found = read_marker(target)
     if found is None:
-        raise DataError(
-            "this folder holds no synthetic data and is left alone",
-            file=target,
-            hint="choose another output folder",
-        )
+        problem = "this folder is not synthetic data and is left alone"
+        raise DataError(problem, file=target, hint="choose another output folder")
     return found == marker
 
 
@@ -199,53 +195,56 @@ def _put_in_place(scratch: Path, target: Path, marker: dict[str, Any]) -> None:
     try:
         os.rename(scratch, target)
     except OSError:
-        # Where locks do not work another process may have put the same data there, which is as good.
+        # Where locks do not work, another process may have put the same data there: equally good.
         if read_marker(target) != marker:
             raise
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-_adopted: Sequence[Task] = ()
+_inherited: Sequence[DrawingJob] = ()
 
 
-def _adopt(tasks: Sequence[Task], parent: int) -> None:
-    global _adopted
-    _adopted = tasks
-    cv2.setNumThreads(0)  # OpenCV's thread pool does not survive a fork.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops; a task that has begun ends
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+def _start_worker(jobs: Sequence[DrawingJob], parent: int) -> None:
+    global _inherited
+    _inherited = jobs
+    cv2.setNumThreads(0)  # OpenCV's thread pool does not survive a fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops; a job that has started ends
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 
-def _follow(parent: int) -> None:
-    """End this worker when its parent was killed: it would wait for tasks for ever, and hold the lock."""
+def _exit_with_parent(parent: int) -> None:
+    """End this worker when its parent is killed: it would wait for jobs forever, and hold the lock."""
     while os.getppid() == parent:
         time.sleep(0.2)
     os._exit(1)
 
 
-def _run_adopted(number: int) -> tuple[int, Outcome, float]:
-    return _run(_adopted, number)
+def _run_inherited(number: int) -> tuple[int, JobResult, float]:
+    return _run(_inherited, number)
 
 
-def _run(tasks: Sequence[Task], number: int) -> tuple[int, Outcome, float]:
+def _run(jobs: Sequence[DrawingJob], number: int) -> tuple[int, JobResult, float]:
     start = time.process_time()
-    outcome = tasks[number].run()
-    return number, outcome, time.process_time() - start
+    result = jobs[number].run()
+    return number, result, time.process_time() - start
 
 
 def _draw(
-    tasks: Sequence[Task], journal: Journal, jobs: int, progress: Callable[[int, int], None] | None
+    jobs: Sequence[DrawingJob],
+    journal: Journal,
+    processes: int,
+    progress: Callable[[int, int], None] | None,
 ) -> Drawing:
-    """Run the tasks that the journal does not have."""
-    pictures = [task.pictures for task in tasks]
-    missing = [number for number in range(len(tasks)) if number not in journal]
+    """Run the jobs that are not in the journal."""
+    pictures = [job.pictures for job in jobs]
+    missing = [number for number in range(len(jobs)) if number not in journal]
     total = sum(pictures)
     done = total - sum(pictures[number] for number in missing)
     kept = sum(journal.faces.values())
     busy, start = 0.0, time.monotonic()
-    with _results(tasks, missing, min(jobs, len(missing))) as results:
-        for number, outcome, seconds in results:
-            journal.add(number, outcome)
+    with _results(jobs, missing, min(processes, len(missing))) as results:
+        for number, result, seconds in results:
+            journal.add(number, result)
             done += pictures[number]
             busy += seconds
             if progress is not None:
@@ -255,21 +254,21 @@ def _draw(
 
 @contextmanager
 def _results(
-    tasks: Sequence[Task], numbers: Sequence[int], jobs: int
-) -> Iterator[Iterator[tuple[int, Outcome, float]]]:
-    """Give what the tasks of these numbers return, as they end."""
-    if jobs <= 1:
-        yield (_run(tasks, number) for number in numbers)
+    jobs: Sequence[DrawingJob], numbers: Sequence[int], processes: int
+) -> Iterator[Iterator[tuple[int, JobResult, float]]]:
+    """Give the results of the jobs with these numbers, in the order in which they end."""
+    if processes <= 1:
+        yield (_run(jobs, number) for number in numbers)
         return
-    # Forked workers inherit the tasks, which are closures and could not be pickled.
+    # Forked workers inherit the jobs, which are closures and cannot be pickled.
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(jobs, context, _adopt, (tasks, os.getpid()))
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (jobs, os.getpid()))
     try:
-        futures = [pool.submit(_run_adopted, number) for number in numbers]
+        futures = [pool.submit(_run_inherited, number) for number in numbers]
         yield (future.result() for future in as_completed(futures))
     except BrokenProcessPool as error:
         raise DataError(
-            "a process that draws faces was killed, perhaps as memory ran out",
+            "a process that draws faces was killed, perhaps because memory ran out",
             hint="the same command goes on where it was; --jobs 1 needs least memory",
         ) from error
     finally:
