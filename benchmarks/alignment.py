@@ -19,7 +19,8 @@ from fer_bench.data.crops.recipe import CropRecipe, Detector, find_face
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import write_text
 from fer_bench.synthetic.camera import camera_of
-from fer_bench.synthetic.population import STYLES, Population
+from fer_bench.synthetic.expressions import STYLES
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import Shot, arrange, shoot
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,8 @@ from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.files import usable_cores
 from fer_bench.synthetic.camera import Camera
 from fer_bench.synthetic.captions import Captions, describe
-from fer_bench.synthetic.population import Makeup, Population, Style, draw_person
+from fer_bench.synthetic.expressions import Style
+from fer_bench.synthetic.population import Makeup, Population, draw_person
 from fer_bench.synthetic.shots import arrange, shoot
 
 SIZE = 64

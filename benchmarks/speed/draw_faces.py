@@ -23,7 +23,8 @@ import cv2
 
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import CAMERAS, camera_of
-from fer_bench.synthetic.population import STYLES, Population
+from fer_bench.synthetic.expressions import STYLES
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
 
 LIMIT = 250

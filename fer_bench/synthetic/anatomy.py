@@ -1,4 +1,4 @@
-"""What a drawn face is made from: who it is, how the head is held, the light, and the action units.
+"""What a drawn face is made of: identity, head pose, light and action units.
 
 The face lives in *face units*: x to the right of the picture, y downwards, z towards the viewer, origin
 between the eyes, half the width of the face about 1. Side 0 is the left of the picture (the person's right),
@@ -26,7 +26,7 @@ _ROW = {number: row for row, number in enumerate(FACE_AUS)}
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in every picture of a person.
+    """What is the same in every picture of a person.
 
     Shape fields are standard scores (0 = average, useful within -2 to 2); colours are RGB in [0, 255].
 
@@ -179,9 +179,9 @@ class Units:
 
 @lru_cache(maxsize=256)
 def texture_of(seed: int) -> tuple[NDArray[np.float32], Array, Array]:
-    """Return what is random on a person: the mottling of the skin [24, 20] and the strands of the hair.
+    """Return the random texture of a person: the mottling of the skin [24, 20] and the strands of the hair.
 
-    Strands have a place along the hair in [0, 1], in order, and a bend about zero, both [14].
+    Strands have a position along the hair in [0, 1], ascending, and a bend around zero, both [14].
     """
     rng = np.random.default_rng(seed)
     mottling = rng.normal(0, 0.022, (24, 20)).astype(np.float32)

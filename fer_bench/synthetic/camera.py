@@ -1,7 +1,7 @@
-"""The cameras of the datasets: ranges of light, lens, sensor, pose and of what stands in the way.
+"""The cameras of the datasets: ranges of light, lens, sensor, pose and occlusion.
 
-The datasets differ here, so that a model trained on one meets another world in the next. `shots.py` takes
-pictures with them.
+The datasets differ here, so that a model trained on one sees another world in the next. `shots.py` takes the
+pictures.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Camera:
 
     Attributes:
         face: Range of half the face width.
-        centre: Where the point between the eyes stands (right, down), shares of width and height.
-        wander: Standard deviation of that place.
+        centre: Position of the point between the eyes (right, down), shares of width and height.
+        wander: Standard deviation of that position.
         yaw: Standard deviation of the head's turn.
         pitch: Standard deviation of the nod.
         roll: Standard deviation of the tilt.
@@ -40,7 +40,7 @@ class Camera:
         gamma: Range of the exponent of the tone curve.
         blur: Range of the blur, pixels of the drawn picture.
         noise: Range of the sensor noise, grey levels.
-        coarse: Range of the share of resolution that is left.
+        coarse: Range of the share of the resolution that is kept.
         jpeg: Range of the JPEG quality of a compression before the picture reaches the dataset;
             (100, 100) = none.
         background: `plain` wall or `scene` with objects.

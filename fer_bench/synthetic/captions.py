@@ -1,8 +1,8 @@
 """Plain-English captions of drawn faces, for training image-text models.
 
-A caption says what the generator knows: who is in the picture, how it was taken and, unless that is left out,
-what the face does and feels. Nothing tells left from right, so that a mirrored picture keeps its caption, and
-nothing tells the race: no method here needs it, and gaps between groups are measured.
+A caption describes what the generator knows: the person, how the picture was taken and, in the full caption,
+the expression. Captions never mention left or right, so that a mirrored picture keeps its caption, and never
+the race: no method here needs it, and gaps between groups are measured.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.expressions import Expression, valence_arousal
 from fer_bench.synthetic.face import FACE_AUS, Identity, Light, Pose
-from fer_bench.synthetic.population import Expression, Person, valence_arousal
+from fer_bench.synthetic.population import Person
 from fer_bench.synthetic.shots import Scene
 from fer_bench.synthetic.truth import AU_COLUMNS, BEARDS, GLASSES, HAIR
 
@@ -30,7 +31,7 @@ ADJECTIVES: dict[Emotion, tuple[str, ...]] = {
     Emotion.CONTEMPT: ("contemptuous", "scornful", "disdainful"),
     Emotion.OTHER: ("puzzled", "preoccupied", "thoughtful"),
 }
-"""What a caption calls a face of each emotion."""
+"""Adjectives for a face of each emotion."""
 
 MOVEMENTS: dict[int, str] = {
     1: "raised inner brows",
@@ -51,7 +52,7 @@ MOVEMENTS: dict[int, str] = {
     25: "parted lips",
     26: "a dropped jaw",
 }
-"""How a caption names each action unit the face can show."""
+"""Phrases for each action unit the face can show."""
 
 FEELINGS: tuple[tuple[str, str], tuple[str, str]] = (("unpleasant", "pleasant"), ("calm", "excited"))
 """Words for low and high valence, and for low and high arousal."""
@@ -70,7 +71,7 @@ class Captions:
 
     Attributes:
         full: With the expression: its name, movements of the face, valence and arousal.
-        neutral: The same picture without a word about what the face does or feels.
+        neutral: The same picture without any word about the expression.
     """
 
     full: str
@@ -78,13 +79,13 @@ class Captions:
 
 
 def describe(person: Person, expression: Expression, scene: Scene, rng: np.random.Generator) -> Captions:
-    """Return the captions of a picture; the same arguments and state of chance give the same text.
+    """Return the captions of a picture; the same arguments and generator state give the same text.
 
     Args:
-        person: Who is in it.
-        expression: What the face does.
+        person: The person in it.
+        expression: Their expression.
         scene: How it was taken.
-        rng: Chance: which synonyms are taken and what is left unsaid.
+        rng: Chooses synonyms and what is left out.
     """
     who, details = _who(person), _details(person, scene, rng)
     kind = _kind(scene, rng)
@@ -103,11 +104,11 @@ _SHOWN = 0.3
 
 
 def describe_truth(row: Mapping[str, Any], rng: np.random.Generator) -> Captions:
-    """Return captions of a picture of a synthetic dataset from what is known of it.
+    """Return captions of a picture of a synthetic dataset from its row of the truth.
 
     Args:
         row: A row of `fer_bench.synthetic.truth.read_truth`, as a mapping or a pandas series.
-        rng: Chance, as for `describe`.
+        rng: See `describe`.
 
     Raises:
         ValueError: The picture shows no face.
@@ -144,7 +145,7 @@ def describe_truth(row: Mapping[str, Any], rng: np.random.Generator) -> Captions
 
 
 def prompts(emotion: Emotion) -> tuple[str, ...]:
-    """Return captions that name an emotion and nothing else, for zero-shot classification."""
+    """Return captions that name only an emotion, for zero-shot classification."""
     return tuple(
         f"a photo of {_article(adjective)} {noun}"
         for adjective in ADJECTIVES[emotion]
@@ -153,7 +154,7 @@ def prompts(emotion: Emotion) -> tuple[str, ...]:
 
 
 def expression_words() -> frozenset[str]:
-    """Return every word that only a caption with the expression may hold."""
+    """Return every word that only a caption with the expression may contain."""
     phrases = [word for words in ADJECTIVES.values() for word in words]
     phrases += [*MOVEMENTS.values(), *(word for pair in FEELINGS for word in pair), *_STRONG, "mood"]
     return frozenset(word for phrase in phrases for word in phrase.split()) - {"a"}

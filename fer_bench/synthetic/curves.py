@@ -1,9 +1,9 @@
 """The shape of a face: identity and action units to curves, and the curves to pixels.
 
-Everything that is drawn later (`paint.py`, `relief.py`) is drawn along these curves. Action units move them
-after the descriptions of FACS (Ekman & Friesen, 1978). A curve that both sides of the face have is one array
-[2, n, 3], any other [n, 3]. Arrays are built for both sides at once and with few calls: a face has some fifty
-curves, and what each costs decides how fast faces are drawn.
+Everything drawn later (`paint.py`, `relief.py`) is drawn along these curves. Action units move them as FACS
+describes (Ekman & Friesen, 1978). A curve that both sides of the face have is one array [2, n, 3], any other
+[n, 3]. Arrays are built for both sides at once and with few calls: a face has some fifty curves, and their
+cost decides how fast faces are drawn.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def turned(
 
     Args:
         curves: Curves in face units.
-        pose: Where the head points.
+        pose: The pose of the head.
         scale: Pixels per face unit.
         centre: Pixel of the point between the eyes.
     """
@@ -82,7 +82,7 @@ def turned(
 
 @cache
 def _places() -> dict[str, tuple[int, int, bool]]:
-    """Return where each curve stands among the points of all, which is the same for every face."""
+    """Return the place of each curve among all points, which is the same for every face."""
     places, start = {}, 0
     for name, curve in face_curves(Identity(), Units(np.zeros((len(FACE_AUS), 2))), Pose()).items():
         stop = start + curve.size // 3

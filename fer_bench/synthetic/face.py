@@ -1,8 +1,7 @@
-"""A drawn face: identity parameters and action units in, a shaded RGB picture and 68 landmarks out.
+"""Draw a face: from identity and action units to a shaded RGB picture and 68 landmarks.
 
-Three steps, a module each: `curves.py` moves the curves of the face as FACS describes it, `paint.py` fills
-them with flat colours, and `relief.py` multiplies in the wrinkles, bulges and light. `anatomy.py` has what
-they start from.
+There are three steps: `curves.py` moves the curves of the face as FACS describes, `paint.py` fills them with
+flat colours, and `relief.py` multiplies in wrinkles, bulges and light. `anatomy.py` has their inputs.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def draw_face(
     """Draw a face.
 
     Args:
-        identity: Who it is.
+        identity: The person.
         au: Action unit intensities in [0, 1]: {number: intensity}, [17] or, with sides, [17, 2].
         pose: Head pose and eyes; None looks straight ahead.
         size: Height and width of the picture in pixels.

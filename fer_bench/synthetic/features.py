@@ -40,7 +40,7 @@ _CROW = np.array([(0.05, dy * 0.35, -0.05, 0.19, dy + 0.02, -0.14) for dy in (-0
 
 
 def add_brows(curves: dict[str, Array], who: Identity, au: Units) -> None:
-    """Brows from the inner to the outer end.
+    """Add the brows, from the inner to the outer end.
 
     AU1 lifts the inner end, AU2 the outer part, AU4 lowers the brow and draws it inwards, AU9 pulls the inner
     end down.
@@ -64,7 +64,7 @@ def add_brows(curves: dict[str, Array], who: Identity, au: Units) -> None:
 
 
 def add_eyes(curves: dict[str, Array], who: Identity, au: Units, pose: Pose) -> None:
-    """Lids from the inner to the outer corner, and what covers the eyeball above and below them.
+    """Add the lids, from the inner to the outer corner, and what covers the eyeball above and below them.
 
     AU5 lifts the upper lid, AU7 tightens both lids, AU6 pushes the lower lid up, AU9 squints a little, AU1
     with AU4 slants the upper lid.
@@ -116,7 +116,7 @@ _MIRROR = both([(1.0, 1.0, 1.0)])
 
 
 def add_nose(curves: dict[str, Array], who: Identity, au: Units) -> None:
-    """AU9 wrinkles the root and pulls the wings up, AU10 pulls them a little."""
+    """Add the nose; AU9 wrinkles the root and pulls the wings up, AU10 pulls them up a little."""
     length = 0.56 + 0.04 * who.nose_length
     a9, a10, a12 = au[9], au[10], au[12]
     rise = [0.075 * a9[side] + 0.03 * a10[side] for side in (0, 1)]
@@ -175,7 +175,7 @@ _CHIN_T = np.array((-1, -0.5, 0, 0.5, 1))
 
 
 def add_mouth(curves: dict[str, Array], who: Identity, au: Units) -> None:
-    """Lips, teeth and tongue.
+    """Add lips, teeth and tongue.
 
     AU12 pulls the corners up, out and back, AU15 down, AU14 tucks them in, AU20 stretches them sideways, AU10
     raises the upper lip, AU17 pushes the lower lip up, AU23 and AU24 thin the lips, AU25 parts them, AU26
@@ -249,7 +249,7 @@ _ROOT = both([at for y in (-0.07, 0.02, 0.11) for at in ((0.01, y, 0.34), (0.12,
 
 
 def add_cheeks(curves: dict[str, Array], au: Units) -> None:
-    """Cheeks, nasolabial folds and the lines at the corners of the mouth."""
+    """Add the cheeks, the nasolabial folds and the lines at the corners of the mouth."""
     a6, a9, a10, a12, a15 = au.sides(6, 9, 10, 12, 15).T
     wing, corner = curves["wing"][:, 1], curves["corner"]
     fold = np.empty((2, 3, 3))
@@ -265,7 +265,7 @@ def add_cheeks(curves: dict[str, Array], au: Units) -> None:
 
 
 def add_forehead(curves: dict[str, Array]) -> None:
-    """Lines of the forehead, which follow the brows, of the glabella and across the root of the nose."""
+    """Add the lines of the forehead, which follow the brows, of the glabella and of the root of the nose."""
     brow = curves["brow"]
     glabella = brow[:, :1] + _GLABELLA
     glabella[..., 0] = np.maximum(glabella[..., 0] * COLUMN, 0.04) * COLUMN

@@ -25,7 +25,7 @@ def write_marker(folder: Path, marker: dict[str, Any]) -> None:
         f"{marker['generator_version']}, size {marker['size']}, population {marker['population']}, seed "
         f"{marker['seed']}).\nOnly the layout of the files is that of {marker['dataset']}; none of it is "
         "from the real dataset,\nand results on it say nothing about results on the real one.\n"
-        f"What was drawn is written down in {TRUTH}, which the real dataset does not have.\n",
+        f"What was drawn is in {TRUTH}, which the real dataset does not have.\n",
         encoding="utf-8",
     )
     (folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")

@@ -31,7 +31,7 @@ _PARTING = {2: 0.45, 4: 0.25}
 
 
 def add_outline(curves: dict[str, Array], who: Identity, au: Units) -> None:
-    """Jaw, skull and the hull of both with the cheekbones; AU26 drops the jaw, AU17 lifts the chin."""
+    """Add jaw, ears and the hull of jaw, skull and cheekbones; AU26 drops the jaw, AU17 lifts the chin."""
     half = 1.0 + 0.05 * who.width
     power = min(max(0.86 - 0.10 * who.jaw, 0.6), 1.1)
     taper = half - half * (0.05 - 0.04 * who.jaw) * _JAW_SINE
@@ -49,7 +49,7 @@ def add_outline(curves: dict[str, Array], who: Identity, au: Units) -> None:
 
 
 def add_hair(curves: dict[str, Array], who: Identity) -> None:
-    """Outer contour of the hair (`mane`), the hairline and the region between them (`crown`)."""
+    """Add the outer contour of the hair (`mane`), the hairline and the region between them (`crown`)."""
     style, half, top = who.hair_style, 1.0 + 0.05 * who.width, 1.24 + 0.05 * who.forehead
     volume = _VOLUME[style]
     reach = 1 + volume / 1.2 + (0.035 * np.sin(9 * _MANE + who.texture) if style == 6 else 0.0)

@@ -24,8 +24,8 @@ _SHOULDERS = np.array(
 class Canvas:
     """A supersampled picture with coverage, on which later shapes cover earlier ones.
 
-    Shapes are points in pixels, or whole numbers from `at`, which are the face's curves in the units that
-    OpenCV draws in.
+    Shapes are whole numbers in the units that OpenCV draws in: the face's curves from `at`, or other points
+    from `whole`.
     """
 
     def __init__(self, height: int, width: int, scale: float, points: Points[np.float64]) -> None:
@@ -73,7 +73,7 @@ def paint(canvas: Canvas, points: Points[np.float64], who: Identity, au: Units, 
     """Paint a person.
 
     Args:
-        canvas: Where.
+        canvas: The canvas.
         points: The curves of the face in pixels.
         who: Colours, hair, beard and glasses.
         au: Action units; pressed lips darken the line between them.

@@ -1,7 +1,7 @@
 """The relief of a face: wrinkles and bulges, and the light that makes them visible.
 
-Relief is drawn in grey, 128 = flat, and multiplies the flat colours: broad forms at half the resolution,
-since they are blurred anyway, sharp lines at the picture's own.
+Relief is drawn in grey, 128 = flat, and multiplies the flat colours: broad forms at half the resolution, as
+they are blurred anyway, sharp lines at full resolution.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Relief:
             cv2.ellipse(self.soft, (x, y), axes, 0, 0, 360, (_grey(depth),), -1, cv2.LINE_AA, _SHIFT)
 
     def smooth(self, shape: NDArray[np.int32]) -> None:
-        """Take all lines out of a shape: hair lies over the lines of the forehead."""
+        """Remove all lines inside a shape: hair covers the lines of the forehead."""
         cv2.fillPoly(self.fine, [shape], (128,), cv2.LINE_AA, _SHIFT)
 
     def apply(

@@ -1,4 +1,4 @@
-"""Take pictures: a `Scene` is one draw from a camera's ranges, fixed for a sequence; `shoot` uses it."""
+"""Take pictures: `arrange` draws a scene, fixed for a sequence, from a camera; `shoot` takes a picture."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Shot:
 
 
 def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Return a scene: everything that stays while a sequence is filmed.
+    """Return a scene: everything that is fixed while a sequence is filmed.
 
     Args:
-        camera: Whose ranges to draw from.
+        camera: The camera whose ranges to draw from.
         size: Height and width of the picture.
-        rng: Chance.
+        rng: Random generator.
     """
     short = min(size)
     aim = rng.normal(0, camera.light_spread, 2) + camera.light
@@ -113,11 +113,11 @@ def shoot(
     Args:
         camera: The dataset's camera.
         scene: The scene, from `arrange`.
-        identity: Who is in it.
+        identity: The person in it.
         au: Intensities [17, 2].
-        rng: Chance of this frame: sway of the head, noise, blinks.
+        rng: Random generator of this frame: sway of the head, noise, blinks.
         behind: The part of a larger picture, at the resolution of drawing, into which the person is drawn;
-            the whole is left to `develop`. None takes a picture of the person before the scene's backdrop.
+            the caller then develops the whole. None draws the person in front of the scene's backdrop.
 
     Returns:
         The picture, its landmarks and the face box.
@@ -184,15 +184,15 @@ def develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Gener
 
     Args:
         camera: The dataset's camera.
-        scene: Blur, tone, noise and compression; its size is of no matter.
+        scene: Blur, tone, noise and compression; its size does not matter.
         picture: RGB uint8 [H, W, 3], up to 1100 pixels wide and high.
-        rng: Chance of the noise.
+        rng: Random generator of the noise.
     """
     height, width = picture.shape[:2]
     if scene.coarse < 0.97:
         small = (max(16, round(width * scene.coarse)), max(16, round(height * scene.coarse)))
-        # Half of the resolution is left at least, so that linear interpolation misses no pixel; areas take
-        # eight times as long.
+        # At least half of the resolution is kept, so linear interpolation misses no pixel; interpolation by
+        # area takes eight times as long.
         picture = _u8(cv2.resize(picture, small, interpolation=cv2.INTER_LINEAR))
     if scene.blur > 0.25:
         taps = 3 if scene.blur * scene.coarse < 0.55 else 5
@@ -220,7 +220,7 @@ def _tone(gamma: float, gains: tuple[float, float, float]) -> Picture:
 
 @cache
 def _grain() -> Picture:
-    """Return a tile of noise from which pictures cut theirs: drawing it anew per frame costs more.
+    """Return a tile of noise from which pictures cut theirs: drawing noise per frame takes longer.
 
     [1100, 1100, 3], 128 = none, `_GRAIN` levels to the standard deviation. The channels are the same noise
     from places too far apart to be in one picture.
@@ -242,7 +242,7 @@ def _add_noise(picture: Picture, level: float, grey: bool, rng: np.random.Genera
 
 @lru_cache(maxsize=4)
 def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
-    """Return what stands behind the person, at the resolution of drawing; shared, so copy before changing it.
+    """Return the background at the resolution of drawing; it is shared, so copy before changing it.
 
     Args:
         camera: The dataset's camera.
@@ -257,7 +257,7 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
         corners = colour * (1 + rng.normal(0, 0.06, (2, 2, 1)))
         small = np.clip(corners, 0, 255).astype(np.uint8)
         return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    # What stands there is out of focus: half the resolution is enough.
+    # The background is out of focus: half the resolution is enough.
     columns, rows = (width + 1) // 2, (height + 1) // 2
     patches = np.clip(level + rng.normal(0, 38, (5, 5, 1)) + rng.normal(0, 13, (5, 5, 3)), 0, 255)
     wall = _u8(cv2.resize(patches.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_CUBIC))
@@ -273,7 +273,7 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
         else:
             axes = (across // 2, down // 2)
             cv2.ellipse(wall, (x0, y0), axes, 0, 0, 360, (red, green, blue), -1, cv2.LINE_AA)
-    # In floating point, as OpenCV blurs whole numbers several times slower.
+    # In floating point, as OpenCV takes several times as long to blur whole numbers.
     soft = cv2.GaussianBlur(wall.astype(np.float32), (0, 0), max(0.4, 0.006 * width))
     return _u8(cv2.resize(soft.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR))
 
@@ -281,7 +281,7 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
 def _occlude(
     picture: Picture, landmarks: NDArray[np.float32], identity: Identity, kind: str, seed: int
 ) -> None:
-    """Draw something over a part of the face, in place."""
+    """Draw an occlusion over a part of the face, in place."""
     rng = np.random.default_rng(seed)
     span = float(landmarks[16, 0] - landmarks[0, 0])
     if kind == "sunglasses":

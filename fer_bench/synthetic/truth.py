@@ -1,19 +1,19 @@
-"""The truth about synthetic pictures: what the generator knows of every face it drew.
+"""The truth about synthetic pictures: what the generator knows about every face it drew.
 
-Beside the marker of a synthetic dataset lies `synthetic-truth.parquet`, with a row per face in the order in
-which its layout plans them. Readers do not look at it. Columns:
+Next to the marker of a synthetic dataset is `synthetic-truth.parquet`, with a row per face in the order in
+which the layout plans them. Readers do not use it. Columns:
 
 | column | type | meaning |
 | --- | --- | --- |
 | `path`, `frame` | str, int | the picture as the reader's index names it |
-| `original` | str | picture of the same face that is read where `path` is not there, or empty |
+| `original` | str | picture of the same face that is read where `path` is missing, or empty |
 | `box_x0` ... `box_y1` | float | face box in pixels of an upright picture that may show several, else NaN |
-| `subject` | str | who: the index's `subject` where the dataset has subjects, else a number |
+| `subject` | str | the index's `subject` where the dataset has subjects, else a number |
 | `label` | str | canonical emotion of the label written for the picture or its sequence |
-| `expression` | str | the emotion drawn, which the label may miss; of a sequence, that of its apex |
+| `expression` | str | the emotion drawn, which may differ from the label; of a sequence, that of its apex |
 | `share` | float | how far a frame is on the way to it, 0 at rest to 1; NaN for single pictures |
 | `clarity` | float | 1 for a full, unblended expression, towards 0 for a weak or blended one, at its apex |
-| `valence`, `arousal` | float | in [-1, 1], as they follow from this frame's units, without a rater's doubt |
+| `valence`, `arousal` | float | in [-1, 1], computed from this frame's units, without a rater's noise |
 | `au_<n>_left`, `au_<n>_right` | float | intensity in this frame, 0 to 1, by side of the picture |
 | `sex` | str | `female` or `male` |
 | `years` | int | age in years |
@@ -28,16 +28,16 @@ which its layout plans them. Readers do not look at it. Columns:
 | `strength` | float | brightness of a fully lit patch of skin, 1 = its own colour |
 | `gain_red`, `gain_green`, `gain_blue` | float | factors of the colour channels; equal in grey pictures |
 | `gamma` | float | exponent of the tone curve, 1 = linear |
-| `grey`, `nir` | bool | without colour; taken in near infrared, which is grey as well |
+| `grey`, `nir` | bool | without colour; taken in near infrared, which is grey too |
 | `blur` | float | standard deviation of the lens's blur, in pixels of drawing |
 | `noise` | float | standard deviation of the sensor's noise, in grey levels of 255 |
 | `coarse` | float | resolution kept, 1 = all |
 | `jpeg` | int | quality of an earlier compression, 100 = none |
 | `occlusion` | str | `hand`, `object`, `sunglasses` or `edge`: what covers a part of the face |
-| `backdrop` | int | seed of what stands behind the person |
+| `backdrop` | int | seed of the background |
 
-Texts may be missing, as pandas says it: a `label` where none was written, an `occlusion` where there is none.
-A picture without a face (FER2013 has some) has a row too: all that belongs to a face is missing there.
+Texts may be missing: a `label` where none was written, an `occlusion` where there is none. A picture without
+a face (FER2013 has some) has a row too, in which everything about a face is missing.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ from numpy.typing import NDArray
 
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError
+from fer_bench.synthetic.expressions import Expression, valence_arousal
 from fer_bench.synthetic.face import FACE_AUS, Pose
-from fer_bench.synthetic.population import Expression, Person, valence_arousal
+from fer_bench.synthetic.population import Person
 from fer_bench.synthetic.shots import Scene
 
 TRUTH = "synthetic-truth.parquet"
@@ -87,7 +88,7 @@ _SCHEMA = pa.schema(
         ("label", pa.string()),
         ("expression", pa.string()),
         *((name, pa.float32()) for name in ("share", "clarity", "valence", "arousal")),
-        # In full precision, so that a coder's threshold cuts them as it cut them when labels were written.
+        # In full precision, so that a coder's threshold gives the labels that were written.
         *((name, pa.float64()) for name in AU_COLUMNS),
         ("sex", pa.string()),
         ("years", pa.int16()),
@@ -107,7 +108,7 @@ _SCHEMA = pa.schema(
 )
 COLUMNS: tuple[str, ...] = tuple(_SCHEMA.names)
 _GROUP = 1 << 14
-"""Rows that are held in memory while the file is written."""
+"""Rows held in memory while the file is written."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ class Face:
     """A face as it was drawn into one picture.
 
     Attributes:
-        person: Who.
-        expression: What the face does at its apex.
+        person: The person.
+        expression: The expression at its apex.
         au: Intensities of this frame [17, 2].
         scene: How it was taken.
         pose: The pose drawn, with the sway of this frame.
@@ -149,7 +150,7 @@ def face_row(
         face: What was drawn.
         path: The picture, as the reader names it.
         label: Canonical emotion of the label written for it.
-        subject: Who, as the reader names them; None is the number of the person.
+        subject: The person's name in the reader; None for the person's number.
         frame: Frame of a video or row of a table, -1 for a picture.
         original: Another picture of the same face.
         box: The face's box where the picture may show several.
@@ -177,7 +178,7 @@ def face_row(
 
 
 def faceless_row(scene: Scene, path: str, label: Emotion | None, *, frame: int = -1) -> Row:
-    """Return the row of a picture that shows no face though it has a label."""
+    """Return the row of a picture that has a label but shows no face."""
     missing = [None] * (COLUMNS.index("light_right") - COLUMNS.index("expression"))
     return [*_place(path, frame, "", None), None, _name(label), *missing, *_taken(scene, nir=False)]
 
@@ -235,31 +236,31 @@ def read_truth(root: Path | str) -> pd.DataFrame:
         root: The dataset's folder, or one inside it such as the reader's base folder.
 
     Raises:
-        DataError: There is no such table: real data, or drawn by an older version.
+        DataError: The table is missing: the data are real, or drawn by an older version.
     """
     root = Path(root)
     for folder in (root, *root.absolute().parents[:2]):
         if (folder / TRUTH).is_file():
             return pd.read_parquet(folder / TRUTH)
     raise DataError(
-        "there is no table of what was drawn",
+        "the table of what was drawn is missing",
         file=root / TRUTH,
-        hint="real data have none; draw synthetic ones anew: fer-bench data synth",
+        hint="real data have none; draw the synthetic data again: fer-bench data synth",
     )
 
 
 def join_truth(index: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """Return an index with the truth about every row in further columns, each called `true_<column>`.
 
-    Pictures are joined by path and frame; of several faces in one picture, the one whose box overlaps most
-    with the row's.
+    Pictures are joined by path and frame; of several faces in a picture, the one whose box overlaps most with
+    the row's is taken.
 
     Args:
         index: Any rows of the reader's index.
         truth: All rows of `read_truth`.
 
     Raises:
-        DataError: A row that no drawn face belongs to, or several and no box to tell them apart.
+        DataError: A row without a drawn face, or with several and no box to tell them apart.
     """
     drawn: dict[tuple[str, int], list[int]] = {}
     frames = truth["frame"].tolist()

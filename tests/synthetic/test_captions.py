@@ -18,8 +18,9 @@ from fer_bench.synthetic.captions import (
     expression_words,
     prompts,
 )
+from fer_bench.synthetic.expressions import Expression, Style
 from fer_bench.synthetic.face import FACE_AUS, Light, Pose, au_array
-from fer_bench.synthetic.population import Expression, Makeup, Person, Style, draw_person
+from fer_bench.synthetic.population import Makeup, Person, draw_person
 from fer_bench.synthetic.shots import Scene, arrange
 
 

@@ -2,20 +2,18 @@ import numpy as np
 import pytest
 
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS, Emotion
-from fer_bench.synthetic.face import FACE_AUS
-from fer_bench.synthetic.population import (
-    MAKEUP,
+from fer_bench.synthetic.expressions import (
     PROTOTYPES,
     STYLES,
-    Population,
     Style,
     at_strength,
     behind_label,
     coded_units,
     valence_arousal,
     votes,
-    with_cloth,
 )
+from fer_bench.synthetic.face import FACE_AUS
+from fer_bench.synthetic.population import MAKEUP, Population, with_cloth
 
 CLEAR = Style((1.0, 1.0), blend=0.0, stray=0.0)
 

@@ -5,7 +5,8 @@ import pytest
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.anatomy import texture_of
 from fer_bench.synthetic.camera import CAMERAS, camera_of
-from fer_bench.synthetic.population import Population, Style
+from fer_bench.synthetic.expressions import Style
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import _add_noise, arrange, backdrop, face_box, shoot
 
 

@@ -11,8 +11,9 @@ from fer_bench.emotions import ACTION_UNITS, Emotion
 from fer_bench.errors import DataError
 from fer_bench.synthetic import layouts, truth
 from fer_bench.synthetic.captions import ADJECTIVES, describe_truth
+from fer_bench.synthetic.expressions import coded_units, valence_arousal
 from fer_bench.synthetic.face import FACE_AUS
-from fer_bench.synthetic.population import MAKEUP, coded_units, valence_arousal
+from fer_bench.synthetic.population import MAKEUP
 from fer_bench.synthetic.truth import AU_COLUMNS, COLUMNS, join_truth, read_truth
 
 NAMES = layouts.names()
@@ -172,7 +173,7 @@ def test_rows_without_a_face_of_their_own_are_refused(known):
 
 
 def test_a_tree_without_the_table_says_what_to_do(tmp_path):
-    with pytest.raises(DataError, match="no table") as caught:
+    with pytest.raises(DataError, match="table of what was drawn is missing") as caught:
         read_truth(tmp_path)
     assert "data synth" in caught.value.hint
 

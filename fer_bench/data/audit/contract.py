@@ -1,4 +1,4 @@
-"""The contract suite: whether a dataset, of this or another package, does what the rest relies on."""
+"""Check that a dataset, of this or another package, keeps the contracts that the rest relies on."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import DataError, FerBenchError
 
 DECODED = 5
-"""Files that are decoded."""
+"""Number of files that are decoded."""
 LOOKED_UP = 500
-"""Paths that are looked up on disk."""
+"""Number of paths that are looked up on disk."""
 CROP = 48
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise and whether it is kept.
+    """One contract and whether it is kept.
 
     Attributes:
-        name: What is promised.
+        name: The contract.
         ok: Whether it is kept.
-        message: What was seen, or what is wrong.
+        message: What was checked, or what is wrong.
     """
 
     name: str
@@ -45,7 +45,7 @@ def check_contract(name: str, open_dataset: Callable[[], FaceDataset]) -> list[C
 
     Args:
         name: The name it is registered under.
-        open_dataset: Opens it anew; called twice.
+        open_dataset: Opens the dataset; called twice.
     """
     try:
         first = open_dataset()
@@ -66,7 +66,9 @@ def check_contract(name: str, open_dataset: Callable[[], FaceDataset]) -> list[C
             results.append(Check(title, True, work()))
         except FerBenchError as error:
             results.append(Check(title, False, str(error)))
-        except Exception as error:  # a foreign reader may raise anything, and the report must name it
+        except (
+            Exception
+        ) as error:  # a reader of another package may raise anything, and the report must name it
             text = f"{type(error).__name__}: {error}; a reader raises DataError with file, line and value"
             results.append(Check(title, False, text))
     return results
@@ -80,7 +82,9 @@ def _card(name: str, dataset: FaceDataset) -> str:
         if not getattr(card, text).strip():
             raise DataError(f"the card has no {text}")
     if not any(entry.required for entry in card.tree):
-        raise DataError("the card's tree has no required entry: the message for missing data would be empty")
+        raise DataError(
+            "the card's tree has no required entry, so the message for missing data would be empty"
+        )
     type(card).model_validate(card.model_dump())
     return f"version {card.version}, {len(card.classes)} classes, {len(card.protocols)} protocol(s)"
 
@@ -88,10 +92,10 @@ def _card(name: str, dataset: FaceDataset) -> str:
 def _locate(dataset: FaceDataset) -> str:
     kind = type(dataset)
     if kind.locate(dataset.base) != dataset.base:
-        raise DataError("locate does not find the base folder that it gave itself", file=dataset.base)
+        raise DataError("locate does not find the base folder that it returned", file=dataset.base)
     with tempfile.TemporaryDirectory() as empty:
         if kind.locate(Path(empty)) is not None or kind.find(Path(empty)) is not None:
-            raise DataError("locate takes an empty folder for this dataset")
+            raise DataError("locate accepts an empty folder")
     return f"found in {dataset.base}"
 
 
@@ -101,18 +105,18 @@ def _index(dataset: FaceDataset) -> str:
     codes = {native.code for native in card.classes}
     strange = index["native_label"].notna() & ~index["native_label"].isin(codes)
     if strange.any():
-        raise DataError("a native label is none of the card's", value=index["native_label"][strange].iloc[0])
+        raise DataError("a native label is not in the card", value=index["native_label"][strange].iloc[0])
     emotions = {emotion.value for emotion in card.emotions}
     strange = index["label"].notna() & ~index["label"].isin(emotions)
     if strange.any():
-        raise DataError("a label is none of the card's emotions", value=index["label"][strange].iloc[0])
+        raise DataError("a label is not among the card's emotions", value=index["label"][strange].iloc[0])
     has_va = bool(index["valence"].notna().any())
     if has_va and not card.has_va:
-        raise DataError("rows carry valence and arousal, and the card says that none do")
+        raise DataError("rows have valence and arousal, but the card says that they have none")
     if not card.has_au and any((units != NO_AU).any() for units in index["au"]):
-        raise DataError("rows carry action units, and the card says that none do")
+        raise DataError("rows have action units, but the card says that they have none")
     if index["reference_id"].notna().any() and not card.has_reference:
-        raise DataError("rows have a neutral frame, and the card says that none do")
+        raise DataError("rows have a neutral frame, but the card says that they have none")
     return f"{len(index)} rows, {int(index['label'].notna().sum())} with an emotion"
 
 
@@ -120,7 +124,7 @@ def _same_again(dataset: FaceDataset, open_dataset: Callable[[], FaceDataset]) -
     again = open_dataset().index
     mark = fingerprint(dataset.index)
     if fingerprint(again) != mark or not (again["path"] == dataset.index["path"]).all():
-        raise DataError("two readings give two indexes: rows must depend on the files alone")
+        raise DataError("two readings give different indexes: rows must depend on the files alone")
     return f"two readings agree, fingerprint {mark}"
 
 
@@ -131,7 +135,7 @@ def _paths(dataset: FaceDataset) -> str:
     for path in some:
         file = dataset.base / path
         if not file.exists():
-            continue  # virtual paths are the reader's own business: pictures are decoded below
+            continue  # a path may be virtual; pictures are decoded below
         if not file.resolve().is_relative_to(root):
             raise DataError("the path leaves the dataset root", file=file, value=str(file.resolve()))
     return f"{len(paths)} file(s), {len(some)} looked up, none leaves the root"
@@ -152,7 +156,7 @@ def _protocols(dataset: FaceDataset) -> str:
 
 
 class _UnusableError(Exception):
-    """A protocol for which the data at hand do not suffice."""
+    """The data at hand are not enough for a protocol."""
 
 
 def _protocol(dataset: FaceDataset, protocol: Protocol) -> None:
@@ -183,11 +187,11 @@ def _rearranged(index: pd.DataFrame, protocol: Protocol) -> Iterator[pd.DataFram
     """Yield the index in another order and, for folds, with a person who has no label."""
     yield index.iloc[::-1].reset_index(drop=True)
     if isinstance(protocol.split, Folds):
-        nobody = index.iloc[[0]].copy()
-        nobody["sample_id"] = nobody["subject"] = nobody["group"] = " nobody"
-        nobody["label"] = nobody["native_label"] = nobody["reference_id"] = None
-        nobody["is_neutral_frame"] = False
-        yield pd.concat([index, nobody], ignore_index=True)
+        stranger = index.iloc[[0]].copy()
+        stranger["sample_id"] = stranger["subject"] = stranger["group"] = " stranger"
+        stranger["label"] = stranger["native_label"] = stranger["reference_id"] = None
+        stranger["is_neutral_frame"] = False
+        yield pd.concat([index, stranger], ignore_index=True)
 
 
 def _pictures(dataset: FaceDataset) -> str:
@@ -202,13 +206,15 @@ def _pictures(dataset: FaceDataset) -> str:
         images, again = dataset.load(path, wanted), dataset.load(path, wanted)
         file = dataset.base / path
         if len(images) != len(wanted):
-            raise DataError("load gives another number of pictures than was asked for", file=file)
+            raise DataError("load returns another number of pictures than requested", file=file)
         for row, image, same in zip(rows, images, again, strict=False):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
                 raise DataError(
-                    "load gives no RGB uint8 [H, W, 3]", file=file, value=f"{image.dtype} {image.shape}"
+                    "load does not return RGB uint8 [H, W, 3]",
+                    file=file,
+                    value=f"{image.dtype} {image.shape}",
                 )
             if not np.array_equal(image, same):
-                raise DataError("decoding twice gives two pictures", file=file)
+                raise DataError("decoding twice gives different pictures", file=file)
             crop_face(image, index["box"].iloc[row], index["landmarks"].iloc[row], recipe)
     return f"{len(chosen)} file(s) decoded and cropped ({recipe.text})"

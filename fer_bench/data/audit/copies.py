@@ -1,4 +1,4 @@
-"""Copies in a dataset: pictures that come twice, and those that stand on both sides of a split."""
+"""Find copies in a dataset: pictures that occur twice, above all on both sides of a split."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import FerBenchError
 
 CONTAMINATED = 0.01
-"""Share of test rows with a pixel copy in training from which a copy counts as contaminated, unless the card
-has a protocol without them: official releases hold a few, repackaged copies many."""
+"""Share of test rows with a pixel copy in training from which a dataset is contaminated, unless its card has
+a protocol without them: official releases have a few, repackaged copies many."""
 
 
 def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) -> None:
-    """Add to a report which faces are there twice, exactly or nearly.
+    """Add to a report which faces occur twice, exactly or nearly.
 
-    Frames of one sequence are alike by nature and never compared.
+    Frames of one sequence are naturally alike and never compared.
 
     Args:
         report: Gets the findings.
         dataset: The dataset.
-        seen: What a scan found, dtype `SEEN` [N].
+        seen: Results of the scan, dtype `SEEN` [N].
     """
     index = dataset.index
     sides, by_person = _sides(dataset)
@@ -56,16 +56,16 @@ def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) ->
             f"{_example(index, inside)}",
             len(inside),
             kind="duplicate",
-            advice="they weigh double; nothing leaks",
+            advice="they count twice; nothing leaks",
         )
     conflicting = table[table.groupby("hash")["label"].transform("nunique") > 1]
     if len(conflicting):
         report.add(
             "warning",
-            f"{len(conflicting)} identical picture(s) carry different labels{_example(index, conflicting)}",
+            f"{len(conflicting)} identical picture(s) have different labels{_example(index, conflicting)}",
             len(conflicting),
             kind="conflict",
-            advice="at least one label of each is wrong; no model can get both right",
+            advice="at least one label of each pair is wrong; no model can get both right",
         )
     _near(report, index, prints, usable, sides, family, by_person=by_person)
 
@@ -73,7 +73,7 @@ def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) ->
 def _sides(dataset: FaceDataset) -> tuple[NDArray[np.int64], bool]:
     """Return the side of the split of each row (0 = none), and whether sides are people, not parts.
 
-    Folds put every person on a side of their own in turn, so that copies must not be shared by two people.
+    Folds test every person in turn, so two people must not share a picture.
     """
     index = dataset.index
     protocol = find_protocol(dataset.card, None)
@@ -106,8 +106,8 @@ def _exact_across(
             f"{len(across)} picture(s) are pixel by pixel the same for two subjects{_example(index, across)}",
             len(across),
             kind="leak",
-            advice="a subject was copied under another name, so that folds share pictures; restore the "
-            "official files",
+            advice="a subject was copied under another name, so folds share pictures; restore the official "
+            "files",
         )
         return
     tested = across[across["side"] == 3]
@@ -121,10 +121,10 @@ def _exact_across(
         f"{len(tested)} test picture(s), {share:.2%} of them{_example(index, across)}",
         len(across),
         kind="leak",
-        advice=f"report --protocol {known} beside the official one"
+        advice=f"report --protocol {known} next to the official one"
         if known is not None
-        else "the official release is not known for this: get it anew; or leave the copies out of training: "
-        "--write-exclude FILE --with-copies, then --exclude FILE when running",
+        else "the official release is not known to have them: get it again; or leave the copies out of "
+        "training: --write-exclude FILE --with-copies, then --exclude FILE when running",
     )
 
 
@@ -173,7 +173,7 @@ def _near(
             f"{int(inside.sum())} picture(s) are nearly the same as another on the same side {how}",
             int(inside.sum()),
             kind="near-duplicate",
-            advice="they weigh double; many of them are a sign of pre-augmented training pictures",
+            advice="they count twice; many of them are a sign of pre-augmented training pictures",
         )
 
 

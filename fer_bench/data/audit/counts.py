@@ -16,7 +16,7 @@ ENLARGED = 0.01
 
 
 def compare_counts(report: Report, card: Card, index: pd.DataFrame, layout: str) -> None:
-    """Compare with the published counts of the layout that was read: one finding per split and unit."""
+    """Compare with the published counts of the layout read; at most one finding per split and unit."""
     published = [each for each in card.counts if each.layout in ("", layout)]
     for split, unit in dict.fromkeys((each.split, each.unit) for each in published):
         group = [each for each in published if (each.split, each.unit) == (split, unit)]
@@ -39,12 +39,13 @@ def compare_folds(report: Report, card: Card, index: pd.DataFrame) -> None:
                 "warning",
                 f"sequences per fold are {sizes}, where {list(card.fold_sizes)} are published",
                 kind="counts",
-                advice="subjects or sequences are missing or added: the folds are not those of the papers",
+                advice="subjects or sequences are missing or added: the folds differ from those of the "
+                "papers",
             )
 
 
 def _compare(report: Report, card: Card, index: pd.DataFrame, group: Sequence[ExpectedCount]) -> None:
-    """Compare the counts of one split and unit, the classes named with the total they are part of."""
+    """Compare the counts of one split and unit; classes that differ are named with the total."""
     total = next((each for each in group if each.code is None), None)
     parts = [each for each in group if each.code is not None]
     found = None if total is None else count(_counted(index, total, parts), total)
@@ -56,7 +57,9 @@ def _compare(report: Report, card: Card, index: pd.DataFrame, group: Sequence[Ex
         text += f": {classes}" if classes else ""
         rows, of, grown = abs(found - total.n), total.n, found - total.n
     elif differing:
-        text = f"the numbers per class{where} are not those published ({differing[0][0].source}): {classes}"
+        text = (
+            f"the numbers per class{where} differ from those published ({differing[0][0].source}): {classes}"
+        )
         more, fewer = (sum(max(0, sign * (n - each.n)) for each, n in differing) for sign in (1, -1))
         rows, of, grown = max(more, fewer), sum(each.n for each in parts), more - fewer
     else:
@@ -65,11 +68,11 @@ def _compare(report: Report, card: Card, index: pd.DataFrame, group: Sequence[Ex
     if card.setting == "wild" and grown > ENLARGED * of:
         report.add(
             "error",
-            f"{text}: this is no official copy, somebody has added or augmented pictures",
+            f"{text}: this is not an official copy: pictures were added or augmented",
             rows,
             of=of,
             kind="enlarged",
-            advice="results on it compare with nobody's, and augmented test pictures may train; "
+            advice="results on it compare with no others, and augmented test pictures may be trained on; "
             f"get the official files: {describe}",
         )
         return
@@ -85,9 +88,9 @@ def _compare(report: Report, card: Card, index: pd.DataFrame, group: Sequence[Ex
 
 
 def _counted(index: pd.DataFrame, total: ExpectedCount, parts: Sequence[ExpectedCount]) -> pd.DataFrame:
-    """Return the rows that a total speaks of: where it is the sum over classes, only rows of these count.
+    """Return the rows that a total is about: if it is the sum over classes, only rows of these classes.
 
-    AffectNet's csv lists have rows with valence and arousal and no emotion, which its totals leave out;
+    AffectNet's csv lists have rows with valence and arousal but no emotion, which its totals leave out;
     Aff-Wild2's totals are of all annotated frames.
     """
     if not parts or sum(each.n for each in parts) != total.n:
@@ -96,9 +99,9 @@ def _counted(index: pd.DataFrame, total: ExpectedCount, parts: Sequence[Expected
 
 
 def count(index: pd.DataFrame, expected: ExpectedCount) -> int | None:
-    """Return the count in an index that an expected count speaks of, None when the index cannot tell.
+    """Return the number in an index that corresponds to an expected count, None if the index cannot tell.
 
-    Without a class, pictures count with any annotation, sequences and subjects with an expression only.
+    Without a class, pictures count with any annotation, sequences and subjects only with an expression.
     """
     rows = index if expected.split == "none" else index[index["split"] == expected.split]
     rows = rows[~rows["is_neutral_frame"]]

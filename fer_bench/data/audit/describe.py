@@ -1,4 +1,4 @@
-"""Cards and splits as text: what `data describe` and `data stats` print, and the pages in `docs/datasets`."""
+"""Cards and splits as text: the output of `data describe` and `data stats`, and pages in `docs/datasets`."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def as_markdown(card: Card) -> str:
         lines += [f"**{title}:** {_plain(text)}", ""]
     kinds = {"lab": "laboratory recordings", "wild": "pictures from the wild", "video": "video"}
     has = [word for word, yes in (("valence and arousal", card.has_va), ("action units", card.has_au)) if yes]
-    beside = f" Rows carry {' and '.join(has)} as well." if has else ""
+    extras = f" Rows also have {' and '.join(has)}." if has else ""
     target = "all labelled rows and neutral first frames" if card.as_target == "all" else "the test rows"
     lines += [
-        f"Setting: {kinds[card.setting]}. The bootstrap resamples {card.unit}s.{beside} "
+        f"Setting: {kinds[card.setting]}. The bootstrap resamples {card.unit}s.{extras} "
         f"Models of other datasets are tested on {target}.",
         "",
         "## Folder tree",
@@ -84,7 +84,7 @@ def as_markdown(card: Card) -> str:
         ),
         "## Protocols",
         "",
-        "The hash is of what decides rows and labels: dataset, card version, classes, rule and variants. "
+        "The hash covers what decides rows and labels: dataset, card version, classes, rule and variants. "
         f"`fer-bench data split --dataset {card.name}` writes the rows.",
         "",
         *_table(
@@ -147,8 +147,8 @@ def index_page(cards: Iterable[Card]) -> str:
         )
     header = ("dataset", "name", "setting", "classes", "default protocol", "split", "protocols")
     trust = (
-        "Facts carry how well they are known: `page` (the licensor's page or paper), `code` (public code or "
-        "a measured list), `secondary` (somebody's account), `inferred`. None is from memory."
+        "Each fact says how well it is known: `page` (the licensor's page or paper), `code` (public code or "
+        "a measured list), `secondary` (a third party's account), `inferred`. None is from memory."
     )
     return "\n".join(["# The datasets", "", _GENERATED, "", *_table(header, rows), trust, ""])
 
@@ -176,7 +176,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return prose in which nothing is taken for HTML or the end of a table cell, code spans left alone."""
+    """Escape HTML and table cell ends in prose, except in code spans."""
     pieces = text.replace("|", "\\|").split("`")
     if len(pieces) % 2 == 0:
         return text.replace("|", "\\|").replace("`", "\\`").replace("<", "&lt;")

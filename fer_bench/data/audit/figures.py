@@ -1,4 +1,4 @@
-"""Pictures of a dataset: a contact sheet of its faces, and plots of what its rows hold."""
+"""Figures of a dataset: a contact sheet of its faces, and plots of its rows."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ ROLES = ("train", "val", "test")
 def draw_sheet(
     dataset: FaceDataset, protocol: Protocol, path: Path, *, title: str, people: int = 5, seed: int = 0
 ) -> None:
-    """Draw a contact sheet: whole pictures, one sequence where there are any, and crops by class.
+    """Draw a contact sheet: whole pictures, one sequence if there are any, and crops by class.
 
-    The whole pictures are of any row, with or without a label, so that views and lights that the protocol
-    leaves out are seen too.
+    The whole pictures are of any row, with or without a label, so that they also show views and lights that
+    the protocol leaves out.
 
     Args:
         dataset: The dataset.
-        protocol: Whose classes are the columns.
+        protocol: Its classes are the columns.
         path: The file, `.jpg` or `.png`.
-        title: What stands above it; says whether the faces are drawn.
-        people: Crops per class. Where people show several expressions each line is one person.
-        seed: Which rows are shown.
+        title: Title, which says whether the faces are drawn.
+        people: Crops per class. Where people show several expressions, each line is one person.
+        seed: Seed of the choice of rows.
 
     Raises:
         DataError: A picture cannot be decoded.
@@ -61,7 +61,7 @@ def draw_sheet(
         parts = figure.subfigures(len(heights), 1, height_ratios=heights)
         _strip(parts[0], [_whole(dataset, row) for row in wholes], "as shipped")
         if frames:
-            places = max(len(classes), len(frames))  # below one another with the crops by class
+            places = max(len(classes), len(frames))  # aligned with the crops by class
             _strip(parts[1], [_crop(dataset, row) for row in frames], "one sequence", places=places)
         axes = parts[-1].subplots(people, len(classes), squeeze=False)
         for (line, column), axis in np.ndenumerate(axes):
@@ -77,14 +77,14 @@ def draw_sheet(
 def _grid(
     index: pd.DataFrame, classes: Sequence[str], people: int, rng: np.random.Generator
 ) -> list[list[int | None]]:
-    """Return a row of the index per line and class, lines being persons who show many classes."""
+    """Return a row of the index per line and class; where possible a line is a person with many classes."""
     found: list[list[int | None]] = []
     known = index["subject"].notna()
     if known.any() and index["subject"].nunique() < known.sum() / 3:
         shown = {str(who): set(labels) for who, labels in index.groupby("subject")["label"]}
         left, times = rng.permutation(sorted(shown)).tolist(), dict.fromkeys(classes, 0)
         while left and len(found) < people:
-            # who shows most of what the lines so far show least
+            # the person who shows most of what the lines so far show least
             best = max(left, key=lambda who: sum(0.3 ** times[name] for name in shown[who]))
             left.remove(best)
             mine = index[index["subject"] == best]
@@ -97,12 +97,12 @@ def _grid(
 
 
 def _last(rows: pd.Index) -> int | None:
-    """Return the last row, which shows the apex of a sequence best."""
+    """Return the last row, which best shows the apex of a sequence."""
     return int(rows[-1]) if len(rows) else None
 
 
 def _sequence(everything: pd.DataFrame, shown: pd.DataFrame, rng: np.random.Generator) -> list[int]:
-    """Return rows of one sequence in order, seven at most, or nothing where there are no sequences."""
+    """Return up to seven rows of one sequence in order, none where there are no sequences."""
     sizes = everything["sequence"].value_counts()
     of_shown = shown["sequence"].dropna().unique()
     long = [name for name in of_shown if sizes.get(name, 0) >= 4]
@@ -114,7 +114,7 @@ def _sequence(everything: pd.DataFrame, shown: pd.DataFrame, rng: np.random.Gene
 
 
 def _different(index: pd.DataFrame, rng: np.random.Generator) -> list[int]:
-    """Return rows of four to six pictures that show what there is: several faces in one, every variant."""
+    """Return rows of four to six varied pictures: several faces in one, every variant."""
     shuffled = index.loc[rng.permutation(index.index.to_numpy())]
     crowded = shuffled.index[shuffled.duplicated(["path", "frame", "variant"], keep=False)][:1]
     variants = shuffled.index[~shuffled["variant"].duplicated()]
@@ -123,7 +123,7 @@ def _different(index: pd.DataFrame, rng: np.random.Generator) -> list[int]:
 
 
 def _strip(part: Any, pictures: Sequence[Image], name: str, *, places: int = 0) -> None:
-    """Draw pictures side by side, as wide as each is, with room for as many places as are wanted."""
+    """Draw pictures side by side at their widths, with room for at least `places`."""
     widths = [picture.shape[1] / picture.shape[0] for picture in pictures]
     widths += [1.0] * (places - len(pictures))
     axes = part.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
@@ -150,16 +150,14 @@ def _crop(dataset: FaceDataset, row: int) -> Image:
 def draw_stats(
     dataset: FaceDataset, counts: pd.DataFrame, roles: NDArray[np.str_], path: Path, *, title: str
 ) -> None:
-    """Plot what a dataset's rows hold: classes per role, valence and arousal, action units, people.
-
-    Only what the dataset has is drawn.
+    """Plot a dataset's rows: classes per role, and where it has them valence and arousal, units and people.
 
     Args:
         dataset: The dataset.
         counts: Rows per class and role, from `fer_bench.data.audit.describe.split_counts`.
         roles: Role of every row [N] of the same protocol and fold.
         path: The file.
-        title: What stands above it; says whether the faces are drawn.
+        title: Title, which says whether the faces are drawn.
     """
     index = dataset.index
     used = roles != ""
@@ -237,6 +235,6 @@ def _plot_people(axis: Any, rows: pd.DataFrame, name: str) -> None:
 
 
 def _by_number_then_name(value: str) -> tuple[bool, int, str]:
-    """Return a key that puts spans of ages in their order, other words in the alphabet's, unknown last."""
+    """Return a sort key: ages ascending, other words alphabetically, unknown last."""
     digits = re.match(r"\d*", value)
     return value == "unknown", int(digits[0]) if digits and digits[0] else 0, value

@@ -1,4 +1,4 @@
-"""Pictures that are the same or nearly the same: small prints of faces and the pairs that agree."""
+"""Find pictures that are nearly the same: small prints of faces, and the pairs that agree."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fer_bench.data.reading.pictures import Image
 DISTANCE = 3
 """Bits of 64 in which the difference hashes of two near duplicates may differ."""
 CORRELATION = 0.985
-"""Least correlation of the 16x16 thumbnails of two near duplicates: faces in one pose hash alike."""
+"""Least correlation of the 16x16 thumbnails of two near duplicates; faces in one pose have similar hashes."""
 BANDS = 4
 """More than `DISTANCE`, so that two hashes this close agree in at least one band (pigeonhole)."""
 THUMBNAIL = 16
 MOST_NEIGHBOURS = 512
-"""Hashes compared with each hash of a band at most: bounds the time where one band value is everywhere."""
+"""Most hashes of a band that each hash is compared with; bounds the time where many share a band."""
 PAIRS_AT_ONCE = 1 << 12
 PRINT = np.dtype([("pixels", "<u8"), ("hash", "<u8"), ("mirrored", "<u8"), ("thumbnail", "u1", (256,))])
-"""The print of one face: a hash of its pixels, difference hashes of it and its mirror image, a thumbnail."""
+"""A print: hash of the pixels, difference hashes of the face and of its mirror image, thumbnail."""
 
 
 def face_region(image: Image, box: Any) -> Image:
-    """Return the part of a picture inside a box; the whole picture without one or when it lies outside."""
+    """Return the part of a picture inside a box; the whole picture without a box or with one outside."""
     if box is None:
         return image
     height, width = image.shape[:2]
@@ -78,7 +78,7 @@ def near_pairs(
     Args:
         prints: Prints of all rows, dtype `PRINT` [N].
         rows: Rows to compare, without faces of one colour.
-        differ: Returns which pairs of rows are worth reporting (not of one sequence, for example).
+        differ: Returns which pairs of rows to report (not those of one sequence, for example).
     """
     hashes = np.concatenate([prints["hash"][rows], prints["mirrored"][rows]])
     owner = np.concatenate([rows, rows])

@@ -1,4 +1,4 @@
-"""The report of a check: what is wrong with a dataset, how much of it and what to do."""
+"""The report of a check: what is wrong with a dataset, how much of it is affected and what to do."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PUBLISHED = ("counts", "enlarged")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or worth knowing.
+    """One problem, or one fact worth knowing.
 
     Attributes:
         severity: `error` makes runs fail or numbers wrong, `warning` may, `note` is for information.
-        message: What it is.
+        message: What was found.
         rows: Rows affected.
-        share: The same as a share of all rows, or of the published number where it is about that.
-        kind: What it is about, one word for programs.
+        share: Share of all rows, or of the published number for the kinds in `PUBLISHED`.
+        kind: One word for programs.
         advice: What to do.
     """
 
@@ -33,12 +33,12 @@ class Finding:
 
 @dataclass
 class Report:
-    """What a check of one dataset found.
+    """The findings of a check of one dataset.
 
     Attributes:
         dataset: Its name.
         rows: Usable rows.
-        findings: In the order they were met.
+        findings: In the order in which they were found.
         is_real: Whether these are the licensed data, not drawn faces.
         unreadable: Paths that cannot be decoded, relative to the dataset's base folder.
         copies: Sample ids of training and validation rows whose pixels are those of a test row.
@@ -61,7 +61,7 @@ class Report:
         advice: str = "",
         of: int | None = None,
     ) -> None:
-        """Add a finding; its share is of that many rows, by default of the dataset's."""
+        """Add a finding; its share is of `of` rows, by default of all rows."""
         whole = self.rows if of is None else of
         share = min(1.0, rows / whole) if whole else 0.0
         self.findings.append(Finding(severity, message, rows, share, kind, advice))
@@ -76,18 +76,18 @@ class Report:
         return sum(f.severity == severity for f in self.findings)
 
     def lines(self) -> list[str]:
-        """Return the report as lines for people."""
+        """Return the report as lines of text."""
         kind = "" if self.is_real else " (synthetic)"
-        told = [f"{self.dataset}{kind}: {self.rows} usable rows"]
+        lines = [f"{self.dataset}{kind}: {self.rows} usable rows"]
         for finding in self.findings:
             whole = "those published" if finding.kind in PUBLISHED else "rows"
             share = f" ({finding.share:.2%} of {whole})" if finding.rows else ""
-            told.append(f"  {finding.severity}: {finding.message}{share}")
+            lines.append(f"  {finding.severity}: {finding.message}{share}")
             if finding.advice:
-                told.append(f"    {finding.advice}")
+                lines.append(f"    {finding.advice}")
         if not self.number_of("error") + self.number_of("warning"):
-            told.append("  ok: no error, no warning")
-        return told
+            lines.append("  ok: no error, no warning")
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""

@@ -1,4 +1,4 @@
-"""Decoding every picture once and keeping a small print of each, so that a check can go on later."""
+"""Decode every picture once and keep a small print of each, so that a check can be continued."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from fer_bench.files import cache_root, short_hash, usable_cores, write_atomic
 
 STATE_VERSION = 3
 SAVED_EVERY = 10.0
-"""Seconds between two savings of what has been checked."""
+"""Seconds between savings of the state."""
 BATCH = 64
-"""Files per thread that are in work at once."""
+"""Files per thread that are processed at once."""
 NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
 BEYOND = 0.15
-"""Share of a picture's side from which on an annotation that reaches beyond it is no loose box any more."""
+"""Share of a picture's side; an annotation that reaches further beyond the picture is not just loose."""
 SEEN = np.dtype([("state", "u1"), ("constant", "?"), ("outside", "?"), ("beyond", "?"), ("print", PRINT)])
-"""What is known of one row: its state, whether it has one colour only, a face outside or one that reaches far
-beyond its picture, and its print."""
+"""State of one row, whether it has one colour only, whether its annotation is outside or far beyond the
+picture, and its print."""
 
 
 class Scan:
-    """What was found in every row's picture.
+    """The pictures of all rows, checked.
 
     Args:
         dataset: The dataset.
-        cache: Where the state stands, `cache_root()` by default.
-        fresh: Forget what an earlier check found.
+        cache: Folder of the state, `cache_root()` by default.
+        fresh: Ignore what an earlier check found.
 
     Attributes:
         seen: dtype `SEEN` [N], in the order of the index.
         errors: Message per unreadable file.
-        resumed: Rows that an earlier check had seen; their files have the same size and time as then.
+        resumed: Rows seen by an earlier check, whose files still have the same size and time.
         unsaved: Why the state could not be saved, or None.
     """
 
@@ -63,10 +63,10 @@ class Scan:
         self._saved_at = time.monotonic()
 
     def run(self, progress: Callable[[int, int], None] | None = None, *, jobs: int | None = None) -> None:
-        """Look at every picture that has not been seen; memory does not grow with the dataset's pictures.
+        """Check every picture that has not been seen; only the prints are kept in memory.
 
         Args:
-            progress: Called with rows done and rows in all.
+            progress: Called with rows done and total rows.
             jobs: Threads that decode, one per core by default.
         """
         index = self.dataset.index
@@ -103,7 +103,7 @@ class Scan:
                         progress(min(done, total), total)
                     if time.monotonic() - self._saved_at > SAVED_EVERY:
                         self._save()
-        finally:  # also when stopped: the next check goes on here
+        finally:  # also when stopped: the next check continues here
             if self.resumed < total:
                 self._save()
         if progress is not None and done < total:
@@ -113,7 +113,7 @@ class Scan:
         try:
             known = np.load(self._file, allow_pickle=False)
         except (OSError, ValueError, EOFError):
-            return  # none, or one that was damaged: looking again is always right
+            return  # missing or damaged: checking again is always right
         if known.dtype == SEEN and known.shape == self.seen.shape:
             self.seen = known
 
@@ -135,7 +135,7 @@ class Scan:
 def lies_outside(image: Image, box: Any, points: Any) -> bool:
     """Return whether the centre of a box or the mean of landmarks is outside the picture.
 
-    A box that dwarfs its picture, or a single landmark the picture's size away from it, counts as well.
+    So does a box much larger than its picture, and a landmark further away than the picture's size.
     """
     size = np.array([image.shape[1], image.shape[0]])
     if box is not None:

@@ -1,4 +1,4 @@
-"""Splits written down: which row has which role, with a hash that is the same on every machine."""
+"""Splits as files: the role of every row, with a hash that is the same on every machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class FrozenSplit:
         dataset: Name of the dataset.
         protocol: Name of the protocol.
         fold: Fold from 1.
-        rows: Columns `sample_id`, `role`, `group`, `label`, in the order of the ids; rows without a role are
-            left out.
+        rows: Columns `sample_id`, `role`, `group`, `label`, sorted by id, without rows that have no role.
     """
 
     dataset: str
@@ -53,7 +52,7 @@ class FrozenSplit:
 
 
 def freeze(dataset: FaceDataset, protocol: str | None = None, fold: int = 1) -> FrozenSplit:
-    """Return which row has which role; paths, order and machine do not matter.
+    """Return the role of every row; paths, order and machine do not matter.
 
     Args:
         dataset: The dataset.
@@ -73,6 +72,6 @@ def freeze(dataset: FaceDataset, protocol: str | None = None, fold: int = 1) -> 
 
 
 def protocol_hash(card: Card, protocol: Protocol) -> str:
-    """Return a hash of what a protocol decides: dataset, card version, classes, split rule and variants."""
+    """Return a hash of what decides a protocol's rows: dataset, card version, classes, rule and variants."""
     rule = protocol.model_dump(mode="json", exclude={"note", "aliases"})
     return short_hash([card.name, card.version, rule], 12)

@@ -1,4 +1,4 @@
-"""Checking a dataset on disk: everything that is wrong with it in one report."""
+"""Check a dataset on disk and report everything that is wrong with it at once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from fer_bench.emotions import Emotion, aliases
 from fer_bench.errors import FerBenchError
 
 NAMED_SHARE = 0.2
-"""Share of file names that give the label away from which it is worth saying."""
+"""Share of file names that give the label away from which it is reported."""
 MOST_NAMED = 10
-"""Unreadable files and faults of lists that are named one by one; the others are counted."""
+"""Unreadable files and faults of lists that are named one by one; further ones are counted."""
 _THIS_COMMAND = "fer-bench data verify"
 MANY_BEYOND = 0.05
-"""Share of rows that reach far beyond their pictures from which on it is no matter of loose boxes."""
-OTHER_PICTURES = "the pictures are not those the annotation was made on (scaled or cropped copies)"
+"""Share of rows that reach far beyond their pictures above which loose boxes do not explain it."""
+OTHER_PICTURES = "these are not the pictures that were annotated (scaled or cropped copies)"
 SHORTEST_ALIAS = 3
-"""Shorter names of an emotion (`an`, `su`) are words and initials as well."""
+"""Shorter names of an emotion (`an`, `su`) are also words and initials."""
 
 
 def verify(
@@ -44,16 +44,16 @@ def verify(
 ) -> Report:
     """Check layout, labels, counts, protocol and pictures of a dataset.
 
-    A check that was stopped goes on where it was: what was found is kept in the cache, per row and for files
-    of unchanged size and time.
+    A stopped check continues where it was: findings are kept in the cache, per row and for files of unchanged
+    size and time.
 
     Args:
         open_dataset: Finds and opens the dataset; its errors become findings.
         name: Dataset name.
         is_real: Whether to compare with the published counts.
-        progress: Called with rows checked and rows in all.
-        cache: Where the state of the check stands, the user's cache by default.
-        fresh: Look at every picture again.
+        progress: Called with rows checked and total rows.
+        cache: Folder for the state of the check, the user's cache by default.
+        fresh: Check every picture again.
     """
     report = Report(name, is_real=is_real)
     with collecting() as problems:
@@ -61,11 +61,11 @@ def verify(
             dataset = open_dataset()
             report.rows = len(dataset.index)
         except FerBenchError as error:
-            _collected(report, problems)
-            report.add("error", _told(error), kind="layout")
+            _report_problems(report, problems)
+            report.add("error", _text_of(error), kind="layout")
             return report
     index = dataset.index
-    _collected(report, problems)
+    _report_problems(report, problems)
     for note in dataset.notes:
         report.add("note", note, kind="reader")
     if is_real:
@@ -82,13 +82,13 @@ def verify(
     return report
 
 
-def _collected(report: Report, problems: list[Problem]) -> None:
-    """Report what is wrong with single rows: those that concern most in full, the others as one number."""
+def _report_problems(report: Report, problems: list[Problem]) -> None:
+    """Report faults of single rows: those that affect most rows in full, the others as one number."""
     ordered = sorted(problems, key=lambda problem: -problem.rows)
     describe = f"compare with the official layout: fer-bench data describe {report.dataset}"
     for problem in ordered[:MOST_NAMED]:
         advice = describe if problem.kind == "layout" and problem.error.hint is None else ""
-        report.add("error", _told(problem.error), problem.rows, kind=problem.kind, advice=advice)
+        report.add("error", _text_of(problem.error), problem.rows, kind=problem.kind, advice=advice)
     others = ordered[MOST_NAMED:]
     for kind, what in (
         ("layout", "more fault(s) like these in lists and annotations"),
@@ -99,22 +99,22 @@ def _collected(report: Report, problems: list[Problem]) -> None:
             report.add("error", f"{len(mine)} {what}", sum(mine), kind=kind)
 
 
-def _told(error: FerBenchError | str) -> str:
-    """Return an error's text without the advice to call this very command."""
+def _text_of(error: FerBenchError | str) -> str:
+    """Return an error's text without the advice to run this command."""
     return "\n".join(line for line in str(error).split("\n") if _THIS_COMMAND not in line)
 
 
 def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -> None:
-    """Check the default protocol; on synthetic data, which may have few people, that of the quick profile."""
+    """Check the default protocol, or on synthetic data, which may have few people, that of `quick`."""
     protocol = find_protocol(card, None, quick=quick)
     try:
         roles = assign_roles(index, card, protocol)
     except FerBenchError as error:
-        only_tests = index["split"].isin(["val", "test"]).all()  # such data are a target and train nothing
+        only_tests = index["split"].isin(["val", "test"]).all()  # such data are only for testing
         severity: Severity = "warning" if only_tests else "error"
         report.add(
             severity,
-            f"the default protocol {protocol.name} cannot be used: {_told(error)}",
+            f"the default protocol {protocol.name} cannot be used: {_text_of(error)}",
             kind="protocol",
             advice="a half-copied dataset looks like this; unpack it again, or take another protocol: "
             f"fer-bench data describe {card.name}"
@@ -144,10 +144,10 @@ def _crossing(report: Report, index: pd.DataFrame, roles: NDArray[np.str_]) -> N
     if (sides > 1).any():
         report.add(
             "error",
-            f"{used['group'][sides > 1].nunique()} group(s) stand on both sides of the split",
+            f"{used['group'][sides > 1].nunique()} group(s) are on both sides of the split",
             int((sides > 1).sum()),
             kind="group",
-            advice="rows that belong together must have one split; the reader or its lists are wrong",
+            advice="rows that belong together must be on one side; the reader or its lists are wrong",
         )
         return
     named = used[used["subject"].notna()]
@@ -156,16 +156,16 @@ def _crossing(report: Report, index: pd.DataFrame, roles: NDArray[np.str_]) -> N
         first = str(named["subject"][sides > 1].iloc[0])
         report.add(
             "warning",
-            f"{named['subject'][sides > 1].nunique()} subject(s) stand on both sides of the split, "
+            f"{named['subject'][sides > 1].nunique()} subject(s) are on both sides of the split, "
             f"first {first!r}",
             int((sides > 1).sum()),
             kind="subject",
-            advice="scores then measure faces that were trained on; take a protocol that splits by subject",
+            advice="scores then measure people that were trained on; use a protocol that splits by subject",
         )
 
 
 def _names(report: Report, index: pd.DataFrame) -> None:
-    """Note file names that give the label away: a query word is in most web pictures' names."""
+    """Note file names that give the label away: most names of web pictures contain a query word."""
     labelled = index[index["label"].notna()]
     telling = 0
     for path, label in zip(labelled["path"], labelled["label"], strict=True):
@@ -179,26 +179,25 @@ def _names(report: Report, index: pd.DataFrame) -> None:
             "file names give the label away",
             telling,
             kind="names",
-            advice="nothing here feeds names to a model; hide them from people who rate, and from tools that "
-            "guess labels",
+            advice="no model here sees file names; hide them from raters and from tools that guess labels",
         )
 
 
 def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
-    """Report what the scan found; files that the reader said to be missing are not said again."""
+    """Report what the scan found; files that the reader reported as missing are not reported again."""
     if scan.resumed:
         report.add(
             "note",
-            f"{scan.resumed} row(s) were looked at before, and size and time of their files are the same",
+            f"{scan.resumed} row(s) were checked before, and size and time of their files are unchanged",
             kind="resumed",
-            advice="--fresh looks again",
+            advice="--fresh checks them again",
         )
     if scan.unsaved is not None:
-        report.add("note", f"this check cannot go on later: {scan.unsaved}", kind="resumed")
+        report.add("note", f"this check cannot be continued later: {scan.unsaved}", kind="resumed")
     base = scan.dataset.base
     report.unreadable += sorted(path for path in scan.errors if base / path not in missing)
     for path in report.unreadable[:MOST_NAMED]:
-        report.add("error", _told(scan.errors[path]), kind="unreadable")
+        report.add("error", _text_of(scan.errors[path]), kind="unreadable")
     unreadable = (scan.seen["state"] == UNREADABLE) & scan.dataset.index["path"].isin(report.unreadable)
     broken = int(unreadable.sum())
     if broken:
@@ -218,12 +217,12 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
             f"{constant} picture(s) have one colour only",
             constant,
             kind="constant",
-            advice="nothing can be learnt from them; some official releases hold a few",
+            advice="nothing can be learnt from them; some official releases have a few",
         )
     if outside:
         report.add(
             "warning",
-            f"{outside} box(es) or landmark set(s) lie outside the picture",
+            f"{outside} box(es) or landmark set(s) are outside the picture",
             outside,
             kind="outside",
             advice=OTHER_PICTURES,

@@ -30,7 +30,7 @@ _COUNTS: dict[Size, tuple[Counts, Counts]] = {
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
-    """Plan AffectNet, the layout with 224 x 224 crops and one npy file per annotation; contempt is in it."""
+    """Plan AffectNet with 224 x 224 crops and one npy file per annotation; contempt included."""
     rng = population.rng("plan")
     labels: list[Emotion] = []
     numbers: list[Any] = []

@@ -12,12 +12,13 @@ import numpy as np
 
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import camera_of
+from fer_bench.synthetic.expressions import STYLES, at_strength, behind_label, coded_units
 from fer_bench.synthetic.face import Pose
 from fer_bench.synthetic.layouts.casting import Array, Rng, rated
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
-from fer_bench.synthetic.population import STYLES, Population, at_strength, behind_label, coded_units
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
@@ -34,16 +35,16 @@ _SHARES: dict[str, tuple[int, ...]] = {
     "train": (23976, 4555, 3168, 3122, 18135, 7609, 5228, 24852),
     "val": (1886, 487, 565, 1254, 3751, 1893, 1003, 4601),
 }
-"""Labelled frames per expression of the real lists, after which `full` deals its own."""
+"""Labelled frames per expression in the real lists; `full` has the same shares."""
 _LABELLED: dict[str, tuple[float, float, float]] = {
     "train": (0.730, 0.637, 0.726),
     "val": (1.0, 0.574, 1.0),
 }
 """Shares of the frames with valence and arousal, an expression and action units."""
 _UNSEEN = {"train": 0.018, "val": 0.008}
-"""Shares of the listed frames without a picture, as no face was detected in them."""
+"""Shares of listed frames without a picture, in which no face was detected."""
 _PARTLY = 0.01
-"""Shares of labelled training frames of which valence, arousal or some of the units are missing alone."""
+"""Share of labelled training frames that lack only valence, and of those that lack only some units."""
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:

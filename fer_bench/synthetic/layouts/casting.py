@@ -1,4 +1,4 @@
-"""Who shows what in a synthetic dataset, and how a sequence rises and falls."""
+"""Assign emotions to the people of a synthetic dataset, and intensities to the frames of a sequence."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.synthetic.expressions import STYLES, Expression, behind_label, valence_arousal
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob
-from fer_bench.synthetic.population import (
-    STYLES,
-    Expression,
-    Person,
-    Population,
-    behind_label,
-    valence_arousal,
-)
+from fer_bench.synthetic.population import Person, Population
 
 Array = NDArray[np.float64]
 Counts = Mapping[Emotion, int]
@@ -28,7 +22,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Recording:
-    """Who shows what in a sequence: person, emotion, number of frames, and the sequence's own number."""
+    """A sequence: person, emotion, number of frames, and the number of the sequence."""
 
     person: int
     emotion: Emotion
@@ -37,9 +31,9 @@ class Recording:
 
 
 def deal(counts: Counts, people: int, rng: Rng) -> list[list[Emotion]]:
-    """Return the emotions of each person, so that all have about as many.
+    """Return the emotions of each person, so that all people have about as many.
 
-    Nobody has one twice, unless it is wanted more often than there are people.
+    A person has an emotion twice only if it is wanted more often than there are people.
     """
     hands: list[list[Emotion]] = [[] for _ in range(people)]
     for emotion in sorted(counts, key=lambda e: -counts[e]):
@@ -83,11 +77,11 @@ def swell(frames: int) -> tuple[Array, int, int]:
 
 
 class Chunks(Sequence[DrawingJob]):
-    """Tasks of up to 20 pictures each, made when they are asked for: a hundred thousand faces are one object.
+    """Drawing jobs of up to 20 pictures each, made on demand: a hundred thousand faces are one object.
 
     Args:
         count: Number of pictures.
-        run: Draws a picture by its number, and returns what it adds to the lists and the truth.
+        run: Draws a picture by its number and returns its lines and truth.
     """
 
     size = 20
@@ -120,13 +114,13 @@ def together(outcomes: Iterable[JobResult]) -> JobResult:
 
 
 def planted(count: int, share: float, rng: Rng, *, least: int = 0) -> frozenset[int]:
-    """Return which of `count` numbers have a rare quirk: a share of them, at least so many."""
+    """Return which of `count` numbers have a rare quirk: a share of them, but at least `least`."""
     wanted = min(count, max(least, round(share * count)))
     return frozenset(rng.choice(count, wanted, replace=False).tolist())
 
 
 def wild(population: Population, serial: int, label: Emotion) -> tuple[Rng, Person, Expression]:
-    """Return chance, person and expression of a picture from the web."""
+    """Return random generator, person and expression of a picture from the web."""
     rng = population.rng("photo", serial)
     person = population.person(serial)
     style = STYLES[population.dataset]
@@ -134,6 +128,6 @@ def wild(population: Population, serial: int, label: Emotion) -> tuple[Rng, Pers
 
 
 def rated(au: Array, rng: Rng, doubt: float) -> tuple[float, float]:
-    """Return valence and arousal as a rater gives them, in [-1, 1]."""
+    """Return valence and arousal as rated by a noisy annotator, in [-1, 1]."""
     valence, arousal = np.clip(np.array(valence_arousal(au)) + rng.normal(0, doubt, 2), -1, 1)
     return float(valence), float(arousal)

@@ -10,12 +10,13 @@ import numpy as np
 
 from fer_bench.emotions import BASIC_SIX, Emotion
 from fer_bench.synthetic.camera import camera_of
+from fer_bench.synthetic.expressions import STYLES, Expression, at_strength
 from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.layouts.casting import Counts, Recording, Rng, deal, rise
 from fer_bench.synthetic.layouts.files import save, scientific, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
-from fer_bench.synthetic.population import STYLES, Expression, Population, at_strength
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
@@ -31,7 +32,7 @@ _FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (5, 8), "full":
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
-    """Plan CK+: png sequences from neutral to apex, landmarks, FACS codes, emotions of a part of them."""
+    """Plan CK+: png sequences from neutral to apex with landmarks, FACS codes and, for some, emotions."""
     rng = population.rng("plan")
     labelled, unlabelled, more = _PEOPLE[size]
     ids = np.sort(rng.choice(np.arange(5, 1000), labelled + unlabelled, replace=False))
@@ -72,7 +73,7 @@ def _draw_sequence(
     person = population.person(number)
     look = population.rng("format", number)
     size = (490, 640) if look.random() < 0.7 else (480, 640)
-    # A person is filmed in colour or in grey, in all of their sequences.
+    # All sequences of a person are in colour, or all in grey.
     scene = replace(arrange(camera, size, rng), grey=bool(look.random() < camera.grey))
     expression = person.express(rng, emotion, STYLES["ckplus"])
     folders = {kind: root / kind / where[0] / where[1] for kind in (images, "Landmarks", "FACS", "Emotion")}

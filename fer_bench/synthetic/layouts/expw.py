@@ -33,7 +33,7 @@ _WINDOW = 130
 
 
 _FACES = (0.9545, 0.0375, 0.006, 0.0012, 0.0005, 0.0003)
-"""Shares of the listed photos with one to six labelled faces, after a public excerpt of the list."""
+"""Shares of listed photos with one to six labelled faces, from a public excerpt of the list."""
 _UNLISTED = 15000 / (106962 - 15000)
 """Photos without a line in the list, per photo that has one."""
 _MOST = 8
@@ -41,7 +41,7 @@ _FOLDER = "image/origin"
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
-    """Plan ExpW: photos, most with one face, and one list of boxes and labels; some photos are not in it."""
+    """Plan ExpW: photos, most with one face, and a list of boxes and labels that omits some photos."""
     rng = population.rng("plan")
     labels = shuffled(_COUNTS[size], rng)
     counts = rng.choice(np.arange(1, 7), len(labels), p=_FACES)

@@ -54,18 +54,18 @@ _BETWEEN_TESTS = 44 / 3573
 _RELABELLED = 15 / 288
 """Share of the repeated rows that carry another label than the first."""
 _FACELESS = 176 / 35887
-"""Share of the rows that FERPlus's annotators found not to show a face."""
+"""Share of the rows without a face, according to FERPlus's annotators."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of the csv before anything is drawn, known by their number.
+    """The rows of the csv before anything is drawn, by their number.
 
     Attributes:
         labels: Label of each.
         ends: Number of rows up to the end of each part.
-        first: The row whose face each shows, mostly itself; int64 [N].
-        faceless: Which show no face, by the row that `first` names.
+        first: The row whose face each row shows, mostly itself; int64 [N].
+        faceless: Rows without a face, among those that `first` names.
     """
 
     labels: Sequence[Emotion]
@@ -79,7 +79,7 @@ class Rows:
 
 
 def rows_of(population: Population, size: Size) -> Rows:
-    """Return which rows the csv of a population has."""
+    """Return the rows of a population's csv."""
     rng = population.rng("plan")
     labels: list[Emotion] = []
     ends = []
@@ -110,7 +110,7 @@ def draw(population: Population, rows: Rows, row: int) -> JobResult:
 
 
 def write_csv(root: Path, lines: Iterable[str]) -> None:
-    """Write the csv of the lines of all rows, in their order."""
+    """Write the csv from the lines of all rows, in order."""
     write_lines(root / _CSV, chain(["emotion,pixels,Usage"], lines))
 
 
@@ -130,7 +130,7 @@ def _first_of(labels: Sequence[Emotion], ends: Sequence[int], rng: Rng) -> NDArr
     Args:
         labels: Label of each row.
         ends: Number of rows up to the end of each part.
-        rng: Chance.
+        rng: Random generator.
     """
     first = np.arange(len(labels))
     train, public, private = ends

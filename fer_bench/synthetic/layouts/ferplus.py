@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.expressions import CONFUSIONS, STYLES, Expression, behind_label
 from fer_bench.synthetic.layouts import fer2013
 from fer_bench.synthetic.layouts.casting import Chunks, Rng, planted, wild
 from fer_bench.synthetic.layouts.files import write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import Plan, Size
-from fer_bench.synthetic.population import CONFUSIONS, STYLES, Expression, Population, behind_label
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.truth import COLUMNS
 
 Votes = NDArray[np.int64]
@@ -30,7 +31,7 @@ _HEADER = ",".join(("Usage", "Image name", *FERPLUS_ORDER, "unknown", "NF"))
 _NOT_A_FACE = len(FERPLUS_ORDER) + 1
 _TAGGERS = 10
 
-# How divided the taggers are, chosen on the development population so that the votes for a row's leading
+# How divided the annotators are, chosen on the development population so that the votes for a row's leading
 # class are distributed as in microsoft/FERPlus: fer2013new.csv.
 _AGREEMENT = (0.30, 0.60)
 """Share of votes for the emotion drawn: at clarity 0, and what clarity 1 adds."""
@@ -39,7 +40,7 @@ _AGREEMENT_BOUNDS = (0.30, 0.99)
 _UNSURE = 0.17
 """Share of the other votes that are for `unknown`."""
 _STRAY = 179 / 357_110
-"""Share of the votes for faces that say not a face."""
+"""Share of the votes on faces that are for not a face."""
 
 # Counted in microsoft/FERPlus: fer2013new.csv.
 _NAMED = 3 / 176
@@ -50,19 +51,19 @@ _NINE = 1 / 35_887
 """Share of the rows with nine votes."""
 
 _LEAST = 2
-"""Rows in each part with a majority for contempt: as many as the rarest labels have in `tiny`."""
+"""Rows in each part with a majority for contempt: as many as for the rarest labels in `tiny`."""
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """The taggers of all rows.
+    """The annotators of all rows.
 
     Attributes:
         faces: Population of the faces, FER2013's.
-        taggers: Population whose chance the votes are.
+        taggers: Population that draws the votes.
         rows: FER2013's rows.
         nine: Rows that lack a vote.
-        mistaken: Rows, as `rows.first` names them, whose face is taken for contempt.
+        mistaken: Rows, among those in `rows.first`, whose face is taken for contempt.
     """
 
     faces: Population
@@ -72,7 +73,7 @@ class _Panel:
     mistaken: frozenset[int] = frozenset()
 
     def votes(self, row: int) -> Votes:
-        """Return the votes on a row: on the emotion drawn, of which FER2013's label knows nothing."""
+        """Return the votes on a row, which are for the emotion drawn, whatever FER2013's label is."""
         drawn = int(self.rows.first[row])
         count = _TAGGERS - (row in self.nine)
         if drawn in self.rows.faceless:
@@ -82,11 +83,11 @@ class _Panel:
         return ten_votes(self.taggers.rng("votes", row), emotion, expression.clarity, count)
 
     def expression(self, drawn: int) -> Expression:
-        """Return what the face of a row that shows its own does."""
+        """Return the expression of a row that shows its own face."""
         return wild(self.faces, drawn, self.rows.labels[drawn])[2]
 
     def emotion(self, drawn: int) -> Emotion:
-        """Return the emotion of `expression`, without a person to show it."""
+        """Return the emotion of `expression`, without drawing the person."""
         style = STYLES[self.faces.dataset]
         return behind_label(self.faces.rng("photo", drawn), self.rows.labels[drawn], style)
 
@@ -94,7 +95,7 @@ class _Panel:
 def plan(root: Path, population: Population, size: Size) -> Plan:
     """Plan FERPlus: FER2013's csv as its own writer writes it, and the csv of the votes on its rows.
 
-    A row that repeats the pixels of another one has votes of its own, as it was annotated a second time.
+    A row that repeats the pixels of another has its own votes, as if annotated a second time.
     """
     faces = Population("fer2013", population.name, population.seed)
     rows = fer2013.rows_of(faces, size)
@@ -121,16 +122,16 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
 
 
 def ten_votes(rng: Rng, emotion: Emotion, clarity: float, count: int = _TAGGERS) -> Votes:
-    """Return what taggers say of a face, int64 [10] in the order of the csv's columns.
+    """Return the votes on a face, int64 [10] in the order of the csv's columns.
 
-    They err as in `population.votes`, with two differences: what leads is not settled beforehand, and people
-    agree more on some faces than on others that are as clear.
+    Annotators err as in `expressions.votes`, with two differences: the winner is not fixed beforehand, and
+    people agree more on some faces than on others that are as clear.
 
     Args:
-        rng: Chance.
+        rng: Random generator.
         emotion: The emotion drawn.
-        clarity: 1 for an expression that everybody agrees on, towards 0 for a doubtful one.
-        count: Number of taggers.
+        clarity: 1 for a clear expression, towards 0 for a doubtful one.
+        count: Number of annotators.
     """
     agree = _AGREEMENT[0] + _AGREEMENT[1] * clarity + rng.normal(0, _AGREEMENT_SPREAD)
     agree = float(np.clip(agree, *_AGREEMENT_BOUNDS))
@@ -148,10 +149,10 @@ def leading_emotion(votes: Votes) -> Emotion | None:
 
 
 def _taken_for_contempt(panel: _Panel) -> frozenset[int]:
-    """Return the faces that taggers take for contempt so that each part has some rows of that class.
+    """Return the faces that annotators take for contempt, so that each part has some rows of that class.
 
-    FER2013 does not ask for contempt: it is drawn only where a label misses it, which in small sizes may be
-    nowhere. The faces that are taken for it are the least clear of the emotions that it is confused with.
+    FER2013 has no class contempt: it is drawn only where a label is wrong, which in small sizes may never
+    happen. The faces taken for it are the least clear ones of the emotions that it is confused with.
     """
     rows = panel.rows
     found: list[int] = []
@@ -175,15 +176,15 @@ def _taken_for_contempt(panel: _Panel) -> frozenset[int]:
 
 
 def _is_contempt(votes: Votes) -> bool:
-    """Return whether more than half of the taggers say contempt."""
+    """Return whether more than half of the votes are for contempt."""
     return bool(2 * votes[FERPLUS_ORDER.index(Emotion.CONTEMPT)] > votes.sum())
 
 
 def _names(rows: fer2013.Rows, rng: Rng, *, least: int) -> tuple[list[str], NDArray[np.int64]]:
     """Return the picture name of every row, and the row whose votes it carries, mostly its own.
 
-    Rows without a face have no name, with rare exceptions, and do not count in the names of those after them.
-    A few rows have the name and votes of the row that they repeat.
+    Rows without a face have no name, with rare exceptions, and are not counted in later names. A few rows
+    have the name and votes of the row that they repeat.
     """
     total = len(rows.labels)
     faceless = np.isin(rows.first, list(rows.faceless))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fer_bench.errors import DataError
 from fer_bench.synthetic.face import Picture
 
-# On noisy pictures Huffman coding of horizontal differences is several times as fast as the default.
+# On noisy pictures, Huffman coding of horizontal differences is several times as fast as the default.
 _PNG_OPTIONS = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
@@ -23,7 +23,7 @@ _PNG_OPTIONS = [
 
 
 def save(file: Path, picture: Picture, *, quality: int = 92, grey: bool = False) -> None:
-    """Write an RGB picture as its suffix says; `grey` keeps one channel."""
+    """Write an RGB picture in the format of its suffix; `grey` keeps one channel."""
     data = picture[:, :, 0] if grey else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     png = file.suffix == ".png"
     options = _PNG_OPTIONS if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -62,7 +62,7 @@ def write_lines(file: Path, lines: Iterable[str], *, final_newline: bool = True)
 
 
 def scientific(values: Sequence[float]) -> str:
-    """Return numbers as CK+ prints them: in scientific notation after three blanks each."""
+    """Return numbers as CK+ prints them: in scientific notation after three spaces each."""
     return "".join(f"   {value:.7e}" for value in values)
 
 

@@ -1,4 +1,4 @@
-"""What a writer keeps so that a killed one can be continued: a list of the tasks done, and a lock."""
+"""The journal of drawing jobs done, with which a killed writer can be continued, and the lock of a writer."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _POLL = 0.2
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a task leaves besides its files.
+    """What a drawing job returns besides writing files.
 
     Attributes:
-        lines: The lines that belong into the dataset's lists.
+        lines: Its lines of the dataset's lists.
         truth: A row per face drawn, see `fer_bench.synthetic.truth`.
     """
 
@@ -38,14 +38,14 @@ class JobResult:
 
 
 class Journal:
-    """The tasks done in a folder that is being written, and their outcomes, in a file of that folder.
+    """The jobs done in a folder that is being written, and their results, in a file of that folder.
 
-    A line of the file is a task's number, its faces, its lines and its truth, in whatever order tasks end. It
-    is written when the task's files are, so a line that is there whole means that they are too.
+    A line of the file is a job's number, its faces, its lines and its truth, in the order in which jobs end.
+    It is written after the job's files, so a complete line means that they are complete too.
 
     Args:
-        folder: The unfinished dataset; one with another journal, or none, is emptied.
-        head: What the tasks belong to; only what was done under the same head counts.
+        folder: The unfinished dataset; a folder with another journal, or none, is emptied.
+        head: Settings and number of the jobs; only jobs done under the same head count.
     """
 
     def __init__(self, folder: Path, head: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class Journal:
         return number in self._at
 
     def add(self, number: int, outcome: JobResult) -> None:
-        """Note that a task is done."""
+        """Note that a job is done."""
         line = f"{number}\t{len(outcome.truth)}\t{json.dumps(outcome.lines)}\t{json.dumps(outcome.truth)}\n"
         self._at[number] = self._stream.seek(0, os.SEEK_END)
         self.faces[number] = len(outcome.truth)
@@ -89,11 +89,11 @@ class Journal:
         self._stream.flush()
 
     def lines(self) -> Sequence[list[str]]:
-        """Return the lines of every task, in the order of the tasks; read when they are asked for."""
+        """Return the lines of every job, in the order of the jobs; read on demand."""
         return _Lines(self)
 
     def truth(self) -> Iterator[Row]:
-        """Yield the rows of all tasks, in the order of the tasks."""
+        """Yield the truth of all jobs, in the order of the jobs."""
         for number in range(len(self._at)):
             yield from json.loads(self._part(number, 3))
 
@@ -103,7 +103,7 @@ class Journal:
         self.file.unlink()
 
     def close(self) -> None:
-        """Close the file and leave it for whoever goes on."""
+        """Close the file and leave it for the next writer."""
         self._stream.close()
 
     def __len__(self) -> int:
@@ -144,11 +144,11 @@ def head_of(folder: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def locked(file: Path, wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a lock that dies with its process; where the system has none, go on without.
+    """Hold a lock that ends with its process; where the system has no locks, go on without.
 
     Args:
-        file: The lock file, removed when the lock is given up.
-        wait: Called once when somebody else holds it.
+        file: The lock file, removed when the lock is released.
+        wait: Called once when another process holds it.
     """
     handle = _take(file)
     if handle is None:
@@ -178,7 +178,7 @@ def _take(file: Path) -> int | None:
         is_the_file = os.fstat(handle).st_ino == file.stat().st_ino
     except FileNotFoundError:
         is_the_file = False
-    if not is_the_file:  # whoever had it removed it in the meantime
+    if not is_the_file:  # the process that held it has removed it meanwhile
         os.close(handle)
         return None
     return handle

@@ -11,12 +11,13 @@ import numpy as np
 
 from fer_bench.emotions import BASIC_SIX, Emotion
 from fer_bench.synthetic.camera import camera_of
+from fer_bench.synthetic.expressions import STYLES, Expression, at_strength
 from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.layouts.casting import Counts, Recording, deal, planted, swell
 from fer_bench.synthetic.layouts.files import save, save_video, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
-from fer_bench.synthetic.population import STYLES, Expression, Population, at_strength, with_cloth
+from fer_bench.synthetic.population import Population, with_cloth
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Box, Face, face_row
 
@@ -53,7 +54,7 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
         for i in range(count):
             emotion = BASIC_SIX[int(rng.integers(6))]
             code = _CODES[emotion]
-            if view == "unscored":  # another mood than the six, or no word about it at all
+            if view == "unscored":  # not one of the six, or no emotion tag at all
                 code = int(rng.integers(7, 13)) if i % 2 else 0
             clips.append((int(rng.integers(people)), emotion, code, view))
     turned = planted(frontal, _SIDEWAYS, rng, least=1)
@@ -78,7 +79,7 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
 
 @dataclass(frozen=True)
 class _Clip:
-    """Where a clip stands and how it is described; code 0 is a clip without a word about its emotion."""
+    """Where a clip is stored and how it is described; code 0 is a clip without an emotion tag."""
 
     folder: str
     stem: str

@@ -12,11 +12,12 @@ import numpy as np
 
 from fer_bench.emotions import BASIC_SIX, Emotion
 from fer_bench.synthetic.camera import camera_of
+from fer_bench.synthetic.expressions import STYLES, at_strength
 from fer_bench.synthetic.layouts.casting import Rng, rise
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
-from fer_bench.synthetic.population import STYLES, Population, at_strength
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import Shot, arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
@@ -26,7 +27,7 @@ _LIGHT = {"Strong": 1.0, "Weak": 0.55, "Dark": 0.22}
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
-    """Plan Oulu-CASIA: jpeg sequences from neutral to apex, the original frames and the crops of them.
+    """Plan Oulu-CASIA: jpeg sequences from neutral to apex, as original frames and as crops.
 
     `quick` has visible light and strong illumination only, `tiny` a little of the other conditions, `full`
     all six.
@@ -61,7 +62,7 @@ def _draw_sequence(
     condition = (("VL", "NI").index(modality), list(_LIGHT).index(light))
     rng = population.rng("sequence", number, which, *condition)
     person = population.person(number)
-    # The cameras stand side by side: all conditions of a sequence show the same expression.
+    # The cameras record side by side: all conditions of a sequence show the same expression.
     expression = person.express(population.rng("expression", number, which), emotion, STYLES["oulu"])
     camera = camera_of(population)
     if modality == "NI":
@@ -73,14 +74,14 @@ def _draw_sequence(
     place = f"{light}/{subject}/{emotion.value.capitalize()}"
     original = f"B_OriginalImg/OriginalImg/{modality}/{place}"
     cropped = f"PreProcess Img/{modality}_Acropped/{place}"
-    # Grey pictures are darkened as a whole, below, and not by the gains of their colours.
-    told = replace(scene, gains=(dim, dim, dim)) if scene.grey else scene
+    # Grey pictures are darkened as a whole below, not by their colour gains.
+    known = replace(scene, gains=(dim, dim, dim)) if scene.grey else scene
     truth = []
     window: tuple[int, int, int] | None = None
     for i, share in enumerate(rise(frames)):
         au = at_strength(person.rest, expression.au, float(share))
         shot = shoot(camera, scene, person.identity, au, rng)
-        face = Face(person, expression, au, told, shot.pose, float(share), nir=modality == "NI")
+        face = Face(person, expression, au, known, shot.pose, float(share), nir=modality == "NI")
         name = f"{i:03d}.jpeg"
         row = face_row(face, f"{cropped}/{name}", emotion, subject=subject, original=f"{original}/{name}")
         truth.append(row)
@@ -97,7 +98,7 @@ def _times(gains: tuple[float, float, float], factor: float) -> tuple[float, flo
 
 
 def _crop_window(shot: Shot, shape: Sequence[int], rng: Rng) -> tuple[int, int, int]:
-    """Return x, y and side of a face detector's window, a little off as they are, inside the picture."""
+    """Return x, y and side of a face detector's window inside the picture, a little off as in practice."""
     x0, y0, x1, _ = shot.box
     side = min(round((x1 - x0) * float(rng.uniform(1.0, 1.12))), *shape)
     off = rng.normal(0, 0.02, 2) * side

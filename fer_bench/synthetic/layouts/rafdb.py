@@ -11,6 +11,7 @@ import numpy as np
 
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import camera_of
+from fer_bench.synthetic.expressions import votes
 from fer_bench.synthetic.face import Picture
 from fer_bench.synthetic.layouts.casting import (
     Array,
@@ -25,7 +26,7 @@ from fer_bench.synthetic.layouts.casting import (
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import Plan, Size
-from fer_bench.synthetic.population import Population, votes
+from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
 from fer_bench.synthetic.truth import Face, face_row
 
@@ -46,7 +47,7 @@ _UNSURE = 951 / 15339
 _BROKEN = 2 / 15339
 """Share of attribute files that a public script repairs by hand."""
 _SHORT = 0.001
-"""Share of automatic landmark files with lines missing; loaders guard against them, nobody counted them."""
+"""Share of automatic landmark files that lack lines; loaders guard against them, the number is a guess."""
 
 
 def plan(root: Path, population: Population, size: Size) -> Plan:
@@ -76,7 +77,7 @@ def plan(root: Path, population: Population, size: Size) -> Plan:
 def _draw_face(
     base: Path, population: Population, serial: int, stem: str, label: Emotion, broken: bool, short: bool
 ) -> JobResult:
-    """Draw a face; `broken` leaves a line out of its attributes, `short` some out of its landmarks."""
+    """Draw a face; `broken` omits a line of its attributes, `short` some of its landmarks."""
     rng, person, expression = wild(population, serial, label)
     camera = camera_of(population)
     side = int(rng.integers(110, 190))
@@ -121,7 +122,7 @@ def _times(bounds: tuple[float, float], factor: float) -> tuple[float, float]:
 
 
 def _align(picture: Picture, five: Array) -> Picture:
-    """Return the 100 x 100 face after the similarity that fits both eyes and the middle of the mouth."""
+    """Return the face aligned to 100 x 100 pixels by both eyes and the middle of the mouth."""
     source = np.stack([five[0], five[1], five[3:].mean(axis=0)])
     target = np.array([(31.0, 40.0), (69.0, 40.0), (50.0, 78.0)])
     a, b = source - source.mean(axis=0), target - target.mean(axis=0)

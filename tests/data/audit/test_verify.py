@@ -193,7 +193,7 @@ def test_a_group_on_both_sides_is_an_error(make_toy):
             row["group"] = "twins"
     report = verify(lambda: make_toy(rows), "toy", is_real=False)
     assert [(f.severity, f.message) for f in report.findings] == [
-        ("error", "1 group(s) stand on both sides of the split")
+        ("error", "1 group(s) are on both sides of the split")
     ]
 
 
