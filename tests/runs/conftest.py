@@ -49,3 +49,11 @@ def plain(monkeypatch):
 
     monkeypatch.setitem(methods.REGISTRY.targets, "plain", "tests.runs.plain_method:Plain")
     return "plain"
+
+
+@pytest.fixture
+def plain_plan(plan, plain):
+    def make(**changes):
+        return plan(**{"method": plain, "overrides": (), "keep_checkpoints": True, **changes})
+
+    return make
