@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 from fer_bench import methods
 from fer_bench.config import (
-    PROFILES,
     Device,
     Precision,
     ProfileName,
     ResolvedPrecision,
     SweepConfig,
     apply_overrides,
-    build,
 )
 from fer_bench.data.protocols import find_protocol, folds_of
-from fer_bench.errors import UsageError, nearest
+from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,11 +93,8 @@ def resolve_settings(
         UsageError: Unknown method, profile or setting, or a value out of range.
     """
     kind = methods.get(method)
-    if profile not in PROFILES or profile not in kind.profiles:
-        raise UsageError("unknown profile", value=profile, hint=nearest(profile, kind.profiles))
-    chosen = kind.profiles[profile]
-    settings = build(kind.settings_type, chosen.method, f"profile {profile} of {method}")
-    settings, train = apply_overrides(overrides, method=settings, train=chosen.train)
+    settings, train = kind.profile(profile)
+    settings, train = apply_overrides(overrides, method=settings, train=train)
     return settings, kind.resolve_train(settings, train)
 
 
@@ -109,8 +104,8 @@ def method_settings(config: RunConfig) -> MethodSettings:
     Raises:
         UsageError: Settings that the method does not have.
     """
-    kind = methods.get(config.method)
-    return build(kind.settings_type, config.method_settings, f"settings of {config.method}")
+    settings: MethodSettings = methods.get(config.method).build_settings(config.method_settings)
+    return settings
 
 
 def input_spec(config: RunConfig) -> InputSpec:
