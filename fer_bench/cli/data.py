@@ -215,7 +215,7 @@ def split(
 ) -> None:
     """Print or write which row trains, validates and tests, with the split's hash.
 
-    The hash is the beginning of the SHA-256 of the CSV file, and the same on every machine.
+    The hash is the beginning of the SHA-256 of the CSV lines with a label, and the same on every machine.
     """
     from fer_bench import datasets
     from fer_bench.data.audit.split_file import freeze, protocol_hash
@@ -232,6 +232,8 @@ def split(
         write_text(out, frozen.csv)
     title = f"{frozen.dataset}/{frozen.protocol}, fold {frozen.fold}"
     counts = ", ".join(f"{number} {role}" for role, number in frozen.counts.items())
+    if frozen.unlabelled:
+        counts += f" (and {frozen.unlabelled} rows with affect or action units only)"
     if as_json:
         document = {
             "dataset": frozen.dataset,
@@ -240,6 +242,7 @@ def split(
             "fold": frozen.fold,
             "hash": frozen.hash,
             "counts": frozen.counts,
+            "unlabelled": frozen.unlabelled,
             **({} if out else {"rows": json.loads(frozen.rows.to_json(orient="records"))}),
         }
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -78,9 +78,20 @@ def unit_interval(keys: Sequence[str], salt: str) -> NDArray[np.float64]:
 
 
 def in_label_set(index: pd.DataFrame, protocol: Protocol) -> NDArray[np.bool_]:
-    """Return which rows have a label of the protocol's set and belong to its variants."""
+    """Return which rows have a label of the protocol's set and belong to its variants.
+
+    The neutral first frame of a sequence belongs to the set only with the sequence's expression.
+    """
     keep = index["label"].isin([e.value for e in protocol.label_set]).to_numpy()
-    return keep & _of_variants(index, protocol)
+    others = [e.value for e in NEVER_TRANSFERRED if e not in protocol.label_set]
+    return keep & _of_variants(index, protocol) & ~_neutral_of(index, others)
+
+
+def _neutral_of(index: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows are the neutral first frame of a sequence that has one of the labels."""
+    sequences = index["sequence"][index["label"].isin(labels)].dropna().unique().tolist()
+    lone = index["is_neutral_frame"] & index["sequence"].isin(sequences)
+    return np.asarray(lone.to_numpy(), bool)
 
 
 def _of_variants(index: pd.DataFrame, protocol: Protocol) -> NDArray[np.bool_]:
@@ -142,11 +153,7 @@ def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[
     has_label = index["label"].notna().to_numpy() & _of_variants(index, protocol)
     if card.as_target == "all":
         # The neutral frame of a contempt sequence is left out with it: CK+ has 309 x (3 + 1) rows.
-        elsewhere = index["label"].isin([e.value for e in NEVER_TRANSFERRED])
-        lone = index["is_neutral_frame"] & index["sequence"].isin(
-            index["sequence"][elsewhere].dropna().tolist()
-        )
-        return np.asarray(has_label & ~lone.to_numpy(), bool)
+        return np.asarray(has_label & ~_neutral_of(index, [e.value for e in NEVER_TRANSFERRED]), bool)
     every = protocol.model_copy(update={"label_set": tuple(Emotion)})
     return np.asarray(has_label & (assign_roles(index, card, every) == "test"), bool)
 

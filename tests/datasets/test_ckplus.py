@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fer_bench.data.index import stack_au
-from fer_bench.data.protocols import assign_roles, find_protocol, target_rows
+from fer_bench.data.audit.split_file import freeze
+from fer_bench.data.protocols import assign_roles, find_protocol, in_label_set, target_rows
 from fer_bench.datasets.ckplus import CARD, CKPlus
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError
@@ -319,3 +320,34 @@ def test_the_card_agrees_with_itself():
     total = next(c.n for c in CARD.counts if c.unit == "sequences" and c.code is None)
     assert sum(per_class) == sum(CARD.fold_sizes) == total
     assert len(CARD.fold_sizes) == 10
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """The 327 labelled sequences of the facts: sequences of 118 subjects, 18 of them contempt."""
+    sequences = (45, 18, 59, 25, 69, 28, 83)
+    codes = [code for code, number in enumerate(sequences, start=1) for _ in range(number)]
+    for at, code in enumerate(codes):
+        add_labelled(tmp_path, f"S{at % 118:03d}", f"{at // 118 + 1:03d}", code)
+    return tmp_path
+
+
+def test_7n_leaves_out_the_neutral_frames_of_contempt_sequences_and_8_keeps_them(whole):
+    dataset = CKPlus(whole)
+    for name, total in (("7n-10fold", 309 * 4), ("8-10fold", 327 * 4), ("7-10fold", 327 * 3)):
+        protocol = find_protocol(CARD, name)
+        assert in_label_set(dataset.index, protocol).sum() == total
+        tested = sum((dataset.roles(protocol, fold) == "test").sum() for fold in range(1, 11))
+        assert tested == total
+    assert target_rows(dataset.index, CARD, find_protocol(CARD, None)).sum() == 309 * 4 + 18 * 3
+
+
+def test_split_hash_and_counts_do_not_depend_on_the_facs_archive(whole):
+    without = freeze(CKPlus(whole))
+    for session in ("007", "008"):  # sequences with action units and no emotion
+        add_text(whole, "FACS", add_frames(whole, "S001", session, range(1, 6)), "9.0 4.0\n")
+    with_units = freeze(CKPlus(whole))
+    assert with_units.unlabelled == 2
+    assert without.unlabelled == 0
+    assert with_units.counts == without.counts
+    assert with_units.hash == without.hash

@@ -34,21 +34,30 @@ class FrozenSplit:
     @property
     def csv(self) -> str:
         """Return the rows as CSV text with Unix line ends, a missing label empty."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(self.rows.columns)
-        writer.writerows(self.rows.fillna("").itertuples(index=False, name=None))
-        return stream.getvalue()
+        return _as_csv(self.rows)
 
     @property
     def hash(self) -> str:
-        """Return the first 16 hex digits of the SHA-256 of the CSV text, as `sha256sum` prints them."""
-        return hashlib.sha256(self.csv.encode()).hexdigest()[:16]
+        """Return the first 16 hex digits of the SHA-256 of the CSV text of the labelled rows.
+
+        Rows with affect or action units only are left out: some of them come from optional archives. Without
+        such rows it is what `sha256sum` prints for the file, else for its lines that do not end in a comma.
+        """
+        return hashlib.sha256(_as_csv(self._labelled).encode()).hexdigest()[:16]
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return rows per role."""
-        return {role: int((self.rows["role"] == role).sum()) for role in ("train", "val", "test")}
+        """Return rows of the label set per role."""
+        return {role: int((self._labelled["role"] == role).sum()) for role in ("train", "val", "test")}
+
+    @property
+    def unlabelled(self) -> int:
+        """Return how many rows have affect or action units and no label."""
+        return len(self.rows) - len(self._labelled)
+
+    @property
+    def _labelled(self) -> pd.DataFrame:
+        return self.rows[self.rows["label"].notna()]
 
 
 def freeze(dataset: FaceDataset, protocol: str | None = None, fold: int = 1) -> FrozenSplit:
@@ -69,6 +78,14 @@ def freeze(dataset: FaceDataset, protocol: str | None = None, fold: int = 1) -> 
     rows.insert(1, "role", assign_roles(index, dataset.card, chosen, fold))
     rows = rows[rows["role"] != ""].sort_values("sample_id", kind="stable").reset_index(drop=True)
     return FrozenSplit(dataset.card.name, chosen.name, fold, rows)
+
+
+def _as_csv(rows: pd.DataFrame) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(rows.columns)
+    writer.writerows(rows.fillna("").itertuples(index=False, name=None))
+    return stream.getvalue()
 
 
 def protocol_hash(card: Card, protocol: Protocol) -> str:
