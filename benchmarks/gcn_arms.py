@@ -10,7 +10,7 @@ from sweep_runs import finished_runs, runs_of_variant
 from fer_bench import datasets
 from fer_bench.config import SweepConfig
 from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
-from fer_bench.evaluation.pairs import compare, uar_of
+from fer_bench.evaluation.pairs import compare
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -100,8 +100,5 @@ def difference(store: Store, first: Arm, second: Arm) -> str:
     found = difference_interval(a, b)
     if found is None:
         return text
-    assert one.terms is not None
-    assert other.terms is not None
-    sums = {"first": uar_of(one.terms, a.value), "second": uar_of(other.terms, b.value)}
-    (test,) = compare(sums).tests
+    (test,) = compare({"first": one.sums["uar"], "second": other.sums["uar"]}).tests
     return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {test.p:.2g}"

@@ -12,7 +12,7 @@ from fer_bench.evaluation import confusion, metrics
 from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.contributions import contributions
 from fer_bench.evaluation.intervals import Spread, Value, mean_spread
-from fer_bench.evaluation.pairs import UnitTerms
+from fer_bench.evaluation.pairs import Comparable
 from fer_bench.evaluation.statistics import (
     LEVEL,
     MIN_UNITS,
@@ -72,7 +72,7 @@ class Estimate:
         label_set: Scored classes.
         small_classes: Those with fewer than five rows.
         by_seed: Each score per seed, folds averaged.
-        terms: What each unit adds to the UAR.
+        sums: `uar` and, where defined, `transfer` as sums over units.
     """
 
     values: Mapping[str, Value]
@@ -83,7 +83,7 @@ class Estimate:
     label_set: tuple[str, ...]
     small_classes: tuple[str, ...] = ()
     by_seed: Mapping[str, Mapping[int, float]] = field(default_factory=dict, compare=False, repr=False)
-    terms: UnitTerms | None = field(default=None, compare=False, repr=False)
+    sums: Mapping[str, Comparable] = field(default_factory=dict, compare=False, repr=False)
 
     def seed_sd(self, name: str) -> float | None:
         """Return the standard deviation (ddof 1) of a score over the seeds, None for a single seed."""
@@ -139,6 +139,10 @@ def estimate(answered: Sequence[Answers], target: str, *, seeds: Sequence[int] |
     values = {name: Value(value, None) for name, value in point.items()}
     of_seed = np.asarray(seeds)
     by_class = contributions(answered, share, units)
+    names = np.array([f"{target}\x1f{unit}" for unit in by_class.units], object)
+    sums = {"uar": Comparable(point["uar"], names, by_class.parts.sum(1), by_class.rows)}
+    if "transfer" in point:
+        sums["transfer"] = sums["uar"].corrected(point["transfer"], k)
     largest = max(answered, key=lambda one: len(one.truth))
     rows = np.bincount(largest.truth, minlength=len(largest.classes))
     if counts.scored_units >= MIN_UNITS:
@@ -162,7 +166,7 @@ def estimate(answered: Sequence[Answers], target: str, *, seeds: Sequence[int] |
             name: {int(seed): float(found[of_seed == seed].mean()) for seed in np.unique(of_seed)}
             for name, found in by_model.items()
         },
-        terms=UnitTerms(target, by_class.units, by_class.parts.sum(1), by_class.rows, k),
+        sums=sums,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -26,39 +26,29 @@ _CHUNK_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
-class UnitTerms:
-    """What each unit adds to an average UAR on one target.
-
-    Attributes:
-        target: Dataset tested on.
-        units: Distinct units [U].
-        terms: Their terms [U], which sum to the UAR.
-        rows: Hash of the scored rows and their labels.
-        k: Scored classes with a row.
-    """
-
-    target: str
-    units: NDArray[np.object_]
-    terms: Floats
-    rows: str
-    k: int
-
-
-@dataclass(frozen=True)
 class Comparable:
     """A score as a sum over units, so that units can be swapped with those of another method.
 
     Attributes:
         score: The score that ranks.
         units: Units with their target, distinct [U].
-        terms: Their terms [U]; differences of scores are sums of differences of terms.
-        rows: What was scored; only scores on the same rows are compared.
+        terms: Their terms [U], which sum to the score up to a constant.
+        rows: Hash of the scored rows; only scores on the same rows are compared.
     """
 
     score: float
     units: NDArray[np.object_]
     terms: Floats
     rows: str
+
+    def corrected(self, score: float, k: int) -> Comparable:
+        """Return this UAR over k > 1 classes corrected for chance.
+
+        Args:
+            score: The corrected score.
+            k: Number of classes.
+        """
+        return Comparable(score, self.units, self.terms / (1 - 1 / k), f"{self.rows} {k}")
 
 
 @dataclass(frozen=True)
@@ -106,23 +96,6 @@ class Column:
         """Return the first tie group if another follows, else an empty tuple."""
         first = tuple(name for name, rank in self.ranks.items() if rank == 1)
         return first if len(first) < len(self.ranks) else ()
-
-
-def uar_of(terms: UnitTerms, score: float) -> Comparable:
-    """Return a UAR as a sum over units."""
-    units = np.array([f"{terms.target}\x1f{unit}" for unit in terms.units], object)
-    return Comparable(score, units, terms.terms, terms.rows)
-
-
-def transfer_of(terms: UnitTerms, score: float) -> Comparable:
-    """Return a chance-corrected UAR as a sum over units, up to a constant.
-
-    Args:
-        terms: Terms of the UAR, over at least two classes.
-        score: The corrected score.
-    """
-    plain = uar_of(terms, score)
-    return replace(plain, terms=plain.terms / (1 - 1 / terms.k), rows=f"{plain.rows} {terms.k}")
 
 
 def mean_of(parts: Sequence[Comparable], score: float) -> Comparable:

@@ -14,7 +14,7 @@ from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import Comparable, mean_of, transfer_of, uar_of
+from fer_bench.evaluation.pairs import Comparable, mean_of
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import (
@@ -268,10 +268,9 @@ def _mixed_targets(records: Sequence[Record]) -> tuple[str, ...]:
 
 def in_domain_sum(cell: Cell) -> Comparable | None:
     """Return a cell's in-domain UAR as a sum over units; only methods tested alike share its rows."""
-    found = cell.in_domain.estimate if cell.in_domain else None
-    if found is None or found.terms is None:
+    if cell.in_domain is None:
         return None
-    whole = uar_of(found.terms, found.values["uar"].value)
+    whole = cell.in_domain.estimate.sums["uar"]
     return replace(whole, rows=f"{_tested(cell.records, ())} {whole.rows}")
 
 
@@ -281,8 +280,7 @@ def _comparable(
     """Return a complete generalisation as a sum over units; only methods tested alike share its rows."""
     if not general.complete or general.mean is None:
         return None
-    sums = [transfer_of(e.terms, e.values["transfer"].value) for e in estimates.values() if e.terms]
-    whole = mean_of(sums, general.mean.value)
+    whole = mean_of([e.sums["transfer"] for e in estimates.values()], general.mean.value)
     return replace(whole, rows=f"{_tested(records, estimates)} {whole.rows}")
 
 

@@ -13,7 +13,7 @@ from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import Comparable, compare, transfer_of, uar_of
+from fer_bench.evaluation.pairs import Comparable, compare
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.leaderboard.cells import in_domain_sum
@@ -174,9 +174,9 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
                 raise StoreError("no row of the shared classes", file=store.root, value=target)
         estimates = [estimate([said], target) for said in given]
         crossed = target not in own and estimates[0].k > 1
-        name, title, as_sum = ("transfer", "transfer", transfer_of) if crossed else ("uar", "UAR", uar_of)
+        name, title = ("transfer", "transfer") if crossed else ("uar", "UAR")
         values = [e.values[name] for e in estimates]
-        sums = [as_sum(e.terms, e.values[name].value) for e in estimates if e.terms]
+        sums = [e.sums[name] for e in estimates]
         found = [_tested(("", sources, target, title), values, sums)]
         found += _untested("", sources, target, *estimates, alike=sums[0].rows == sums[1].rows)
         if one[1].key == other[1].key and np.array_equal(given[0].answer, given[1].answer):

@@ -11,6 +11,7 @@ from fer_bench.evaluation.intervals import Value
 from fer_bench.leaderboard.tables import Board
 from fer_bench.results.record import Record
 
+Line = Mapping[str, object]
 _RUN = ("data_kind", "profile", "method", "dataset", "protocol", "fold", "folds", "seed", "key", "status")
 _SCORE = ("target", "selection", "label_set", "n", "k", "kept_share")
 _ROWS = ("unrestricted_uar", "small_classes", "rows")
@@ -23,41 +24,32 @@ def results_csv(records: Iterable[Record]) -> str:
     shown = [name for name, metric in metrics.registry().items() if metric.shown]
     others = [name for name in metrics.registry() if name not in shown]
     lines = []
-    for r in records:
-        for s in r.scores:
-            line = {name: getattr(r, name) for name in _RUN} | {"adapted": r.adapted or ""}
-            if chosen := r.selection.get(s.selection):
-                line |= {"epoch": chosen.epoch, "val_uar": _plain(chosen.val_uar)}
-            line |= {name: _plain(getattr(s, name)) for name in (*_SCORE, *_ROWS)}
-            line |= {name: _plain(s.metrics.get(name)) for name in (*shown, *others)}
-            if found := s.breakdown:
-                line |= {name: _plain(getattr(found, name)) for name in ("units", *_BREAKDOWN)}
-                line |= {name: getattr(found.calibration, name) for name in _CALIBRATION}
-            lines.append(line)
+    for record, score in ((r, s) for r in records for s in r.scores):
+        line = {name: getattr(record, name) for name in (*_RUN, "adapted")}
+        if chosen := record.selection.get(score.selection):
+            line |= {"epoch": chosen.epoch, "val_uar": chosen.val_uar}
+        line |= {name: getattr(score, name) for name in (*_SCORE, *_ROWS)}
+        line |= {name: score.metrics.get(name) for name in (*shown, *others)}
+        if found := score.breakdown:
+            line |= {name: getattr(found, name) for name in ("units", *_BREAKDOWN)}
+            line |= {name: getattr(found.calibration, name) for name in _CALIBRATION}
+        lines.append(line)
     columns = [*_RUN, "adapted", "epoch", "val_uar", *_SCORE, *shown, *_ROWS, "units", *others]
     return _csv([*columns, *_BREAKDOWN, *_CALIBRATION], lines)
 
 
 def pairs_csv(board: Board) -> str:
     """Return one line per test of two methods."""
-    lines = []
+    lines: list[Line] = []
     for section in board.sections:
         kinds = [("uar", source, column) for source, column in section.own_columns.items()]
         kinds += [("generalisation", source, column) for source, column in section.general_columns.items()]
         kinds.append(("generalisation", "overall", section.overall_column))
         for score, source, column in kinds:
+            place = {"data_kind": section.data_kind, "profile": section.profile}
             for test in column.tests:
-                lines.append(
-                    {
-                        "data_kind": section.data_kind,
-                        "profile": section.profile,
-                        "score": score,
-                        "source": source,
-                        **vars(test),
-                        "first_rank": column.ranks[test.first],
-                        "second_rank": column.ranks[test.second],
-                    }
-                )
+                ranks = {"first_rank": column.ranks[test.first], "second_rank": column.ranks[test.second]}
+                lines.append({**place, "score": score, "source": source, **vars(test), **ranks})
     columns = ["data_kind", "profile", "score", "source", "first", "second", "difference", "p", "adjusted"]
     return _csv([*columns, "units", "first_rank", "second_rank"], lines)
 
@@ -65,85 +57,80 @@ def pairs_csv(board: Board) -> str:
 def cells_csv(board: Board) -> str:
     """Return one line per method, source and target with intervals: what the tables show."""
     names = [metric.name for metric in metrics.shown_in("cells", ranking_first=True)]
-    columns = ["data_kind", "profile", "method", "dataset", "protocol", "folds", "seeds", "selection"]
-    columns += ["target", "label_set", "n", "units", "k", "kept_share"]
-    columns += ["small_classes", "crop", "fold_mean", "fold_sd"]
-    columns += [f"{name}{end}" for name in names for end in ("", "_low", "_high", "_seed_sd")]
+    of_cell = ("dataset", "protocol", "folds", "seeds", "selection")
+    of_estimate = ("label_set", "n", "units", "k", "kept_share", "small_classes")
     lines = []
-    for section in board.sections:
-        for cell in section.cells:
-            own = {cell.dataset: cell.in_domain.estimate} if cell.in_domain else {}
-            for target, found in (own | dict(cell.cross)).items():
-                line: dict[str, object] = {
-                    "data_kind": section.data_kind,
-                    "profile": section.profile,
-                    "method": cell.label,
-                    "dataset": cell.dataset,
-                    "protocol": cell.protocol,
-                    "folds": _plain(tuple(map(str, cell.folds))),
-                    "seeds": _plain(tuple(map(str, cell.seeds))),
-                    "selection": cell.selection,
-                    "target": target,
-                    "label_set": _plain(found.label_set),
-                    "n": found.n,
-                    "units": found.units,
-                    "k": found.k,
-                    "kept_share": found.kept_share,
-                    "small_classes": _plain(found.small_classes),
-                    "crop": cell.records[0].targets[target].recipe,
-                }
-                if cell.in_domain and target == cell.dataset:
-                    line |= {
-                        "fold_mean": _plain(cell.in_domain.fold_mean),
-                        "fold_sd": _plain(cell.in_domain.fold_sd),
-                    }
-                for name, value in ((name, found.values[name]) for name in names if name in found.values):
-                    line |= {name: value.value, f"{name}_seed_sd": _plain(found.seed_sd(name))}
-                    if value.interval is not None:
-                        line |= {f"{name}_low": value.interval.low, f"{name}_high": value.interval.high}
-                lines.append(line)
+    for section, cell in ((s, c) for s in board.sections for c in s.cells):
+        own = {cell.dataset: cell.in_domain.estimate} if cell.in_domain else {}
+        for target, found in (own | dict(cell.cross)).items():
+            line: dict[str, object] = {
+                "data_kind": section.data_kind,
+                "profile": section.profile,
+                "method": cell.label,
+                "target": target,
+                "crop": cell.records[0].targets[target].recipe,
+            }
+            line |= {name: getattr(cell, name) for name in of_cell}
+            line |= {name: getattr(found, name) for name in of_estimate}
+            if cell.in_domain and target == cell.dataset:
+                line |= {"fold_mean": cell.in_domain.fold_mean, "fold_sd": cell.in_domain.fold_sd}
+            for name in names:
+                line |= _with_ends(name, found.values.get(name)) | {f"{name}_seed_sd": found.seed_sd(name)}
+            lines.append(line)
+    columns = ["data_kind", "profile", "method", *of_cell, "target", *of_estimate, "crop"]
+    columns += ["fold_mean", "fold_sd"]
+    columns += [f"{name}{end}" for name in names for end in ("", "_low", "_high", "_seed_sd")]
     return _csv(columns, lines)
 
 
 def generalisation_csv(board: Board) -> str:
     """Return one line per method and source with its mean transfer score, and one `overall` per method."""
-    lines: list[dict[str, object]] = []
+    lines: list[Line] = []
     for section in board.sections:
-        place: dict[str, object] = {"data_kind": section.data_kind, "profile": section.profile}
+        place = {"data_kind": section.data_kind, "profile": section.profile}
         for mine in section.overall:
             if mine.mean is not None:
-                line = place | {"method": mine.label, "source": "overall", "over": _plain(mine.sources)}
-                line |= {"ranked": mine.label in section.overall_column.ranks}
-                lines.append(line | _of_mean(mine.mean, mine.six, mine.seed_sd, mine.retention))
+                lines.append(
+                    place
+                    | {"method": mine.label, "source": "overall", "over": mine.sources}
+                    | {"ranked": mine.label in section.overall_column.ranks}
+                    | {"seed_sd": mine.seed_sd, "retention": mine.retention}
+                    | _with_ends("transfer", mine.mean)
+                    | _with_ends("six", mine.six)
+                )
         for cell in section.cells:
-            general = cell.generalisation
+            general, six = cell.generalisation, cell.six
             if general.mean is not None:
-                line = place | {"method": cell.label, "source": cell.source}
-                line |= {"scored": general.scored, "wanted": general.wanted, "scored_six": cell.six.scored}
-                line |= {"ranked": cell.label in section.general_columns[cell.source].ranks}
-                lines.append(line | _of_mean(general.mean, cell.six.mean, cell.seed_sd, cell.retention))
+                counts = {"scored": general.scored, "wanted": general.wanted, "scored_six": six.scored}
+                lines.append(
+                    place
+                    | {"method": cell.label, "source": cell.source, **counts}
+                    | {"ranked": cell.label in section.general_columns[cell.source].ranks}
+                    | {"seed_sd": cell.seed_sd, "retention": cell.retention}
+                    | _with_ends("transfer", general.mean)
+                    | _with_ends("six", six.mean)
+                )
     columns = ["data_kind", "profile", "method", "source", "over", "scored", "wanted", "ranked"]
     columns += ["transfer", "transfer_low", "transfer_high", "seed_sd", "retention"]
     return _csv([*columns, "scored_six", "six", "six_low", "six_high"], lines)
 
 
-def _of_mean(mean: Value, six: Value | None, seed_sd: float | None, kept: float | None) -> dict[str, object]:
-    found: dict[str, object] = {"seed_sd": _plain(seed_sd), "retention": _plain(kept)}
-    for name, value in (("transfer", mean), ("six", six)):
-        if value is not None:
-            found[name] = value.value
-            if value.interval is not None:
-                found |= {f"{name}_low": value.interval.low, f"{name}_high": value.interval.high}
-    return found
+def _with_ends(name: str, value: Value | None) -> dict[str, object]:
+    """Return a value and the ends of its interval by column, as far as they exist."""
+    if value is None:
+        return {}
+    ends = {} if value.interval is None else {"low": value.interval.low, "high": value.interval.high}
+    return {name: value.value, **{f"{name}_{end}": number for end, number in ends.items()}}
 
 
-def _plain(value: object) -> object:
-    return " ".join(value) if isinstance(value, tuple) else "" if value is None else value
-
-
-def _csv(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
+def _csv(columns: Sequence[str], lines: Iterable[Line]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    for line in lines:
+        writer.writerow({name: _plain(value) for name, value in line.items()})
     return text.getvalue()
+
+
+def _plain(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else value

@@ -11,14 +11,11 @@ from scipy.stats import permutation_test
 from fer_bench.evaluation import pairs
 from fer_bench.evaluation.pairs import (
     Comparable,
-    UnitTerms,
     compare,
     holm,
     mean_of,
     swap_tests,
     tie_groups,
-    transfer_of,
-    uar_of,
 )
 
 
@@ -100,16 +97,16 @@ def test_tie_groups_compare_with_the_groups_first_only():
     assert tie_groups(scores, p) == {"a": 1, "b": 1, "c": 3, "d": 4}
 
 
-def terms(values, target="rafdb", rows="r", k=2):
-    units = np.array([f"u{i}" for i in range(len(values))], object)
-    return UnitTerms(target, units, np.asarray(values, float), rows, k)
+def terms(values, score, target="rafdb", rows="r"):
+    units = np.array([f"{target}\x1fu{i}" for i in range(len(values))], object)
+    return Comparable(score, units, np.asarray(values, float), rows)
 
 
 def test_methods_on_other_rows_are_left_out():
     entries = {
-        "a": uar_of(terms([0.4, 0.4]), 0.8),
-        "b": uar_of(terms([0.2, 0.3]), 0.5),
-        "c": uar_of(terms([0.5, 0.5], rows="other"), 1.0),
+        "a": terms([0.4, 0.4], 0.8),
+        "b": terms([0.2, 0.3], 0.5),
+        "c": terms([0.5, 0.5], 1.0, rows="other"),
     }
     found = compare(entries)
     assert (found.left_out, dict(found.ranks)) == (("c",), {"a": 1, "b": 1})
@@ -130,9 +127,9 @@ def test_the_order_of_units_and_entries_does_not_matter():
 
 
 def test_generalisation_swaps_a_unit_of_a_target_for_all_sources_at_once():
-    first = transfer_of(terms([0.5, 0.25], k=4), 0.6)
-    second = transfer_of(terms([0.25, 0.25], k=3), 0.4)
-    other = transfer_of(terms([0.5], target="expw", k=2), 0.2)
+    first = terms([0.5, 0.25], 0.7).corrected(0.6, k=4)
+    second = terms([0.25, 0.25], 0.6).corrected(0.4, k=3)
+    other = terms([0.5], 0.6, target="expw").corrected(0.2, k=2)
     whole = mean_of([first, second, other], 0.4)
     assert list(whole.units) == ["expw\x1fu0", "rafdb\x1fu0", "rafdb\x1fu1"]
     assert whole.terms == pytest.approx(
