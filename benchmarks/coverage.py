@@ -12,22 +12,23 @@ from __future__ import annotations
 
 import argparse
 import zlib
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from coverage_page import page
+from coverage_populations import MEANS, POPULATIONS, SCENARIOS
 from numpy.typing import NDArray
-from scipy.special import expit, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from fer_bench.evaluation import confusion, metrics
 from fer_bench.evaluation.contributions import Contributions
-from fer_bench.evaluation.coverage import CHOSEN, ENOUGH_UNITS, FILE, sentence
+from fer_bench.evaluation.coverage import CHOSEN, FILE
 from fer_bench.evaluation.estimates import average, difference_interval
 from fer_bench.evaluation.intervals import Value, wilson_interval
-from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES, interval, resample_weights
+from fer_bench.evaluation.statistics import LEVEL, interval, resample_weights
 from fer_bench.files import write_text
 
 ROOT = Path(__file__).parents[1]
@@ -35,114 +36,9 @@ UNITS = (10, 15, 20, 30, 50, 100, 200)
 LARGE = 100_000
 BLOCK = 25
 """Samples that are resampled with the same weights: they are of the data independent."""
-GAP = 0.4
-"""How much better, in logits, the first of two compared methods is."""
-WISH = (0.92, 0.97)
-"""Wanted coverage from `ENOUGH_UNITS` units on."""
 SCORES = ("uar", "accuracy", "macro_f1")
 ESTIMATED = {metric.name: metric.function for metric in metrics.BUILT_IN if metric.shown}
 Floats = NDArray[np.float64]
-Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A population.
-
-    Attributes:
-        text: What it stands for.
-        draw: Returns rows answered right by two methods [2, U, K] and rows [U, K] of a sample of units.
-    """
-
-    text: str
-    draw: Draw
-
-
-def _levels(level: float) -> Floats:
-    return np.array([level, level - GAP]).reshape(2, 1, 1)
-
-
-def _uniforms(rng: np.random.Generator, n: int, k: int) -> Floats:
-    """Return what decides a row for either method [2, n, k]: six times in ten the same."""
-    own, same = rng.random((2, n, k)), rng.random((n, k)) < 0.6
-    return np.where(same, own[:1], own)
-
-
-def persons(level: float, has: tuple[float, ...] = (1.0,) * 6, frames: int = 3) -> Draw:
-    """Return a lab population: a clip per person and class, frames of a clip mostly alike.
-
-    Args:
-        level: Mean logit of being right; persons and person-class pairs scatter around it.
-        has: Share of persons with a clip of each class.
-        frames: Rows per clip.
-    """
-
-    def draw(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
-        k = len(has)
-        logit = rng.normal(0, 0.8, (n, 1)) + np.linspace(-1, 1, k) + rng.normal(0, 1, (n, k))
-        p = expit(_levels(level) + logit)
-        together = rng.random((n, k)) < 0.6
-        hits = np.where(together, frames * (_uniforms(rng, n, k) < p), rng.binomial(frames, p))
-        there = rng.random((n, k)) < has
-        there[~there.any(1), 0] = True
-        return hits * there, frames * there.astype(np.float64)
-
-    return draw
-
-
-def videos(level: float, priors: tuple[float, ...]) -> Draw:
-    """Return a video population: some hundred frames each, of a few classes, lengths heavy-tailed."""
-
-    def draw(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
-        k = len(priors)
-        frames = 20 + np.exp(rng.normal(6, 1, n)).astype(int)
-        mix = rng.gamma(3 * np.asarray(priors), size=(n, k))
-        rows = rng.multinomial(frames, mix / mix.sum(1, keepdims=True))
-        logit = rng.normal(0, 1.2, (n, 1)) + np.linspace(1, -1, k) + rng.normal(0, 0.7, (n, k))
-        return rng.binomial(rows, expit(_levels(level) + logit)).astype(np.float64), rows.astype(np.float64)
-
-    return draw
-
-
-def pictures(level: float, priors: tuple[float, ...]) -> Draw:
-    """Return a population of single pictures with given class shares."""
-
-    def draw(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
-        k = len(priors)
-        label = rng.choice(k, n, p=np.asarray(priors) / sum(priors))
-        rows = (label[:, None] == np.arange(k)).astype(np.float64)
-        right = _uniforms(rng, n, 1) < expit(_levels(level) + np.linspace(1, -1, k))
-        return rows * right, rows
-
-    return draw
-
-
-SCENARIOS = {
-    "persons, hard": Scenario("six classes per person, true UAR about .5", persons(0.0)),
-    "persons": Scenario("six classes per person, about .75", persons(1.8)),
-    "persons, easy": Scenario("six classes per person, about .9", persons(3.0)),
-    "persons, gaps": Scenario(
-        "seven classes, 15 to 70 % of persons have one",
-        persons(2.2, (0.7, 0.58, 0.5, 0.38, 0.23, 0.21, 0.15)),
-    ),
-    "videos": Scenario(
-        "eight classes, few per video, long-tailed lengths",
-        videos(0.3, (0.33, 0.17, 0.15, 0.12, 0.08, 0.05, 0.05, 0.05)),
-    ),
-    "pictures": Scenario("seven classes, even", pictures(1.5, (1.0,) * 7)),
-    "pictures, uneven": Scenario(
-        "seven classes, 2 to 39 % of rows each", pictures(1.5, (0.22, 0.39, 0.16, 0.11, 0.02, 0.05, 0.05))
-    ),
-}
-MEANS = {
-    "three lab targets": ("persons, hard", "persons", "persons, gaps"),
-    "three picture targets": ("pictures", "pictures, uneven", "pictures"),
-    "six targets of all kinds": (
-        *("persons, hard", "persons", "persons, gaps"),
-        *("videos", "pictures", "pictures, uneven"),
-    ),
-}
-"""Targets whose transfer scores are averaged; each holds the number of units in the table."""
 
 
 def confusions(rng: np.random.Generator, hits: Floats, rows: Floats) -> Floats:
@@ -367,86 +263,6 @@ def _means(tally: Tally, title: str, targets: list[list[Seen]]) -> None:
         tally.add((CHOSEN, "mean", title), (found.interval.low, found.interval.high), truth, smallest)
 
 
-TITLES = {
-    "uar": "UAR",
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro-F1",
-    "mean": "Mean transfer score over targets (generalisation)",
-    "difference": "Difference in UAR of two methods on the same units",
-}
-
-
-def _missed(own: pd.DataFrame) -> list[str]:
-    """Return the lines that name which scores miss the wish, where, and how far."""
-    enough = own[own["units"] >= ENOUGH_UNITS]
-    missed = enough[(enough["coverage"] < WISH[0]) | (enough["coverage"] > WISH[1])]
-    lines = [f"## What misses the wish from {ENOUGH_UNITS} units on", ""]
-    lines += ["Population, with coverage in % at the number of units; sampling error is not allowed for.", ""]
-    for score, title in TITLES.items():
-        part, whole = missed[missed["score"] == score], enough[enough["score"] == score]
-        if whole.empty:
-            continue
-        places = [
-            f"{name} "
-            + ", ".join(
-                f"{100 * c:.1f} at {u}" for c, u in zip(group["coverage"], group["units"], strict=True)
-            )
-            for name, group in part.groupby("scenario", sort=False)
-        ]
-        found = f": {'; '.join(places)}" if places else ""
-        lines.append(f"- **{title}**, {len(part)} of {len(whole)} settings{found}.")
-    return [*lines, ""]
-
-
-def page(table: pd.DataFrame) -> str:
-    """Return `docs/coverage.md`."""
-    repetitions = int(table["repetitions"].max())
-    error = 100 * np.sqrt(0.95 * 0.05 / repetitions)
-    lines = [
-        "# How often the intervals hold the truth",
-        "",
-        "Written by `python benchmarks/coverage.py`; no number here is typed by hand.",
-        f"Populations with a known true score are sampled {repetitions:,} times per number of units;",
-        f"each sample gets a {LEVEL:.0%} interval from {RESAMPLES:,} bootstrap resamples of whole units.",
-        f"Wanted: {100 * WISH[0]:.0f} to {100 * WISH[1]:.0f} % of the intervals "
-        f"hold the truth from {ENOUGH_UNITS} units on. One standard",
-        f"error of a coverage near 95 % is {error:.1f} points. Under {MIN_UNITS} units there is no",
-        "interval. The truth is that over the classes which the sample holds (k in the tables).",
-        "",
-        f"**The leaderboard uses: {CHOSEN}.** {sentence(table[table['interval'] == CHOSEN])}",
-        "",
-        "Quantiles of the resampled scores are taken, as in the plain percentile interval, but further out:",
-        "Student's quantile instead of the normal one, the variance times n / (n - 1) for each class's n",
-        "units, and each class's variance drawn to that of a smoothed binomial with the weight of two units.",
-        "Where a present class has fewer than five units, or nothing varies, resamples say too little:",
-        "Wilson limits of each class's recall are combined (Zou and Donner's MOVER). The same holds for",
-        "accuracy with fewer than five units that hold a wrong, or a right answer. Means and differences",
-        "combine resamples, or the distances to such limits. *Smallest class* is the mean number of units",
-        "that hold the rarest present class.",
-        "",
-        *_missed(table[table["interval"] == CHOSEN]),
-    ]
-    for score, title in TITLES.items():
-        part = table[table["score"] == score]
-        ways = sorted(part["interval"].unique(), key=lambda way: way != CHOSEN)
-        lines += [f"## {title}: coverage in % (mean width in points)", ""]
-        lines.append("| population | units | smallest class | " + " | ".join(ways) + " |")
-        lines.append("| --- " * (3 + len(ways)) + "|")
-        for (name, units), group in part.groupby(["scenario", "units"], sort=False):
-            by_way = group.set_index("interval")
-            cells = [
-                f"{100 * by_way['coverage'][way]:.1f} ({100 * by_way['width'][way]:.0f})" for way in ways
-            ]
-            lines.append(
-                f"| {name} | {units} | {group['smallest_class'].iloc[0]:.1f} | {' | '.join(cells)} |"
-            )
-        lines.append("")
-    lines += ["Populations:", ""]
-    lines += [f"- *{name}*: {scenario.text}" for name, scenario in SCENARIOS.items()]
-    lines += [f"- *{name}*: {'; '.join(targets)}" for name, targets in MEANS.items()]
-    return "\n".join(lines) + "\n"
-
-
 def _job(task: tuple[int, int]) -> list[dict[str, object]]:
     return simulate(*task)
 
@@ -460,7 +276,10 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="Write the page from the stored table again.")
     wanted = parser.parse_args()
     if wanted.page:
-        write_text(ROOT / "docs" / "coverage.md", page(pd.read_csv(ROOT / "docs" / "coverage.csv")))
+        table = pd.read_csv(ROOT / "docs" / "coverage.csv")
+        write_text(
+            ROOT / "docs" / "coverage.md", page(pd.read_csv(ROOT / "docs" / "coverage.csv"), POPULATIONS)
+        )
         return
     tasks = [(units, wanted.repetitions) for units in UNITS]
     with ProcessPoolExecutor(wanted.jobs) as pool:
@@ -477,7 +296,7 @@ def main() -> None:
     write_text(ROOT / "docs" / "coverage.csv", text)
     own = table[table["interval"] == CHOSEN]
     write_text(FILE, own.to_csv(index=False, lineterminator="\n"))
-    write_text(ROOT / "docs" / "coverage.md", page(table))
+    write_text(ROOT / "docs" / "coverage.md", page(table, POPULATIONS))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -16,15 +15,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "coverage.py")
-    module = importlib.util.module_from_spec(spec)
-    import sys
+def script(load_benchmark):
+    return load_benchmark("coverage")
 
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+
+@pytest.fixture(scope="module")
+def page(load_benchmark):
+    return load_benchmark("coverage_page")
 
 
 def test_the_shipped_table_holds_what_was_wanted():
@@ -49,13 +46,13 @@ def test_the_page_and_the_board_quote_the_shipped_table():
     assert coverage.found() in (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
 
 
-def test_the_page_is_that_of_the_stored_table_and_names_every_miss(script):
+def test_the_page_is_that_of_the_stored_table_and_names_every_miss(script, page):
     whole = pd.read_csv(ROOT / "docs" / "coverage.csv")
     text = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
-    assert text == script.page(whole)
+    assert text == page.page(whole, script.POPULATIONS)
     own = whole[(whole["interval"] == coverage.CHOSEN) & (whole["units"] >= coverage.ENOUGH_UNITS)]
     said = dict(re.findall(r"^- \*\*(.+?)\*\*, (\d+) of \d+ settings", text, re.MULTILINE))
-    for score, title in script.TITLES.items():
+    for score, title in page.TITLES.items():
         missed = own[(own["score"] == score) & ~own["coverage"].between(0.92, 0.97)]
         assert int(said[title]) == len(missed)
         (line,) = [line for line in text.splitlines() if line.startswith(f"- **{title}**")]
