@@ -1,7 +1,7 @@
-"""Measure how many drawn faces the detectors find and how far off their boxes are: `docs/alignment.md`.
+"""Measure how many drawn faces the detectors find and how accurate their boxes are: `docs/alignment.md`.
 
 Scenes of several cameras are drawn with known face boxes; each detector searches the whole picture. YuNet is
-measured where its file is there (see `fer_bench/data/crops/detectors.py`).
+measured if its file is available (see `fer_bench/data/crops/detectors.py`).
 
     python benchmarks/alignment.py --scenes 150
 """
@@ -32,18 +32,18 @@ SCENES: dict[str, tuple[int, int]] = {
 }
 """Height and width of the pictures of each camera."""
 NEAR, SMALL, LARGE = 0.25, 0.5, 2.0
-"""A face is found when the square's middle is off by less than `NEAR` of the true side, and its side is
-`SMALL` to `LARGE` of the true one: beyond that a crop misses the eyes or the mouth."""
+"""A face is found if the square's centre is off by less than `NEAR` of the true side and its side is `SMALL`
+to `LARGE` times the true one: otherwise a crop misses the eyes or the mouth."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one detector did on one camera's scenes.
+    """The results of one detector on one camera's scenes.
 
     Attributes:
         answered: Share of pictures with any face.
         found: Share of pictures with the right face.
-        off: Median distance of the middles, in true sides, over the found ones.
+        off: Median distance of the centres, in true sides, over the faces found.
         ratio: Median of the found side over the true one.
     """
 
@@ -64,7 +64,7 @@ def draw(dataset: str, number: int) -> Shot:
 
 
 def measure(dataset: str, detector: Detector, scenes: int) -> Result:
-    """Return how a detector does on the drawn pictures of a dataset's camera."""
+    """Return the results of a detector on drawn pictures of a dataset's camera."""
     recipe = CropRecipe(kind="detect", size=64, margin=0, detector=detector)
     answered, off, ratio = 0, [], []
     for number in range(scenes):
@@ -95,14 +95,14 @@ def page(results: dict[tuple[str, Detector], Result], scenes: int) -> str:
         "# How well faces are found",
         "",
         "**SYNTHETIC DATA.** Written by `python benchmarks/alignment.py`; no number here is typed by hand.",
-        "The faces are drawn, so this says whether the detectors work on what the synthetic benchmark shows",
-        "them, not how well they do on people. The pictures are those of each dataset's camera before any",
+        "The faces are drawn, so this shows whether the detectors work on what the synthetic benchmark shows",
+        "them, not how well they work on people. The pictures are those of each dataset's camera before any",
         f"cropping, {scenes} of each.",
         "",
-        "A face is *found* when the square's middle is off by less than a quarter of the true side and its",
-        "side is half to twice the true one. Where nothing answers, the central square is taken, counted as",
-        "weak in every table, and kept in the denominator. *Off* is the median distance of the middles in",
-        "true sides, *size* the median of found over true side.",
+        "A face is *found* if the square's centre is off by less than a quarter of the true side and its",
+        "side is half to twice the true one. Where the detector finds nothing, the central square is used,",
+        "counted as weak in every table, and kept in the denominator. *Off* is the median distance of the",
+        "centres in true sides, *size* the median of found over true side.",
         "",
         "| camera | detector | answers | found | off | size |",
         "| --- | --- | --- | --- | --- | --- |",

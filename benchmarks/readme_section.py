@@ -1,4 +1,4 @@
-"""What the evidence scripts write into READMEs: sections between markers, and tables of figures."""
+"""Write sections between markers and tables of figures into READMEs."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""How many synthetic faces a second one core draws, for each dataset's camera.
+"""Measure how many synthetic faces per second one core draws, for each dataset's camera.
 
     python benchmarks/speed/draw_faces.py
     python benchmarks/speed/draw_faces.py --only rafdb --faces 2000
 
-Every face is another person with another expression in another scene. `faces/s` counts what is done for each
-picture (drawing, lens, sensor, compression), `with people` also drawing up the person, the expression and the
-scene. Time is the processor's, with one thread, and the best of the repeats: what else the machine does
-counts little. The pictures do not depend on it: their checksum is printed.
+Every face is another person with another expression in another scene. `faces/s` is for the work per picture
+(drawing, lens, sensor, compression), `with people` also for making the person, the expression and the scene.
+Time is processor time of one thread, the best of the repeats, so other load on the machine matters little.
+The checksum of the pictures is printed; it must not depend on speed.
 
 Exit code 1 when a camera takes fewer than 250 faces a second.
 """
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 
 
 def measure(dataset: str, faces: int, size: int) -> Measured:
-    """Draw so many faces of a dataset's benchmark population."""
+    """Draw a number of faces of a dataset's benchmark population."""
     population, emotions = Population(dataset), list(Emotion)
     camera = camera_of(population)
     shooting, checksum, began = 0.0, 0, time.process_time()

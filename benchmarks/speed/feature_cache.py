@@ -1,10 +1,11 @@
-"""What the cache of frozen features brings to cafe, as ratios within one process, beside what is possible.
+"""Measure the speed-up of cafe by its cache of frozen features, and compare it with what is possible.
 
     python benchmarks/speed/feature_cache.py                 # quick: clip-tiny and the narrow network
     python benchmarks/speed/feature_cache.py --profile paper # CLIP ViT-B/32 and ResNet-18, random weights
 
-Time does not depend on the weights, so none are needed. With a tower of T multiply-adds and a mask network of
-M the multiply-adds allow (T + 3 M) / 3 M in training (backwards counts twice) and (T + M) / M in evaluation.
+Time does not depend on the weights, so none are needed. With a tower of T and a mask network of M
+multiply-adds the most possible is (T + 3 M) / 3 M in training (backwards counts twice) and (T + M) / M in
+evaluation.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def _ratio(slow: Callable[[], None], fast: Callable[[], None], given: argparse.Namespace) -> float:
-    """Return the median over repeats of time over time, both taken in turn."""
+    """Return the median over repeats of the ratio of both times, measured in turn."""
     slow(), fast()
     return statistics.median(_seconds(slow, given) / _seconds(fast, given) for _ in range(given.repeats))
 

@@ -1,9 +1,9 @@
-"""Measure how long the indexes of the large datasets take to build, and how much memory.
+"""Measure how long the indexes of the large datasets take to build, and how much memory they need.
 
 Writes label files of the published size with empty pictures into a temporary folder, then builds each index
-in a process of its own: wall seconds, peak resident memory, and the ratio to a plain pass over the same label
-files (`csv.reader` over the lists; reading every npy as bytes). A further process opens the kept index: its
-time as a share of building, its memory, and whether both indexes are the same.
+in its own process: wall seconds, peak resident memory, and the ratio to a plain pass over the same label
+files (`csv.reader` over the lists; reading every npy as bytes). Another process opens the kept index: its
+time as a share of building, its memory, and whether both indexes are equal.
 
     python benchmarks/speed/index_scale.py --only affectnet-csv affwild2 --dir /dev/shm
 """
@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 SECONDS, GIBIBYTES = 30.0, 1.5
-"""What every index has to stay within; the seconds are for as many rows as AffectNet has."""
+"""Limits for every index; the seconds are for as many rows as AffectNet has."""
 PUBLISHED = 300_000
 
 POINTS = 200
-"""Different landmark strings that are written; drawing one per face would take most of the time."""
+"""Number of different landmark strings; one per face would take most of the time."""
 
 
 def touch(folder: Path, names: list[str]) -> None:
@@ -72,7 +72,7 @@ def affectnet_npy(root: Path, share: float) -> None:
     """Write AffectNet's crops: 287,651 and 3,999 pictures with four npy files each.
 
     The npy files are hard links to some hundred contents: writing over a million files takes far longer than
-    what is measured.
+    the measurement.
     """
     rng = random.Random(0)
     originals = root / "originals"
@@ -116,9 +116,9 @@ def affwild2(root: Path, share: float) -> None:
 
 
 def abaw3va(root: Path, share: float) -> None:
-    """Write the third competition's lists for valence and arousal, and action units for two thirds of them.
+    """Write the third competition's lists of valence and arousal, and action units for two thirds of them.
 
-    The number of frames is about that of the track's training and validation videos together.
+    There are about as many frames as in the track's training and validation videos together.
     """
     rng = random.Random(0)
     outer = root / "3rd ABAW Annotations" / "Third ABAW Annotations"
@@ -147,7 +147,7 @@ KINDS: dict[str, tuple[str, Callable[[Path, float], None]]] = {
 
 
 def plain_pass(root: Path) -> float:
-    """Return the seconds that merely reading the label files takes."""
+    """Return the seconds that only reading the label files takes."""
     began = time.perf_counter()
     for folder, _, names in os.walk(root):
         for name in names:
@@ -162,12 +162,12 @@ def plain_pass(root: Path) -> float:
 
 
 def measure(name: str, root: Path) -> dict[str, Any]:
-    """Build one index in this process, or open the one that is kept."""
+    """Build one index in this process, or open the kept one."""
     from fer_bench.data.index import fingerprint
     from fer_bench.data.packs import index_cache
     from fer_bench.datasets import get
 
-    index_cache.SETTLED = -3600.0  # the files were written just now, and nobody changes them
+    index_cache.SETTLED = -3600.0  # the files were written just now and will not change
     dataset = get(name)(root)
     index_cache.keep_index(dataset)
     file = index_cache.file_of(dataset)

@@ -1,8 +1,8 @@
-"""Measure how long a large sweep takes to plan beside a large store, and the memory that takes.
+"""Measure how long planning a large sweep against a large store takes, and how much memory it needs.
 
-Expands a sweep of so many runs on the synthetic stand-in, with a store that holds a record of every one of
-them, and matches and orders them as `fer-bench sweep --dry-run` does. Records are as large as real ones: with
-seven targets, their scores and details. The time and memory of importing the libraries do not count.
+Expands a sweep of many runs on the synthetic stand-in, with a record of each of them in the store, and
+matches and orders them as `fer-bench sweep --dry-run` does. Records are as large as real ones: with seven
+targets, their scores and details. Time and memory for importing the libraries do not count.
 
     python benchmarks/speed/plan_scale.py --runs 10000
 
@@ -33,7 +33,7 @@ LIMIT_SECONDS, LIMIT_BYTES = 10.0, 500 * 2**20
 
 
 def fill(store: Store, planned: list[PlannedRun], workspace: Workspace) -> int:
-    """Train one run as briefly as can be, and write records like its own for all; return a record's size."""
+    """Train one run as briefly as possible and copy its record for all; return a record's size."""
     first = planned[0]
     real = execute(first, store, workspace)
     assert real.status == "done", real.error

@@ -1,4 +1,4 @@
-"""Measure how long a large store takes to score: the first time, again, and against a plain loop.
+"""Measure how long scoring a large store takes: the first time, again, and against a plain loop.
 
 Writes a store of records with predictions (a log-normal number of rows, 5,000 on average) into a temporary
 folder and scores it as `fer-bench score` does.

@@ -1,15 +1,15 @@
 """Measure what a sweep adds to the time of its runs, and how large the store of the full paper sweep gets.
 
-Works off runs on the synthetic stand-in one after another, as `fer-bench sweep --jobs 1` does: expands the
-sweep, looks at the store, starts a process per run and waits for it. What that takes is divided by the sum of
-what the runs took themselves, each from the start of its process's work to its record (`timing.attempt`).
-`ratio_of_training_and_predicting` divides by less: by the time within epochs and predictions alone, which
-leaves out what any training has to set up. Drawing and packing pictures, done once per dataset, and importing
-the libraries do not count.
+Runs on the synthetic stand-in are done one after another, as `fer-bench sweep --jobs 1` does: expand the
+sweep, look at the store, start a process per run and wait for it. This time is divided by the sum of the
+runs' own times, each from the start of its process's work to its record (`timing.attempt`).
+`ratio_of_training_and_predicting` divides by less: by the time of epochs and predictions alone, without what
+any training has to set up. Drawing and packing pictures, done once per dataset, and importing the libraries
+do not count.
 
-The size of the paper sweep's store is computed: files of a run as measured here, growing with the rows that
-are predicted, and for each method the checkpoint of its paper network, written and measured here. Weights
-that are never trained stand in the store once.
+The size of the paper sweep's store is computed: the files of a run as measured here, in proportion to the
+rows predicted, and for each method the checkpoint of its paper network, written and measured here. Weights
+that are never trained are in the store once.
 
     python benchmarks/speed/sweep_overhead.py --runs 4 --epochs 24
 
@@ -43,7 +43,7 @@ RATIO, STORE_BYTES = 1.03, 60e9
 PAPER_RUNS_PER_METHOD = (10 * 3 + 4) * 3
 """Three lab datasets of ten folds and four with a split, three seeds."""
 PAPER_ROWS = 60_000
-"""Rows predicted per run on the real test sets, rounded up; files are taken to grow in proportion."""
+"""Rows predicted per run on the real test sets, rounded up; file sizes are assumed proportional."""
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def overhead(runs: int, epochs: int) -> dict[str, Any]:
-    """Return the ratios of a sweep of so many runs, and how large the files of a run are."""
+    """Return the ratios of a sweep of some runs, and the size of the files of a run."""
     sweep = SweepConfig(
         methods=("resemotenet",),
         datasets=("rafdb",),
@@ -106,7 +106,7 @@ def overhead(runs: int, epochs: int) -> dict[str, Any]:
 
 
 def paper_weights() -> tuple[dict[str, int], int]:
-    """Return the size of the checkpoint that a finished run of each method keeps, and of what they share."""
+    """Return the size of the checkpoint that a finished run of each method keeps, and of shared weights."""
     found: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         frozen = Path(folder) / FROZEN

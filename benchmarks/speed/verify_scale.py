@@ -1,11 +1,11 @@
-"""Measure `fer-bench data verify` on many pictures: its time against merely decoding them, memory, resuming.
+"""Measure `fer-bench data verify` on many pictures: time relative to decoding them, memory, resuming.
 
-Writes class folders of small drawn noise (MMAFEDB layout), once a quarter of them and once all. In processes
-of their own: reading and decoding every picture with as many threads; the check; a check that is killed
-(SIGKILL) half-way and one that goes on. Times are ratios within one run. Memory does not depend on what the
-pictures hold and grows with their number by an index row and a print each; that of the published size is
-extrapolated from the two sizes measured. Below 65,536 pictures that says too much, because the texts of an
-index are packed by so many rows.
+Writes class folders of small noise pictures (MMAFEDB layout), once a quarter of them and once all. Separate
+processes read and decode every picture with as many threads as the check; check them; start a check that is
+killed (SIGKILL) half-way; and continue it. Times are ratios within one run. Memory does not depend on the
+content of the pictures and grows with their number by an index row and a print each; the memory for the
+published size is extrapolated from the two sizes. Below 65,536 pictures that is too high, because the texts
+of an index are packed in pieces of so many rows.
 
     python benchmarks/speed/verify_scale.py --pictures 40000 --dir /dev/shm
 """
@@ -37,7 +37,7 @@ HALF = 0.5
 
 
 def write(root: Path, pictures: int, side: int = 100) -> None:
-    """Write that many JPEG files, each another smooth noise."""
+    """Write JPEG files of different smooth noise."""
     rng = np.random.default_rng(0)
     number = 0
     for part, share in PARTS.items():
@@ -52,7 +52,7 @@ def write(root: Path, pictures: int, side: int = 100) -> None:
 
 
 def plain(root: Path) -> dict[str, Any]:
-    """Read and decode every picture, with as many threads as the check has."""
+    """Read and decode every picture, with as many threads as the check uses."""
     from fer_bench.files import usable_cores
 
     cv2.setNumThreads(1)
@@ -69,12 +69,12 @@ def plain(root: Path) -> dict[str, Any]:
 
 
 def check(root: Path) -> dict[str, Any]:
-    """Check the tree in this process, saying how far it is."""
+    """Check the tree in this process, printing progress."""
     from fer_bench.data.audit import scan
     from fer_bench.data.audit.verify import verify
     from fer_bench.datasets import get
 
-    scan.SAVED_EVERY = 1.0  # so that a short run has something to go on from
+    scan.SAVED_EVERY = 1.0  # so that a short run has something to continue
     reader = get("mmafedb")
     began = time.perf_counter()
 
@@ -94,7 +94,7 @@ def check(root: Path) -> dict[str, Any]:
 
 
 def run(what: str, root: Path, cache: Path) -> dict[str, Any]:
-    """Measure in a process of its own and return its last line."""
+    """Measure in a separate process and return its last line."""
     last: dict[str, Any] = {}
     for line in _lines(_start(what, root, cache)):
         last = line
@@ -119,7 +119,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def kill_half_way(root: Path, cache: Path) -> int:
-    """Start a check, kill it half-way, and return how many rows it had looked at."""
+    """Start a check, kill it half-way, and return how many rows it had checked."""
     process = _start("check", root, cache)
     assert process.stdout is not None
     for line in process.stdout:

@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+LAB = ("ckplus", "mmi", "oulu")
 NAMES = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
 
 
 @pytest.fixture(scope="module")
 def realism(load_benchmark):
     return load_benchmark("synthetic_realism")
+
+
+@pytest.fixture(scope="module")
+def measures(load_benchmark):
+    return load_benchmark("realism_measures")
 
 
 def made_up(realism):
@@ -49,11 +55,11 @@ def made_up(realism):
             ]
             for name in NAMES
         },
-        "frame_split": {name: [{"accuracy": 0.9, "uar": 0.85, "n": 100}] for name in realism.LAB},
+        "frame_split": {name: [{"accuracy": 0.9, "uar": 0.85, "n": 100}] for name in LAB},
     }
 
 
-def stored(realism, found):
+def stored(found):
     return {
         "generator_version": "3",
         "size": "quick",
@@ -91,7 +97,7 @@ def test_each_property_can_fail_and_only_it(realism, name):
 
 def test_stored_figures_are_rendered_with_verdicts_and_an_exit_code(realism, tmp_path, capsys):
     found, file = made_up(realism), tmp_path / "figures.json"
-    file.write_text(json.dumps(stored(realism, found)))
+    file.write_text(json.dumps(stored(found)))
     assert realism.main(["--stored", str(file)]) == 0
     text = capsys.readouterr().out
     assert text.startswith("**SYNTHETIC DATA**, generator version 3, size quick, development population")
@@ -100,12 +106,12 @@ def test_stored_figures_are_rendered_with_verdicts_and_an_exit_code(realism, tmp
     assert "In 42 of 42 pairs the loss is at least 10 points." in text
     assert "| oulu | 65.0 | 85.0 | +20.0 |" in text
     found["frame_split"]["oulu"][0]["uar"] = 0.5
-    file.write_text(json.dumps(stored(realism, found)))
+    file.write_text(json.dumps(stored(found)))
     assert realism.main(["--stored", str(file)]) == 1
     assert "**does not hold**: folds by frames" in capsys.readouterr().out
 
 
-def test_scores_are_those_of_scikit_learn_on_the_shared_classes(realism):
+def test_scores_are_those_of_scikit_learn_on_the_shared_classes(measures):
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 9, 300)
     logits = rng.normal(size=(300, 9)).astype(np.float32)
@@ -113,14 +119,14 @@ def test_scores_are_those_of_scikit_learn_on_the_shared_classes(realism):
     shared = [0, 2, 5, 6]
     kept = np.isin(truth, shared)
     answered = np.array(shared)[logits[kept][:, shared].argmax(axis=1)]
-    found = realism.score(logits, truth, shared)
+    found = measures.score(logits, truth, shared)
     assert found["n"] == kept.sum()
     assert found["accuracy"] == pytest.approx(accuracy_score(truth[kept], answered))
     assert found["uar"] == pytest.approx(balanced_accuracy_score(truth[kept], answered))
 
 
 @pytest.fixture(scope="module")
-def squares(realism):
+def squares(measures):
     """Two classes that the place of a bright square tells apart, six persons, two folds."""
     rng = np.random.default_rng(1)
     label = np.tile([1, 2], 96)
@@ -133,19 +139,21 @@ def squares(realism):
     everyone = np.ones(192, bool)
     affect = np.stack([np.where(label == 1, 0.5, -0.5)] * 2, axis=1).astype(np.float32)
     units = np.tile((label == 1).astype(np.int8)[:, None], (1, 12))
-    return realism.Faces("squares", pixels, label, affect, units, folds, everyone, everyone, subject, subject)
+    return measures.Faces(
+        "squares", pixels, label, affect, units, folds, everyone, everyone, subject, subject
+    )
 
 
-def test_what_can_be_learnt_is_learnt_by_network_and_neighbour(realism, squares):
-    nets = {fold: realism.train(squares, realism.rows_to_learn(squares, fold), 0) for fold in squares.folds}
-    found = realism.in_domain(squares, nets)
+def test_what_can_be_learnt_is_learnt_by_network_and_neighbour(measures, squares):
+    nets = {fold: measures.train(squares, measures.rows_to_learn(squares, fold), 0) for fold in squares.folds}
+    found = measures.in_domain(squares, nets)
     assert found["network"]["n"] == 192
     assert found["network"]["accuracy"] > 0.95
     assert found["neighbour"]["accuracy"] == 1
     assert (found["most_frequent"], found["chance"]) == (0.5, 0.5)
-    assert realism.affect(squares, nets)["au_f1"] > 0.9
-    assert realism.affect(squares, nets)["valence"] > 0.6
-    assert realism.crossing(squares, nets, [squares])["squares"]["uar"] > 0.95
-    few = realism.people(squares, nets, 0, 0.5)
+    assert measures.affect(squares, nets)["au_f1"] > 0.9
+    assert measures.affect(squares, nets)["valence"] > 0.6
+    assert measures.crossing(squares, nets, [squares])["squares"]["uar"] > 0.95
+    few = measures.people(squares, nets, 0, 0.5)
     assert (few["people"], few["n"]) == (2, 192)
-    assert realism.people(squares, nets, 0, 1.0)["uar"] == found["network"]["uar"]
+    assert measures.people(squares, nets, 0, 1.0)["uar"] == found["network"]["uar"]
