@@ -1,6 +1,6 @@
-"""Measure how often the 95 % intervals of the leaderboard hold the truth, per number of units.
+"""Measure how often the 95 % intervals of the leaderboard contain the true score, per number of units.
 
-Populations of persons, videos and pictures with known true scores are drawn again and again; each sample gets
+Populations of persons, videos and pictures with known true scores are sampled repeatedly; each sample gets
 the intervals that the leaderboard would give: of UAR, accuracy and macro-F1, of means over several targets,
 and of the difference of two methods. Writes `docs/coverage.md`, `docs/coverage.csv` (everything) and
 `fer_bench/evaluation/coverage.csv` (the interval that is used: what the leaderboard quotes).
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 UNITS = (10, 15, 20, 30, 50, 100, 200)
 LARGE = 100_000
 BLOCK = 25
-"""Samples that are resampled with the same weights: they are of the data independent."""
+"""Samples that are resampled with the same weights, which do not depend on the data."""
 SCORES = ("uar", "accuracy", "macro_f1")
 ESTIMATED = {metric.name: metric.function for metric in metrics.BUILT_IN if metric.shown}
 Floats = NDArray[np.float64]
@@ -96,7 +96,7 @@ def bca(drawn: Floats, value: float, left_out: Floats) -> tuple[float, float]:
 
 
 class Tally:
-    """Counts how often intervals held the truth."""
+    """Counts how often intervals contained the true score."""
 
     def __init__(self) -> None:
         self.held: dict[tuple[str, str, str], list[tuple[bool, float, int]]] = {}
@@ -134,7 +134,7 @@ class Tally:
 
 
 def truths(population: Floats, present: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the true scores of a population [K, K] over the classes that a sample holds, as tables do."""
+    """Return the true scores of a population [K, K] over the classes of a sample, as tables do."""
     part = np.where(present[:, None], population, 0)
     found = {name: float(function(part)) for name, function in ESTIMATED.items()}
     return found | {"accuracy": float(confusion.accuracy(population))}
@@ -147,7 +147,7 @@ class Seen:
     Attributes:
         values: Scores with intervals.
         truth: True scores.
-        smallest: Units that hold the rarest present class.
+        smallest: Units with the rarest present class.
     """
 
     values: dict[str, Value]
@@ -174,7 +174,7 @@ def look(counts: Floats, drawn: dict[str, Floats], population: Floats) -> Seen:
 def simulate(
     units: int, repetitions: int, scenarios: tuple[str, ...] = tuple(SCENARIOS)
 ) -> list[dict[str, object]]:
-    """Return coverage and mean width of every interval for samples of so many units.
+    """Return coverage and mean width of every interval for samples of a number of units.
 
     Args:
         units: Units per sample (and per target, in means).

@@ -20,8 +20,8 @@ class Scenario:
     """A population.
 
     Attributes:
-        text: What it stands for.
-        draw: Returns rows answered right by two methods [2, U, K] and rows [U, K] of a sample of units.
+        text: Description.
+        draw: Returns rows answered correctly by two methods [2, U, K] and rows [U, K] of a sample of units.
     """
 
     text: str
@@ -33,16 +33,16 @@ def _levels(level: float) -> Floats:
 
 
 def _uniforms(rng: np.random.Generator, n: int, k: int) -> Floats:
-    """Return what decides a row for either method [2, n, k]: six times in ten the same."""
+    """Return the random numbers that decide rows for two methods [2, n, k]: six in ten are shared."""
     own, same = rng.random((2, n, k)), rng.random((n, k)) < 0.6
     return np.where(same, own[:1], own)
 
 
 def persons(level: float, has: tuple[float, ...] = (1.0,) * 6, frames: int = 3) -> Draw:
-    """Return a lab population: a clip per person and class, frames of a clip mostly alike.
+    """Return a lab population: a clip per person and class, whose frames are mostly alike.
 
     Args:
-        level: Mean logit of being right; persons and person-class pairs scatter around it.
+        level: Mean logit of a correct answer; persons and person-class pairs vary around it.
         has: Share of persons with a clip of each class.
         frames: Rows per clip.
     """
@@ -61,7 +61,7 @@ def persons(level: float, has: tuple[float, ...] = (1.0,) * 6, frames: int = 3) 
 
 
 def videos(level: float, priors: tuple[float, ...]) -> Draw:
-    """Return a video population: some hundred frames each, of a few classes, lengths heavy-tailed."""
+    """Return a video population: hundreds of frames each, few classes, heavy-tailed lengths."""
 
     def draw(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         k = len(priors)
@@ -112,7 +112,7 @@ MEANS = {
         *("videos", "pictures", "pictures, uneven"),
     ),
 }
-"""Targets whose transfer scores are averaged; each holds the number of units in the table."""
+"""Targets whose transfer scores are averaged; each has the number of units in the table."""
 
 
 POPULATIONS = {name: scenario.text for name, scenario in SCENARIOS.items()}

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.index import stack_au
 from fer_bench.data.audit.split_file import freeze
+from fer_bench.data.index import stack_au
 from fer_bench.data.protocols import assign_roles, find_protocol, in_label_set, target_rows
 from fer_bench.datasets.ckplus import CARD, CKPlus
 from fer_bench.emotions import ACTION_UNITS
