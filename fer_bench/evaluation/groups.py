@@ -20,7 +20,7 @@ MIN_CLASS_ROWS = 5
 """Groups are compared over classes of which each has at least so many rows."""
 MIN_CLASSES = 2
 MOST_LISTED = 20
-"""Attributes with more groups (persons) are summarised by their lowest and highest."""
+"""Of attributes with more groups (such as people) only the lowest and highest are listed."""
 
 
 def attributes_of(rows: pd.DataFrame, target: str) -> dict[str, pd.Series]:
@@ -31,7 +31,7 @@ def attributes_of(rows: pd.DataFrame, target: str) -> dict[str, pd.Series]:
 
     Args:
         rows: Columns of a kept index.
-        target: Dataset name; one that this installation does not know has no card to say so.
+        target: Dataset name; the condition stays whole if this installation does not know it.
 
     Returns:
         Name -> values [N]; only attributes that some row has.

@@ -28,10 +28,10 @@ MIN_TAIL = 0.001
 
 @dataclass(frozen=True)
 class Spread:
-    """How uncertain a score is beyond what the bootstrap shows.
+    """The uncertainty of a score, with what the bootstrap misses.
 
     Resampled values of a mean over n units vary too little by a factor (n - 1) / n, and their quantiles are
-    normal where Student's are due. Both effects matter per class where a class has few units.
+    normal ones instead of Student's. Both effects matter per class where a class has few units.
 
     Attributes:
         variance: Sampling variance as the bootstrap sees it.
@@ -59,24 +59,24 @@ class _Classes:
         recall: Share answered right, averaged over models [k].
         units: Units that hold the class [k].
         own: Sampling variance of its term in the score [k].
-        drawn: The same, drawn to that of a smoothed binomial [k].
+        shrunk: The same, shrunk to that of a smoothed binomial [k].
     """
 
     recall: Floats
     units: Floats
     own: Floats
-    drawn: Floats
+    shrunk: Floats
 
     @property
     def corrected(self) -> Floats:
         """Variances without the bias of few units."""
-        found: Floats = self.drawn * self.units / np.maximum(self.units - 1, 0.5)
+        found: Floats = self.shrunk * self.units / np.maximum(self.units - 1, 0.5)
         return found
 
     def freedom(self, most: float) -> float:
         """Return the degrees of freedom of the sum of the variances (Welch and Satterthwaite)."""
-        below = float((self.drawn**2 / np.maximum(self.units - 1, 1)).sum())
-        found = float(self.drawn.sum()) ** 2 / below if below > 0 else most
+        below = float((self.shrunk**2 / np.maximum(self.units - 1, 1)).sum())
+        found = float(self.shrunk.sum()) ** 2 / below if below > 0 else most
         return max(1.0, min(found, most))
 
 
@@ -97,10 +97,10 @@ def _smooth(recall: Floats, units: Floats) -> Floats:
 
 
 def spread(given: Contributions, scale: float = 1.0) -> Spread:
-    """Return how uncertain the sum of the contributions is.
+    """Return the uncertainty of the sum of the contributions.
 
     The variance is that of the linearised score over units. Each class's part of it is multiplied by
-    n / (n - 1) with its n units and drawn, with the weight of two units, to that of a smoothed binomial
+    n / (n - 1) with its n units and shrunk, with the weight of two units, to that of a smoothed binomial
     (r n + 1/2) / (n + 1), unless all rows are one class as in accuracy. Degrees of freedom combine over
     classes after Welch and Satterthwaite and are at most those of all units.
 
@@ -175,7 +175,7 @@ class Value:
         interval: 95 % interval, None where units are too few for one.
         draws: Resampled values [B], None without interval.
         resampled: Whether the interval lies between quantiles of the draws, not at Wilson limits.
-        spread: How uncertain it is, None where unknown.
+        spread: Its uncertainty, None where unknown.
     """
 
     value: float
@@ -201,7 +201,7 @@ class UnitSample:
 
     @cached_property
     def spread(self) -> Spread:
-        """Return how uncertain UAR is."""
+        """Return the uncertainty of UAR."""
         return spread(self.by_class)
 
     @cached_property
@@ -241,8 +241,8 @@ def rows_interval(value: float, draws: Floats, sample: UnitSample) -> Value:
     return Value(value, interval(draws, own.tail()), draws, True, own)
 
 
-def beside_recalls(value: float, draws: Floats, sample: UnitSample) -> Value:
-    """Take quantiles of a resampled score in [0, 1], at least as far apart as Wilson limits of UAR are."""
+def at_least_recalls(value: float, draws: Floats, sample: UnitSample) -> Value:
+    """Take quantiles of a resampled score in [0, 1], at least as far out as Wilson limits of UAR."""
     plain = interval(draws, sample.spread.tail())
     if sample.wilson is None:
         return Value(value, plain, draws, True, sample.spread)
@@ -258,5 +258,5 @@ def chance_corrected(value: float, draws: Floats, sample: UnitSample) -> Value:
     if sample.wilson is None:
         return Value(value, interval(draws, own.tail()), draws, True, own)
     below, above = sample.uar - sample.wilson.low, sample.wilson.high - sample.uar
-    # around the value itself, which is not UAR's: models may have seen other numbers of classes
+    # around the value itself: models may differ in the number of classes, so it does not follow from UAR
     return Value(value, Interval(value - below / scale, value + above / scale), draws, False, own)

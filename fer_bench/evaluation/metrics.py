@@ -84,7 +84,7 @@ BUILT_IN = (
         "macro-F1",
         confusion.macro_f1,
         shown=("cli", "page", "cells"),
-        interval=intervals.beside_recalls,
+        interval=intervals.at_least_recalls,
     ),
     Metric(
         "transfer",

@@ -123,14 +123,14 @@ def swap_tests(differences: Floats, seed: int) -> list[float]:
 
     Args:
         differences: Difference of two methods' terms per unit and pair [U, P].
-        seed: Of the random draws; turning the differences' sign does not change the result.
+        seed: Of the random draws; flipping all signs of the differences does not change the result.
     """
     moved = [column[column != 0] for column in differences.T]
     return [_exact(column) if len(column) <= EXACT_UNITS else _by_draws(column, seed) for column in moved]
 
 
 def _limit(terms: Floats) -> float:
-    """Return how far from 0 a sum must be to count as being as far as the one observed."""
+    """Return the distance from 0 from which a sum counts as at least as far as the one observed."""
     rounding = 1e-9 * np.abs(terms).sum(0)  # sums of the same terms in another order are equal
     return float(np.abs(terms.sum(0)) - rounding)
 
@@ -141,8 +141,7 @@ def _exact(terms: Floats) -> float:
 
 
 def _by_draws(terms: Floats, seed: int) -> float:
-    # a unit's sign is open anyway; units with the same difference are drawn together: how many of n are
-    # swapped is binomial
+    # Units with the same absolute difference are drawn together: how many of n are swapped is binomial.
     kinds, sizes = np.unique(np.abs(terms), return_counts=True)
     limit = _limit(terms)
     rng = np.random.default_rng(seed)
@@ -186,7 +185,7 @@ def tie_groups(scores: Mapping[str, float], adjusted: Mapping[frozenset[str], fl
 def compare(entries: Mapping[str, Comparable]) -> Column:
     """Test all pairs of methods of one column and rank them.
 
-    Methods scored on other rows than most (the best scored, where as many) are left out.
+    Methods scored on other rows than most are left out; on a tie the group with the best score is kept.
 
     Args:
         entries: Score per method.

@@ -103,8 +103,8 @@ class Units:
 
 
 def find_units(answers: Sequence[Answers]) -> Units:
-    """Return the units of several models' rows; units unknown to one of them have no row there."""
-    names = all_units(answers)
+    """Return the units of several models' rows; a model need not have rows of every unit."""
+    names = np.unique(np.concatenate([one.all_units for one in answers]))
     index = pd.Index(names)
     return Units(names, tuple(index.get_indexer(pd.Index(one.units)).astype(np.int64) for one in answers))
 
@@ -125,11 +125,6 @@ def count_by_unit(answers: Sequence[Answers], units: Units | None = None) -> Cou
     row, cell = np.concatenate(rows), np.concatenate(cells)
     table = sparse.csr_array((np.ones(len(row)), (row, cell)), shape=(len(units.names), len(answers) * k * k))
     return Counts(table, len(answers), k, len(np.unique(row)))
-
-
-def all_units(answers: Iterable[Answers]) -> NDArray[np.object_]:
-    """Return the units of all labelled rows of several models, sorted."""
-    return np.unique(np.concatenate([one.all_units for one in answers]))
 
 
 def seed_of(target: str, units: Iterable[str]) -> int:

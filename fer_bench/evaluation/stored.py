@@ -58,7 +58,7 @@ def read_scored(store: Store, record: Record, target: str, selection: Selection)
     score = record.score(target, selection)
     if score is not None and score.rows and score.rows != rows_hash(predictions.frame):
         raise StoreError(
-            "rows, units or labels are not those that the record's score was computed from",
+            "rows, units or labels differ from those that the record's score was computed from",
             file=file,
             value=f"{len(predictions.frame)} rows",
         )
@@ -69,7 +69,7 @@ def read_scored(store: Store, record: Record, target: str, selection: Selection)
 
 
 def rows_hash(frame: pd.DataFrame) -> str:
-    """Return a hash of the rows and truths of predictions, whatever their order and the answers.
+    """Return a hash of the rows and truths of predictions, independent of row order and answers.
 
     Args:
         frame: Columns of `Predictions.frame`.
@@ -127,7 +127,7 @@ def check_against(frame: pd.DataFrame, index: pd.DataFrame, file: Path) -> None:
     given = frame["unit"].to_numpy(object)
     named = [name for name in ("subject", "group") if name in index.columns]
     differs = [_differ(given, index[name].to_numpy(object)[place]) for name in named]
-    if differs and all(one.any() for one in differs):  # the card says which of the two it is
+    if differs and all(one.any() for one in differs):  # the card says which of the two is the unit
         fewest = min(differs, key=lambda one: int(one.sum()))
         refuse_rows(frame, "unit", fewest, "is neither the index's subject nor its group", file)
 

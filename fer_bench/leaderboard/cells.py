@@ -72,10 +72,10 @@ class Cell:
         cross: Estimate per target.
         inside: Estimate per member of a union, which is not another dataset.
         generalisation: Mean transfer over the named targets.
-        six: The same over the six basic emotions only.
+        six: The same over the six basic emotions alone.
         by_seed: Generalisation per seed, over the targets that were scored.
         comparable: Generalisation as a sum over units, None unless every target was scored.
-        retention: Share of the in-domain score that survives.
+        retention: Share of the in-domain score that is retained on other datasets.
     """
 
     method: str
@@ -180,7 +180,7 @@ def build_cell(
     estimates = {
         target: estimate([m.all for m in models], target, seeds=[m.seed for m in models])
         for target, models in sorted(cross.items())
-        if len(models) == len(records)  # a mean over some folds only is another number
+        if len(models) == len(records)  # a mean over some of the folds is not comparable
     }
     in_domain = None
     try:
@@ -285,7 +285,7 @@ def _comparable(
 
 
 def _tested(records: Sequence[Record], targets: Iterable[str]) -> str:
-    """Return what must be equal of two methods besides their rows: folds, seeds and crops."""
+    """Return what two methods must share besides their rows to be compared: folds, seeds and crops."""
     folds, seeds = ({getattr(r, name) for r in records} for name in ("fold", "seed"))
     data = records[0].targets
     names = [name for name in (*members_of(records[0].dataset), *targets) if name in data]

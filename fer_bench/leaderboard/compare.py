@@ -36,7 +36,7 @@ class Line:
         score: Title of the metric.
         first: Score of the first.
         second: Score of the second.
-        difference: First less second.
+        difference: First minus second.
         interval: 95 % interval of the difference, None with under ten units.
         p: Of the exchange test of this pair alone; None where the rows differ or the metric has no test.
         units: Units of the first.
@@ -96,7 +96,7 @@ def _find(store: Store, text: str) -> str | tuple[Store, Record]:
         record = read_record(file)
         root = file.absolute().parents[3] if len(file.absolute().parents) > 3 else file.parent
         return Store(root), record
-    methods = {r.method for r in store.scan()[0]}
+    methods = {summary.method for summary in store.summaries().values()}
     if text in methods:
         return text
     keys = [run.path.name for run in store.run_dirs() if run.path.name.startswith(text)]
