@@ -23,6 +23,7 @@ from fer_bench import methods
 from fer_bench.config import SweepConfig
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.results.store import Store
+from fer_bench.results.summary import stamp_of, summarise
 from fer_bench.runs.completeness import match
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import PlannedRun, plan_sweep
@@ -33,12 +34,16 @@ LIMIT_SECONDS, LIMIT_BYTES = 10.0, 500 * 2**20
 
 
 def fill(store: Store, planned: list[PlannedRun], workspace: Workspace) -> int:
-    """Train one run as briefly as possible and copy its record for all; return a record's size."""
+    """Train one run as briefly as possible, and copy its record for all; return a record's size.
+
+    Records and their summaries are written as `RunDir.write_record` does, without flushing each to disk.
+    """
     first = planned[0]
     real = execute(first, store, workspace)
     assert real.status == "done", real.error
     run = store.run_dir(first.config.method, first.config.dataset, first.key)
-    document = json.loads(run.record_file.read_text())
+    record = run.read_record()
+    assert record is not None
     for plan in planned[1:]:
         config, folder = plan.config, store.run_dir(plan.config.method, plan.config.dataset, plan.key)
         own = {
@@ -51,7 +56,10 @@ def fill(store: Store, planned: list[PlannedRun], workspace: Workspace) -> int:
             "key_fields": plan.key_fields,
         }
         (folder.path / "predictions").mkdir(parents=True)
-        folder.record_file.write_text(json.dumps({**document, **own}, indent=2))
+        other = record.model_copy(update=own)
+        folder.record_file.write_text(json.dumps(other.model_dump(mode="json"), indent=2))
+        summary = summarise(other, stamp_of(folder.record_file.stat()))
+        folder.summary_file.write_text(summary.model_dump_json(indent=2))
         for target in (config.dataset, *config.targets):
             folder.predictions_file(target, "val").touch()
     return run.record_file.stat().st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from fer_bench.errors import StoreError
 from fer_bench.results.scores import Breakdown
 from fer_bench.schema import Frozen
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION: Literal[2] = 2
 Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
@@ -150,7 +151,7 @@ class Record(Frozen):
         error: Why the run did not end well, or null.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     status: Status
     key: str
     method: str
@@ -208,7 +209,10 @@ def read_record(path: Path) -> Record:
         StoreError: The file is absent, not JSON, of a newer schema, or breaks the schema.
     """
     try:
-        raw = from_json(path.read_bytes())
+        content = path.read_bytes()
+        with suppress(ValidationError):  # almost always: the rest tells what is wrong, or reads schema 1
+            return Record.model_validate_json(content)
+        raw = from_json(content)
     except FileNotFoundError:
         raise StoreError("the record does not exist", file=path) from None
     except (OSError, ValueError) as error:

@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +106,12 @@ def test_damage_is_named(run, record):
     run.record_file.write_text("{")
     with pytest.raises(StoreError, match="readable JSON"):
         run.read_summary()
+
+
+def test_a_record_of_schema_1_is_summarised_too(run):
+    old = Path(__file__).with_name("record_schema_1.json")
+    run.path.mkdir(parents=True)
+    run.record_file.write_bytes(old.read_bytes())
+    found = run.read_summary()
+    assert (found.status, found.headline, set(found.targets)) == ("done", "val", {"oulu", "rafdb"})
+    assert found.checkpoint == json.loads(old.read_text())["selection"]["val"]["checkpoint"]
