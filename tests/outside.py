@@ -43,6 +43,6 @@ def _forget():
     for registry in (datasets.REGISTRY, methods.REGISTRY, launchers.REGISTRY, metrics.OTHERS):
         registry.refresh()
     vars(datasets).pop("TenFacesDataModule", None)
-    provenance._top_folder.cache_clear()
+    provenance.forget()
     metrics.registry.cache_clear()
     code_version.cache_clear()

@@ -104,10 +104,11 @@ def test_a_method_of_another_package_is_run_and_stored_like_any_other(plain, tin
 
 
 def test_its_key_follows_its_code(plain, tiny_root, tmp_path):
+    from fer_bench import provenance
     from fer_bench.runs.keys import method_code_hash
 
     def hashed():
-        method_code_hash.cache_clear()
+        provenance.forget()  # as a new process does
         return method_code_hash("plain")
 
     file, first = tmp_path / "site" / "plainmethod.py", hashed()

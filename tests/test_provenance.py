@@ -29,9 +29,9 @@ def package(tmp_path, monkeypatch):
 
     from fer_bench import provenance
 
-    provenance._top_folder.cache_clear()
+    provenance.forget()
     yield write
-    provenance._top_folder.cache_clear()
+    provenance.forget()
 
 
 def of(*roots, without=()):

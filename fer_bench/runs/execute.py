@@ -26,6 +26,7 @@ from fer_bench.runs.distributed import Group
 from fer_bench.runs.events import Event, OnEvent, ProgressFile
 from fer_bench.runs.failures import fail_before_start, reason_of
 from fer_bench.runs.follow import open_group
+from fer_bench.runs.keys import method_packages
 from fer_bench.runs.plan import PlannedRun
 from fer_bench.runs.processes import configure_torch, stop_signals
 from fer_bench.runs.records import first_record, label_warnings, run_warnings, with_target_warnings
@@ -183,6 +184,8 @@ class _Execution:
             self.run.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         )
         system = environment.describe()
+        if packages := method_packages(config.method):
+            system["method_packages"] = packages
         write_json(self.run.path / "env.json", system)
         record = first_record(self.planned, system).model_copy(
             update={

@@ -14,7 +14,8 @@ from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.protocols import find_protocol, member_protocol
 from fer_bench.errors import UsageError
 from fer_bench.files import canonical
-from fer_bench.provenance import closure, code_hash
+from fer_bench.provenance import Closure, closure, code_hash
+from fer_bench.provenance.modules import OWN, is_authors, version_of
 from fer_bench.runs.resolve import method_settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ NOT_DECIDING = (
     "fer_bench.emotions",
     "fer_bench.errors",
     "fer_bench.files",
-    "fer_bench.provenance",
+    "fer_bench.provenance.*",
     "fer_bench.results.*",
     "fer_bench.runs.distributed",  # the number of processes is in the key
     "fer_bench.runs.training.loggers",
@@ -67,7 +68,8 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         ("soft labels", name, config.method, train.soft_labels), partial(_soft_labels, config, workspace)
     )
     size, of_method = workspace.once(
-        ("method", config.method, canonical(config.method_settings)), partial(_method_fields, config)
+        ("method", config.method, canonical(config.method_settings)),
+        partial(_method_fields, config, workspace),
     )
     of_data = workspace.once(
         ("data", name, config.protocol, size), partial(_data_fields, workspace, name, config.protocol, size)
@@ -130,11 +132,12 @@ def _soft_labels(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     return {"soft_labels": hashlib.sha256(found.tobytes()).hexdigest()}
 
 
-def _method_fields(config: RunConfig) -> tuple[int, dict[str, Any]]:
+def _method_fields(config: RunConfig, workspace: Workspace) -> tuple[int, dict[str, Any]]:
     """Return the input size of the network, and the part of the key that the method decides."""
     kind, settings = methods.get(config.method), method_settings(config)
     chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
-    fields = {**_code_fields(config.method), "weights": kind.weights(settings)}
+    code = workspace.once(("code", config.method), partial(_code_fields, config.method))
+    fields = {**code, "weights": kind.weights(settings)}
     return kind.input_spec(settings).size, {"method_settings": chosen, **fields}
 
 
@@ -186,11 +189,43 @@ def union_code_hash() -> str:
     return code_hash(UNION_CODE, without=(*NOT_DECIDING, *training_modules()))
 
 
-@cache
 def method_code_hash(name: str) -> str:
-    """Return the hash of a method's module and of what that needs of its own package and of this one.
+    """Return the hash of a method's class and of what that needs of its own package and of this one.
 
-    What every method shares by training counts in `training_code_hash`, the registry not at all.
+    What every method shares by training counts in `training_code_hash`, the registry not at all. It is
+    computed anew each time, because a notebook can reload a module after it was edited.
     """
-    shared = (*NOT_DECIDING, "fer_bench.methods", *training_modules())
-    return code_hash([methods.get(name).__module__], without=shared)
+    return code_hash(_method_roots(name), without=_not_of_methods())
+
+
+def method_packages(name: str) -> dict[str, str]:
+    """Return the versions of the packages that the code of a method of another package needs.
+
+    They are on record, and not in the key: a new version of a library need not change what is trained.
+    """
+    tops = {root.partition(":")[0].partition(".")[0] for root in _method_roots(name)} - {OWN}
+    if not tops:
+        return {}
+    needed = tops | Closure(_method_roots(name), _not_of_methods()).packages
+    versions = {top: version_of(top) for top in sorted(needed)}
+    return {top: version for top, version in versions.items() if version is not None}
+
+
+def method_blind_spots(name: str) -> list[str]:
+    """Return what the code of a method brings in without an import, so that the key does not cover it."""
+    return Closure(_method_roots(name), _not_of_methods()).blind_spots()
+
+
+def _method_roots(name: str) -> list[str]:
+    """Return where the code of a method begins: its entry point, its class and what that inherits from."""
+    kind = methods.get(name)
+    own = kind.__module__.partition(".")[0]
+    modules = {base.__module__ for base in kind.__mro__}
+    return [
+        methods.REGISTRY.targets[name],
+        *sorted(module for module in modules if is_authors(module.partition(".")[0], own)),
+    ]
+
+
+def _not_of_methods() -> tuple[str, ...]:
+    return (*NOT_DECIDING, "fer_bench.methods", *training_modules())

@@ -9,6 +9,7 @@ from fer_bench import methods
 from fer_bench.data.card import Protocol
 from fer_bench.data.protocols import folds_of
 from fer_bench.results.record import Record, TargetData
+from fer_bench.runs.keys import method_blind_spots
 from fer_bench.runs.resolve import method_settings
 from fer_bench.workspace.sources import Source
 from fer_bench.workspace.unions import seen_note
@@ -63,7 +64,7 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
 
 
 def run_warnings(config: RunConfig, source: Source) -> Iterator[str]:
-    """Yield what is known before training: notes of the reader, caveats of the settings.
+    """Yield what is known before training: notes of the reader, caveats of the settings, unseen code.
 
     Args:
         config: Settings of the run.
@@ -74,6 +75,7 @@ def run_warnings(config: RunConfig, source: Source) -> Iterator[str]:
     notes = dataset.notes if source.kind == "real" else dataset.left_out
     yield from (f"{dataset.card.name}: {note}" for note in notes)
     yield from methods.get(config.method).caveats(method_settings(config))
+    yield from (f"not covered by the run key: {what}" for what in method_blind_spots(config.method))
     if config.precision == "bf16-true":
         yield "the weights themselves were trained in bfloat16, which loses small steps of the optimiser"
     if config.world_size > 1:
