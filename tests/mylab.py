@@ -54,7 +54,7 @@ from .. import sizes
 
 class {net}(nn.Sequential):
     def __init__(self, count):
-        super().__init__(nn.Conv2d(3, sizes.WIDTH, 5, stride=4), nn.{act}(), nn.Flatten(), nn.LazyLinear(count))
+        super().__init__(nn.Conv2d(3, sizes.WIDTH, 5, 4), nn.{act}(), nn.Flatten(), nn.Linear(100, count))
 """
 FILES = {
     "mylab/__init__.py": "from .one import One\nfrom .two import Two\n\n__all__ = ['One', 'Two']\n",
@@ -62,8 +62,8 @@ FILES = {
     "mylab/two.py": METHOD.format(name="Two", entry="two", net="Second"),
     "mylab/sizes.py": "WIDTH = 4\n",
     "mylab/nets/__init__.py": "from .first import First\nfrom .second import Second\n",
-    "mylab/nets/first.py": NET.format(net="First", act="Tanh").replace("nn.LazyLinear(", "nn.Linear(100, "),
-    "mylab/nets/second.py": NET.format(net="Second", act="ReLU").replace("nn.LazyLinear(", "nn.Linear(100, "),
+    "mylab/nets/first.py": NET.format(net="First", act="Tanh"),
+    "mylab/nets/second.py": NET.format(net="Second", act="ReLU"),
     "mylab-0.3.dist-info/METADATA": "Metadata-Version: 2.1\nName: mylab\nVersion: 0.3\n",
     "mylab-0.3.dist-info/entry_points.txt": "[fer_bench.methods]\none = mylab:One\ntwo = mylab:Two\n",
 }
