@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-METHOD = '''
+METHOD = """
 from pydantic import Field
 from torch import optim
 
@@ -45,7 +45,7 @@ class {name}(Method[{name}Settings]):
 
     def configure_optimizers(self):
         return optim.SGD(self.parameters(), lr=self.settings.lr)
-'''
+"""
 NET = """
 from torch import nn
 
