@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,27 @@ from numpy.typing import NDArray
 from fer_bench.data.audit.lookalikes import PRINT, face_region, take_print
 from fer_bench.data.crops.recipe import LARGEST
 from fer_bench.data.index import fingerprint
-from fer_bench.data.packs.pack import by_file, file_stamp
+from fer_bench.data.packs.pack import batched, by_file, file_stamp
+from fer_bench.data.reading import jpeg
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.decoder_messages import captured_messages, damage
 from fer_bench.data.reading.pictures import Image
-from fer_bench.errors import FerBenchError, StoreError
+from fer_bench.errors import DataError, FerBenchError, StoreError
 from fer_bench.files import cache_root, short_hash, usable_cores, write_atomic
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 SAVED_EVERY = 10.0
 """Seconds between savings of the state."""
-BATCH = 64
-"""Files per thread that are processed at once."""
 NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
 BEYOND = 0.15
 """Share of a picture's side; an annotation that reaches further beyond the picture is not just loose."""
 SEEN = np.dtype([("state", "u1"), ("constant", "?"), ("outside", "?"), ("beyond", "?"), ("print", PRINT)])
 """State of one row, whether it has one colour only, whether its annotation is outside or far beyond the
 picture, and its print."""
+
+
+Looked = tuple[str, NDArray[np.int64], str | None]
+"""A file, its rows, and what is wrong with it."""
 
 
 class Scan:
@@ -76,10 +81,12 @@ class Scan:
         todo = ((path, rows) for path, rows in by_file(index) if (state[rows] != FINE).any())
         done, total = self.resumed, len(index)
 
-        def look(job: tuple[str, NDArray[np.int64]]) -> tuple[str, NDArray[np.int64], str | None]:
+        def look(job: tuple[str, NDArray[np.int64]]) -> Looked:
             path, rows = job
             try:
                 images = self.dataset.load(path, [int(frames[row]) for row in rows])
+                if jpeg.has_zeroed_pixels(read_jpeg(self.dataset.base / path)):
+                    raise damaged("zeros replace pixels", self.dataset.base / path)
             except FerBenchError as error:
                 return path, rows, str(error)
             for row, image in zip(rows, images, strict=True):
@@ -93,8 +100,12 @@ class Scan:
         workers = jobs or usable_cores()
         try:
             with ThreadPoolExecutor(workers) as pool:
-                for batch in _batches(todo, BATCH * workers):
-                    for path, rows, problem in pool.map(look, batch):
+                for batch in batched(todo, workers):
+                    with captured_messages() as messages:
+                        found = list(pool.map(look, batch))
+                    if messages:
+                        found = self._name_damaged(found)
+                    for path, rows, problem in found:
                         if problem is not None:
                             self.errors[path] = problem
                             state[rows] = UNREADABLE
@@ -108,6 +119,21 @@ class Scan:
                 self._save()
         if progress is not None and done < total:
             progress(total, total)
+
+    def _name_damaged(self, found: list[Looked]) -> list[Looked]:
+        """Decode the files of a batch again one by one, to tell which of them a decoder complained about."""
+        frames = self.dataset.index["frame"].to_numpy()
+        judged: list[Looked] = []
+        for path, rows, problem in found:
+            why = None
+            if problem is None:
+                with captured_messages() as messages, suppress(FerBenchError):
+                    self.dataset.load(path, [int(frames[row]) for row in rows])
+                why = damage(messages, self.dataset.base / path)
+            if why is not None:
+                problem = str(damaged(why, self.dataset.base / path))
+            judged.append((path, rows, problem))
+        return judged
 
     def _resume(self) -> None:
         try:
@@ -130,6 +156,21 @@ class Scan:
         except StoreError as error:
             self.unsaved = error.message
         self._saved_at = time.monotonic()
+
+
+def read_jpeg(file: Path) -> bytes:
+    """Return the content of a JPEG file, nothing for other files."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(len(jpeg.SIGNATURE))
+            return start + stream.read() if start == jpeg.SIGNATURE else b""
+    except OSError:  # a reader may keep its pictures elsewhere
+        return b""
+
+
+def damaged(why: str, file: Path) -> DataError:
+    """Return the error that some pixels of a picture are lost."""
+    return DataError(f"the picture is damaged: {why}", file=file)
 
 
 def lies_outside(image: Image, box: Any, points: Any) -> bool:
@@ -155,16 +196,3 @@ def reaches_beyond(image: Image, box: Any, points: Any) -> bool:
     size = np.array([image.shape[1], image.shape[0]])
     corners = [np.reshape(each, (-1, 2)) for each in (box, points) if each is not None]
     return any(bool(((c < -BEYOND * size) | (c > (1 + BEYOND) * size)).any()) for c in corners)
-
-
-def _batches(
-    jobs: Iterator[tuple[str, NDArray[np.int64]]], size: int
-) -> Iterator[Sequence[tuple[str, NDArray[np.int64]]]]:
-    batch: list[tuple[str, NDArray[np.int64]]] = []
-    for job in jobs:
-        batch.append(job)
-        if len(batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -203,7 +203,7 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
     if broken:
         report.add(
             "error",
-            f"{len(report.unreadable)} file(s) cannot be decoded",
+            f"{len(report.unreadable)} file(s) cannot be decoded in full",
             broken,
             kind="unreadable",
             advice="copy them again, or leave them out by name: --write-exclude FILE, then --exclude FILE "

@@ -100,6 +100,8 @@ def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tup
     Raises:
         DataError: The face's square is far too large for its picture.
     """
+    if recipe.kind == "whole" and box is None:
+        return _scale(image, recipe.size), "whole"
     if recipe.kind == "similarity":
         points, way = five_points(landmarks), "landmarks"
         if points is None and recipe.detector == "yunet":
@@ -241,8 +243,6 @@ def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
     Raises:
         DataError: The rectangle is far too large for the picture.
     """
-    import cv2
-
     x0, y0, x1, y1 = (round(float(v)) for v in square)
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     height, width = image.shape[:2]
@@ -257,9 +257,16 @@ def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
         piece = image[rows[:, None], columns]
     else:
         piece = image[y0:y1, x0:x1]
+    return _scale(piece, size)
+
+
+def _scale(piece: Image, size: int) -> Image:
+    """Scale a picture to a square crop."""
+    import cv2
+
     shrinking = piece.shape[0] > size or piece.shape[1] > size
-    resized = cv2.resize(piece, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-    return np.asarray(resized, np.uint8)
+    how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return cv2.resize(piece, (size, size), interpolation=how)  # type: ignore[return-value]
 
 
 def _square(x0: float, y0: float, x1: float, y1: float, margin: float) -> NDArray[np.float64]:

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from fer_bench.data.crops.recipe import CropRecipe, Found, crop_face, recipe_for
 from fer_bench.data.index import fingerprint
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.decoder_messages import captured_messages
 from fer_bench.errors import DataError, FerBenchError, StoreError
 from fer_bench.files import cache_root, file_hash, short_hash, usable_cores, write_json
 
@@ -33,6 +35,10 @@ except ImportError:  # on Windows, where we cannot tell whether a pack is in use
 ROWS_AT_ONCE = 1 << 16
 """Paths that are hashed at once."""
 FRAMES_AT_ONCE = 4096
+FILES_AT_ONCE = 64
+"""Files per thread between two reports of progress."""
+PARTS = 4
+"""Parts per thread that these files are dealt in: one task per picture costs as much as decoding it."""
 PACK_VERSION = 2
 """Raised when the format of packs changes."""
 CHECKED = "checked.json"
@@ -40,6 +46,8 @@ CHECKED = "checked.json"
 which is equal for equal packs and cannot be replaced while processes hold locks on it."""
 WAYS: tuple[Found, ...] = get_args(Found)
 Progress = Callable[[int, int], None]
+Job = tuple[str, NDArray[np.int64]]
+"""A file and its rows."""
 
 
 @dataclass(frozen=True)
@@ -232,12 +240,12 @@ def try_to_own(folder: Path) -> IO[bytes] | None:
 
 def file_stamp(base: Path, index: pd.DataFrame) -> str:
     """Return a hash of the file of every row, and of size and modification time of every file."""
-    digest, paths = hashlib.sha256(), index["path"]
+    digest, paths, folder = hashlib.sha256(), index["path"], str(base)
     for start in range(0, len(paths), ROWS_AT_ONCE):
         digest.update(("\0" * (start > 0) + "\0".join(paths.iloc[start : start + ROWS_AT_ONCE])).encode())
     for path in paths.drop_duplicates().sort_values():
         try:
-            status = os.stat(base / path)
+            status = os.stat(os.path.join(folder, path))
         except OSError:
             digest.update(f"{path}\0absent\n".encode())
             continue
@@ -255,7 +263,7 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         temporary.chmod(0o755)  # mkdtemp makes it private, but a cache may be shared
         pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
         _claim(temporary / "pixels.npy")
-        ways = _fill(dataset, recipe, pixels, progress)
+        ways = fill(dataset, recipe, pixels, progress)
         pixels.flush()
         del pixels
         pixel_hash = file_hash(temporary / "pixels.npy")
@@ -302,44 +310,68 @@ def _claim(file: Path) -> None:
                 raise
 
 
-def _fill(
+def fill(
     dataset: FaceDataset, recipe: CropRecipe, pixels: NDArray[np.uint8], progress: Progress | None
 ) -> NDArray[np.uint8]:
     """Write all crops to `pixels` and return how each face was found, as positions in `WAYS`."""
     index = dataset.index
     boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
-    frames = index["frame"].to_numpy()
+    frames = index["frame"].to_list()
     ways = np.zeros(len(index), np.uint8)
     broken: list[FerBenchError] = []
 
-    def work(job: tuple[str, NDArray[np.int64]]) -> FerBenchError | None:
-        path, rows = job
-        try:
-            images = dataset.load(path, [int(frames[row]) for row in rows])
-            for row, image in zip(rows, images, strict=True):
-                pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
-                ways[row] = WAYS.index(way)
-        except FerBenchError as error:
-            if error.file is not None:
-                return error
-            return DataError(error.message, file=dataset.base / path, value=error.value)
-        return None
+    def work(jobs: Sequence[Job]) -> list[FerBenchError]:
+        problems = []
+        for path, rows in jobs:
+            try:
+                places = rows.tolist()
+                images = dataset.load(path, [frames[row] for row in places])
+                for row, image in zip(places, images, strict=True):
+                    pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
+                    ways[row] = WAYS.index(way)
+            except FerBenchError as error:
+                if error.file is None:
+                    error = DataError(error.message, file=dataset.base / path, value=error.value)
+                problems.append(error)
+        return problems
 
-    done = 0
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        jobs = list(by_file(index))
-        for job, problem in zip(jobs, pool.map(work, jobs), strict=True):
-            if problem is not None:
-                broken.append(problem)
-            done += len(job[1])
-            if progress is not None:
-                progress(done, len(index))
+    done, workers = 0, usable_cores()
+    with ThreadPoolExecutor(workers) as pool:
+        for jobs in batched(by_file(index), workers):
+            size = math.ceil(len(jobs) / (workers * PARTS))
+            parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+            with captured_messages():  # `data verify` reports what decoders say
+                for problems in pool.map(work, parts):
+                    broken += problems
+            for _, rows in jobs:
+                done += len(rows)
+                if progress is not None:
+                    progress(done, len(index))
     if broken:
         raise _unreadable(dataset, broken)
     return ways
 
 
-def by_file(index: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def batched(jobs: Iterable[Job], workers: int) -> Iterator[list[Job]]:
+    """Yield files with their rows in lists that some workers process at once, with progress in between.
+
+    Args:
+        jobs: Files with their rows, as from `by_file`.
+        workers: Number of threads.
+    """
+    batch: list[Job] = []
+    rows = 0
+    for job in jobs:
+        if batch and (len(batch) == FILES_AT_ONCE * workers or rows + len(job[1]) > FRAMES_AT_ONCE * workers):
+            yield batch
+            batch, rows = [], 0
+        batch.append(job)
+        rows += len(job[1])
+    if batch:
+        yield batch
+
+
+def by_file(index: pd.DataFrame) -> Iterator[Job]:
     """Yield each file with its rows, so that a photo or clip is decoded once."""
     number, paths = pd.factorize(index["path"], sort=True)  # groups would take 300 bytes per file
     order = np.argsort(number, kind="stable").astype(np.int64)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fer_bench.data.card import Card, Protocol
 from fer_bench.data.index import build_index
 from fer_bench.data.protocols import assign_roles, find_protocol
+from fer_bench.data.reading.decoder_messages import captured_messages
 from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.errors import DataError, DatasetNotFoundError, UsageError
 
@@ -117,7 +118,8 @@ class FaceDataset(ABC):
     def index(self) -> pd.DataFrame:
         """The validated index, see `fer_bench.data.index`; read on first use."""
         try:
-            return self.make_index()
+            with captured_messages():  # some readers decode pictures, see `data verify`
+                return self.make_index()
         except DataError as error:
             if error.hint is not None:
                 raise
@@ -216,7 +218,7 @@ class FaceDataset(ABC):
         """
         if any(frame != -1 for frame in frames):
             raise DataError("a picture has no frames", file=self.base / path, value=list(frames))
-        return [read_picture(self.base / path)] * len(frames)
+        return [read_picture(os.path.join(self.base, path))] * len(frames)
 
     @classmethod
     def _not_found(cls, root: Path) -> DataError:

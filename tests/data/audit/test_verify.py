@@ -10,9 +10,11 @@ import pytest
 
 from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.verify import verify
+from fer_bench.data.packs.pack import open_pack
 from fer_bench.datasets.folder import Folder
 from fer_bench.datasets.rafdb import RAFDB
 from fer_bench.emotions import LABEL_SETS
+from tests.data.reading.test_decoder_messages import half, zeroed
 from tests.data.toy import CARD, Toy, toy_rows
 
 CODES = {"1": 4, "2": 3, "3": 3, "4": 5, "5": 3, "6": 3, "7": 6}
@@ -235,3 +237,17 @@ def test_progress_reaches_the_number_of_files(make_toy):
     toy = make_toy(toy_rows(4))
     verify(lambda: toy, "toy", is_real=False, progress=lambda done, total: steps.append((done, total)))
     assert steps[-1] == (72, 72)
+
+
+def test_jpegs_that_decode_only_in_part_are_named_and_decoders_are_silent(raf, capfd):
+    files = [aligned(raf, name) for name in ("train_00003", "test_00002")]
+    for file, harm in zip(files, (half, zeroed), strict=True):
+        file.write_bytes(harm(file.read_bytes()))
+    report = verify(lambda: RAFDB(raf), "rafdb", is_real=False)
+    assert [Path(path).name for path in report.unreadable] == [file.name for file in reversed(files)]
+    text = "\n".join(report.lines())
+    for file in files:
+        assert re.search(rf"{file.name}: the picture is damaged: ", text)
+    assert "2 file(s) cannot be decoded in full" in text
+    open_pack(RAFDB(raf), 48)
+    assert capfd.readouterr().err == ""

@@ -125,7 +125,7 @@ def test_many_unusable_pictures_are_counted(toy, tmp_path):
         open_pack(toy, 20, cache=tmp_path)
 
 
-@pytest.mark.parametrize("place", ["_fill", "_claim", "file_hash"])
+@pytest.mark.parametrize("place", ["fill", "_claim", "file_hash"])
 def test_a_full_disk_is_one_message_and_leaves_no_broken_pack(toy, tmp_path, monkeypatch, place):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -144,7 +144,7 @@ def test_a_full_disk_is_one_message_and_leaves_no_broken_pack(toy, tmp_path, mon
 def test_the_disk_space_is_taken_before_pictures_are_decoded(toy, tmp_path, monkeypatch):
     taken = []
     monkeypatch.setattr(module.os, "posix_fallocate", lambda file, start, size: taken.append(size))
-    monkeypatch.setattr(module, "_fill", lambda *_: taken.append("fill") or np.zeros(36, np.uint8))
+    monkeypatch.setattr(module, "fill", lambda *_: taken.append("fill") or np.zeros(36, np.uint8))
     open_pack(toy, 20, cache=tmp_path)
     assert taken == [128 + 36 * 20 * 20 * 3, "fill"]
 
