@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import SplitName
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.parsing import csv_fields, parse_line
 from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.data.reading.problems import raise_or_collect
@@ -48,6 +49,8 @@ class Table(NamedTuple):
 
 class CsvPictures(FaceDataset):
     """Pictures that are rows of the csv, or files where `base` has no csv; the csv is read once."""
+
+    keeps_index = True
 
     @cached_property
     def csv_name(self) -> str | None:
@@ -98,6 +101,9 @@ class CsvPictures(FaceDataset):
         Returns:
             Booleans [N].
         """
+        note_read(self.base)
+        for name in (name for name in _NAMES if (self.base / name).exists()):
+            note_read(self.base / name)  # it may have been read before the index
         digests = [self._digest(path, frame) for path, frame in pictures]
         others = {digest for digest, split in zip(digests, splits, strict=True) if split != "test"}
         pairs = zip(digests, splits, strict=True)
@@ -107,6 +113,7 @@ class CsvPictures(FaceDataset):
         """Return a hash of a picture's pixels; a broken one, which `data verify` reports, equals no other."""
         if frame >= 0:
             return hashlib.sha256(self.table.pixels[frame]).digest()
+        note_read((self.base / path).parent, contents=True)
         try:
             return hashlib.sha256(read_picture(self.base / path).tobytes()).digest()
         except DataError:

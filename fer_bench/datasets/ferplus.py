@@ -22,6 +22,7 @@ from fer_bench.data.card import (
     class_counts,
 )
 from fer_bench.data.reading.dataset import SoftLabels
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
 from fer_bench.data.reading.parsing import csv_fields, parse_line, parsed_lines
 from fer_bench.data.reading.problems import raise_or_collect
@@ -245,7 +246,11 @@ class FERPlus(CsvPictures):
         Raises:
             DataError: A malformed row, or pictures that do not fit the votes.
         """
-        rows = self._rows
+        note_read(self.base / _VOTES_CSV)
+        for place in (self.base / "data", self.base):
+            for part in _PARTS:
+                note_read(place / part, contents=True)
+        rows = self._rows  # may have been read before the index
         repeated = self.repeated_tests(
             [(row.path, row.frame) for row in rows.values()], [row.split for row in rows.values()]
         )

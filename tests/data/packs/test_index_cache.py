@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,12 @@ from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.datasets.abaw3 import ABAW3Affect
 from fer_bench.datasets.affectnet import AffectNet7
 from fer_bench.datasets.affwild2 import AffWild2
+from fer_bench.datasets.fer2013 import FER2013
+from fer_bench.datasets.ferplus import FERPlus
+from fer_bench.errors import DataError
 from fer_bench.workspace.cache import entries, prune
 from tests.data.toy import CARD, NAMES
+from tests.datasets import test_fer2013, test_ferplus
 
 
 class Listed(FaceDataset):
@@ -237,9 +242,44 @@ def test_reads_are_noted_inside_a_block_only(tmp_path):
     assert stamp(str(tmp_path / "absent"), "itself") == (reads.ABSENT, 0)
 
 
-@pytest.mark.parametrize("kind", [AffectNet7, AffWild2, ABAW3Affect])
+@pytest.mark.parametrize("kind", [AffectNet7, AffWild2, ABAW3Affect, FER2013, FERPlus])
 def test_the_large_datasets_keep_theirs(kind):
     assert kind.keeps_index
+
+
+@pytest.mark.parametrize("layout", ["csv", "pictures"])
+@pytest.mark.parametrize("kind", [FER2013, FERPlus])
+def test_fer2013_and_ferplus_are_read_again_when_pixels_or_labels_change(tmp_path, monkeypatch, kind, layout):
+    monkeypatch.setattr(index_cache, "SETTLED", -1e6)
+    if kind is FERPlus:
+        (test_ferplus.write_csvs if layout == "csv" else test_ferplus.write_folders)(tmp_path)
+    elif layout == "csv":
+        test_fer2013.write_csv(tmp_path)
+    else:
+        test_fer2013.write_folders(tmp_path)
+    read = []
+    rows = kind.rows
+    monkeypatch.setattr(kind, "rows", lambda self: read.append(self) or rows(self))
+
+    def index():
+        dataset = kind(tmp_path)
+        keep_index(dataset)
+        if kind is FERPlus:  # reads the votes before the index
+            assert len(dataset.soft_labels("votes"))
+        return dataset.index
+
+    first = index()
+    assert fingerprint(index()) == fingerprint(first)
+    assert len(read) == 1
+    changes = sorted(file for file in tmp_path.rglob("*") if file.is_file())
+    for number, file in enumerate((changes[0], changes[-1]), start=2):
+        os.utime(file, ns=(number, number))
+        index()
+        assert len(read) == number
+    (tmp_path / "icml_face_data.csv").write_text("emotion,pixels,Usage")
+    with pytest.raises(DataError) if layout == "pictures" and kind is FER2013 else nullcontext():
+        index()
+    assert len(read) == 4
 
 
 def test_the_cache_lists_and_removes_it(base, monkeypatch):
