@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from fer_bench.workspace.sources import DataRoots
 
 
-def open_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
+ClassMap = Mapping[str, str] | str | Path
+"""Emotion, or `drop`, by name of class folder, or a YAML file of such lines: what `--classes` takes."""
+
+
+def open_dataset(
+    name: str, root: str | Path | None = None, *, classes: ClassMap | None = None
+) -> FaceDataset:
     """Open a dataset, or a union of several, for reading. Needs no torch.
 
     Its `index` is a pandas frame with a row per face, its `card` holds facts and protocols, and
@@ -31,6 +37,7 @@ def open_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
         name: Dataset name, a union such as `ckplus+oulu`, or `folder:PATH` for pictures of your own.
         root: Folder of the dataset, or a folder with one folder per dataset. By default `FER_BENCH_DATA`,
             `./data.yaml` or the synthetic stand-in.
+        classes: What the class folders of `folder` mean, where names and aliases do not say it.
 
     Raises:
         UsageError: Unknown dataset.
@@ -41,7 +48,7 @@ def open_dataset(name: str, root: str | Path | None = None) -> FaceDataset:
     from fer_bench.workspace.workspace import Workspace
 
     source, roots = split_source(name, root)
-    return Workspace(roots).source(source_name(source)).dataset
+    return Workspace(roots.with_classes(classes)).source(source_name(source)).dataset
 
 
 def load_method(checkpoint: str | Path) -> Method:
@@ -79,6 +86,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    classes: ClassMap | None = None,
     options: RunOptions = RunOptions(),
 ) -> Record:
     """Train a method on one fold of a dataset, test it there and on the targets, and store the result.
@@ -98,6 +106,7 @@ def run(
         settings: Changed settings by dotted name, such as `{"method.lr": 1e-3, "train.max_epochs": 5}`.
         device: Where to train and test.
         precision: Precision of training.
+        classes: See `open_dataset`.
         options: How the run is carried out.
 
     Returns:
@@ -124,7 +133,7 @@ def run(
         "device": device,
         "precision": precision,
     }
-    (record,) = _carry_out(check_sweep(cell), roots, runs_dir, options)
+    (record,) = _carry_out(check_sweep(cell), roots.with_classes(classes), runs_dir, options)
     return record
 
 
@@ -133,6 +142,7 @@ def sweep(
     *,
     root: str | Path | None = None,
     runs_dir: str | Path = "runs",
+    classes: ClassMap | None = None,
     options: RunOptions = RunOptions(),
 ) -> list[Record]:
     """Run methods x datasets x folds x seeds; what is finished is never repeated. It is `fer-bench sweep`.
@@ -141,6 +151,7 @@ def sweep(
         what: A sweep file, or its content: fields of `SweepConfig`.
         root: See `open_dataset`.
         runs_dir: The run store.
+        classes: See `open_dataset`.
         options: How runs are carried out.
 
     Returns:
@@ -156,7 +167,7 @@ def sweep(
 
     if not isinstance(what, SweepConfig):
         what = check_sweep(what) if isinstance(what, Mapping) else read_sweep(Path(what))
-    return _carry_out(what, split_source("", root)[1], runs_dir, options)
+    return _carry_out(what, split_source("", root)[1].with_classes(classes), runs_dir, options)
 
 
 def _carry_out(

@@ -12,12 +12,15 @@ import typer
 from fer_bench.cli.cache import cache_app
 from fer_bench.cli.options import (
     AsJson,
+    Classes,
     DataRoot,
+    Drop,
     Fold,
     Jobs,
     ProtocolName,
     announce_roots,
     check_name,
+    named_classes,
     say,
 )
 from fer_bench.cli.verify import Datasets, nothing_in, verify
@@ -115,6 +118,8 @@ def stats(
     data_root: DataRoot = None,
     protocol: ProtocolName = None,
     fold: Fold = 1,
+    classes: Classes = None,
+    drop: Drop = None,
     plots: Annotated[
         Path | None, typer.Option("--plots", metavar="DIR", help="Also plot what the rows hold, a PNG each.")
     ] = None,
@@ -124,7 +129,7 @@ def stats(
     from fer_bench.data.audit.describe import split_counts
     from fer_bench.data.protocols import find_protocol
 
-    opened = _opened(dataset, data_root, quiet=as_json)
+    opened = _opened(dataset, data_root, classes, drop, quiet=as_json)
     tables = {name: split_counts(source.dataset, protocol, fold) for name, source in opened.items()}
     if plots is not None:
         from fer_bench.data.audit.figures import draw_stats
@@ -153,6 +158,8 @@ def sheet(
     dataset: Datasets = "all",
     data_root: DataRoot = None,
     protocol: ProtocolName = None,
+    classes: Classes = None,
+    drop: Drop = None,
     people: Annotated[int, typer.Option("--people", min=1, help="Lines of the sheet.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which rows are shown.")] = 0,
 ) -> None:
@@ -163,22 +170,30 @@ def sheet(
     from fer_bench.data.audit.figures import draw_sheet
     from fer_bench.data.protocols import find_protocol
 
-    for name, source in _opened(dataset, data_root).items():
+    for name, source in _opened(dataset, data_root, classes, drop).items():
         file = out / f"{name}.jpg"
         chosen = find_protocol(source.dataset.card, protocol)
         draw_sheet(source.dataset, chosen, file, title=_title(source), people=people, seed=seed)
         typer.echo(f"drew {file}")
 
 
-def _opened(dataset: str, data_root: str | None, *, quiet: bool = False) -> dict[str, Source]:
+def _opened(
+    dataset: str,
+    data_root: str | None,
+    classes: Path | None,
+    drop: list[str] | None,
+    *,
+    quiet: bool = False,
+) -> dict[str, Source]:
     """Return the datasets that a command is asked for, `all` being those that are there."""
     from fer_bench import datasets
-    from fer_bench.workspace.sources import available, open_source, split_source
+    from fer_bench.workspace.sources import open_source, recognised, split_source
 
     name, roots = split_source(dataset, data_root)
+    roots = named_classes(roots, classes, drop)
     announce_roots(roots, quiet=quiet)
     if name == "all":
-        wanted, _ = available(datasets.names(), roots)
+        wanted, _ = recognised(roots)
         if not wanted:
             raise nothing_in(roots, "drawn or counted")
     else:
@@ -208,6 +223,8 @@ def split(
     data_root: DataRoot = None,
     protocol: ProtocolName = None,
     fold: Fold = 1,
+    classes: Classes = None,
+    drop: Drop = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the rows there as CSV.")
     ] = None,
@@ -224,6 +241,7 @@ def split(
     from fer_bench.workspace.sources import open_source, split_source
 
     name, roots = split_source(dataset, data_root)
+    roots = named_classes(roots, classes, drop)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
     source = open_source(name, roots).dataset

@@ -101,10 +101,9 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
 
     Exit code 2 when a data root is given that cannot be used; what can be said is said all the same.
     """
-    from fer_bench import datasets
     from fer_bench.files import cache_root, usable_cores
     from fer_bench.runs import environment
-    from fer_bench.workspace.sources import available, find_roots, open_source
+    from fer_bench.workspace.sources import find_roots, open_source, recognised
 
     found: list[str] = []
     missing: dict[str, str] = {}
@@ -114,7 +113,7 @@ def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     try:
         roots = find_roots(data_root)
         origin = roots.origin
-        found, missing = available(datasets.names(), roots)
+        found, missing = recognised(roots)
         kinds = {"synthetic"} if roots.is_synthetic else {open_source(name, roots).kind for name in found}
     except FerBenchError as error:
         problem = error

@@ -46,6 +46,19 @@ Exclude = Annotated[
     ),
 ]
 
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        metavar="FILE",
+        help="What class folders of `folder` mean: YAML lines `glad: happiness` or `unknown: drop`.",
+    ),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option("--drop", metavar="NAME", help="Leave out the folders of this name in `folder`."),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOptions:
@@ -98,6 +111,8 @@ class WorkOptions:
     ] = None
     data_root: DataRoot = None
     exclude: Exclude = None
+    classes: Classes = None
+    drop: Drop = None
     runs_dir: RunsDir = Path("runs")
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
@@ -266,6 +281,15 @@ def check_name(name: str, known: Sequence[str], what: str, hint: str) -> None:
     """
     if name not in known:
         raise UsageError(f"unknown {what}", value=name, hint=f"{nearest(name, known)} (all: {hint})")
+
+
+def named_classes(roots: DataRoots, classes: Path | None, drop: Sequence[str] | None) -> DataRoots:
+    """Return data roots with what `--classes` and `--drop` say about the class names of `folder`.
+
+    Raises:
+        DataError: The map cannot be read, or a value is not an emotion.
+    """
+    return roots if classes is None and not drop else roots.with_classes(classes, drop or ())
 
 
 def announce_roots(roots: DataRoots, *, quiet: bool) -> None:

@@ -13,6 +13,7 @@ import typer
 from fer_bench.cli.options import (
     WorkOptions,
     announce_roots,
+    named_classes,
     read_exclude,
     say,
     takes_work_options,
@@ -66,6 +67,7 @@ def run(
     from fer_bench.workspace.sources import split_source
 
     name, roots = split_source(dataset, options.data_root)
+    roots = named_classes(roots, options.classes, options.drop)
     config = check_sweep({"methods": [method], "datasets": [name], **options.changes()})
     result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
     records = result.records
@@ -110,7 +112,7 @@ def sweep(
         raise UsageError(
             "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
         )
-    roots = find_roots(options.data_root)
+    roots = named_classes(find_roots(options.data_root), options.classes, options.drop)
     config = options.added_to(check_sweep(changes) if file is None else read_sweep(file, changes))
     if dry_run:
         _dry_run(config, roots, options)

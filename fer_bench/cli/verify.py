@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_bench.cli.options import AsJson, DataRoot, announce_roots, check_name
+from fer_bench.cli.options import (
+    AsJson,
+    Classes,
+    DataRoot,
+    Drop,
+    announce_roots,
+    check_name,
+    named_classes,
+)
 from fer_bench.errors import DataError, FerBenchError
 
 if TYPE_CHECKING:
@@ -34,6 +42,8 @@ def verify(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Look at every picture, also those looked at before.")
     ] = False,
+    classes: Classes = None,
+    drop: Drop = None,
     as_json: AsJson = False,
 ) -> None:
     """Check layout, labels, counts, protocol and every picture; all problems in one report.
@@ -48,12 +58,13 @@ def verify(
     from fer_bench.cli.terminal import Preparation
     from fer_bench.data.audit.verify import verify as check
     from fer_bench.files import write_text
-    from fer_bench.workspace.sources import available, split_source
+    from fer_bench.workspace.sources import recognised, split_source
 
     name, roots = split_source(dataset, data_root)
+    roots = named_classes(roots, classes, drop)
     announce_roots(roots, quiet=as_json)
     if name == "all":
-        wanted, missing = available(datasets.names(), roots)
+        wanted, missing = recognised(roots)
         for each in _broken(missing, wanted, roots):
             wanted.append(each)
             del missing[each]

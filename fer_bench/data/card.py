@@ -159,9 +159,12 @@ class Stratified(_Shares):
     Attributes:
         train: Share of rows that trains.
         val: Share that validates; the rest tests.
+        by: `group` deals whole groups instead, at least one to every role where there are three; classes
+            then have about the same shares.
     """
 
     kind: Literal["stratified"] = "stratified"
+    by: Literal["row", "group"] = "row"
 
 
 Split = Annotated[Folds | Official | HashSplit | Stratified, Field(discriminator="kind")]

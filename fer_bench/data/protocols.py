@@ -143,6 +143,28 @@ def assign_roles(index: pd.DataFrame, card: Card, protocol: Protocol, fold: int 
     return roles
 
 
+def refuse_untrainable(index: pd.DataFrame, roles: NDArray[np.str_], card: Card, protocol: Protocol) -> None:
+    """Refuse training rows from which nothing can be learnt: fewer than two rows, or one class only.
+
+    Args:
+        index: The dataset's index.
+        roles: Role of every row.
+        card: Its card.
+        protocol: Label set and split rule.
+
+    Raises:
+        DataError: The training rows have fewer than two classes.
+    """
+    labels = index["label"][(roles == "train") & in_label_set(index, protocol)]
+    present = sorted(set(labels))
+    if len(present) < 2:
+        raise DataError(
+            f"{card.name}/{protocol.name} has one class to train, and a classifier needs two",
+            value=present[0] if present else None,
+            hint=f"add another class, or take a protocol that has one: fer-bench data describe {card.name}",
+        )
+
+
 def target_rows(index: pd.DataFrame, card: Card, protocol: Protocol) -> NDArray[np.bool_]:
     """Return the rows on which models of other datasets are tested.
 
@@ -294,15 +316,32 @@ def _stratified(
     roles = np.full(len(index), "", dtype="<U5")
     place = unit_interval(index["group"].tolist(), f"split/{card.name}")
     labels = index["label"].to_numpy(object)
+    if split.by == "group":
+        groups = index["group"].to_numpy(object)
+        first = np.flatnonzero(labelled & ~pd.Series(groups).where(labelled).duplicated().to_numpy())
+        role_of = {
+            groups[row]: role
+            for role, rows in zip(ROLES, _shares(first, place, split), strict=True)
+            for row in rows
+        }
+        return np.array([role_of.get(group, "") for group in groups], dtype="<U5")
     for emotion in Emotion:
         members = np.flatnonzero(labelled & (labels == emotion.value))
-        ordered = members[np.argsort(place[members], kind="stable")]
-        n = len(ordered)
-        val = min(max(1, round(split.val * n)), n - 2) if n > 2 else 0
-        test = min(max(1, round((1 - split.train - split.val) * n)), n - val - 1) if n > 1 else 0
-        train = n - test - val
-        roles[ordered[:train]], roles[ordered[train : train + val]], roles[ordered[train + val :]] = ROLES
+        for role, rows in zip(ROLES, _shares(members, place, split), strict=True):
+            roles[rows] = role
     return roles
+
+
+def _shares(
+    members: NDArray[np.int64], place: NDArray[np.float64], split: Stratified
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return which of the given rows train, validate and test, by their places in [0, 1)."""
+    ordered = members[np.argsort(place[members], kind="stable")]
+    n = len(ordered)
+    val = min(max(1, round(split.val * n)), n - 2) if n > 2 else 0
+    test = min(max(1, round((1 - split.train - split.val) * n)), n - val - 1) if n > 1 else 0
+    train = n - test - val
+    return ordered[:train], ordered[train : train + val], ordered[train + val :]
 
 
 def _refuse_empty(

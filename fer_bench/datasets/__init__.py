@@ -76,9 +76,13 @@ def _datamodules() -> dict[str, str]:
 def looks_like(root: Path) -> list[str]:
     """Return the built-in datasets whose official layout a folder has, or that are in folders below it.
 
-    A plain folder of pictures is named only if nothing else fits, because many layouts are that as well.
+    A plain folder of pictures is named only if nothing else surely fits: many layouts are that as well.
     """
-    fitting = [name for name in BUILT_IN if name != "folder" and get(name).find(root) is not None]
+    fitting = []
+    for name in BUILT_IN:
+        base = get(name).find(root) if name != "folder" else None
+        if base is not None and get(name).is_surely(base):
+            fitting.append(name)
     if not fitting and get("folder").locate(root) is not None:
         return ["folder"]
     return fitting

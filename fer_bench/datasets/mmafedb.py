@@ -18,8 +18,8 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import list_folder, pictures_of_class
-from fer_bench.data.reading.sequences import subfolders
-from fer_bench.datasets.folder import SUFFIXES
+from fer_bench.data.reading.formats import USUAL_ENDINGS
+from fer_bench.data.reading.sequences import some_files, subfolders
 from fer_bench.emotions import LABEL_SETS, Emotion
 
 _PRINTED = "printed in a public notebook"
@@ -36,6 +36,8 @@ _CLASSES = (
     ("sad", Emotion.SADNESS, (12223, 2236, 2177)),
     ("surprise", Emotion.SURPRISE, (8113, 1474, 1475)),
 )
+_TOLERANCE = 0.05
+"""Share of the pictures of a class by which copies of the dataset may differ."""
 _CODES = tuple(code for code, *_ in _CLASSES)
 
 CARD = Card(
@@ -93,6 +95,22 @@ class MMAFEDB(FaceDataset):
                 return place
         return None
 
+    @classmethod
+    def is_surely(cls, base: Path) -> bool:
+        """Return whether the folder is named like MMAFEDB, or its smallest class has about the known size.
+
+        Three parts with folders of the seven emotions are a common way to keep pictures of any origin.
+        """
+        if {base.name.casefold(), base.parent.name.casefold()} & {CARD.name, *cls.folder_names}:
+            return True
+        known = {(count.split, count.code): count.n for count in CARD.counts}
+        for part in ("valid", "test"):
+            expected = known[_PARTS[part], "disgust"]
+            found = len(some_files(base / part / "disgust", most=2 * expected))
+            if abs(found - expected) > _TOLERANCE * expected:
+                return False
+        return True
+
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per picture.
 
@@ -101,7 +119,7 @@ class MMAFEDB(FaceDataset):
         """
         for part, split in _PARTS.items():
             for code in _CODES:
-                for name in pictures_of_class(list_folder(self.base / part / code, self.base), SUFFIXES):
+                for name in pictures_of_class(list_folder(self.base / part / code, self.base), USUAL_ENDINGS):
                     path = f"{part}/{code}/{name}"
                     yield {
                         "sample_id": path,

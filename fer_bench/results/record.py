@@ -145,6 +145,7 @@ class Record(Frozen):
         missing: Targets that were asked for and absent, with the reason.
         excluded: Per dataset the sample ids or paths that were left out by name; empty in records of older
             versions.
+        class_map: Emotion, or `drop`, by class name of `folder`, where the user gave it.
         environment: Versions, commit, hardware.
         timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
         warnings: What a reader of the number should know.
@@ -175,6 +176,7 @@ class Record(Frozen):
     targets: dict[str, TargetData] = {}
     missing: dict[str, str] = {}
     excluded: dict[str, tuple[str, ...]] = {}
+    class_map: dict[str, str] = {}
     environment: dict[str, Any] = {}
     timing: dict[str, float] = {}
     warnings: tuple[str, ...] = ()

@@ -191,6 +191,7 @@ class _Execution:
             update={
                 "generator": self.source.generator,
                 "excluded": self.workspace.excluded(members_of(config.dataset)),
+                "class_map": self.workspace.class_map(members_of(config.dataset)),
                 "warnings": (*warnings, *run_warnings(config, self.source)),
             }
         )
@@ -292,6 +293,7 @@ class _Execution:
                 "warnings": with_target_warnings(record, data),
                 "missing": still_missing(self.planned, data, record.missing),
                 "excluded": dict(sorted(excluded.items())),
+                "class_map": record.class_map | self.workspace.class_map(data),
                 "timing": {**record.timing, **self.timing},
                 "error": None,
             }

@@ -11,7 +11,7 @@ from fer_bench import methods
 from fer_bench.config import RunConfig
 from fer_bench.data.loading.label_fraction import hidden_rows
 from fer_bench.data.loading.union import UnionDataset
-from fer_bench.data.protocols import find_protocol, member_protocol
+from fer_bench.data.protocols import find_protocol, member_protocol, refuse_untrainable
 from fer_bench.errors import UsageError
 from fer_bench.files import canonical
 from fer_bench.provenance import Closure, closure, code_hash
@@ -112,7 +112,7 @@ def _refuse_unusable(config: RunConfig, workspace: Workspace) -> bool:
     """Raise an error where the data cannot be dealt as the protocol, fold and label fraction ask."""
     dataset = workspace.source(config.dataset).dataset
     protocol = find_protocol(dataset.card, config.protocol)
-    dataset.roles(protocol, config.fold)
+    refuse_untrainable(dataset.index, dataset.roles(protocol, config.fold), dataset.card, protocol)
     hidden_rows(dataset, protocol, config.fold, config.train.label_fraction)
     return True
 

@@ -72,7 +72,7 @@ def run_warnings(config: RunConfig, source: Source) -> Iterator[str]:
     """
     dataset = source.dataset
     # What a reader says of the official download (such as missing sequences) says nothing about drawn data.
-    notes = dataset.notes if source.kind == "real" else dataset.left_out
+    notes = (*dataset.warnings, *dataset.notes) if source.kind == "real" else dataset.left_out
     yield from (f"{dataset.card.name}: {note}" for note in notes)
     yield from methods.get(config.method).caveats(method_settings(config))
     yield from (f"not covered by the run key: {what}" for what in method_blind_spots(config.method))

@@ -118,7 +118,7 @@ def repeat(
     config = config.model_copy(update={"targets": tuple(t for t in record.targets if t not in own)})
     drawn = record.generator or {}
     workspace = Workspace(
-        roots,
+        roots.with_classes(record.class_map) if record.class_map else roots,
         size=drawn.get("size", "quick"),
         population=drawn.get("population", "benchmark"),
         leave_out=record.excluded if leave_out is None else leave_out,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,9 @@ import yaml
 from fer_bench import datasets
 from fer_bench.data.packs.index_cache import keep_index
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.datasets.folder import Folder
+from fer_bench.datasets.folder_classes import class_names
+from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError, DatasetNotFoundError, UsageError, nearest
 from fer_bench.synthetic.marker import marker_of
 
@@ -46,11 +49,13 @@ class DataRoots:
         root: A folder with one folder per dataset, or the folder of one dataset; None when nothing was given.
         named: Paths by dataset name, from a `data.yaml`.
         origin: What named them, for messages: the option, the variable or the file.
+        classes: Emotion by folder name in `folder`, None for folders that are dropped.
     """
 
     root: Path | None
     named: dict[str, Path]
     origin: str
+    classes: Mapping[str, Emotion | None] = field(default_factory=dict)
 
     @property
     def is_synthetic(self) -> bool:
@@ -61,11 +66,39 @@ class DataRoots:
         """Return the path of a dataset, None when `data.yaml` does not list it."""
         return self.named.get(name, self.root)
 
+    def base_of(self, name: str) -> Path | None:
+        """Return the base folder of a dataset that is there, None for stand-ins and where it is absent."""
+        path = self.path_of(name)
+        return None if path is None else self.reader(name).find(path)
+
     def with_folder(self, path: Path) -> DataRoots:
         """Return these roots with a folder of pictures as the dataset `folder`."""
         folder = path.expanduser().absolute()
         origin = f"folder {folder}" if self.is_synthetic else self.origin
-        return DataRoots(self.root, {**self.named, "folder": folder}, origin)
+        return replace(self, named={**self.named, "folder": folder}, origin=origin)
+
+    def with_classes(
+        self, classes: Mapping[str, str] | str | Path | None, drop: Iterable[str] = ()
+    ) -> DataRoots:
+        """Return these roots with another meaning of the class names of `folder`.
+
+        Args:
+            classes: See `datasets.folder_classes.class_names`.
+            drop: Further names to drop.
+
+        Raises:
+            DataError: The map cannot be read, or a value is not an emotion.
+        """
+        return replace(self, classes=class_names(classes, drop))
+
+    def reader(self, name: str) -> type[FaceDataset]:
+        """Return the reader of a dataset; that of `folder` knows what class names mean.
+
+        Raises:
+            UsageError: Unknown dataset.
+        """
+        kind = datasets.get(name)
+        return kind.named(self.classes) if issubclass(kind, Folder) else kind
 
 
 def find_roots(option: str | None) -> DataRoots:
@@ -171,7 +204,7 @@ def open_source(
         UsageError: Unknown dataset.
         DataError: The dataset is missing or not in its official layout.
     """
-    kind = datasets.get(name)
+    kind = roots.reader(name)
     if roots.is_synthetic:
         from fer_bench.synthetic.stand_in import stand_in
 
@@ -210,7 +243,7 @@ def available(
     found: list[str] = []
     missing: dict[str, str] = {}
     for name in names:
-        reader = datasets.get(name)
+        reader = roots.reader(name)
         if roots.is_synthetic:
             from fer_bench.synthetic import layouts
 
@@ -233,6 +266,24 @@ def available(
         else:
             found.append(name)
     return found, missing
+
+
+def recognised(roots: DataRoots) -> tuple[list[str], dict[str, str]]:
+    """Return the datasets that are there, and why the others are not taken to be; see `available`.
+
+    A dataset that a folder could be, but not surely is, counts only where `data.yaml` names it.
+
+    Args:
+        roots: Where to look.
+    """
+    found, missing = available(datasets.names(), roots)
+    for name in found if not roots.is_synthetic else ():
+        base = roots.base_of(name)
+        if name not in roots.named and base is not None and not datasets.get(name).is_surely(base):
+            missing[name] = (
+                f"{base} could be any pictures in class folders; --dataset {name} takes it for {name}"
+            )
+    return [name for name in found if name not in missing], missing
 
 
 def _origin(base: Path) -> tuple[DataKind, dict[str, Any] | None]:

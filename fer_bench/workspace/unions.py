@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.datasets import members_of, share_pixels
@@ -15,7 +16,8 @@ def open_union(members: Sequence[Source]) -> Source:
 
     Raises:
         UsageError: The members have fewer than two emotions in common.
-        DataError: Some members are real and others drawn, or they are from different drawings.
+        DataError: Some members are real and others drawn, they are from different drawings, or one is in the
+            folder of another.
     """
     first = members[0]
     for other in members[1:]:
@@ -26,6 +28,8 @@ def open_union(members: Sequence[Source]) -> Source:
                 file=other.dataset.base,
                 hint="give all members from one data root: --data-root DIR",
             )
+    for at, member in enumerate(members):
+        refuse_same_tree(members[:at], member.dataset.card.name, member.dataset.base)
     return Source(UnionDataset([member.dataset for member in members]), first.kind, first.generator)
 
 
@@ -33,6 +37,31 @@ def _origin(source: Source) -> str:
     if source.generator is None:
         return f"{source.kind} data"
     return f"a drawing ({', '.join(f'{name} {value}' for name, value in source.generator.items())})"
+
+
+def refuse_same_tree(sources: Iterable[Source], name: str, base: Path) -> None:
+    """Refuse a dataset whose folder is that of a source, or one of the two inside the other.
+
+    Its pictures could be those of the source under another name. Datasets that are known to hold the same
+    pictures are let through: they are left out of boards, and a note says so.
+
+    Args:
+        sources: What is trained on.
+        name: Dataset that is tested on, or trained on as well.
+        base: Its base folder.
+
+    Raises:
+        DataError: It is in the tree of a source.
+    """
+    for source in sources:
+        own, one, two = source.dataset.card.name, source.dataset.base.resolve(), base.resolve()
+        if share_pixels(own, name) or not (one.is_relative_to(two) or two.is_relative_to(one)):
+            continue
+        raise DataError(
+            f"{name} is in the same folder tree as {own} ({one}), so their pictures may be the same",
+            file=two,
+            hint="keep every dataset in a folder of its own; --targets none tests on the source alone",
+        )
 
 
 def available_sources(names: Iterable[str], roots: DataRoots) -> tuple[list[str], dict[str, str]]:

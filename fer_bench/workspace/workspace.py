@@ -9,8 +9,10 @@ from fer_bench.data.crops.choice import CropChoice
 from fer_bench.data.packs.joined import join_packs
 from fer_bench.data.packs.pack import Pack, open_pack
 from fer_bench.datasets import MAIN_SEVEN, members_of
+from fer_bench.datasets.folder_classes import DROP
+from fer_bench.errors import DataError
 from fer_bench.workspace.sources import DataRoots, Source, available, open_source
-from fer_bench.workspace.unions import drop_seen, open_union
+from fer_bench.workspace.unions import drop_seen, open_union, refuse_same_tree
 
 Announce = Callable[[str, int, int], None]
 T = TypeVar("T")
@@ -65,6 +67,14 @@ class Workspace:
         """Return what is left out by name of some datasets, without those of which nothing is."""
         return {name: tuple(self._leave_out[name]) for name in datasets if self._leave_out.get(name)}
 
+    def class_map(self, datasets: Iterable[str]) -> dict[str, str]:
+        """Return what the user says that class names mean, if `folder` is among the datasets."""
+        if "folder" not in datasets:
+            return {}
+        return {
+            name: DROP if emotion is None else emotion.value for name, emotion in self.roots.classes.items()
+        }
+
     def source(self, name: str) -> Source:
         """Return a dataset or a union of several, opened on first use."""
         if name not in self._sources and len(members := members_of(name)) > 1:
@@ -98,6 +108,9 @@ class Workspace:
         Args:
             wanted: Dataset names, `all` (the seven of the leaderboard) or `none`.
             source: The dataset or union trained on.
+
+        Raises:
+            DataError: A named target is in the folder of the source, or the reverse.
         """
         if wanted == "none":
             return [], {}
@@ -105,7 +118,16 @@ class Workspace:
         kind, own = self.source(source).kind, members_of(source)
         found, missing = available([name for name in names if name not in own], self.roots, kind=kind)
         found, seen = drop_seen(found, source)
-        return found, missing | seen
+        for target in found:
+            base = self.roots.base_of(target)
+            try:
+                if base is not None:
+                    refuse_same_tree([self.source(member) for member in own], target, base)
+            except DataError as error:
+                if wanted != "all":
+                    raise
+                seen[target] = error.message
+        return [target for target in found if target not in seen], missing | seen
 
     def _progress(self, label: str) -> Callable[[int, int], None] | None:
         announce = self.announce

@@ -156,7 +156,8 @@ def test_an_annotation_without_picture_is_named(tmp_path: Path) -> None:
 
 def test_foreign_files_are_noted(tmp_path: Path) -> None:
     root = write_tree(tmp_path)
-    (root / "train_set" / "images" / "Thumbs.db").touch()
+    for name in ("Thumbs.db", "list.txt"):  # what systems leave behind is not worth a note
+        (root / "train_set" / "images" / name).touch()
     dataset = AffectNet7(root)
     assert len(dataset.index) == 32
     assert dataset.notes == ["1 files below train_set have foreign names and are ignored."]

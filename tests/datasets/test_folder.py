@@ -127,7 +127,10 @@ def test_hidden_folders_and_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "happy" / "notes.txt").touch()
     dataset = Folder(tmp_path)
     assert len(dataset.index) == 2
-    assert dataset.notes == ["1 files and folders in class folders are not pictures and are ignored."]
+    assert dataset.warnings == [
+        "1 of 3 files in class folders (33.3%) are not pictures that can be decoded here and are ignored: "
+        ".txt 1."
+    ]
 
 
 @pytest.mark.parametrize("content", ["nothing", "no picture", "hidden"])

@@ -3,11 +3,13 @@ from pathlib import Path
 import pytest
 
 from fer_bench.data.protocols import assign_roles, find_protocol
+from fer_bench.datasets import looks_like
 from fer_bench.datasets.expw import CARD as EXPW
 from fer_bench.datasets.fer2013 import CARD as FER2013
 from fer_bench.datasets.mmafedb import CARD, MMAFEDB
 from fer_bench.errors import DataError
 from fer_bench.evaluation.transfer import counted_targets, never_cross
+from fer_bench.workspace.sources import find_roots, recognised
 
 CODES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
@@ -65,3 +67,21 @@ def test_the_counts_are_those_of_fer2013_and_expw() -> None:
         assert left == expw[of_expw[native.emotion]]
     for split in ("train", "val", "test"):
         assert sum(mma[split, code] for code in CODES) == mma[split, None]
+
+
+def test_any_tree_of_seven_classes_is_a_folder_and_mmafedb_only_where_it_is_named(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "my pictures")
+    assert MMAFEDB.find(root) == root, "-d mmafedb takes it"
+    assert looks_like(root) == ["folder"]
+    found, missing = recognised(find_roots(str(root)))
+    assert found == ["folder"]
+    assert "could be any pictures in class folders" in missing["mmafedb"]
+    assert looks_like(write_tree(tmp_path / "mma-facial-expression")) == ["mmafedb"]
+
+
+def test_it_is_recognised_by_the_size_of_its_smallest_class(tmp_path: Path) -> None:
+    root = write_tree(tmp_path)
+    for part, n in (("valid", 650), ("test", 640)):
+        for number in range(2, n):
+            (root / part / "disgust" / f"{number}.jpg").touch()
+    assert looks_like(root) == ["mmafedb"]

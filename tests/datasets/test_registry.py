@@ -30,7 +30,7 @@ def fill(folder: Path, *files: str) -> Path:
 RAFDB = ("basic/EmoLabel/list_patition_label.txt", "basic/Image/aligned/train_00001_aligned.jpg")
 FER2013 = ("train/angry/Training_1.jpg", "test/angry/PublicTest_2.jpg")
 MMAFEDB = tuple(
-    f"{part}/{name}/1.jpg"
+    f"MMAFEDB/{part}/{name}/1.jpg"
     for part in ("train", "valid", "test")
     for name in ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 )
@@ -158,7 +158,7 @@ STRAY = os.fsdecode(b"st\xe9phane.jpg")
         ("rafdb", "basic/Image/aligned"),
         ("fer2013", "train/angry"),
         ("sfew", "Train/Train_Aligned_Faces/Angry"),
-        ("mmafedb", "train/angry"),
+        ("mmafedb", "MMAFEDB/train/angry"),
         ("folder", "happy"),
         ("jaffe", "."),
         ("kdef", "KDEF/AF01"),

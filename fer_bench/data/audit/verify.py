@@ -15,7 +15,7 @@ from fer_bench.data.audit.counts import compare_counts, compare_folds
 from fer_bench.data.audit.report import Report, Severity
 from fer_bench.data.audit.scan import BEYOND, FINE, UNREADABLE, Scan
 from fer_bench.data.card import Card, Folds
-from fer_bench.data.protocols import assign_roles, find_protocol
+from fer_bench.data.protocols import assign_roles, find_protocol, refuse_untrainable
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.problems import Problem, collecting
 from fer_bench.emotions import Emotion, aliases
@@ -66,6 +66,8 @@ def verify(
             return report
     index = dataset.index
     _report_problems(report, problems)
+    for warning in dataset.warnings:
+        report.add("warning", warning, kind="reader")
     for note in dataset.notes:
         report.add("note", note, kind="reader")
     if is_real:
@@ -109,6 +111,7 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -
     protocol = find_protocol(card, None, quick=quick)
     try:
         roles = assign_roles(index, card, protocol)
+        refuse_untrainable(index, roles, card, protocol)
     except FerBenchError as error:
         only_tests = index["split"].isin(["val", "test"]).all()  # such data are only for testing
         severity: Severity = "warning" if only_tests else "error"

@@ -40,10 +40,11 @@ class UnionDataset(FaceDataset):
         self.members = tuple(sorted(members, key=lambda member: member.card.name))
         self.card = union_card([member.card for member in self.members])
         self.root = self.base = Path(os.path.commonpath([member.base.absolute() for member in self.members]))
-        self.notes = []
+        self.notes, self.warnings = [], []
         for member in self.members:
             _ = member.index  # reading makes the notes
             self.notes += [f"{member.card.name}: {note}" for note in member.notes]
+            self.warnings += [f"{member.card.name}: {warning}" for warning in member.warnings]
 
     @classmethod
     def locate(cls, folder: Path) -> Path | None:

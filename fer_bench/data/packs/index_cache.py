@@ -74,6 +74,7 @@ def kept_index(dataset: FaceDataset) -> pd.DataFrame:
             "card_version": dataset.card.version,
             "rows": len(index),
             "notes": dataset.notes,
+            "warnings": dataset.warnings,
             "reads": {path: [kind, text] for path, (kind, text, _) in stamps.items()},
         }
         with contextlib.suppress(StoreError):  # in a full or read-only cache nothing is kept
@@ -144,6 +145,7 @@ def _read(file: Path, dataset: FaceDataset) -> pd.DataFrame | None:
     with contextlib.suppress(OSError):
         os.utime(file)  # time of last use; a read-only cache does not need it
     dataset.notes = [str(note) for note in facts["notes"]]
+    dataset.warnings = [str(warning) for warning in facts["warnings"]]
     return frame
 
 

@@ -54,6 +54,8 @@ class FaceDataset(ABC):
     """How faces are cropped, see `fer_bench.data.crops.recipe.CropRecipe`; an instance may differ."""
     margin: float | None = None
     """Margin of the crops as a share of their side, None for the recipe's default."""
+    is_official: ClassVar[bool] = True
+    """Whether there is an official release; the user's own pictures have none."""
     layout: str = ""
     """Which official layout is read, where their published counts differ; see `ExpectedCount`."""
 
@@ -65,6 +67,8 @@ class FaceDataset(ABC):
         self.base: Path = found
         self.notes: list[str] = []
         """What the reader tolerated (missing sequences, skipped rows), one sentence each."""
+        self.warnings: list[str] = []
+        """What the reader left out that may matter, one sentence each."""
         self.make_index: Callable[[], pd.DataFrame] = self.read_index
         """Returns the index for `index`; `data.packs.index_cache.keep_index` sets one that uses the cache."""
 
@@ -76,6 +80,15 @@ class FaceDataset(ABC):
         It looks only at names (never reads labels) and accepts every known spelling. Paths in the index are
         relative to the returned folder.
         """
+
+    @classmethod
+    def is_surely(cls, base: Path) -> bool:
+        """Return whether a base folder is this dataset's beyond doubt, for guesses about unnamed folders.
+
+        Args:
+            base: What `locate` returned.
+        """
+        return True
 
     @abstractmethod
     def rows(self) -> Iterable[Mapping[str, Any]]:

@@ -12,6 +12,20 @@ from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.errors import DataError
 
 _LEAVES = "the path leaves the dataset root"
+_CLUTTER = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "lost+found",
+        "system volume information",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+    }
+)
+"""Names, case-folded, that systems and archivers leave behind in folders."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +34,17 @@ class Listing:
 
     Attributes:
         folder: The folder.
-        files: Names of the files in it, hidden ones left out.
-        folders: Names of the folders in it, hidden ones left out.
+        files: Names of the files in it, clutter left out (see `is_clutter`).
+        folders: Names of the folders in it, clutter left out.
         leaving: Names of symlinks that lead out of the dataset's base folder.
+        dangling: Names of symlinks inside the base folder that lead nowhere.
     """
 
     folder: Path
     files: frozenset[str]
     folders: frozenset[str]
     leaving: frozenset[str]
+    dangling: frozenset[str] = frozenset()
 
     def has(self, name: str, *, file: Path | None = None, line: int | None = None) -> bool:
         """Return whether a file is in the folder.
@@ -63,6 +79,11 @@ class Listing:
             raise DataError(_LEAVES, file=file, line=line, value=name)
 
 
+def is_clutter(name: str) -> bool:
+    """Return whether a file or folder is hidden or left behind by a system, and no part of a dataset."""
+    return name.startswith(".") or name.casefold() in _CLUTTER
+
+
 def list_folder(folder: Path, base: Path) -> Listing:
     """List a folder below the dataset's base folder with one directory scan.
 
@@ -77,12 +98,12 @@ def list_folder(folder: Path, base: Path) -> Listing:
     root = base.resolve()
     if not folder.resolve().is_relative_to(root):
         raise DataError(_LEAVES, file=folder, value=str(folder.resolve()))
-    files, folders, leaving = [], [], []
+    files, folders, leaving, dangling = [], [], [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
-                if name.startswith("."):
+                if is_clutter(name):
                     continue
                 if not name.isascii() and _undecodable(name):
                     raise DataError("a file name is not valid UTF-8", file=folder, value=name)
@@ -94,9 +115,11 @@ def list_folder(folder: Path, base: Path) -> Listing:
                     folders.append(name)
                 elif entry.is_file():
                     files.append(name)
+                elif entry.is_symlink():
+                    dangling.append(name)
     except OSError as error:
         raise DataError(f"the folder cannot be read: {error.strerror}", file=folder) from None
-    return Listing(folder, frozenset(files), frozenset(folders), frozenset(leaving))
+    return Listing(folder, frozenset(files), frozenset(folders), frozenset(leaving), frozenset(dangling))
 
 
 def refuse_leaving(name: str) -> None:

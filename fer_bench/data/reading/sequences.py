@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_bench.data.reading.dependencies import note_read
-from fer_bench.data.reading.folders import list_folder
+from fer_bench.data.reading.folders import is_clutter, list_folder
 from fer_bench.errors import DataError
 
 
@@ -53,7 +53,7 @@ def subfolders(folder: Path) -> list[Path]:
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir())
+            return sorted(Path(e.path) for e in entries if not is_clutter(e.name) and e.is_dir())
     except OSError:
         return []
 
@@ -67,7 +67,7 @@ def some_files(folder: Path, most: int = 50) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            return [e.name for e, _ in zip(entries, range(most), strict=False) if not e.name.startswith(".")]
+            return [e.name for e, _ in zip(entries, range(most), strict=False) if not is_clutter(e.name)]
     except OSError:
         return []
 
