@@ -16,11 +16,24 @@ __version__ = "0.1.0"
 __all__ = ["StoreFrames", "load_method", "open_dataset", "read_store", "run", "score", "sweep"]
 
 
+_PACKAGES = ("datasets", "methods")
+
+
 def __getattr__(name: str) -> Any:
+    """Import what is asked for.
+
+    Raises:
+        AttributeError: The package has nothing of that name; near names are suggested.
+    """
+    if name in _PACKAGES:
+        return import_module(f"fer_bench.{name}")
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from fer_bench.errors import nearest
+
+        near = nearest(name, (*__all__, *_PACKAGES))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {near}")
     return getattr(import_module("fer_bench.api"), name)  # by name: the package itself depends on nothing
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted((*__all__, *_PACKAGES, "__version__"))

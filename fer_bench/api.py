@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from fer_bench.config import Device, Precision, ProfileName, RunOptions, SweepConfig
-from fer_bench.errors import UsageError
+from fer_bench.errors import StoreError, UsageError
 from fer_bench.results.predictions import Predictions, PredictionsMeta, read_predictions, validate_predictions
 from fer_bench.results.record import Record, Score, Selection
 from fer_bench.results.store import Store
@@ -18,6 +20,7 @@ from fer_bench.results.store import Store
 if TYPE_CHECKING:
     from fer_bench.data.reading.dataset import FaceDataset
     from fer_bench.methods.base import Method
+    from fer_bench.runs.sweep import SweepResult
     from fer_bench.workspace.sources import DataRoots
 
 
@@ -48,7 +51,9 @@ def open_dataset(
     from fer_bench.workspace.workspace import Workspace
 
     source, roots = split_source(name, root)
-    return Workspace(roots.with_classes(classes)).source(source_name(source)).dataset
+    roots = roots.with_classes(classes)
+    _say(roots)
+    return Workspace(roots).source(source_name(source)).dataset
 
 
 def load_method(checkpoint: str | Path) -> Method:
@@ -67,7 +72,7 @@ def load_method(checkpoint: str | Path) -> Method:
     if path.is_dir():
         record = RunDir(path).read_record()
         if record is None:
-            raise UsageError("the folder does not hold a run", file=path, hint="fer-bench status lists runs")
+            raise StoreError("the folder does not hold a run", file=path, hint="fer-bench status lists runs")
         path = RunDir(path).checkpoints / f"{record.headline}.pt"
     return load_weights(path)
 
@@ -129,12 +134,14 @@ def run(
         "seeds": [seed],
         "profile": profile,
         "targets": targets,
-        "set": [f"{key}={value}" for key, value in (settings or {}).items()],
+        "set": [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()],
         "device": device,
         "precision": precision,
     }
-    (record,) = _carry_out(check_sweep(cell), roots.with_classes(classes), runs_dir, options)
-    return record
+    result = _carry_out(check_sweep(cell), roots.with_classes(classes), runs_dir, options, strict=True)
+    if not result.records:
+        raise StoreError(result.bad_endings[0].message, file=result.bad_endings[0].folder.path)
+    return result.records[0]
 
 
 def sweep(
@@ -167,24 +174,25 @@ def sweep(
 
     if not isinstance(what, SweepConfig):
         what = check_sweep(what) if isinstance(what, Mapping) else read_sweep(Path(what))
-    return _carry_out(what, split_source("", root)[1].with_classes(classes), runs_dir, options)
+    roots = split_source("", root)[1].with_classes(classes)
+    return list(_carry_out(what, roots, runs_dir, options, strict=False).records)
 
 
 def _carry_out(
-    config: SweepConfig, roots: DataRoots, runs_dir: str | Path, options: RunOptions
-) -> list[Record]:
-    from fer_bench import datasets
-    from fer_bench.data.crops.choice import read_crops
-    from fer_bench.runs import launchers
-    from fer_bench.runs.plan import plan_sweep
-    from fer_bench.runs.sweep import carry_out
-    from fer_bench.workspace.workspace import Workspace
+    config: SweepConfig, roots: DataRoots, runs_dir: str | Path, options: RunOptions, *, strict: bool
+) -> SweepResult:
+    from fer_bench.runs.sweep import carry_out, open_sweep
 
-    launcher = launchers.get(options.launcher)(options)
-    launcher.check_nodes(config.devices, config.nodes)
-    workspace = Workspace(roots, crops=read_crops(config.crop, config.faces, datasets.names()))
-    planned, _ = plan_sweep(config, workspace, elsewhere=launcher.is_remote)
-    return list(carry_out(planned, workspace, Store(runs_dir), launcher).records)
+    _say(roots)
+    planned = open_sweep(config, roots, options)
+    for source, reason in planned.missing.items():
+        print(f"missing: {source}: {reason}", file=sys.stderr)
+    return carry_out(planned, Store(runs_dir), strict=strict)
+
+
+def _say(roots: DataRoots) -> None:
+    if roots.is_synthetic:
+        print(roots.notice, file=sys.stderr)
 
 
 def read_store(folder: str | Path = "runs") -> StoreFrames:
@@ -229,7 +237,9 @@ class StoreFrames:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row per run, target and selection, with the number of rows and classes and every score."""
+        """One row per run, target and selection, with the number of rows and classes and every metric."""
+        from fer_bench.evaluation.metrics import registry
+
         rows = [
             {
                 "key": r.key,
@@ -244,7 +254,8 @@ class StoreFrames:
             for r in self.records
             for s in r.scores
         ]
-        return pd.DataFrame(rows)
+        columns = ["key", *_CELL_FIELDS, "target", "selection", "headline", "n", "k", *registry()]
+        return pd.DataFrame(rows, columns=columns)
 
     def predictions(
         self, key: str, target: str | None = None, selection: Selection | None = None

@@ -83,7 +83,7 @@ class TrainSettings(Frozen):
             anew each time. None takes all.
         early_stop: Epochs without a better validation UAR after which training stops; None leaves it to the
             method's recipe, which most often never stops.
-        label_fraction: Share of the training rows whose expression label is shown; see `data.fraction`.
+        label_fraction: Share of the training rows whose expression label is shown; see `label_fraction.py`.
         unlabelled: Whether methods that can learn from training rows without an expression label get them.
         soft_labels: Distributions that the classifier learns instead of one label per face, where several
             people voted on each face: `probability` or `votes`, see `FaceDataset.soft_labels`.
@@ -236,7 +236,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     """Split `method.lr=1e-3` into the path and the YAML value.
 
     Raises:
-        UsageError: No equals sign, an empty name or no YAML.
+        UsageError: No equals sign, an empty name, or a value that is not YAML.
     """
     name, equals, value = text.partition("=")
     path = tuple(part.strip() for part in name.split("."))

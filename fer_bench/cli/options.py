@@ -197,17 +197,14 @@ class WorkOptions:
             group: Name of the sweep.
 
         Raises:
-            UsageError: A value out of range, or a logger that is not installed.
+            UsageError: A value out of range.
         """
         from fer_bench.config import RunOptions, build
-        from fer_bench.runs.training.loggers import check_loggers
 
         names = ("launcher", "jobs", "runs_per_gpu", "timeout", "wandb", "tensorboard")
         values = {name: getattr(self, name) for name in names}
         more = {"launcher_settings": tuple(self.launcher_set or ()), "group": group}
-        options = build(RunOptions, values | more, "options")
-        check_loggers(options)
-        return options
+        return build(RunOptions, values | more, "options")
 
 
 def takes_work_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -294,15 +291,7 @@ def named_classes(roots: DataRoots, classes: Path | None, drop: Sequence[str] | 
 
 def announce_roots(roots: DataRoots, *, quiet: bool) -> None:
     """Say where data come from, unless quiet."""
-    if roots.is_synthetic:
-        say(
-            "SYNTHETIC DATA: no data root was given, so drawn faces replace the licensed datasets.\n"
-            "  Scores on them say nothing about real faces. Real data: --data-root DIR or\n"
-            "  FER_BENCH_DATA=DIR; how to obtain and lay them out: fer-bench data describe DATASET",
-            quiet=quiet,
-        )
-    else:
-        say(f"data: {roots.origin}", quiet=quiet)
+    say(roots.notice, quiet=quiet)
 
 
 def open_store(runs_dir: Path) -> Store:

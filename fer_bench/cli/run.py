@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from fer_bench.results.record import Record
     from fer_bench.runs.completeness import PlannedState
     from fer_bench.runs.plan import PlannedRun
-    from fer_bench.runs.sweep import SweepResult
+    from fer_bench.runs.sweep import PlannedSweep, SweepResult
     from fer_bench.workspace.sources import DataRoots
-    from fer_bench.workspace.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -117,22 +116,18 @@ def sweep(
     if dry_run:
         _dry_run(config, roots, options)
         return
-    result, missing = _work(config, roots, options, group=config.name)
+    result, planned = _work(config, roots, options, group=config.name)
     if options.as_json:
-        _echo_json({"runs": [r.model_dump(mode="json") for r in result.records], "missing": missing})
+        _echo_json(
+            {"runs": [r.model_dump(mode="json") for r in result.records], "missing": dict(planned.missing)}
+        )
     else:
         done = sum(record.status == "done" for record in result.records)
         where = options.runs_dir
         typer.echo(f"{done} of {len(result.planned)} runs are done in {where}; next: fer-bench leaderboard")
-    if _has_unusable(missing):
+    if planned.has_unusable_sources:
         raise typer.Exit(2)
     raise typer.Exit(0 if result.all_done else 1)
-
-
-def _has_unusable(missing: dict[str, str]) -> bool:
-    from fer_bench.runs.plan import UNUSABLE
-
-    return any(reason.startswith(UNUSABLE) for reason in missing.values())
 
 
 def _echo_json(document: object) -> None:
@@ -140,71 +135,58 @@ def _echo_json(document: object) -> None:
 
 
 @contextmanager
-def _planned(
-    config: SweepConfig, roots: DataRoots, options: WorkOptions
-) -> Iterator[tuple[list[PlannedRun], dict[str, str], Workspace]]:
-    """Yield the runs of a sweep, its missing sources and the open workspace; print notices about them."""
-    from fer_bench import datasets
+def _opened(
+    config: SweepConfig, roots: DataRoots, options: WorkOptions, group: str | None
+) -> Iterator[PlannedSweep]:
+    """Yield a planned sweep, and print notices about its data."""
     from fer_bench.cli.terminal import Preparation
-    from fer_bench.data.crops.choice import read_crops
-    from fer_bench.runs import launchers
-    from fer_bench.runs.plan import plan_sweep
-    from fer_bench.workspace.workspace import Workspace
+    from fer_bench.runs.sweep import open_sweep
 
     quiet = options.as_json
     announce_roots(roots, quiet=quiet)
-    crops = read_crops(config.crop, config.faces, datasets.names())
     excluded = None if options.exclude is None else read_exclude(options.exclude)
     display = Preparation(quiet=quiet)
     try:
-        workspace = Workspace(roots, leave_out=excluded, crops=crops, announce=display)
-        planned, missing = plan_sweep(config, workspace, elsewhere=launchers.get(options.launcher).is_remote)
-        kinds = sorted({(run.data_kind, run.config.profile) for run in planned})
+        run_options = options.run_options(group)
+        planned = open_sweep(config, roots, run_options, leave_out=excluded, announce=display)
+        kinds = sorted({(run.data_kind, run.config.profile) for run in planned.runs})
         for kind, profile in kinds if config.profile is None else ():
             say(f"profile: {profile}, the default for {kind} data; --profile takes another", quiet=quiet)
         if any(kind == "synthetic" for kind, _ in kinds) and not roots.is_synthetic:
             say("SYNTHETIC DATA: the data root holds drawn faces, not photographs", quiet=quiet)
-        for name, reason in missing.items():
+        for name, reason in planned.missing.items():
             say(f"missing: {name}: {reason}", quiet=quiet)
-        yield planned, missing, workspace
+        yield planned
     finally:
         display.close()
 
 
 def _work(
     config: SweepConfig, roots: DataRoots, options: WorkOptions, *, group: str | None, force: bool = False
-) -> tuple[SweepResult, dict[str, str]]:
-    """Carry out a sweep; return what became of it, and which sources are missing.
+) -> tuple[SweepResult, PlannedSweep]:
+    """Carry out a sweep; return what became of it and what was planned.
 
-    A damaged target is an error where there is a single source, else it is left out with the reason.
+    A single run, which has no group, raises the error of a damaged target; a sweep leaves that target out.
     """
     from fer_bench.cli.terminal import Preparation, SweepDisplay
     from fer_bench.results.store import Store
-    from fer_bench.runs import launchers
     from fer_bench.runs.sweep import carry_out
 
-    run_options = options.run_options(group)
-    launcher = launchers.get(run_options.launcher)(run_options)
-    launcher.check_nodes(config.devices, config.nodes)
-    with _planned(config, roots, options) as (planned, missing, workspace):
-        preparation = workspace.announce
+    with _opened(config, roots, options, group) as planned:
+        preparation = planned.workspace.announce
 
         def show(to_do: Sequence[PlannedRun], finished: int) -> SweepDisplay:
             if isinstance(preparation, Preparation):
                 preparation.close()  # a terminal shows one table at a time
             if finished:
-                say(
-                    f"{finished} of {finished + len(to_do)} run(s) are finished already",
-                    quiet=options.as_json,
-                )
+                total = finished + len(to_do)
+                say(f"{finished} of {total} run(s) are finished already", quiet=options.as_json)
             return SweepDisplay(to_do, quiet=options.as_json)
 
-        store = Store(options.runs_dir)
-        strict = group is None
-        result = carry_out(planned, workspace, store, launcher, show=show, strict=strict, force=force)
+        result = carry_out(planned, Store(options.runs_dir), show=show, strict=group is None, force=force)
     for bad in result.bad_endings:
         say(f"{bad.status}: {bad.run.name}: {bad.message}\n  log: {bad.folder.log_file}")
-    return result, missing
+    return result, planned
 
 
 def _dry_run(config: SweepConfig, roots: DataRoots, options: WorkOptions) -> None:
@@ -212,14 +194,16 @@ def _dry_run(config: SweepConfig, roots: DataRoots, options: WorkOptions) -> Non
     from fer_bench.results.store import Store
     from fer_bench.runs.completeness import match
 
-    with _planned(config, roots, options) as (planned, missing, workspace):
-        plan = match(planned, Store(options.runs_dir), workspace)
+    with _opened(config, roots, options, config.name) as planned:
+        plan = match(planned.runs, Store(options.runs_dir), planned.workspace)
     known = [p.seconds * p.run.config.world_size for p in plan if p.seconds is not None]
     unknown = sum(p.seconds is None for p in plan)
     device = "GPU" if plan and plan[0].run.config.device == "cuda" else "CPU"
     if options.as_json:
         estimate = {"device_hours": sum(known) / 3600, "device": device, "runs_without_estimate": unknown}
-        _echo_json({"runs": [_row_of(p) for p in plan], "missing": missing, "estimate": estimate})
+        _echo_json(
+            {"runs": [_row_of(p) for p in plan], "missing": dict(planned.missing), "estimate": estimate}
+        )
         return
     for p in plan:
         typer.echo(f"{p.state:8} {p.run.key}  {p.run.name}")

@@ -19,7 +19,7 @@ SETTLED = 0.05
 
 
 def format_seconds(value: float) -> str:
-    """Return a duration for people: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Return a readable duration: `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(value)
     if whole < 60:
         return f"{whole} s"

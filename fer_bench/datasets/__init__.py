@@ -54,7 +54,8 @@ def __getattr__(name: str) -> type[ReaderDataModule]:
     """
     datasets = _datamodules() if name.endswith(_SUFFIX) else {}
     if name not in datasets:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        near = nearest(name, _datamodules())
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {near}")
     maker = import_module("fer_bench.data.loading.reader_module")  # by name: nothing else here needs torch
     found: type[ReaderDataModule] = maker.datamodule_class(get(datasets[name]), name, __name__)
     globals()[name] = found

@@ -70,7 +70,7 @@ class RescoredStore:
     unchanged: int
 
     def count(self, state: State) -> int:
-        """Return how many runs ended so."""
+        """Return how many runs have a state."""
         return sum(run.state == state for run in self.runs)
 
 

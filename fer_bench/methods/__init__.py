@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fer_bench.errors import nearest
 from fer_bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -75,12 +76,21 @@ def entry(name: str) -> Entry:
 
 
 def __getattr__(name: str) -> type[Method[Any]]:
-    """Return the class of a built-in method.
+    """Return the class of a method, imported on first use.
 
     Raises:
-        AttributeError: No method has a class of this name.
+        AttributeError: No method has a class of this name; near names are suggested.
     """
-    for method, line in BUILT_IN.items():
-        if line.target.endswith(f":{name}"):
-            return get(method)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    classes = _classes()
+    if name not in classes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {nearest(name, classes)}")
+    return get(classes[name])
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_classes()})
+
+
+def _classes() -> dict[str, str]:
+    """Return the method of each class, by the name of the class."""
+    return {REGISTRY.targets[name].rpartition(":")[2]: name for name in reversed(names())}

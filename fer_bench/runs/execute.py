@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fer_bench.data.card import Protocol
 
 
-class Busy(FerBenchError):  # noqa: N818 - it is a state, no fault
+class Busy(FerBenchError):  # noqa: N818 - it is a state, not a fault
     """Another process is working on the run."""
 
 

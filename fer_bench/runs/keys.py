@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from fer_bench.data.card import Protocol
     from fer_bench.data.packs.pack import Pack
     from fer_bench.data.reading.dataset import FaceDataset
-    from fer_bench.runs.plan import PlannedRun
     from fer_bench.workspace.workspace import Workspace
 
 KEY_VERSION = 2
@@ -92,14 +92,18 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def refuse_other_code(run: PlannedRun) -> None:
-    """Check that this process has the same code as the process that planned the run.
+def refuse_other_code(method: str, fields: Mapping[str, Any]) -> None:
+    """Check that this process has the same code as the process that planned a run.
+
+    Args:
+        method: Method name.
+        fields: What the run's key is the hash of.
 
     Raises:
         UsageError: It has other code, so that the run's key would name something else than what it does.
     """
-    for name, here in _code_fields(run.config.method).items():
-        if run.key_fields[name] != here:
+    for name, here in _code_fields(method).items():
+        if fields[name] != here:
             raise UsageError(
                 f"{name} has changed since the run was planned: another fer-bench is installed on "
                 f"{platform.node()}, or its files were edited",

@@ -1,25 +1,83 @@
-"""Carry out planned runs: skip what is finished, launch the rest and collect the records."""
+"""Carry out a sweep: plan it, skip what is finished, launch the rest and collect the records."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from fer_bench import datasets
+from fer_bench.config import RunOptions, SweepConfig
+from fer_bench.data.crops.choice import read_crops
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.results.record import Record
 from fer_bench.results.store import RunDir, Store
+from fer_bench.runs import launchers
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.events import Event, OnEvent
 from fer_bench.runs.launchers.base import Launcher
-from fer_bench.runs.plan import PlannedRun, prepare_targets
-from fer_bench.workspace.workspace import Workspace
+from fer_bench.runs.plan import UNUSABLE, PlannedRun, plan_sweep, prepare_targets
+from fer_bench.runs.training.loggers import check_loggers
+from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.workspace import Announce, Workspace
 
 Show = Callable[[Sequence[PlannedRun], int], AbstractContextManager[OnEvent | None]]
 """Opens a display, given the runs that are about to start and the number of runs that were finished already;
 what it yields is called on every event."""
+
+
+@dataclass(frozen=True)
+class PlannedSweep:
+    """A sweep that is ready to be carried out.
+
+    Attributes:
+        runs: Its runs, in the order in which to run them.
+        missing: Sources that cannot be used, with the reason.
+        workspace: Its datasets and packs.
+        launcher: Runs them.
+    """
+
+    runs: tuple[PlannedRun, ...]
+    missing: Mapping[str, str]
+    workspace: Workspace
+    launcher: Launcher[Any]
+
+    @property
+    def has_unusable_sources(self) -> bool:
+        """Whether a source is present but damaged."""
+        return any(reason.startswith(UNUSABLE) for reason in self.missing.values())
+
+
+def open_sweep(
+    sweep: SweepConfig,
+    roots: DataRoots,
+    options: RunOptions,
+    *,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    announce: Announce | None = None,
+) -> PlannedSweep:
+    """Plan a sweep; draws and packs the pictures of its sources if necessary.
+
+    Args:
+        sweep: What to run.
+        roots: Where data are.
+        options: How to run it.
+        leave_out: Sample ids or paths to leave out, per dataset.
+        announce: Called while data are prepared, see `Workspace`.
+
+    Raises:
+        UsageError: A name or setting that does not exist, or a launcher or logger that is not installed.
+        DataError: No source can be used.
+    """
+    check_loggers(options)
+    launcher = launchers.get(options.launcher)(options)
+    launcher.check_nodes(sweep.devices, sweep.nodes)
+    crops = read_crops(sweep.crop, sweep.faces, datasets.names())
+    workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce)
+    runs, missing = plan_sweep(sweep, workspace, elsewhere=launcher.is_remote)
+    return PlannedSweep(tuple(runs), missing, workspace, launcher)
 
 
 @dataclass(frozen=True)
@@ -61,10 +119,8 @@ class SweepResult:
 
 
 def carry_out(
-    planned: Sequence[PlannedRun],
-    workspace: Workspace,
+    sweep: PlannedSweep,
     store: Store,
-    launcher: Launcher[Any],
     *,
     show: Show | None = None,
     strict: bool = False,
@@ -73,10 +129,8 @@ def carry_out(
     """Bring every run to its end; what is finished is never repeated.
 
     Args:
-        planned: The runs.
-        workspace: Datasets and packs.
+        sweep: The runs.
         store: Where runs are kept.
-        launcher: Runs them.
         show: Displays the runs that start.
         strict: Raise the error of a damaged target, instead of leaving that target out with the reason.
         force: Delete what is stored of these runs and start anew.
@@ -88,7 +142,8 @@ def carry_out(
         KeyboardInterrupt: The user stopped it; the same call goes on where it was.
     """
     store.check_writable()
-    planned = prepare_targets(planned, workspace, skip_damaged=not strict)
+    workspace = sweep.workspace
+    planned = prepare_targets(sweep.runs, workspace, skip_damaged=not strict)
     folders = {run.key: run.folder(store) for run in planned}
     if force:
         for run in planned:
@@ -107,7 +162,7 @@ def carry_out(
             if on_event is not None:
                 on_event(event)
 
-        launcher.run(to_do, store, workspace, note)
+        sweep.launcher.run(to_do, store, workspace, note)
     records: list[Record] = []
     for run in planned:
         try:

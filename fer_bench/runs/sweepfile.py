@@ -31,7 +31,7 @@ def read_sweep(path: Path, changes: Mapping[str, Any] | None = None) -> SweepCon
         changes: Fields given on the command line, instead of those of the file.
 
     Raises:
-        UsageError: The file is absent, no YAML mapping, or has an unknown or invalid field.
+        UsageError: The file is absent, is not a YAML mapping, or has an unknown or invalid field.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def read_sweep(path: Path, changes: Mapping[str, Any] | None = None) -> SweepCon
         content: Any = yaml.safe_load(text)
     except FileNotFoundError:
         raise UsageError(
-            "there is no such sweep file", file=path, hint="examples: benchmarks/*.yaml"
+            "the sweep file does not exist", file=path, hint="examples: benchmarks/*.yaml"
         ) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
@@ -58,7 +58,7 @@ def check_sweep(
 
     Args:
         content: The fields.
-        file: Where they stand, None for the command line.
+        file: File that holds them, None for the command line.
         tree: The same as YAML nodes, which know their lines.
 
     Raises:
@@ -136,7 +136,7 @@ def parse_grid(text: str) -> tuple[str, list[Change]]:
     varying fastest; a method without brackets has one, which changes nothing.
 
     Raises:
-        UsageError: An unknown method, or brackets that are no grid.
+        UsageError: An unknown method, or brackets that do not hold a grid.
     """
     method, bracket, rest = text.partition("[")
     method = method.strip()

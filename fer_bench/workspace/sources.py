@@ -62,6 +62,17 @@ class DataRoots:
         """Whether there is no data root, so that the synthetic stand-in is used."""
         return self.root is None and not self.named
 
+    @property
+    def notice(self) -> str:
+        """What a user should read before anything is computed on these data."""
+        if not self.is_synthetic:
+            return f"data: {self.origin}"
+        return (
+            "SYNTHETIC DATA: no data root was given, so drawn faces replace the licensed datasets.\n"
+            "  Scores on them say nothing about real faces. Real data: --data-root DIR or\n"
+            "  FER_BENCH_DATA=DIR; how to obtain and lay them out: fer-bench data describe DATASET"
+        )
+
     def path_of(self, name: str) -> Path | None:
         """Return the path of a dataset, None when `data.yaml` does not list it."""
         return self.named.get(name, self.root)

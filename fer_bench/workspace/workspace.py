@@ -22,12 +22,12 @@ class Workspace:
     """Datasets and packs that the runs of one command share; each is opened once.
 
     Args:
-        roots: Where data stand.
+        roots: Where data are.
         size: Size of the synthetic stand-in.
         population: Who the synthetic stand-in shows: `benchmark`, or `development` for choosing defaults.
         leave_out: Sample ids or paths to leave out, per dataset.
         crops: How faces are cut out, where that is not each dataset's own way.
-        announce: Called with a label, steps done and steps in all while data are prepared.
+        announce: Called with a label, steps done and total steps while data are prepared.
     """
 
     def __init__(

@@ -265,7 +265,7 @@ class TestBadInput:
                 ["run", "-m", "gcn", "-d", "fer2013", "--data-root", "."],
                 ["FER2013", "fer-bench data describe"],
             ),
-            (["sweep", "absent.yaml"], ["absent.yaml", "no such sweep file"]),
+            (["sweep", "absent.yaml"], ["absent.yaml", "the sweep file does not exist"]),
             (["data", "describe", "okplus"], ["did you mean ckplus"]),
             (["data", "verify", "-d", "ckplsu"], ["did you mean ckplus"]),
         ],

@@ -49,7 +49,7 @@ def work(
     folder = run.folder(store)
     with output_to(folder.log_file):
         try:
-            refuse_other_code(run)
+            refuse_other_code(run.config.method, run.key_fields)
             place = place_from_environment(run.config.devices, run.config.nodes)
             if place is None or place.rank == 0:
                 execute(run, store, workspace, forward, options)
