@@ -33,7 +33,7 @@ def verify(
     data_root: DataRoot = None,
     write_exclude: Annotated[
         Path | None,
-        typer.Option("--write-exclude", metavar="FILE", help="List unreadable files for --exclude."),
+        typer.Option("--write-exclude", metavar="FILE", help="List absent and broken files for --exclude."),
     ] = None,
     with_copies: Annotated[
         bool,
@@ -92,7 +92,7 @@ def verify(
         lines = [
             f"{report.dataset}: {name}\n"
             for report in reports
-            for name in (*report.unreadable, *(report.copies if with_copies else ()))
+            for name in (*report.absent, *report.unreadable, *(report.copies if with_copies else ()))
         ]
         write_text(write_exclude, "".join(lines))
     if as_json:

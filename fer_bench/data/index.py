@@ -87,6 +87,10 @@ NO_AU: NDArray[np.int8] = np.full(len(ACTION_UNITS), -1, np.int8)
 NO_AU.flags.writeable = False  # rows without action units share it
 
 
+class NoRowsError(DataError):
+    """A dataset without any usable row."""
+
+
 def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame:
     """Return a validated index of the given rows, in the order of `sample_id`.
 
@@ -97,7 +101,8 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
         dataset: Name for messages.
 
     Raises:
-        DataError: There is no row, an unknown column, or an invalid value.
+        NoRowsError: There is no row.
+        DataError: An unknown column, or an invalid value.
     """
     columns: dict[str, Any] = {name: _column(name) for name in DEFAULTS}
     fillers = [(name, default, columns[name].append) for name, default in DEFAULTS.items()]
@@ -117,7 +122,7 @@ def build_index(rows: Iterable[Mapping[str, Any]], dataset: str) -> pd.DataFrame
     pa.default_memory_pool().release_unused()  # the pieces take as much again
     count = len(texts["sample_id"])
     if not count:
-        raise DataError(f"{dataset} has no usable row", hint=f"fer-bench data verify --dataset {dataset}")
+        raise NoRowsError(f"{dataset} has no usable row", hint=f"fer-bench data verify --dataset {dataset}")
     order = pa.compute.sort_indices(texts["sample_id"]).to_numpy()  # UTF-8 sorts as its code points do
     is_sorted = bool((order == np.arange(count, dtype=order.dtype)).all())
     frame = pd.DataFrame(index=range(count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from fer_bench.data.card import Card, Official, Protocol, Quirk, SplitName, TreeEntry
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
-from fer_bench.data.reading.folders import Listing, list_folder
+from fer_bench.data.reading.notes import counted, listed
 from fer_bench.data.reading.parsing import csv_fields, parse_line
-from fer_bench.data.reading.sequences import listed, matching, nearest_frames
+from fer_bench.data.reading.sequences import matching, nearest_frames
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.datasets.affwild2 import CARD as MULTI_TASK
-from fer_bench.datasets.affwild2 import NO_AFFECT, PICTURES, video_of
+from fer_bench.datasets.affwild2 import NO_AFFECT, video_of
+from fer_bench.datasets.affwild2_crops import Crops, crop_folders
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS
 from fer_bench.errors import DataError
 
@@ -142,24 +143,21 @@ class ABAW3(FaceDataset):
     @classmethod
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds this track's lists and the cropped faces."""
-        return folder if _track_folder(folder, cls.track) and (folder / PICTURES).is_dir() else None
-
-    @cached_property
-    def _pictures(self) -> Listing:
-        return list_folder(self.base / PICTURES, self.base)
+        return folder if _track_folder(folder, cls.track) and crop_folders(folder) else None
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per annotated frame that has a picture.
 
         Raises:
-            DataError: A malformed list, a video in both parts of a track, or no picture at all.
+            DataError: A malformed list, a video in both parts of a track, or a video without a picture.
         """
         self.notes = []
+        crops = Crops(self.base)
         files = {track: self._files(track) for track in _FOLDERS}
         own = files.pop(self.track)
-        absent = [_FOLDERS[track] for track, found in files.items() if not found]
-        if absent:
-            self.notes.append(f"Labels of other tracks are missing: {', '.join(absent)}.")
+        unlabelled = [_FOLDERS[track] for track, found in files.items() if not found]
+        if unlabelled:
+            self.notes.append(f"Labels of other tracks are missing: {', '.join(unlabelled)}.")
         validated = {
             video_of(video)
             for found in (own, *files.values())
@@ -172,39 +170,43 @@ class ABAW3(FaceDataset):
                 f"{len(crossing)} training videos are validation videos of a track and are left out: "
                 f"{listed(crossing)}"
             )
-        without_folder = unseen = 0
+        absent: dict[str, int] = {}
+        faceless: list[str] = []
+        videos = frames = 0
         for video, (split, file) in sorted(own.items()):
             if video in crossing:
                 continue
-            if not self._pictures.has_folder(video, file=file):
-                without_folder += 1
-                continue
+            folder = crops.of(video, file=file)
             others = {t: _read(found[video][1], t) for t, found in files.items() if video in found}
             labels = {self.track: _read(file, self.track), **others}
-            numbers = {
-                int(match[1]): match.string
-                for match in matching(self.base / PICTURES / video, self.base, r"(\d+)\.jpg")
-            }
             values = labels[self.track].values
             annotated = [n for n, line in enumerate(values, start=1) if _is_annotated(line, self.track)]
+            videos, frames = videos + 1, frames + len(annotated)
+            if folder is None:
+                absent |= {video: len(annotated)} if annotated else {}
+                continue
+            numbers = {
+                int(stem): name
+                for stem, name in folder.pictures.items()
+                if stem.isdecimal() and folder.has(name, file=file)
+            }
             shown = [number for number in annotated if number in numbers]
-            unseen += len(annotated) - len(shown)
+            faceless += [f"{video}/{number:05d}" for number in annotated if number not in numbers]
             neutral = [number for number in shown if _is_neutral(labels.get("expr"), number)]
             references = nearest_frames(shown, neutral) if neutral else [None] * len(shown)
             for number, reference in zip(shown, references, strict=True):
                 yield {
                     "sample_id": f"{video}/{number:05d}",
-                    "path": f"{PICTURES}/{video}/{numbers[number]}",
+                    "path": crops.path(folder, numbers[number]),
                     "reference_id": None if reference is None else f"{video}/{reference:05d}",
                     "sequence": video,
                     "split": split,
                     "group": video_of(video),
                     **self._columns(labels, number),
                 }
-        if without_folder:
-            self.notes.append(f"{without_folder} videos of the lists have no folder of pictures.")
-        if unseen:
-            self.notes.append(f"{unseen} annotated frames have no picture and are left out.")
+        lists = _track_folder(self.base, self.track) or self.base
+        crops.refuse_absent(absent, videos=videos, frames=frames, file=lists, dataset=self.card.name)
+        self.notes += counted({"annotated frames have no picture and are left out": faceless})
 
     def _files(self, track: str) -> dict[str, tuple[SplitName, Path]]:
         """Return split and list of every video of a track; nothing where the track is not there."""

@@ -6,7 +6,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,9 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
-from fer_bench.data.reading.folders import list_folder
+from fer_bench.data.reading.folders import Listing, list_folder
+from fer_bench.data.reading.missing import is_excused, leave_out
+from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import parse_affect, parse_points
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
@@ -39,7 +41,6 @@ _ASSERTED = "asserted in sbelharbi/interpretable-fer-aus"
 _LOADERS = "yaoing/DAN, sbelharbi/interpretable-fer-aus and a public loader"
 _SPLITS: dict[SplitName, tuple[str, ...]] = {"train": ("train_set",), "val": ("val_set", "valid_set")}
 _PARTS = ("exp", "val", "aro", "lnd")
-_IMAGE = re.compile(r"(\d+)\.jpg")
 _NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
 _PIECE = 1 << 13
 _TEXT_AT = 128
@@ -239,9 +240,9 @@ class AffectNet7(FaceDataset):
         for split, spellings in _SPLITS.items():
             name = next(n for n in spellings if (self.base / n / "annotations").is_dir())
             folder = str(self.base / name / "annotations")
-            for number in self._numbers(self.base / name):
+            for number, picture in self._numbers(self.base / name):
                 try:
-                    row = self._row(split, name, number, folder)
+                    row = self._row(split, f"{name}/images/{picture}", number, folder)
                 except DataError as error:
                     raise_or_collect(error)
                     continue
@@ -254,39 +255,55 @@ class AffectNet7(FaceDataset):
                 f"{dropped} crops have neither an emotion nor valence and arousal and are left out."
             )
 
-    def _numbers(self, place: Path) -> list[str]:
-        """Return the picture numbers in numeric order, checked to have all their annotations."""
+    def _numbers(self, place: Path) -> list[tuple[str, str]]:
+        """Return number and name of each picture in numeric order, checked to have all their annotations."""
         images = list_folder(place / "images", self.base)
         annotations = list_folder(place / "annotations", self.base)
         note_read(place / "annotations", contents=True)
         images.refuse_links()
         annotations.refuse_links()
-        numbers = {match[1] for name in images.files if (match := _IMAGE.fullmatch(name))}
-        pictures = len(numbers)
-        wanted = {f"{number}_{part}.npy" for number in numbers for part in _PARTS}
+        pictures = {stem: name for stem, name in images.pictures.items() if stem.isdecimal()}
+        wanted = {f"{number}_{part}.npy" for number in pictures for part in _PARTS}
         others = annotations.files - wanted
         lonely = {name for name in others if _NPY.fullmatch(name)}
         for problem, names in (("missing", wanted - annotations.files), ("without a picture", lonely)):
-            if names:
-                first = annotations.folder / min(names, key=_by_number)
-                error = DataError(f"{len(names)} annotation files are {problem}", file=first)
-                raise_or_collect(error, rows=len({name.partition("_")[0] for name in names}))
-        numbers -= {name.partition("_")[0] for name in wanted - annotations.files}
-        strangers = len(images.files) - pictures + len(others)
-        if strangers:
-            self.notes.append(
-                f"{strangers} files below {images.folder.parent.name} have foreign names and are ignored."
-            )
-        return sorted(numbers, key=lambda number: (int(number), number))
+            self._refuse(problem, names, images, annotations)
+        incomplete = {name.partition("_")[0] for name in wanted - annotations.files}
+        strangers = sorted({*images.files} - {*pictures.values()}) + sorted(others)
+        what = f"files below {images.folder.parent.name} have foreign names and are ignored"
+        self.notes += counted({what: strangers})
+        complete = ((number, name) for number, name in pictures.items() if number not in incomplete)
+        return sorted(complete, key=lambda picture: (int(picture[0]), picture[0]))
 
-    def _row(self, split: SplitName, name: str, number: str, folder: str) -> dict[str, Any] | None:
+    @staticmethod
+    def _refuse(problem: str, names: Collection[str], images: Listing, annotations: Listing) -> None:
+        """Refuse annotations that are missing or left over, except of pictures that the user leaves out."""
+        absent: dict[Path, list[str]] = {}
+        for name in names:
+            number = name.partition("_")[0]
+            picture = images.folder / images.pictures.get(number, f"{number}.jpg")
+            absent.setdefault(picture, []).append(name)
+        kept = {picture: mine for picture, mine in absent.items() if not is_excused(picture)}
+        if kept:
+            files = [name for mine in kept.values() for name in mine]
+            first = annotations.folder / min(files, key=_by_number)
+            raise_or_collect(
+                DataError(
+                    f"{len(files)} annotation files are {problem}",
+                    file=first,
+                    hint=f"unpack the archive again; {leave_out(CARD.name)}",
+                ),
+                rows=len(kept),
+                missing=frozenset(kept),
+            )
+
+    def _row(self, split: SplitName, path: str, number: str, folder: str) -> dict[str, Any] | None:
         stem = f"{folder}/{number}"
         code = _read(f"{stem}_exp.npy", self._code)
         valence, arousal = (_read(f"{stem}_{part}.npy", _affect) for part in ("val", "aro"))
         label = self.card.emotion_of(code)
         if label is None and (np.isnan(valence) or np.isnan(arousal)):
             return None
-        path = f"{name}/images/{number}.jpg"
         return {
             "sample_id": f"{split}/{number}",
             "path": path,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, SplitName
 from fer_bench.data.reading.dependencies import note_read
-from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.folders import Listing, list_folder, listed_path
+from fer_bench.data.reading.missing import refuse_missing
 from fer_bench.data.reading.parsing import csv_fields, parse_affect, parse_points, parsed_lines, split_header
 from fer_bench.errors import DataError
 
@@ -113,13 +114,14 @@ def list_rows(base: Path, card: Card, notes: list[str]) -> Iterator[Mapping[str,
                 continue
             seen.add(same)
             times[face.path] += 1
-            if not pictures.has(face.path, file, line):
+            path = pictures.find(face.path, file, line)
+            if path is None:
                 missing.append((line, face.path))
                 continue
             again = "" if times[face.path] == 1 else f"#{times[face.path]}"
             yield {
                 "sample_id": f"{split}/{face.path}{again}",
-                "path": f"{inner}/{face.path}",
+                "path": f"{inner}/{path}",
                 "box": face.box,
                 "landmarks": face.landmarks,
                 "native_label": face.code,
@@ -140,15 +142,16 @@ class _Pictures:
         self._folder, self._base = folder, base
         self._listings: dict[str, Listing | None] = {}
 
-    def has(self, path: str, file: Path, line: int) -> bool:
-        """Return whether a listed picture is there; the list and its line are for the message."""
+    def find(self, path: str, file: Path, line: int) -> str | None:
+        """Return the path of a listed picture, None if it is absent; list and line are for the message."""
         inner, _, name = path.rpartition("/")
         if inner not in self._listings:
             folder = self._folder / inner
             note_read(folder)
             self._listings[inner] = list_folder(folder, self._base) if folder.is_dir() else None
         listing = self._listings[inner]
-        return listing is not None and listing.has(name, file=file, line=line)
+        found = None if listing is None else listing.picture(name, file=file, line=line)
+        return None if found is None else path.removesuffix(name) + found
 
 
 class _Parser:
@@ -181,7 +184,7 @@ class _Parser:
         if len(fields) != self._width:
             raise DataError(f"a line has {self._width} fields", value=f"{len(fields)} fields")
         path, x, y, w, h, points, code, *affect = (fields[i] for i in self._order)
-        refuse_leaving(path)
+        path = listed_path(path)
         if not path:
             raise DataError("a line names no picture", value=line[:80])
         if code not in self._emotions:

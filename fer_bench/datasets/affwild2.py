@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +23,12 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
-from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving
+from fer_bench.data.reading.folders import listed_path
+from fer_bench.data.reading.formats import ENDING
+from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import finite, parse_affect, parsed_lines, split_header
 from fer_bench.data.reading.sequences import nearest_frames, subfolders
+from fer_bench.datasets.affwild2_crops import PICTURES, SECOND, Crops, crop_folders
 from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -37,9 +39,7 @@ _LISTS: dict[SplitName, tuple[str, ...]] = {
     "train": ("training_set_annotations*.txt", *(f"{place}/train_set.txt" for place in _MTL)),
     "val": ("validation_set_annotations*.txt", *(f"{place}/validation_set.txt" for place in _MTL)),
 }
-PICTURES = "cropped_aligned"
-"""Folder of the cropped faces."""
-_FRAME = re.compile(r"([^/]+)/(\d+)\.jpg")
+_FRAME = re.compile(rf"([^/]+)/(\d+){ENDING}")
 _PERSON = re.compile(r"_(left|right)$")
 NO_AFFECT = -5.0
 """Valence or arousal that was not annotated."""
@@ -183,23 +183,20 @@ class AffWild2(FaceDataset):
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds both annotation lists and `cropped_aligned`."""
         listed = all(_lists_of(folder, patterns) for patterns in _LISTS.values())
-        return folder if listed and (folder / PICTURES).is_dir() else None
-
-    @cached_property
-    def _videos(self) -> Listing:
-        return list_folder(self.base / PICTURES, self.base)
+        return folder if listed and crop_folders(folder) else None
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
         """Yield one row per annotated frame that has a picture.
 
         Raises:
-            DataError: A malformed line, a frame or video that is listed twice, or no picture at all.
+            DataError: A malformed line, a frame or video that is listed twice, or a video without a picture.
         """
         _note_places(self.base)
+        crops = Crops(self.base)
         rows: list[dict[str, Any]] = []
         split_of: dict[str, SplitName] = {}
         for split, patterns in _LISTS.items():
-            rows += self._read_list(self._list_file(patterns), split, split_of)
+            rows += self._read_list(self._list_file(patterns), split, split_of, crops)
         groups = {split: {video_of(v) for v, s in split_of.items() if s == split} for split in _LISTS}
         if shared := sorted(groups["train"] & groups["val"]):
             self.notes.append(
@@ -217,12 +214,13 @@ class AffWild2(FaceDataset):
         return found[0]
 
     def _read_list(
-        self, file: Path, split: SplitName, split_of: dict[str, SplitName]
+        self, file: Path, split: SplitName, split_of: dict[str, SplitName], crops: Crops
     ) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        listings: dict[str, Listing | None] = {}
         neutral: dict[str, dict[int, str]] = {}
-        unlabelled = absent = 0
+        absent: dict[str, int] = {}
+        faceless: list[str] = []
+        unlabelled = 0
         header, lines = split_header(file, _is_header)
         if header is None:
             self.notes.append(f"{file.name} has no header line; its first line is read as data.")
@@ -232,19 +230,20 @@ class AffWild2(FaceDataset):
             video, number = _parse_name(fields[0].strip())
             if split_of.setdefault(video, split) != split:
                 raise DataError("the video is in the training list too", value=video)
-            if video not in listings:
-                has_folder = self._videos.has_folder(video)
-                listings[video] = list_folder(self.base / PICTURES / video, self.base) if has_folder else None
-            pictures = listings[video]
-            has_picture = pictures is not None and pictures.has(f"{number}.jpg")
-            return _Frame(f"{video}/{number}", video, int(number), _parse_labels(fields), has_picture)
+            folder = crops.of(video)
+            picture = None if folder is None else folder.picture(f"{number}.jpg")
+            path = None if folder is None or picture is None else crops.path(folder, picture)
+            return _Frame(f"{video}/{number}", video, int(number), _parse_labels(fields), path)
 
         for _, frame in parsed_lines(lines, parse, file=file, unique=lambda frame: f"{frame.name}.jpg"):
             if frame.labels is None:
                 unlabelled += 1
                 continue
-            if not frame.has_picture:
-                absent += 1
+            if frame.path is None:
+                if crops.of(frame.video) is None:
+                    absent[frame.video] = absent.get(frame.video, 0) + 1
+                else:
+                    faceless.append(frame.name)
                 continue
             code = frame.labels["native_label"]
             if code == _NEUTRAL:
@@ -253,32 +252,35 @@ class AffWild2(FaceDataset):
                 {
                     **frame.labels,
                     "sample_id": frame.name,
-                    "path": f"{PICTURES}/{frame.name}.jpg",
+                    "path": frame.path,
                     "label": None if code is None else self.card.emotion_of(code),
                     "sequence": frame.video,
                     "split": split,
                     "group": video_of(frame.video),
                 }
             )
+        lost = len(faceless) + sum(absent.values())
         if not rows:
-            problem = f"none of the {absent} labelled frames has a picture in {self.base / PICTURES}"
-            raise DataError(problem if absent else "the list has no labelled frame", file=file)
+            places = ", ".join(map(str, crop_folders(self.base)))
+            problem = f"none of the {lost} labelled frames has a picture in {places}"
+            raise DataError(problem if lost else "the list has no labelled frame", file=file)
+        videos = sum(one == split for one in split_of.values())
+        crops.refuse_absent(absent, videos=videos, frames=len(rows) + lost, file=file, dataset=self.card.name)
         _add_references(rows, neutral)
         if unlabelled:
             self.notes.append(f"{unlabelled} frames of {file.name} have no label at all and are left out.")
-        if absent:
-            self.notes.append(f"{absent} labelled frames of {file.name} have no picture and are left out.")
+        self.notes += counted({f"labelled frames of {file.name} have no picture and are left out": faceless})
         return rows
 
 
 class _Frame(NamedTuple):
-    """A frame with its labels, None where it has none."""
+    """A frame with its labels and the path of its picture, None where it has none."""
 
     name: str
     video: str
     number: int
     labels: dict[str, Any] | None
-    has_picture: bool
+    path: str | None
 
 
 def _add_references(rows: list[dict[str, Any]], neutral: Mapping[str, Mapping[int, str]]) -> None:
@@ -301,7 +303,7 @@ def _note_places(folder: Path) -> None:
     """Note that the index depends on every folder where a list may be."""
     note_read(folder)
     for child in subfolders(folder):
-        if child.name != PICTURES:
+        if child.name not in (PICTURES, SECOND):
             note_read(child)
             for inner in subfolders(child):
                 note_read(inner)
@@ -327,8 +329,7 @@ def _is_header(line: str) -> bool:
 
 
 def _parse_name(name: str) -> tuple[str, str]:
-    refuse_leaving(name)
-    match = _FRAME.fullmatch(name)
+    match = _FRAME.fullmatch(listed_path(name))
     if match is None:
         raise DataError("a frame is named <video>/<number>.jpg", value=name)
     return match[1], match[2]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import finite
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import counted, matching, neutral_and_peak, subfolders
+from fer_bench.data.reading.sequences import matching, neutral_and_peak, subfolders
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import ACTION_UNITS, BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from fer_bench.data.card import Card, HashSplit, NativeClass, Protocol, Quirk, TreeEntry, class_counts
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.folders import Listing, list_folder, listed_path
+from fer_bench.data.reading.missing import refuse_missing
 from fer_bench.data.reading.parsing import parsed_lines
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.emotions import LABEL_SETS, Emotion
@@ -122,28 +123,29 @@ class ExpW(FaceDataset):
             numbered_lines(file),
             partial(_parse, photos),
             file=file,
-            unique=lambda face: f"{face.photo} {face.id}",
+            unique=lambda face: f"{face.listed} {face.id}",
         )
         for line, face in faces:
-            if not face.has_photo:
+            if not face.is_there:
                 missing.setdefault(face.photo, line)
             yield {
-                "sample_id": f"{face.photo}#{face.id}",
+                "sample_id": f"{face.listed}#{face.id}",
                 "path": f"{inner}/{face.photo}",
                 "box": face.box,
                 "native_label": face.code,
                 "label": self.card.emotion_of(face.code),
-                "group": face.photo,
+                "group": face.listed,
             }
         lines = [(line, name) for name, line in missing.items()]
         refuse_missing(lines, file=file, folder=photos.folder, dataset=self.card.name)
 
 
 class _Face(NamedTuple):
-    """One line: photo and whether it is on disk, face id, box (left, top, right, bottom) and class code."""
+    """One line: photo as listed and as on disk, face id, box (left, top, right, bottom) and class code."""
 
+    listed: str
     photo: str
-    has_photo: bool
+    is_there: bool
     id: int
     box: tuple[float, float, float, float]
     code: str
@@ -153,8 +155,7 @@ def _parse(photos: Listing, line: str) -> _Face:
     fields = line.split()
     if len(fields) != 8:
         raise DataError(f"a line has eight fields: {_FIELDS}", value=line)
-    name, code = fields[0], fields[7]
-    refuse_leaving(name)
+    name, code = listed_path(fields[0]), fields[7]
     try:
         face_id, top, left, right, bottom = (int(field) for field in fields[1:6])
         confidence = float(fields[6])
@@ -168,4 +169,5 @@ def _parse(photos: Listing, line: str) -> _Face:
     if len(code) != 1 or code not in "0123456":
         raise DataError("the label is not one of 0 to 6", value=code)
     box = (float(left), float(top), float(right), float(bottom))
-    return _Face(name, photos.has(name), face_id, box, code)
+    photo = photos.picture(name)
+    return _Face(name, photo or name, photo is not None, face_id, box, code)

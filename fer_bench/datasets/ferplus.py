@@ -23,7 +23,8 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import SoftLabels
 from fer_bench.data.reading.dependencies import note_read
-from fer_bench.data.reading.folders import Listing, list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.folders import Listing, list_folder, listed_path
+from fer_bench.data.reading.missing import refuse_missing
 from fer_bench.data.reading.parsing import csv_fields, parse_line, parsed_lines
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
@@ -340,17 +341,17 @@ class FERPlus(CsvPictures):
             inner = pictures.folder.relative_to(self.base).as_posix()
             missing: list[tuple[int, str]] = []
 
-            def parse(text: str, pictures: Listing = pictures) -> tuple[str, Floats, bool]:
+            def parse(text: str, pictures: Listing = pictures) -> tuple[str, Floats, str | None]:
                 fields = csv_fields(text)
                 if len(fields) != 2 + len(CLASSES):
                     problem = "a row is a picture name, a box and ten votes"
                     raise DataError(problem, value=f"{len(fields)} fields")
-                refuse_leaving(fields[0])
-                return fields[0], parse_votes(fields[2:]), pictures.has(fields[0])
+                name = listed_path(fields[0])
+                return name, parse_votes(fields[2:]), pictures.picture(name)
 
-            for line, (name, votes, is_there) in parsed_lines(numbered_lines(file), parse, file=file):
-                if is_there:
-                    rows.append(_Row(Path(name).stem, split, votes, f"{inner}/{name}"))
+            for line, (name, votes, picture) in parsed_lines(numbered_lines(file), parse, file=file):
+                if picture is not None:
+                    rows.append(_Row(Path(name).stem, split, votes, f"{inner}/{picture}"))
                 else:  # no row: pixels tell which faces are alike, and it has none
                     missing.append((line, name))
             refuse_missing(missing, file=file, folder=pictures.folder, dataset=self.card.name)

@@ -9,8 +9,9 @@ from typing import Any
 
 from fer_bench.data.card import Card, ExpectedCount, Folds, NativeClass, Protocol, Quirk, TreeEntry
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import counted, matching, some_files, subfolders
+from fer_bench.data.reading.sequences import matching, some_files, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 

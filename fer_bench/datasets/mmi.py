@@ -12,9 +12,10 @@ import numpy as np
 
 from fer_bench.data.card import Card, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.pictures import Image
 from fer_bench.data.reading.problems import collect, raise_or_collect
-from fer_bench.data.reading.sequences import counted, matching, subfolders
+from fer_bench.data.reading.sequences import matching, subfolders
 from fer_bench.datasets.mmi_xml import VIEWS, Coding, read_coding, read_emotions, read_view
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError

@@ -10,8 +10,9 @@ from typing import Any
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Protocol, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.notes import counted, listed
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import counted, listed, matching, neutral_and_peak, subfolders
+from fer_bench.data.reading.sequences import matching, neutral_and_peak, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
 

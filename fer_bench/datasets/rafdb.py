@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from fer_bench.data.card import (
     class_counts,
 )
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.data.reading.folders import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.folders import list_folder, listed_path
+from fer_bench.data.reading.formats import ENDING
+from fer_bench.data.reading.missing import is_excused, leave_out, refuse_missing
+from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import parse_line, parse_points, parsed_lines
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
@@ -33,7 +36,7 @@ from fer_bench.errors import DataError
 _README = "official RAF-DB README v1.1"
 _LIST = "counted in the label list of zyh-uaiaaaa/Erasing-Attention-Consistency"
 _LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
-_NAME = re.compile(r"(train|test)_\d+\.jpg")
+_NAME = re.compile(rf"(train|test)_\d+{ENDING}")
 _ATTRIBUTES = {
     "gender": {"0": "male", "1": "female", "2": "unsure"},
     "race": {"0": "Caucasian", "1": "African-American", "2": "Asian"},
@@ -168,17 +171,18 @@ class RAFDB(FaceDataset):
         ending = "_aligned.jpg" if self._aligned else ".jpg"
         pictures = list_folder(self.base / "Image" / ("aligned" if self._aligned else "original"), self.base)
         lines = parsed_lines(numbered_lines(file), _parse_label, file=file, unique=lambda label: label[0])
-        labels = {name.removesuffix(".jpg"): (line, code) for line, (name, code) in lines}
-        missing = [
-            (line, f"{stem}{ending}")
+        labels = {name.rpartition(".")[0]: (line, code) for line, (name, code) in lines}
+        names = {
+            stem: pictures.picture(f"{stem}{ending}", file=file, line=line)
             for stem, (line, _) in labels.items()
-            if not pictures.has(f"{stem}{ending}", file=file, line=line)
-        ]
+        }
+        missing = [(labels[stem][0], f"{stem}{ending}") for stem, name in names.items() if name is None]
         refuse_missing(missing, file=file, folder=pictures.folder, dataset=self.card.name)
-        manual = self._annotation_files("manual", "_manu_attri.txt", labels)
+        files = {stem: pictures.folder / (name or f"{stem}{ending}") for stem, name in names.items()}
+        manual = self._annotation_files("manual", "_manu_attri.txt", files)
         boxes: Mapping[str, Path] = {}
         if not self._aligned:
-            boxes = self._annotation_files("boundingbox", "_boundingbox.txt", labels, required=True)
+            boxes = self._annotation_files("boundingbox", "_boundingbox.txt", files, required=True)
             if not boxes:
                 self.notes.append(
                     "There are neither aligned faces nor face boxes: faces are detected in the originals."
@@ -188,7 +192,7 @@ class RAFDB(FaceDataset):
             points: NDArray[np.float32] | None = None
             row: dict[str, Any] = {
                 "sample_id": stem,
-                "path": f"Image/{pictures.folder.name}/{stem}{ending}",
+                "path": f"Image/{pictures.folder.name}/{files[stem].name}",
                 "native_label": code,
                 "label": self.card.emotion_of(code),
                 "split": stem.partition("_")[0],
@@ -206,26 +210,35 @@ class RAFDB(FaceDataset):
                 raise_or_collect(error)
                 continue
             yield row
-        if unreadable:
-            self.notes.append(
-                f"{len(unreadable)} attribute files are not as documented, first {unreadable[0]}."
-            )
+        self.notes += counted({"attribute files are not as documented": unreadable})
 
     def _annotation_files(
-        self, kind: str, suffix: str, stems: Collection[str], *, required: bool = False
+        self, kind: str, suffix: str, stems: Mapping[str, Path], *, required: bool = False
     ) -> dict[str, Path]:
-        """Return the annotation file of each stem that has one; none where the whole folder is missing."""
+        """Return the annotation file of each stem that has one; none where the whole folder is missing.
+
+        Args:
+            kind: Name of the folder.
+            suffix: End of the names of its files.
+            stems: The picture of each stem.
+            required: Whether every picture needs a file.
+        """
         folder = self.base / "Annotation" / kind
         if not folder.is_dir():
             return {}
         listing = list_folder(folder, self.base)
         found = {s: folder / f"{s}{suffix}" for s in stems if listing.has(f"{s}{suffix}", file=folder)}
-        absent = [f"{stem}{suffix}" for stem in stems if stem not in found]
-        if absent and required:
-            problem = f"{len(absent)} pictures have no file here, first {absent[0]!r}"
-            raise_or_collect(DataError(problem, file=folder), rows=len(absent))
-        elif absent:
-            self.notes.append(f"{len(absent)} pictures have no file in {kind}, first {absent[0]}.")
+        absent = {stem: f"{stem}{suffix}" for stem in stems if stem not in found}
+        if not required:
+            self.notes += counted({f"pictures have no file in {kind}": list(absent.values())})
+            return found
+        without = {stems[stem]: name for stem, name in absent.items() if not is_excused(stems[stem])}
+        if without:
+            problem = f"{len(without)} pictures have no file here, first {min(without.values())!r}"
+            hint = f"unpack the archive again; {leave_out(self.card.name)}"
+            raise_or_collect(
+                DataError(problem, file=folder, hint=hint), rows=len(without), missing=frozenset(without)
+            )
         return found
 
 
@@ -234,8 +247,7 @@ def _parse_label(line: str) -> tuple[str, str]:
     fields = line.split()
     if len(fields) != 2:
         raise DataError("a label line is a picture name and a code", value=line)
-    name, code = fields
-    refuse_leaving(name)
+    name, code = listed_path(fields[0]), fields[1]
     if not _NAME.fullmatch(name):
         raise DataError("a picture is named train_<number>.jpg or test_<number>.jpg", value=name)
     if len(code) != 1 or code not in "1234567":

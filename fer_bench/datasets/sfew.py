@@ -19,7 +19,8 @@ from fer_bench.data.card import (
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import list_folder, pictures_of_class
-from fer_bench.data.reading.sequences import counted
+from fer_bench.data.reading.formats import USUAL_ENDINGS
+from fer_bench.data.reading.notes import counted
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError, nearest
 
@@ -34,7 +35,6 @@ _PLACES: dict[SplitName, tuple[str, ...]] = {
     ),
 }
 _TEST = ("Test/Test_Aligned_Faces", "Test_Aligned_Faces")
-_ENDINGS = (".png", ".jpg")
 _FILM = re.compile(r"(.+?)_\d+(?:_\d+)*")
 
 _CLASSES = (
@@ -137,7 +137,9 @@ class SFEW(FaceDataset):
             inner = next(place for place in places if (self.base / place).is_dir())
             self._check_classes(self.base / inner)
             for code in _CODES:
-                for name in pictures_of_class(list_folder(self.base / inner / code, self.base), _ENDINGS):
+                for name in pictures_of_class(
+                    list_folder(self.base / inner / code, self.base), USUAL_ENDINGS
+                ):
                     stem = Path(name).stem
                     match = _FILM.fullmatch(stem)
                     film = match[1] if match else stem

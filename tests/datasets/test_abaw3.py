@@ -63,7 +63,7 @@ def test_line_i_is_frame_i_and_frames_without_a_picture_are_counted(root: Path) 
     assert index.loc["v1/00005", "path"] == "cropped_aligned/v1/00005.jpg", "joined by number, not by order"
     assert index["split"].tolist() == ["train"] * 3 + ["val"] * 2
     assert index.loc["v2_left/00001", "group"] == "v2"
-    assert "1 annotated frames have no picture and are left out." in dataset.notes
+    assert "1 annotated frames have no picture and are left out: v1/00004" in dataset.notes
 
 
 def test_labels_of_the_other_tracks_join_by_frame(root: Path) -> None:
@@ -109,12 +109,27 @@ def test_a_track_works_alone_and_says_what_is_missing(tmp_path: Path) -> None:
     add(tmp_path, "expr", "Train_Set", "v1", ["0"], outer="")
     add(tmp_path, "expr", "Validation_Set", "v2", ["1"], outer="")
     add_pictures(tmp_path, "v1", (1,))
+    add_pictures(tmp_path, "v2", (1,))
     dataset = ABAW3Expression(tmp_path)
-    assert len(dataset.index) == 1
+    assert len(dataset.index) == 2
     assert any("VA_Estimation_Challenge, AU_Detection_Challenge" in note for note in dataset.notes)
-    assert "1 videos of the lists have no folder of pictures." in dataset.notes
     with pytest.raises(DataError, match="looks like abaw3expr instead"):
         open_source("abaw3va", find_roots(str(tmp_path)))
+
+
+def test_a_listed_video_without_any_frame_is_an_error_unless_it_is_left_out_by_name(root: Path) -> None:
+    moved = root / "cropped_aligned_new_50_vids" / "v2_left"
+    moved.parent.mkdir()
+    (root / "cropped_aligned" / "v2_left").rename(moved)
+    assert ABAW3Expression(root).index["path"].tolist()[-1] == "cropped_aligned_new_50_vids/v2_left/00002.jpg"
+    add(root, "expr", "Train_Set", "v3", ["0", "1"])
+    with pytest.raises(DataError, match=r"1 of 3 listed videos have no picture, so 2 of 8") as caught:
+        _ = ABAW3Expression(root).index
+    assert "cropped_aligned_new_50_vids" in str(caught.value)
+    dataset = ABAW3Expression(root)
+    assert dataset.leave_out(["cropped_aligned/v3"]) == 0
+    assert len(dataset.index) == 5
+    assert dataset.notes[-1] == "1 absent file(s) or folder(s) left out by name"
 
 
 def test_windows_line_ends_change_nothing(root: Path) -> None:

@@ -160,7 +160,7 @@ def test_foreign_files_are_noted(tmp_path: Path) -> None:
         (root / "train_set" / "images" / name).touch()
     dataset = AffectNet7(root)
     assert len(dataset.index) == 32
-    assert dataset.notes == ["1 files below train_set have foreign names and are ignored."]
+    assert dataset.notes == ["1 files below train_set have foreign names and are ignored: Thumbs.db"]
 
 
 def test_a_picture_that_links_out_is_refused(tmp_path: Path) -> None:
@@ -205,3 +205,22 @@ def test_card_counts_add_up() -> None:
         counts = {(c.split, c.code): c.n for c in AffectNet7.card.counts if c.layout in ("", layout)}
         for split in ("train", "val"):
             assert sum(counts[split, str(code)] for code in range(8)) == counts[split, None]
+
+
+@pytest.mark.parametrize("lost", ["images/6.jpg", "annotations/6_aro.npy"])
+def test_an_absent_picture_or_annotation_is_left_out_by_name(tmp_path: Path, lost: str) -> None:
+    root = write_tree(tmp_path)
+    (root / "val_set" / lost).unlink()
+    with pytest.raises(DataError, match="--write-exclude FILE"):
+        _ = AffectNet7(root).index
+    dataset = AffectNet7(root)
+    assert dataset.leave_out(["val_set/images/6.jpg"]) == 0
+    assert len(dataset.index) == 31
+    assert dataset.notes[-1] == "1 absent file(s) or folder(s) left out by name"
+
+
+def test_pictures_are_found_whatever_their_ending(tmp_path: Path) -> None:
+    root = write_tree(tmp_path)
+    for picture in (root / "train_set" / "images").iterdir():
+        picture.rename(picture.with_suffix(".PNG"))
+    assert len(AffectNet7(root).index) == 32

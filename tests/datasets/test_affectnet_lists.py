@@ -210,3 +210,25 @@ def test_validation_is_carved_by_picture_and_the_alias_names_eight_classes(tmp_p
     assert (index.groupby("group")["role"].nunique() == 1).all()
     assert (index["role"] == "test").sum() == 8
     assert (index["role"] == "val").sum() == 32
+
+
+def test_absent_pictures_are_left_out_by_name(tmp_path: Path) -> None:
+    root = write_tree(tmp_path)
+    pictures = "Manually_Annotated/Manually_Annotated_Images"
+    lost = [f"{pictures}/{name}" for name in ("1/a.jpg", "2/f.jpg")]
+    for name in lost:
+        (root / name).unlink()
+    with pytest.raises(DataError, match="1 listed picture is missing"):
+        AffectNet7(root).leave_out(lost[:1])
+    dataset = AffectNet7(root)
+    assert dataset.leave_out(lost) == 0
+    assert set(dataset.index["path"]) == {f"{pictures}/{name}" for name in ("2/b.PNG", "3/v.jpg", "3/w.jpg")}
+
+
+def test_backslashes_are_separators_and_endings_may_differ_in_case(tmp_path: Path) -> None:
+    root = write_tree(tmp_path)
+    before = AffectNet7(root).index["sample_id"].tolist()
+    for file in (root / "Manually_Annotated_file_lists").iterdir():
+        file.write_text(file.read_text().replace("/", "\\").replace("b.PNG", "b.png"))
+    after = AffectNet7(root).index
+    assert after["sample_id"].str.casefold().tolist() == [name.casefold() for name in before]

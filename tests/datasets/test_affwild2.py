@@ -93,22 +93,44 @@ def test_names_and_headers_of_the_releases(tmp_path: Path, suffix: str, header: 
     assert any("no header" in note for note in dataset.notes) == (header is None)
 
 
-def test_frames_and_videos_without_pictures_are_dropped_and_counted(tmp_path: Path) -> None:
-    dataset = AffWild2(write_tree(tmp_path, without=("v1/00003.jpg", "v2_left/00001.jpg", "v3/00011.jpg")))
+def test_single_frames_without_pictures_are_left_out_counted_and_named(tmp_path: Path) -> None:
+    dataset = AffWild2(write_tree(tmp_path, without=("v1/00003.jpg", "v2_right/00001.jpg", "v3/00011.jpg")))
     assert dataset.index["sample_id"].tolist() == [
         "v1/00001",
         "v1/00004",
-        "v2_right/00001",
+        "v2_left/00001",
         "v2_right/00002",
         "v3/00010",
     ]
-    assert (
-        "2 labelled frames of training_set_annotations.txt have no picture and are left out." in dataset.notes
-    )
-    assert (
-        "1 labelled frames of validation_set_annotations.txt have no picture and are left out."
-        in dataset.notes
-    )
+    lost = "labelled frames of {}_set_annotations.txt have no picture and are left out: {}"
+    assert f"2 {lost.format('training', 'v1/00003, v2_right/00001')}" in dataset.notes
+    assert f"1 {lost.format('validation', 'v3/00011')}" in dataset.notes
+
+
+@pytest.mark.parametrize("place", ["cropped_aligned_new_50_vids", "batch2/cropped_aligned_new_50_vids"])
+def test_the_second_archive_of_crops_is_read_and_named_where_it_is_absent(tmp_path: Path, place: str) -> None:
+    before = AffWild2(write_tree(tmp_path)).index
+    away = tmp_path / "away"
+    (tmp_path / "cropped_aligned" / "v2_left").rename(away)
+    problem = r"1 of 3 listed videos have no picture, so 1 of 6 labelled frames \(17%\) are lost: v2_left"
+    with pytest.raises(DataError, match=problem) as caught:
+        _ = AffWild2(tmp_path).index
+    assert "unpack cropped_aligned_new_50_vids too" in str(caught.value)
+    (tmp_path / place).mkdir(parents=True)
+    away.rename(tmp_path / place / "v2_left")
+    index = AffWild2(tmp_path).index
+    assert index["sample_id"].tolist() == before["sample_id"].tolist()
+    assert f"{place}/v2_left/00001.jpg" in set(index["path"])
+
+
+@pytest.mark.parametrize("ending", ["JPG", "jpeg", "png", "PNG"])
+def test_frames_are_found_whatever_their_ending(tmp_path: Path, ending: str) -> None:
+    before = AffWild2(write_tree(tmp_path)).index
+    for frame in (tmp_path / "cropped_aligned" / "v2_right").iterdir():
+        frame.rename(frame.with_suffix(f".{ending}"))
+    index = AffWild2(tmp_path).index
+    assert index["sample_id"].tolist() == before["sample_id"].tolist()
+    assert f"cropped_aligned/v2_right/00001.{ending}" in set(index["path"])
 
 
 def test_no_picture_at_all_is_refused(tmp_path: Path) -> None:

@@ -109,3 +109,11 @@ def test_role_of_a_photo_does_not_depend_on_the_others(tmp_path: Path) -> None:
 def test_card_counts_add_up() -> None:
     counts = {c.code: c.n for c in ExpW.card.counts}
     assert sum(n for code, n in counts.items() if code is not None) == counts[None]
+
+
+def test_an_absent_photo_is_left_out_by_name(tmp_path: Path) -> None:
+    root = write_tree(tmp_path)
+    (root / "image" / "origin" / "angry_actor_104.jpg").unlink()
+    dataset = ExpW(root)
+    assert dataset.leave_out(["image/origin/angry_actor_104.jpg"]) == 2
+    assert dataset.index["sample_id"].tolist() == ["happy_man_7.jpg#8"]

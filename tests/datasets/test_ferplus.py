@@ -229,3 +229,12 @@ def test_card_counts_add_up() -> None:
         ("data/*/label.csv", "val"): 3191,
         ("data/*/label.csv", "test"): 3137,
     }
+
+
+def test_an_absent_picture_is_left_out_by_name(tmp_path: Path) -> None:
+    root = write_folders(tmp_path)
+    before = len(FERPlus(root).index)
+    (root / "data" / "FER2013Train" / "fer0000002.png").unlink()
+    dataset = FERPlus(root)
+    assert dataset.leave_out(["data/FER2013Train/fer0000002.png"]) == 0
+    assert len(dataset.index) == before - 1

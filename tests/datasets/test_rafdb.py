@@ -106,7 +106,7 @@ def test_unreadable_attributes_are_left_out_and_noted(tmp_path: Path) -> None:
     row = dataset.index.set_index("sample_id").loc["train_00001"]
     assert (row["gender"], row["age"]) == ("female", "20-39")
     assert row[["race"]].isna().all()
-    assert dataset.notes == ["1 attribute files are not as documented, first train_00001_manu_attri.txt."]
+    assert dataset.notes == ["1 attribute files are not as documented: train_00001_manu_attri.txt"]
 
 
 def test_a_missing_attribute_file_is_noted(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_missing_attribute_file_is_noted(tmp_path: Path) -> None:
     (base / "Annotation" / "manual" / "test_0001_manu_attri.txt").unlink()
     dataset = RAFDB(base)
     assert len(dataset.index) == 7 * 6
-    assert dataset.notes == ["1 pictures have no file in manual, first test_0001_manu_attri.txt."]
+    assert dataset.notes == ["1 pictures have no file in manual: test_0001_manu_attri.txt"]
 
 
 def test_windows_line_ends_and_mark(tmp_path: Path) -> None:
@@ -239,3 +239,41 @@ def test_the_compound_part_is_not_taken_for_the_basic_one(tmp_path: Path, where:
     assert RAFDB({"parent": basic.parent, "data root": tmp_path}[where]).base == basic
     with pytest.raises(DataError, match="official layout"):
         RAFDB(compound)
+
+
+@pytest.mark.parametrize("pictures", ["aligned", "original"])
+def test_an_absent_picture_is_left_out_by_name(tmp_path: Path, pictures: str) -> None:
+    base = write_tree(tmp_path, pictures=pictures)
+    suffix = "_aligned" if pictures == "aligned" else ""
+    names = [f"Image/{pictures}/{stem}{suffix}.jpg" for stem in ("train_00002", "test_0003")]
+    for name in names:
+        (base / name).unlink()
+    with pytest.raises(DataError, match="2 listed pictures are missing") as caught:
+        _ = RAFDB(base).index
+    assert "--write-exclude FILE" in str(caught.value)
+    with pytest.raises(DataError, match="1 listed picture is missing"):
+        RAFDB(base).leave_out(names[:1])
+    dataset = RAFDB(base)
+    assert dataset.leave_out(names) == 2
+    assert len(dataset.index) == 40
+    assert dataset.notes[-1] == "2 row(s) left out by name"
+
+
+def test_an_original_without_a_box_is_left_out_by_name(tmp_path: Path) -> None:
+    base = write_tree(tmp_path, pictures="original")
+    (base / "Annotation" / "boundingbox" / "train_00002_boundingbox.txt").unlink()
+    with pytest.raises(DataError, match="1 pictures have no file here"):
+        _ = RAFDB(base).index
+    dataset = RAFDB(base)
+    assert dataset.leave_out(["Image/original/train_00002.jpg"]) == 1
+    assert len(dataset.index) == 41
+
+
+def test_names_with_backslashes_and_other_endings_are_found(tmp_path: Path) -> None:
+    base = write_tree(tmp_path)
+    replace_line(base, 2, ".\\train_00002.jpg 2")
+    for file in (base / "Image" / "aligned").glob("train_0000?_aligned.jpg"):
+        file.rename(file.with_suffix(".PNG"))
+    index = RAFDB(base).index.set_index("sample_id")
+    assert len(index) == 42
+    assert index.loc["train_00002", "path"] == "Image/aligned/train_00002_aligned.PNG"

@@ -41,6 +41,7 @@ class Report:
         findings: In the order in which they were found.
         is_real: Whether these are the licensed data, not drawn faces.
         unreadable: Paths that cannot be decoded, relative to the dataset's base folder.
+        absent: Paths of listed pictures, and folders of listed videos, that are not there.
         copies: Sample ids of training and validation rows whose pixels are those of a test row.
     """
 
@@ -49,6 +50,7 @@ class Report:
     is_real: bool = True
     findings: list[Finding] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
 
     def add(

@@ -79,7 +79,9 @@ def verify(
     _names(report, index)
     scan = Scan(dataset, cache=cache, fresh=fresh)
     scan.run(progress)
-    _pictures(report, scan, {file for problem in problems for file in problem.missing})
+    missing = {file for problem in problems for file in problem.missing}
+    report.absent = sorted(file.relative_to(dataset.base).as_posix() for file in missing)
+    _pictures(report, scan, missing)
     find_copies(report, dataset, scan.seen)
     return report
 

@@ -22,6 +22,8 @@ from pyarrow import parquet
 
 from fer_bench.data.index import COLUMNS, NO_AU, text_series
 from fer_bench.data.reading.dependencies import recording, stamp
+from fer_bench.data.reading.missing import any_excused
+from fer_bench.data.reading.notes import Note
 from fer_bench.data.reading.problems import any_collected
 from fer_bench.errors import StoreError
 from fer_bench.files import cache_root, canonical, short_hash, write_atomic
@@ -63,7 +65,7 @@ def kept_index(dataset: FaceDataset) -> pd.DataFrame:
     began = time.time()
     with recording() as reads:
         index = dataset.read_index()
-    if any_collected():  # a run must find these problems itself
+    if any_collected() or any_excused():  # a run must find these problems itself
         return index
     stamps = {path: (kind, *stamp(path, kind)) for path, kind in reads.items()}
     if all(changed < (began - SETTLED) * 1e9 for _, _, changed in stamps.values()):
@@ -73,7 +75,7 @@ def kept_index(dataset: FaceDataset) -> pd.DataFrame:
             "code": code_of(type(dataset)),
             "card_version": dataset.card.version,
             "rows": len(index),
-            "notes": dataset.notes,
+            "notes": [[n.text, *n.names] if isinstance(n, Note) else n for n in dataset.notes],
             "warnings": dataset.warnings,
             "reads": {path: [kind, text] for path, (kind, text, _) in stamps.items()},
         }
@@ -85,7 +87,8 @@ def kept_index(dataset: FaceDataset) -> pd.DataFrame:
 def file_of(dataset: FaceDataset) -> Path:
     """Return the file for the index of a dataset in its folder."""
     kind = type(dataset)
-    place = short_hash([str(dataset.base.absolute()), kind.__module__, kind.__qualname__], 12)
+    facts = [str(dataset.base.absolute()), kind.__module__, kind.__qualname__]
+    place = short_hash([*facts, "links"] if dataset.follow_links else facts, 12)
     return cache_root() / FOLDER / f"{dataset.card.name}-{place}.parquet"
 
 
@@ -144,7 +147,7 @@ def _read(file: Path, dataset: FaceDataset) -> pd.DataFrame | None:
         return None  # damaged, or of another version: it is read again
     with contextlib.suppress(OSError):
         os.utime(file)  # time of last use; a read-only cache does not need it
-    dataset.notes = [str(note) for note in facts["notes"]]
+    dataset.notes = [n if isinstance(n, str) else Note(n[0], n[1:]) for n in facts["notes"]]
     dataset.warnings = [str(warning) for warning in facts["warnings"]]
     return frame
 

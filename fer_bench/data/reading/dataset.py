@@ -14,9 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, Protocol
-from fer_bench.data.index import build_index
+from fer_bench.data.index import NoRowsError, build_index
 from fer_bench.data.protocols import assign_roles, find_protocol
 from fer_bench.data.reading.decoder_messages import captured_messages
+from fer_bench.data.reading.links import following
+from fer_bench.data.reading.missing import excusing
 from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.errors import DataError, DatasetNotFoundError, UsageError
 
@@ -45,6 +47,8 @@ class FaceDataset(ABC):
     """Further folder names, case-folded, under which people keep this dataset below a root."""
     left_out: Sequence[str] = ()
     """Notes on rows that the user left out."""
+    follow_links: bool = False
+    """Whether links in the dataset's folder may lead out of it."""
     keeps_index: ClassVar[bool] = False
     """Whether the index is kept in the cache. Such a reader must report with `note_read` whatever it reads by
     other means than `numbered_lines`, `list_folder` and `matching`."""
@@ -124,8 +128,19 @@ class FaceDataset(ABC):
         return [child for child in children if child.name.casefold() in aliases and child.is_dir()]
 
     def read_index(self) -> pd.DataFrame:
-        """Read all rows and return the validated index."""
-        return build_index(self.rows(), self.card.name)
+        """Read all rows and return the validated index.
+
+        Raises:
+            DataError: The files are not as documented, or no row is usable.
+        """
+        with following(self.follow_links):
+            try:
+                return build_index(self.rows(), self.card.name)
+            except NoRowsError as error:
+                if not self.notes:
+                    raise
+                found = "\n  ".join(self.notes)
+                raise NoRowsError(f"{error.message}:\n  {found}", file=self.base, hint=error.hint) from None
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -188,13 +203,22 @@ class FaceDataset(ABC):
     def leave_out(self, names: Iterable[str]) -> int:
         """Drop rows by sample id or path, and return how many.
 
+        Args:
+            names: Sample ids, and paths of pictures or folders; listed pictures may be absent.
+
         Raises:
             DataError: A name is neither a sample nor a path of this dataset, or nothing would be left.
         """
-        wanted = set(names)
-        index = self.index
+        wanted = {name.rstrip("/") for name in names}
+        with excusing(wanted, self.base) as absent:
+            index = self.index
         hit = (index["sample_id"].isin(list(wanted)) | index["path"].isin(list(wanted))).to_numpy()
-        unknown = wanted - set(index["sample_id"]) - set(index["path"])
+        unknown = wanted - set(index["sample_id"]) - set(index["path"]) - absent
+        for folder in sorted(unknown):
+            below = index["path"].str.startswith(f"{folder}/").to_numpy(bool)
+            if below.any():
+                hit |= below
+                unknown.discard(folder)
         if unknown:
             raise DataError(
                 f"{self.card.name} has no such sample or file to leave out",
@@ -211,8 +235,11 @@ class FaceDataset(ABC):
         lost = ~kept["reference_id"].isin(kept["sample_id"])
         kept.loc[lost, "reference_id"] = None
         self.__dict__["index"] = kept
-        if hit.any():
-            self.left_out = [f"{int(hit.sum())} row(s) left out by name"]
+        gone = absent - set(index["path"])
+        texts = [f"{int(hit.sum())} row(s)"] * bool(hit.any())
+        texts += [f"{len(gone)} absent file(s) or folder(s)"] * bool(gone)
+        if texts:
+            self.left_out = [f"{' and '.join(texts)} left out by name"]
             self.notes += self.left_out
         return int(hit.sum())
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fer_bench.data.reading.dependencies import note_read
-from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.formats import USUAL_ENDINGS
+from fer_bench.data.reading.links import leaving_error, may_leave
+from fer_bench.data.reading.missing import refuse_dangling
 from fer_bench.errors import DataError
 
 _LEAVES = "the path leaves the dataset root"
@@ -26,6 +30,7 @@ _CLUTTER = frozenset(
     }
 )
 """Names, case-folded, that systems and archivers leave behind in folders."""
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,15 @@ class Listing:
         folders: Names of the folders in it, clutter left out.
         leaving: Names of symlinks that lead out of the dataset's base folder.
         dangling: Names of symlinks inside the base folder that lead nowhere.
+        base: The dataset's base folder.
     """
 
     folder: Path
     files: frozenset[str]
     folders: frozenset[str]
     leaving: frozenset[str]
-    dangling: frozenset[str] = frozenset()
+    dangling: frozenset[str]
+    base: Path
 
     def has(self, name: str, *, file: Path | None = None, line: int | None = None) -> bool:
         """Return whether a file is in the folder.
@@ -65,6 +72,29 @@ class Listing:
         self._refuse_leaving(name, file, line)
         return name in self.folders
 
+    def picture(self, name: str, *, file: Path | None = None, line: int | None = None) -> str | None:
+        """Return the name of a listed picture in the folder, None where it is absent; see `has`.
+
+        Its ending may differ from the list's in case and, in converted copies, altogether.
+        """
+        if self.has(name, file=file, line=line):
+            return name
+        found = self.pictures.get(name.rpartition(".")[0])
+        return found if found is not None and self.has(found, file=file, line=line) else None
+
+    @cached_property
+    def pictures(self) -> dict[str, str]:
+        """The name of each picture by its stem; of several, the one with the most usual ending.
+
+        Symlinks that leave the base folder are among them; `has` refuses these.
+        """
+        found: dict[str, str] = {}
+        rank = {ending: place for place, ending in enumerate(USUAL_ENDINGS)}
+        names = [n for n in sorted(self.files | self.leaving) if Path(n).suffix.casefold() in rank]
+        for name in sorted(names, key=lambda n: rank[Path(n).suffix.casefold()]):
+            found.setdefault(name.rpartition(".")[0], name)
+        return found
+
     def refuse_links(self) -> None:
         """Refuse a folder in which any name is a symlink that leaves the dataset's base folder.
 
@@ -72,11 +102,12 @@ class Listing:
             DataError: There is such a symlink.
         """
         if self.leaving:
-            raise DataError(_LEAVES, file=self.folder, value=min(self.leaving))
+            first = min(self.leaving)
+            raise leaving_error(self.folder / first, self.base, file=self.folder, value=first)
 
     def _refuse_leaving(self, name: str, file: Path | None, line: int | None) -> None:
         if name in self.leaving:
-            raise DataError(_LEAVES, file=file, line=line, value=name)
+            raise leaving_error(self.folder / name, self.base, file=file, line=line, value=name)
 
 
 def is_clutter(name: str) -> bool:
@@ -95,9 +126,9 @@ def list_folder(folder: Path, base: Path) -> Listing:
         DataError: The folder cannot be read, is outside the base, or has a file name that is not valid UTF-8.
     """
     note_read(folder)
-    root = base.resolve()
-    if not folder.resolve().is_relative_to(root):
-        raise DataError(_LEAVES, file=folder, value=str(folder.resolve()))
+    root, follow = base.resolve(), may_leave()
+    if not follow and not folder.resolve().is_relative_to(root):
+        raise leaving_error(folder, base, file=folder, value=str(folder.resolve()))
     files, folders, leaving, dangling = [], [], [], []
     try:
         with os.scandir(folder) as entries:
@@ -109,7 +140,9 @@ def list_folder(folder: Path, base: Path) -> Listing:
                     raise DataError("a file name is not valid UTF-8", file=folder, value=name)
                 if entry.is_file(follow_symlinks=False):
                     files.append(name)
-                elif entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+                elif (
+                    not follow and entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root)
+                ):
                     leaving.append(name)
                 elif entry.is_dir():
                     folders.append(name)
@@ -119,46 +152,21 @@ def list_folder(folder: Path, base: Path) -> Listing:
                     dangling.append(name)
     except OSError as error:
         raise DataError(f"the folder cannot be read: {error.strerror}", file=folder) from None
-    return Listing(folder, frozenset(files), frozenset(folders), frozenset(leaving), frozenset(dangling))
-
-
-def refuse_leaving(name: str) -> None:
-    """Refuse a listed name that is absolute or leaves its folder.
-
-    Raises:
-        DataError: The name is absolute, contains `..` or a backslash.
-    """
-    if name.startswith("/") or "\\" in name or (".." in name and ".." in name.split("/")):
-        raise DataError(_LEAVES, value=name)
-
-
-def refuse_missing(missing: Sequence[tuple[int, str]], *, file: Path, folder: Path, dataset: str) -> None:
-    """Refuse a list with missing pictures; a check of the data counts them and continues.
-
-    Args:
-        missing: Line and name of every listed picture that is absent.
-        file: The list.
-        folder: Where the pictures should be.
-        dataset: Name of the dataset, for the hint.
-
-    Raises:
-        DataError: At least one is missing, and no check collects the problems; the first is named and all
-            are counted.
-    """
-    if not missing:
-        return
-    line, name = missing[0]
-    count = "1 listed picture is" if len(missing) == 1 else f"{len(missing)} listed pictures are"
-    raise_or_collect(
-        DataError(
-            f"{count} missing from {folder}, first {name!r}",
-            file=file,
-            line=line,
-            hint=f"unpack the pictures again; for the expected tree: fer-bench data describe {dataset}",
-        ),
-        rows=len(missing),
-        missing=frozenset(folder / absent for _, absent in missing),
+    return Listing(
+        folder, frozenset(files), frozenset(folders), frozenset(leaving), frozenset(dangling), base
     )
+
+
+def listed_path(name: str) -> str:
+    """Return a listed name as a path relative to its folder; backslashes separate folders as well.
+
+    Raises:
+        DataError: The name is absolute or contains `..`.
+    """
+    path = name.replace("\\", "/").removeprefix("./")
+    if path.startswith("/") or _DRIVE.match(path) or (".." in path and ".." in path.split("/")):
+        raise DataError(_LEAVES, value=name)
+    return path
 
 
 def _undecodable(name: str) -> bool:
@@ -181,6 +189,7 @@ def pictures_of_class(listing: Listing, endings: Collection[str], *, hint: str |
         DataError: There is no picture, or a file links out of the dataset root.
     """
     listing.refuse_links()
+    refuse_dangling(listing.folder, [n for n in listing.dangling if Path(n).suffix.casefold() in endings])
     names = sorted(name for name in listing.files if Path(name).suffix.casefold() in endings)
     if not names:
         raise DataError("empty class: no picture in this folder", file=listing.folder, hint=hint)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-USUAL_ENDINGS: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+USUAL_ENDINGS: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Endings, in any case, of files that count as pictures without a look inside; a damaged one is an error."""
+ENDING = r"\.(?i:jpe?g|png|bmp|tiff?|webp)"
+"""A usual ending as a regular expression."""
 
 
 def is_picture(file: Path) -> bool:

@@ -19,7 +19,7 @@ class Problem:
     Attributes:
         error: What is wrong, with file and line.
         rows: Number of affected rows.
-        missing: Files that are in the index and not on disk.
+        missing: Files and folders that are listed and not on disk, or that lack annotations.
         kind: `layout` for lists and annotations, `unreadable` for damaged files, which have no row.
     """
 
@@ -49,7 +49,7 @@ def raise_or_collect(error: DataError, *, rows: int = 1, missing: frozenset[Path
     Args:
         error: The problem.
         rows: Number of affected rows.
-        missing: Files that will be in the index and are not on disk.
+        missing: Files and folders that are listed and not on disk, or that lack annotations.
 
     Raises:
         DataError: The given error, outside `collecting`.

@@ -1,17 +1,18 @@
-"""What readers of recorded sequences share: folder listings, the choice of frames, texts of notes."""
+"""What readers of recorded sequences share: folder listings and the choice of frames."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import is_clutter, list_folder
-from fer_bench.errors import DataError
+from fer_bench.data.reading.links import leaving_error
+from fer_bench.data.reading.missing import refuse_dangling
 
 
 def matching(folder: Path, base: Path, pattern: str, *, folders: bool = False) -> list[re.Match[str]]:
@@ -34,14 +35,12 @@ def matching(folder: Path, base: Path, pattern: str, *, folders: bool = False) -
         return []
     listing = list_folder(folder, base)
     expression = re.compile(pattern)
-    leaving = sorted(name for name in listing.leaving if expression.fullmatch(name))
-    if leaving:
-        raise DataError(
-            "the path leaves the dataset root",
-            file=folder / leaving[0],
-            value=str((folder / leaving[0]).resolve()),
-            hint="copy the files below the root, or make the root itself the link",
-        )
+    for name in sorted(listing.leaving):
+        if expression.fullmatch(name):
+            raise leaving_error(
+                folder / name, base, file=folder / name, value=os.path.realpath(folder / name)
+            )
+    refuse_dangling(folder, [name for name in listing.dangling if expression.fullmatch(name)])
     names = listing.folders if folders else listing.files
     return [match for name in sorted(names) if (match := expression.fullmatch(name)) is not None]
 
@@ -104,14 +103,3 @@ def nearest_frames(frames: Sequence[int], references: Sequence[int]) -> list[int
     earlier, later = known[after - 1], known[after]
     nearest: list[int] = np.where(wanted - earlier <= later - wanted, earlier, later).tolist()
     return nearest
-
-
-def counted(met: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a note per heading that has names, such as `2 sequences without a frame: S005/001, S010/002`."""
-    return [f"{len(names)} {what}: {listed(names)}" for what, names in met.items() if names]
-
-
-def listed(names: Sequence[str], *, most: int = 5) -> str:
-    """Return names for the end of a sentence, such as `S005/001, S010/002 and 7 more`."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench.data.reading.folders import list_folder, refuse_leaving, refuse_missing
+from fer_bench.data.reading.folders import list_folder, listed_path
+from fer_bench.data.reading.links import following
 from fer_bench.errors import DataError
 
 
@@ -59,19 +60,42 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
         list_folder(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "..\\a.jpg"])
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "..\\a.jpg", "C:\\a.jpg", "\\\\server\\a.jpg"]
+)
 def test_listed_names_may_not_leave(name: str) -> None:
     with pytest.raises(DataError, match="leaves the dataset root") as caught:
-        refuse_leaving(name)
+        listed_path(name)
     assert caught.value.value == name
 
 
-def test_missing_pictures_are_counted_and_the_first_is_named() -> None:
-    refuse_missing([], file=Path("list.txt"), folder=Path("pictures"), dataset="x")
-    with pytest.raises(
-        DataError, match=r"2 listed pictures are missing from pictures, first 'b\.jpg'"
-    ) as caught:
-        refuse_missing(
-            [(4, "b.jpg"), (9, "c.jpg")], file=Path("list.txt"), folder=Path("pictures"), dataset="x"
-        )
-    assert caught.value.line == 4
+@pytest.mark.parametrize("name", ["689/a.jpg", "689\\a.jpg", ".\\689\\a.jpg", "./689/a.jpg"])
+def test_backslashes_in_lists_are_separators(name: str) -> None:
+    assert listed_path(name) == "689/a.jpg"
+
+
+def test_the_error_says_where_a_link_leads_and_how_to_allow_it(tmp_path: Path) -> None:
+    base, other = tmp_path / "base", tmp_path / "disk"
+    for folder in (base, other / "pictures"):
+        folder.mkdir(parents=True)
+    (other / "pictures" / "a.jpg").touch()
+    (base / "pictures").symlink_to(other / "pictures")
+    (base / "b.jpg").symlink_to(tmp_path / "unmounted" / "b.jpg")
+    with pytest.raises(DataError, match=f"{base / 'pictures'} is a link to {other / 'pictures'}") as caught:
+        list_folder(base / "pictures", base)
+    assert "--follow-links" in str(caught.value)
+    with pytest.raises(DataError, match="which does not exist") as caught:
+        list_folder(base, base).has("b.jpg")
+    assert "git annex get" in str(caught.value)
+    with following(True):
+        assert list_folder(base / "pictures", base).has("a.jpg")
+        listing = list_folder(base, base)
+    assert (listing.folders, listing.dangling) == ({"pictures"}, {"b.jpg"})
+
+
+def test_a_listed_picture_is_found_whatever_its_ending(tmp_path: Path) -> None:
+    for name in ("a.JPG", "b.jpeg", "c.PNG", "c.txt", "d.png", "d.JPEG", "e.txt"):
+        (tmp_path / name).touch()
+    listing = list_folder(tmp_path, tmp_path)
+    found = {name: listing.picture(f"{name}.jpg") for name in "abcdef"}
+    assert found == {"a": "a.JPG", "b": "b.jpeg", "c": "c.PNG", "d": "d.JPEG", "e": None, "f": None}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fer_bench.data.reading.sequences import listed, matching, nearest_frames, neutral_and_peak, subfolders
+from fer_bench.data.reading.sequences import matching, nearest_frames, neutral_and_peak, subfolders
 from fer_bench.errors import DataError
 
 
@@ -54,11 +54,6 @@ def test_subfolders_of_anything_are_listed_without_failing(tmp_path):
     (tmp_path / "file").touch()
     assert subfolders(tmp_path) == [tmp_path / "b"]
     assert subfolders(tmp_path / "file") == subfolders(tmp_path / "none") == []
-
-
-def test_long_lists_are_cut():
-    assert listed(["a", "b"]) == "a, b"
-    assert listed(list("abcdefg")) == "a, b, c, d, e and 2 more"
 
 
 @pytest.mark.parametrize(
