@@ -29,7 +29,11 @@ ClassMap = Mapping[str, str] | str | Path
 
 
 def open_dataset(
-    name: str, root: str | Path | None = None, *, classes: ClassMap | None = None
+    name: str,
+    root: str | Path | None = None,
+    *,
+    classes: ClassMap | None = None,
+    follow_links: bool = False,
 ) -> FaceDataset:
     """Open a dataset, or a union of several, for reading. Needs no torch.
 
@@ -41,6 +45,7 @@ def open_dataset(
         root: Folder of the dataset, or a folder with one folder per dataset. By default `FER_BENCH_DATA`,
             `./data.yaml` or the synthetic stand-in.
         classes: What the class folders of `folder` mean, where names and aliases do not say it.
+        follow_links: Follow symlinks that leave the dataset's folder.
 
     Raises:
         UsageError: Unknown dataset.
@@ -50,7 +55,7 @@ def open_dataset(
     from fer_bench.workspace.sources import split_source
     from fer_bench.workspace.workspace import Workspace
 
-    source, roots = split_source(name, root)
+    source, roots = split_source(name, root, follow_links=follow_links)
     roots = roots.with_classes(classes)
     _say(roots)
     return Workspace(roots).source(source_name(source)).dataset
@@ -82,6 +87,7 @@ def run(
     dataset: str,
     *,
     root: str | Path | None = None,
+    follow_links: bool = False,
     runs_dir: str | Path = "runs",
     protocol: str | None = None,
     fold: int = 1,
@@ -102,6 +108,7 @@ def run(
         method: Method name.
         dataset: Source: a dataset, a union such as `ckplus+oulu`, or `folder:PATH`.
         root: See `open_dataset`.
+        follow_links: See `open_dataset`.
         runs_dir: The run store.
         protocol: Protocol name; the profile's by default.
         fold: Fold from 1. `sweep` runs several.
@@ -125,7 +132,7 @@ def run(
     from fer_bench.runs.sweepfile import check_sweep
     from fer_bench.workspace.sources import split_source
 
-    name, roots = split_source(dataset, root)
+    name, roots = split_source(dataset, root, follow_links=follow_links)
     cell = {
         "methods": [method],
         "datasets": [name],
@@ -148,6 +155,7 @@ def sweep(
     what: str | Path | SweepConfig | Mapping[str, Any],
     *,
     root: str | Path | None = None,
+    follow_links: bool = False,
     runs_dir: str | Path = "runs",
     classes: ClassMap | None = None,
     options: RunOptions = RunOptions(),
@@ -157,6 +165,7 @@ def sweep(
     Args:
         what: A sweep file, or its content: fields of `SweepConfig`.
         root: See `open_dataset`.
+        follow_links: See `open_dataset`.
         runs_dir: The run store.
         classes: See `open_dataset`.
         options: How runs are carried out.
@@ -174,7 +183,7 @@ def sweep(
 
     if not isinstance(what, SweepConfig):
         what = check_sweep(what) if isinstance(what, Mapping) else read_sweep(Path(what))
-    roots = split_source("", root)[1].with_classes(classes)
+    roots = split_source("", root, follow_links=follow_links)[1].with_classes(classes)
     return list(_carry_out(what, roots, runs_dir, options, strict=False).records)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_bench.cli.options import AsJson, DataRoot, announce_roots, check_name
+from fer_bench.cli.options import AsJson, DataRoot, FollowLinks, announce_roots, check_name
 
 check_app = typer.Typer(
     help="Check that a dataset keeps the contracts of this package.",
@@ -21,6 +21,7 @@ check_app = typer.Typer(
 def check_dataset(
     name: Annotated[str, typer.Argument(help="Dataset, also of another package, or folder:PATH.")],
     data_root: DataRoot = None,
+    follow_links: FollowLinks = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the contract suite: card, reader, index, paths, protocols and decoding of a dataset.
@@ -31,7 +32,7 @@ def check_dataset(
     from fer_bench.data.audit.contract import check_contract
     from fer_bench.workspace.sources import open_source, split_source
 
-    name, roots = split_source(name, data_root)
+    name, roots = split_source(name, data_root, follow_links=follow_links)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
     results = check_contract(name, lambda: open_source(name, roots).dataset)

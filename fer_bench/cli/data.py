@@ -16,6 +16,7 @@ from fer_bench.cli.options import (
     DataRoot,
     Drop,
     Fold,
+    FollowLinks,
     Jobs,
     ProtocolName,
     announce_roots,
@@ -116,6 +117,7 @@ def synth(
 def stats(
     dataset: Datasets = "all",
     data_root: DataRoot = None,
+    follow_links: FollowLinks = False,
     protocol: ProtocolName = None,
     fold: Fold = 1,
     classes: Classes = None,
@@ -129,7 +131,7 @@ def stats(
     from fer_bench.data.audit.describe import split_counts
     from fer_bench.data.protocols import find_protocol
 
-    opened = _opened(dataset, data_root, classes, drop, quiet=as_json)
+    opened = _opened(dataset, data_root, classes, drop, follow_links=follow_links, quiet=as_json)
     tables = {name: split_counts(source.dataset, protocol, fold) for name, source in opened.items()}
     if plots is not None:
         from fer_bench.data.audit.figures import draw_stats
@@ -157,6 +159,7 @@ def sheet(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one picture per dataset.")],
     dataset: Datasets = "all",
     data_root: DataRoot = None,
+    follow_links: FollowLinks = False,
     protocol: ProtocolName = None,
     classes: Classes = None,
     drop: Drop = None,
@@ -170,7 +173,8 @@ def sheet(
     from fer_bench.data.audit.figures import draw_sheet
     from fer_bench.data.protocols import find_protocol
 
-    for name, source in _opened(dataset, data_root, classes, drop).items():
+    opened = _opened(dataset, data_root, classes, drop, follow_links=follow_links)
+    for name, source in opened.items():
         file = out / f"{name}.jpg"
         chosen = find_protocol(source.dataset.card, protocol)
         draw_sheet(source.dataset, chosen, file, title=_title(source), people=people, seed=seed)
@@ -183,13 +187,14 @@ def _opened(
     classes: Path | None,
     drop: list[str] | None,
     *,
+    follow_links: bool,
     quiet: bool = False,
 ) -> dict[str, Source]:
     """Return the datasets that a command is asked for, `all` being those that are there."""
     from fer_bench import datasets
     from fer_bench.workspace.sources import open_source, recognised, split_source
 
-    name, roots = split_source(dataset, data_root)
+    name, roots = split_source(dataset, data_root, follow_links=follow_links)
     roots = named_classes(roots, classes, drop)
     announce_roots(roots, quiet=quiet)
     if name == "all":
@@ -221,6 +226,7 @@ def _title(source: Source) -> str:
 def split(
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or folder:PATH.")],
     data_root: DataRoot = None,
+    follow_links: FollowLinks = False,
     protocol: ProtocolName = None,
     fold: Fold = 1,
     classes: Classes = None,
@@ -240,7 +246,7 @@ def split(
     from fer_bench.files import write_text
     from fer_bench.workspace.sources import open_source, split_source
 
-    name, roots = split_source(dataset, data_root)
+    name, roots = split_source(dataset, data_root, follow_links=follow_links)
     roots = named_classes(roots, classes, drop)
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)

@@ -28,6 +28,14 @@ DataRoot = Annotated[
         "Else FER_BENCH_DATA, else ./data.yaml, else the synthetic stand-in.",
     ),
 ]
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links",
+        help="Follow symlinks that leave a dataset's folder (another disk, DVC, git-annex); "
+        "or FER_BENCH_FOLLOW_LINKS=1.",
+    ),
+]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
@@ -110,6 +118,7 @@ class WorkOptions:
         ),
     ] = None
     data_root: DataRoot = None
+    follow_links: FollowLinks = False
     exclude: Exclude = None
     classes: Classes = None
     drop: Drop = None

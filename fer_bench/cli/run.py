@@ -65,7 +65,7 @@ def run(
     from fer_bench.runs.sweepfile import check_sweep
     from fer_bench.workspace.sources import split_source
 
-    name, roots = split_source(dataset, options.data_root)
+    name, roots = split_source(dataset, options.data_root, follow_links=options.follow_links)
     roots = named_classes(roots, options.classes, options.drop)
     config = check_sweep({"methods": [method], "datasets": [name], **options.changes()})
     result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
@@ -111,7 +111,8 @@ def sweep(
         raise UsageError(
             "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
         )
-    roots = named_classes(find_roots(options.data_root), options.classes, options.drop)
+    roots = find_roots(options.data_root, follow_links=options.follow_links)
+    roots = named_classes(roots, options.classes, options.drop)
     config = options.added_to(check_sweep(changes) if file is None else read_sweep(file, changes))
     if dry_run:
         _dry_run(config, roots, options)

@@ -17,6 +17,7 @@ from fer_bench.cli.options import (
     AsJson,
     DataRoot,
     Exclude,
+    FollowLinks,
     RunsDir,
     open_store,
     read_exclude,
@@ -110,6 +111,7 @@ def rerun(
         float, typer.Option("--tolerance", min=0.0, help="How far apart a number may be, on a GPU.")
     ] = 0.0,
     data_root: DataRoot = None,
+    follow_links: FollowLinks = False,
     exclude: Exclude = None,
     as_json: AsJson = False,
 ) -> None:
@@ -122,7 +124,7 @@ def rerun(
     from fer_bench.runs.repeat import Repetition, repeat
     from fer_bench.workspace.sources import find_roots
 
-    roots = find_roots(data_root)
+    roots = find_roots(data_root, follow_links=follow_links)
     store = open_store(runs_dir)
     found, left_out = store.find(run), None if exclude is None else read_exclude(exclude)
     preparation = Preparation(quiet=as_json)

@@ -15,6 +15,7 @@ from fer_bench.cli.options import (
     Classes,
     DataRoot,
     Drop,
+    FollowLinks,
     announce_roots,
     check_name,
     named_classes,
@@ -31,6 +32,7 @@ Datasets = Annotated[str, typer.Option("--dataset", "-d", help="Dataset, folder:
 def verify(
     dataset: Datasets = "all",
     data_root: DataRoot = None,
+    follow_links: FollowLinks = False,
     write_exclude: Annotated[
         Path | None,
         typer.Option("--write-exclude", metavar="FILE", help="List absent and broken files for --exclude."),
@@ -60,7 +62,7 @@ def verify(
     from fer_bench.files import write_text
     from fer_bench.workspace.sources import recognised, split_source
 
-    name, roots = split_source(dataset, data_root)
+    name, roots = split_source(dataset, data_root, follow_links=follow_links)
     roots = named_classes(roots, classes, drop)
     announce_roots(roots, quiet=as_json)
     if name == "all":

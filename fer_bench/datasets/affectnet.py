@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import math
-import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +29,7 @@ from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import parse_affect, parse_points
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
+from fer_bench.datasets.affectnet_npy import Values, read_npy
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -42,12 +39,6 @@ _LOADERS = "yaoing/DAN, sbelharbi/interpretable-fer-aus and a public loader"
 _SPLITS: dict[SplitName, tuple[str, ...]] = {"train": ("train_set",), "val": ("val_set", "valid_set")}
 _PARTS = ("exp", "val", "aro", "lnd")
 _NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
-_PIECE = 1 << 13
-_TEXT_AT = 128
-_MAGIC = b"\x93NUMPY\x01\x00"
-
-Values = str | NDArray[Any]
-Parsed = TypeVar("Parsed")
 
 CARD = Card(
     name="affectnet7",
@@ -299,15 +290,15 @@ class AffectNet7(FaceDataset):
 
     def _row(self, split: SplitName, path: str, number: str, folder: str) -> dict[str, Any] | None:
         stem = f"{folder}/{number}"
-        code = _read(f"{stem}_exp.npy", self._code)
-        valence, arousal = (_read(f"{stem}_{part}.npy", _affect) for part in ("val", "aro"))
+        code = read_npy(f"{stem}_exp.npy", self._code)
+        valence, arousal = (read_npy(f"{stem}_{part}.npy", _affect) for part in ("val", "aro"))
         label = self.card.emotion_of(code)
         if label is None and (np.isnan(valence) or np.isnan(arousal)):
             return None
         return {
             "sample_id": f"{split}/{number}",
             "path": path,
-            "landmarks": _read(f"{stem}_lnd.npy", _landmarks),
+            "landmarks": read_npy(f"{stem}_lnd.npy", _landmarks),
             "native_label": code,
             "label": label,
             "valence": valence,
@@ -341,52 +332,6 @@ def _has_crops(folder: Path) -> bool:
 
 def _by_number(name: str) -> tuple[int, str]:
     return int(name.partition("_")[0]), name
-
-
-def _read(file: str, parse: Callable[[Values], Parsed]) -> Parsed:
-    """Return what a small npy file holds.
-
-    `np.load` spends its time on file objects and on parsing the same header again, which is minutes over a
-    million files. So parsed headers are cached and files are read by descriptor.
-    """
-    try:
-        raw = _read_bytes(file)
-        itemsize = _text_size(raw[:_TEXT_AT])
-        if itemsize and len(raw) == _TEXT_AT + itemsize:
-            return parse(raw[_TEXT_AT:].decode("utf-32-le").rstrip("\0"))
-        values: NDArray[Any] = np.asarray(np.load(io.BytesIO(raw), allow_pickle=False)).reshape(-1)
-        return parse(str(values[0]) if values.size == 1 else values)
-    except DataError as error:
-        raise DataError(error.message, file=file, value=error.value) from None
-    except OSError as error:
-        raise DataError(f"the annotation cannot be read: {error.strerror}", file=file) from None
-    except (ValueError, EOFError, SyntaxError):
-        problem = "the annotation is not a plain npy array"
-        raise DataError(problem, file=file, value=f"{len(raw)} bytes") from None
-
-
-def _read_bytes(file: str) -> bytes:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        parts = [os.read(descriptor, _PIECE)]
-        while len(parts[-1]) == _PIECE:
-            parts.append(os.read(descriptor, _PIECE))
-    finally:
-        os.close(descriptor)
-    return b"".join(parts)
-
-
-@cache
-def _text_size(header: bytes) -> int:
-    """Return the bytes of the one little-endian string that follows a header of the usual length, else 0."""
-    if not header.startswith(_MAGIC) or 10 + int.from_bytes(header[8:10], "little") != _TEXT_AT:
-        return 0
-    try:
-        shape, _, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(header[8:]))
-    except ValueError:
-        return 0  # `np.load` says what is wrong with it
-    is_text = dtype.kind == "U" and dtype.byteorder != ">" and math.prod(shape) == 1
-    return int(dtype.itemsize) if is_text else 0
 
 
 def _text(values: Values) -> str:

@@ -24,6 +24,7 @@ from fer_bench.data.card import (
 from fer_bench.data.reading.dataset import SoftLabels
 from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import Listing, list_folder, listed_path
+from fer_bench.data.reading.links import following
 from fer_bench.data.reading.missing import refuse_missing
 from fer_bench.data.reading.parsing import csv_fields, parse_line, parsed_lines
 from fer_bench.data.reading.problems import raise_or_collect
@@ -289,7 +290,8 @@ class FERPlus(CsvPictures):
                 mode `crossentropy` trains on it, mode `probability` draws from it); `votes`: the shares of
                 all votes for emotions.
         """
-        rows = self._rows
+        with following(self.follow_links):
+            rows = self._rows
         labels = np.zeros((len(self.index), len(Emotion)), np.float32)
         for place, sample_id in enumerate(self.index["sample_id"]):
             votes = rows[sample_id].votes

@@ -20,6 +20,7 @@ from fer_bench.errors import DataError, DatasetNotFoundError, UsageError, neares
 from fer_bench.synthetic.marker import marker_of
 
 ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
+LINKS_VARIABLE = "FER_BENCH_FOLLOW_LINKS"
 GENERATOR_FIELDS = ("generator_version", "size", "population", "seed")
 DataKind = Literal["real", "synthetic"]
 _YAML_EXAMPLE = "example: `rafdb: ~/data/RAF-DB`"
@@ -50,12 +51,14 @@ class DataRoots:
         named: Paths by dataset name, from a `data.yaml`.
         origin: What named them, for messages: the option, the variable or the file.
         classes: Emotion by folder name in `folder`, None for folders that are dropped.
+        follow_links: Whether links in a dataset's folder may lead out of it.
     """
 
     root: Path | None
     named: dict[str, Path]
     origin: str
     classes: Mapping[str, Emotion | None] = field(default_factory=dict)
+    follow_links: bool = False
 
     @property
     def is_synthetic(self) -> bool:
@@ -112,16 +115,22 @@ class DataRoots:
         return kind.named(self.classes) if issubclass(kind, Folder) else kind
 
 
-def find_roots(option: str | None) -> DataRoots:
+def find_roots(option: str | None, *, follow_links: bool = False) -> DataRoots:
     """Return the data roots from the option, else `FER_BENCH_DATA`, else `./data.yaml`, else none.
 
     Args:
         option: Value of `--data-root`: a folder, or a YAML file that maps dataset names to folders.
+        follow_links: Follow links that leave a dataset's folder; `FER_BENCH_FOLLOW_LINKS=1` does so as well.
 
     Raises:
         UsageError: The option is empty.
         DataError: The folder or file does not exist or is malformed.
     """
+    follow_links = follow_links or os.environ.get(LINKS_VARIABLE, "") not in ("", "0")
+    return replace(_find_roots(option), follow_links=follow_links)
+
+
+def _find_roots(option: str | None) -> DataRoots:
     if option == "":
         raise UsageError(
             "--data-root is empty", hint="give a folder, or omit the option to use the synthetic stand-in"
@@ -145,18 +154,21 @@ def find_roots(option: str | None) -> DataRoots:
     return DataRoots(None, {}, "the synthetic stand-in")
 
 
-def split_source(source: str, option: str | Path | None) -> tuple[str, DataRoots]:
+def split_source(
+    source: str, option: str | Path | None, *, follow_links: bool = False
+) -> tuple[str, DataRoots]:
     """Return the name of a source and where data are; `folder:PATH` names both at once.
 
     Args:
         source: A dataset, a union, or `folder:PATH`.
         option: See `find_roots`.
+        follow_links: See `find_roots`.
 
     Raises:
         UsageError: Another dataset than `folder` with a path.
         DataError: The folder or file does not exist or is malformed.
     """
-    roots = find_roots(None if option is None else str(option))
+    roots = find_roots(None if option is None else str(option), follow_links=follow_links)
     name, colon, path = source.partition(":")
     if colon and name != "folder":
         raise UsageError(
@@ -232,6 +244,7 @@ def open_source(
             raise
         message = f"{error.message}\n  It looks like {' or '.join(others)} instead."
         raise DatasetNotFoundError(message, file=error.file, hint=error.hint) from None
+    dataset.follow_links = roots.follow_links
     keep_index(dataset)
     return Source(dataset, *_origin(dataset.base))
 

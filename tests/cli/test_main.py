@@ -187,11 +187,15 @@ class TestRun:
         assert "NaN or infinite" in err
         assert "log.txt" in err
 
-    def test_leave_out_by_name(self, run_cli, tiny_root, tmp_path):
+    @pytest.mark.parametrize("fault", ["truncated", "missing"])
+    def test_leave_out_a_broken_or_absent_picture_by_name(self, run_cli, tiny_root, tmp_path, fault):
         root = tmp_path / "root"
         shutil.copytree(tiny_root / "rafdb", root / "rafdb")
         victim = sorted(root.rglob("train_*_aligned.jpg"))[0]
-        victim.write_bytes(victim.read_bytes()[:200])
+        if fault == "truncated":
+            victim.write_bytes(victim.read_bytes()[:200])
+        else:
+            victim.unlink()
         command = (
             "run",
             "-m",
@@ -207,7 +211,7 @@ class TestRun:
         code, _, err = run_cli(*command)
         assert code == 2
         assert victim.name in err
-        assert "truncated" in err
+        assert fault in err
         assert "--write-exclude" in err
         code, _, _ = run_cli(
             "data", "verify", "-d", "rafdb", "--data-root", root, "--write-exclude", "bad.txt"

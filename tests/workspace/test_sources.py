@@ -235,3 +235,18 @@ def test_without_a_root_the_stand_in_is_opened_as_a_drawing(nowhere, monkeypatch
     assert (source.kind, source.generator) == ("synthetic", drawing)
     assert isinstance(source.dataset, FaceDataset)
     assert source.dataset.base.is_relative_to(nowhere / "cache" / "synthetic")
+
+
+def test_links_to_another_disk_are_refused_with_the_way_and_followed_on_request(oulu, nowhere, monkeypatch):
+    real = as_real(oulu, nowhere / "real")
+    before = open_source("oulu", find_roots(str(real))).dataset
+    disk, person = nowhere / "disk", (before.base / before.index["path"].iloc[0]).parents[1]
+    person.rename(disk)
+    person.symlink_to(disk)
+    with pytest.raises(DataError, match=f"is a link to {disk}") as caught:
+        _ = open_source("oulu", find_roots(str(real))).dataset.index
+    assert "--follow-links" in str(caught.value)
+    followed = open_source("oulu", find_roots(str(real), follow_links=True)).dataset
+    assert followed.index.equals(before.index)
+    monkeypatch.setenv("FER_BENCH_FOLLOW_LINKS", "1")
+    assert open_source("oulu", find_roots(str(real))).dataset.index.equals(before.index)

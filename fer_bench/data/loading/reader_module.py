@@ -49,6 +49,7 @@ class ReaderDataModule(FaceDataModule):
         label_fraction: Share of the training rows whose label is shown, in (0, 1].
         soft_labels: Distributions to learn instead of labels, if the dataset has votes.
         crop: How faces are cropped, for example `similarity` or `box+0.3`; None for the dataset's own way.
+        follow_links: Follow symlinks that leave the dataset's folder.
         synthetic_size: Size of the synthetic stand-in.
         workers: Loader processes; 0 reads in this process, which is fastest for packs in memory.
 
@@ -80,6 +81,7 @@ class ReaderDataModule(FaceDataModule):
         label_fraction: float = 1.0,
         soft_labels: Literal["none", "probability", "votes"] = "none",
         crop: str | None = None,
+        follow_links: bool = False,
         synthetic_size: Literal["tiny", "quick", "full"] = "quick",
         workers: int = 0,
     ) -> None:
@@ -89,7 +91,7 @@ class ReaderDataModule(FaceDataModule):
         changes = build(Augmentation, dict(augmentation or {}), "augmentation")
         spec = {"size": image_size, "grey": grey, "mean": mean, "std": std}
         super().__init__(
-            partial(_open, self.reader, root, crops, synthetic_size),
+            partial(_open, self.reader, root, crops, synthetic_size, follow_links=follow_links),
             spec=build(InputSpec, spec, "image"),
             protocol=protocol,
             fold=fold,
@@ -128,13 +130,21 @@ def datamodule_class(reader: type[FaceDataset], name: str, module: str) -> type[
     return type(name, (ReaderDataModule,), attributes)
 
 
-def _open(reader: type[FaceDataset], root: str | Path | None, crops: CropChoice, size: str) -> FaceDataset:
+def _open(
+    reader: type[FaceDataset],
+    root: str | Path | None,
+    crops: CropChoice,
+    size: str,
+    *,
+    follow_links: bool,
+) -> FaceDataset:
     name = reader.card.name
     if root is None:
         _announce(f"without a root, {name} is the synthetic stand-in of size {size}, drawn on first use")
     dataset = reader(stand_in(name, size) if root is None else Path(root).expanduser())
     if root is not None and marker_of(dataset.base) is not None:
         _announce(f"{dataset.base} was drawn by fer-bench")
+    dataset.follow_links = follow_links
     keep_index(dataset)
     crops.apply(dataset)
     return dataset
