@@ -19,7 +19,8 @@ from fer_bench.data.card import (
     TreeEntry,
 )
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.data.reading.sequences import listed, subfolders
+from fer_bench.data.reading.notes import listed
+from fer_bench.data.reading.sequences import subfolders
 from fer_bench.datasets.folder_classes import ClassNames, no_emotion
 from fer_bench.datasets.folder_people import people_of, splits_of
 from fer_bench.datasets.folder_tree import SPLITS, Tree

@@ -13,6 +13,7 @@ import yaml
 from fer_bench import datasets
 from fer_bench.data.packs.index_cache import keep_index
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.links import following
 from fer_bench.datasets.folder import Folder
 from fer_bench.datasets.folder_classes import class_names
 from fer_bench.emotions import Emotion
@@ -237,7 +238,8 @@ def open_source(
     if path is None:
         raise DataError(f"{roots.origin} does not list {name}", hint=f"add a line `{name}: FOLDER`")
     try:
-        dataset = kind(path)
+        with following(roots.follow_links):  # `folder` reads its tree at once
+            dataset = kind(path)
     except DatasetNotFoundError as error:
         others = [other for other in datasets.looks_like(Path(str(error.file))) if other != name]
         if not others:

@@ -160,7 +160,7 @@ def test_foreign_files_are_noted(tmp_path: Path) -> None:
         (root / "train_set" / "images" / name).touch()
     dataset = AffectNet7(root)
     assert len(dataset.index) == 32
-    assert dataset.notes == ["1 files below train_set have foreign names and are ignored: Thumbs.db"]
+    assert dataset.notes == ["1 files below train_set have foreign names and are ignored: list.txt"]
 
 
 def test_a_picture_that_links_out_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fer_bench.data.loading.datamodule import EVAL_BATCH, FaceDataModule
 from fer_bench.data.packs.index_cache import keep_index
 from fer_bench.data.protocols import find_protocol
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.links import following
 from fer_bench.synthetic.marker import marker_of
 from fer_bench.synthetic.stand_in import stand_in
 
@@ -141,7 +142,8 @@ def _open(
     name = reader.card.name
     if root is None:
         _announce(f"without a root, {name} is the synthetic stand-in of size {size}, drawn on first use")
-    dataset = reader(stand_in(name, size) if root is None else Path(root).expanduser())
+    with following(follow_links):  # `folder` reads its tree at once
+        dataset = reader(stand_in(name, size) if root is None else Path(root).expanduser())
     if root is not None and marker_of(dataset.base) is not None:
         _announce(f"{dataset.base} was drawn by fer-bench")
     dataset.follow_links = follow_links
