@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+_ESCAPE_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class FerBenchError(Exception):
@@ -74,6 +77,16 @@ class RunFailedError(FerBenchError):
 
 class DivergedError(RunFailedError):
     """The loss of a run became NaN or infinite."""
+
+
+def without_escape_codes(text: str) -> str:
+    """Return a text without the codes that colour it on a terminal."""
+    return _ESCAPE_CODE.sub("", text)
+
+
+def one_line(text: object) -> str:
+    """Return the text of another library's error as one line without escape codes."""
+    return " ".join(without_escape_codes(str(text)).split())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -14,6 +14,8 @@ from fer_bench.errors import (
     StoreError,
     UsageError,
     nearest,
+    one_line,
+    without_escape_codes,
 )
 
 KINDS = [DataError, DivergedError, RunFailedError, StoreError, UsageError]
@@ -63,3 +65,9 @@ def test_near_names_are_suggested_in_any_case_and_else_all_listed():
     known = ["rafdb", "oulu", "ckplus"]
     assert nearest("Oullu", known) == "did you mean oulu?"
     assert nearest("zzzz", known) == "known: ckplus, oulu, rafdb"
+
+
+def test_texts_of_other_libraries_lose_colours_and_line_ends():
+    coloured = "Load failed: \x1b[1mdo those\x1b[0m\n\t(1) \x1b[38;5;9mred\x1b[m"
+    assert one_line(ValueError(coloured)) == "Load failed: do those (1) red"
+    assert without_escape_codes(coloured) == "Load failed: do those\n\t(1) red"

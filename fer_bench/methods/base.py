@@ -24,8 +24,9 @@ from fer_bench import methods
 from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
 from fer_bench.emotions import ABAW_EXPRESSIONS
-from fer_bench.errors import DataError, DivergedError, UsageError, nearest
+from fer_bench.errors import DivergedError, UsageError, nearest
 from fer_bench.methods.epoch_scores import EpochScores
+from fer_bench.methods.plain_file import is_local_file, read_method_name, refuse_misfit
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -180,17 +181,16 @@ class Method(LightningModule, ABC, Generic[S]):
         Lightning for the arguments.
 
         Raises:
-            DataError: Not a checkpoint of a method.
+            DataError: Not a readable checkpoint of a method.
             UsageError: The method's name is not registered.
         """
         kind = cls
-        if isabstract(cls):
-            stored = torch.load(checkpoint_path, map_location="cpu", weights_only=True, mmap=True)
-            if "method" not in stored.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}):
-                raise DataError("not a checkpoint of a method", file=str(checkpoint_path))
-            kind = cast(type[Self], methods.get(stored[cls.CHECKPOINT_HYPER_PARAMS_KEY]["method"]))
+        if is_local_file(checkpoint_path) and weights_only:
+            name = read_method_name(checkpoint_path, cls.CHECKPOINT_HYPER_PARAMS_KEY)
+            kind = cast(type[Self], methods.get(name)) if isabstract(cls) else cls
         load = super(Method, kind).load_from_checkpoint
-        loaded: Self = load(checkpoint_path, map_location, hparams_file, strict, weights_only, **changes)
+        with refuse_misfit(kind.name, checkpoint_path):
+            loaded: Self = load(checkpoint_path, map_location, hparams_file, strict, weights_only, **changes)
         return loaded
 
     @classmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fer_bench.errors import DataError, StoreError, UsageError, nearest
+from fer_bench.errors import DataError, StoreError, UsageError, nearest, one_line
 from fer_bench.files import file_hash
+from fer_bench.methods.plain_file import read_plain
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 PREFIXES = ("module.", "backbone.", "network.")
@@ -97,7 +97,7 @@ def open_weights(name: str, kind: str, *, setting: str, **options: Any) -> Pretr
         config = timm.get_pretrained_cfg(name) if not name.startswith("hf-hub:") else None
         repository = config.hf_hub_id if config is not None else name.removeprefix("hf-hub:")
         raise DataError(
-            f"the weights of the {kind} cannot be downloaded: {str(error).splitlines()[0]}",
+            f"the weights of the {kind} cannot be downloaded: {one_line(error)}",
             value=name,
             hint=f"without network, fetch them elsewhere (hf download {repository} --local-dir FOLDER), copy "
             f"the folder here and name it: --set method.{setting}=FOLDER",
@@ -115,20 +115,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
         DataError: The file is absent, unreadable or holds no state dict.
     """
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: object = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_plain(path)
     except FileNotFoundError:
         raise DataError("no such weights file", file=path) from None
-    except Exception as error:
-        # Damaged files raise many kinds of errors (zip, pickle, header), all with the same meaning here.
-        unsafe = isinstance(error, pickle.UnpicklingError)
-        kind = "holds more than plain weights" if unsafe else "is not readable"
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"the weights file {kind}: {reason}", file=path) from None
+    except DataError as error:
+        raise DataError(
+            f"the weights file is not readable: {error.message}", file=path, hint=error.hint
+        ) from None
     if isinstance(content, dict):
         for key in ("state_dict", "model", "model_state_dict"):
             if isinstance(content.get(key), dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 
-from fer_bench.errors import DivergedError
+from fer_bench.errors import DivergedError, without_escape_codes
 from fer_bench.results.record import Failure, Record, Status
 from fer_bench.results.store import RunDir
 from fer_bench.runs import environment
@@ -22,8 +22,9 @@ NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "Default
 def reason_of(error: BaseException, planned: PlannedRun, run: RunDir) -> tuple[Status, Failure]:
     """Return the status and failure of a run that raised an error, and write the reason into its log."""
     status, kind = _status_of(error)
-    tail = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
-    message = str(error) or kind
+    trace = without_escape_codes("".join(traceback.format_exception(error)))
+    tail = trace.splitlines()[-TRACEBACK_LINES:]
+    message = without_escape_codes(str(error)) or kind
     if status == "oom":
         message = f"out of memory at batch size {planned.config.train.batch_size}: {message}"
     log = log_tail(run.log_file)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fer_bench.errors import StoreError
+from fer_bench.errors import StoreError, without_escape_codes
 from fer_bench.results.lock import STALE_AFTER
 from fer_bench.results.record import Failure, Status
 from fer_bench.results.store import RunDir
@@ -78,7 +78,7 @@ class HangTimer:
 
 
 def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) -> str:
-    """Return the last lines of a log, at most 64 KiB of them; nothing without a log.
+    """Return the last lines of a log, at most 64 KiB of them, without colours; nothing without a log.
 
     Args:
         file: The log.
@@ -88,7 +88,7 @@ def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) ->
     try:
         with file.open("rb") as opened:
             opened.seek(max(0, file.stat().st_size - 65536))
-            text = opened.read().decode("utf-8", "replace")
+            text = without_escape_codes(opened.read().decode("utf-8", "replace"))
     except OSError:
         return ""
     attempt = text[max(0, text.rfind(ATTEMPT_MARK)) :]  # all of it where an attempt wrote more than that

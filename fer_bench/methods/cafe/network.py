@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.config import InputSpec
-from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.errors import DataError, UsageError, nearest, one_line
 from fer_bench.methods.backbones import Backbone, build_backbone, load_backbone
 from fer_bench.methods.weights import SHIPPED, Pretrained, open_weights, shipped
 
@@ -105,7 +105,7 @@ def load_tower(tower: nn.Module, given: Pretrained, name: str) -> None:
             state = convert(dict(state), tower)
         except (KeyError, RuntimeError, AttributeError, ValueError, IndexError) as error:
             raise DataError(
-                f"these are not the weights of this tower: {str(error).splitlines()[0]}", file=name
+                f"these are not the weights of this tower: {one_line(error)}", file=name
             ) from None
     inner = {f"tower.{key}": value.float() for key, value in state.items() if isinstance(value, Tensor)}
     # The prefix keeps `head.`, which is the projection here, from being skipped as a classifier.

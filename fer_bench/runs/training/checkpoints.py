@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 import zlib
 from dataclasses import asdict
@@ -14,9 +13,10 @@ import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from fer_bench import methods
-from fer_bench.errors import StoreError
+from fer_bench.errors import DataError, StoreError, one_line
 from fer_bench.files import write_atomic
 from fer_bench.methods.base import Method
+from fer_bench.methods.plain_file import mismatch, read_plain
 from fer_bench.methods.weights import state_hash
 from fer_bench.results.store import FROZEN
 
@@ -34,6 +34,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint."""
         write_atomic(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        """Read a checkpoint onto the CPU, executing nothing in it.
+
+        Raises:
+            StoreError: It holds more than tensors and plain values, or is damaged.
+        """
+        try:
+            return read_plain(path)
+        except DataError as error:
+            raise StoreError(
+                f"the state to resume from is not readable: {error.message}",
+                file=path,
+                hint="fer-bench run --force starts anew; a method's state must be tensors and plain values",
+            ) from None
 
 
 def remove_damaged(checkpoint: Path) -> str | None:
@@ -99,19 +114,29 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
         StoreError: The file is absent, unreadable, or holds other weights than expected.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_plain(path)
+        if not isinstance(content, dict):
+            raise TypeError
         if "frozen" in content:
-            shared = _frozen_file(path, content["frozen"])
-            content["state"] |= torch.load(shared, map_location="cpu", weights_only=True)["state"]
+            content["state"] |= read_plain(_frozen_file(path, content["frozen"]))["state"]
         kind = methods.get(content["method"])
         method = kind(content["task"], content["settings"], content["train"])
-        method.load_state_dict(content["state"])
-        found = expected and state_hash(content["state"])
     except FileNotFoundError:
         raise StoreError("the checkpoint is absent", file=path) from None
-    except (KeyError, TypeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"not a readable checkpoint: {reason}", file=path) from None
+    except DataError as error:
+        raise StoreError(
+            f"not a readable checkpoint: {error.message}", file=error.file, hint=error.hint
+        ) from None
+    except (KeyError, TypeError):
+        raise StoreError(
+            "not a checkpoint of this suite", file=path, hint="fer-bench import reads those of other code"
+        ) from None
+    try:
+        method.load_state_dict(content["state"])
+    except RuntimeError as error:
+        reason = mismatch(content["state"], method.state_dict()) or one_line(error)
+        raise StoreError(f"not the weights of {method.name}: {reason}", file=path) from None
+    found = expected and state_hash(content["state"])
     if found != expected:
         raise StoreError(
             "the checkpoint holds other weights than this run trained",

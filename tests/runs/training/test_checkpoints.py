@@ -1,5 +1,8 @@
 """Weights that are never trained are stored once in a store; damaged or foreign ones are refused."""
 
+import argparse
+import logging
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +10,7 @@ from torch import nn
 from fer_bench.errors import StoreError
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
+from fer_bench.runs.processes import Interrupted
 from fer_bench.runs.training import fit as training
 from fer_bench.runs.training.checkpoints import load_weights, save_weights
 
@@ -74,3 +78,39 @@ class TestFrozenWeights:
         record = execute(again, store, workspace)
         assert record.status == "done"
         assert "other weights than this run trained" in record.missing["rafdb"]
+
+
+class TestResuming:
+    def test_a_state_with_foreign_objects_is_refused_in_plain_words(
+        self, plan, plain, workspace, tmp_path, monkeypatch
+    ):
+        from tests.runs.plain_method import Plain
+
+        def keep_arguments(self, checkpoint):
+            checkpoint["arguments"] = argparse.Namespace(lr=1)
+
+        def stop(event):
+            if event.phase == "train" and event.done == 1:
+                raise Interrupted("enough")
+
+        monkeypatch.setattr(Plain, "on_save_checkpoint", keep_arguments)
+        run, store = plan(method=plain, overrides=(), targets="none"), Store(tmp_path)
+        with pytest.raises(Interrupted):
+            execute(run, store, workspace, stop)
+        record = execute(run, store, workspace)
+        assert record.status == "failed"
+        assert "the state to resume from is not readable" in record.error.message
+        assert "argparse.Namespace" in record.error.message
+        assert "--force" in record.error.message
+        assert "PyTorch 2.6" not in record.error.message
+
+    def test_what_other_libraries_colour_is_plain_in_a_record(self, plan, workspace, tmp_path, monkeypatch):
+        def broken(*args, **kwargs):
+            logging.getLogger("fer_bench").warning("\x1b[31mred\x1b[0m log")
+            raise ValueError("a \x1b[1mbold\x1b[0m reason")
+
+        monkeypatch.setattr(training, "fit", broken)
+        record = execute(plan(targets="none"), Store(tmp_path), workspace)
+        assert record.error.message == "a bold reason"
+        assert "red log" in record.error.log
+        assert "\x1b" not in record.error.message + record.error.log + record.error.traceback
