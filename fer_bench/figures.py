@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +24,27 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+def replace_broken_backend() -> None:
+    """Let matplotlib draw without a display where it refuses the backend that MPLBACKEND names.
+
+    Notebooks set MPLBACKEND for every command that they start, and the package it names is often absent from
+    the environment of that command. Importing matplotlib then fails, and with it torchmetrics and Lightning,
+    so this is called before they are imported.
+    """
+    if "MPLBACKEND" not in os.environ or "matplotlib" in sys.modules:
+        return
+    try:
+        import matplotlib  # noqa: F401
+    except Exception:
+        os.environ["MPLBACKEND"] = "agg"
+        for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+            del sys.modules[name]  # left by the import that failed; the next one needs them anew
+
+
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Draw in the style of the project, independent of the user's matplotlib settings."""
+    replace_broken_backend()
     from matplotlib import style
 
     with style.context(["default", _STYLE]):

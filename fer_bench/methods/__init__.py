@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fer_bench.errors import nearest
+from fer_bench.figures import replace_broken_backend
 from fer_bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from fer_bench.methods.gcn.method import GCN as GCN
     from fer_bench.methods.resemotenet.method import ResEmoteNet as ResEmoteNet
     from fer_bench.methods.ssmfar.method import SSMFAR as SSMFAR
+
+replace_broken_backend()  # before a method imports torchmetrics, which imports matplotlib
 
 
 @dataclass(frozen=True)
