@@ -5,28 +5,94 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fer_bench.errors import StoreError
+from fer_bench.errors import DataError, StoreError
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+"""Which control groups Linux has put this process into, one line each: `number:controllers:path`."""
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many cores this process may use, by affinity and the CPU quota of its container or job."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cpu_quota()
+    return cores if math.isinf(quota) else max(1, min(cores, math.ceil(quota)))
+
+
+def _cpu_quota() -> float:
+    """Return the smallest CPU quota, in cores, of the control groups of this process; infinity without one.
+
+    A container sees its own group as the root, but in places the path that its group has outside. So the root
+    counts and every group on the path that exists.
+    """
+    try:
+        lines = OWN_CGROUPS.read_text().splitlines()
+    except OSError:  # not Linux
+        return math.inf
+    quotas = [math.inf]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        roots = [CGROUPS / controllers, CGROUPS / "cpu"] if controllers else [CGROUPS, CGROUPS / "unified"]
+        inner = PurePosixPath("" if ".." in path else path.lstrip("/"))
+        for root in roots:
+            quotas += [_quota_of(root / group) for group in (inner, *inner.parents)]
+    return min(quotas)
+
+
+def _quota_of(group: Path) -> float:
+    """Return the CPU quota in cores that a control group itself has, infinity without one."""
+    with contextlib.suppress(OSError, ValueError):  # version 2; `max` is no number
+        quota, period = (group / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        if int(quota) > 0:
+            return int(quota) / int(period)
+    return math.inf
+
+
+def expand_home(path: Path | str) -> Path:
+    """Return a path with a leading `~` or `~user` replaced by the home folder.
+
+    Raises:
+        DataError: There is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError(
+            "the home folder is unknown: HOME is not set, or the system does not know the user",
+            value=str(path),
+            hint="set HOME, or write the whole path instead of `~`",
+        ) from None
 
 
 def cache_root() -> Path:
-    """Return the folder of derived data: `FER_BENCH_CACHE`, else `fer-bench` in the user's cache folder."""
+    """Return the folder of derived data: `FER_BENCH_CACHE`, else `fer-bench` in the user's cache folder.
+
+    Raises:
+        DataError: No variable names it, and the home folder is unknown.
+    """
     if named := os.environ.get("FER_BENCH_CACHE"):
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fer-bench"
+        return expand_home(named)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "fer-bench"
+    try:
+        return Path.home() / ".cache" / "fer-bench"
+    except RuntimeError:
+        raise DataError(
+            "there is no folder for the cache: HOME is not set, and the system does not know this user",
+            hint="set FER_BENCH_CACHE=DIR to a folder that can be written (or XDG_CACHE_HOME, or HOME)",
+        ) from None
 
 
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> os.stat_result:

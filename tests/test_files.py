@@ -3,14 +3,27 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_bench.errors import StoreError
-from fer_bench.files import cache_root, canonical, file_hash, short_hash, write_atomic, write_json, write_text
+from fer_bench import files
+from fer_bench.errors import DataError, StoreError
+from fer_bench.files import (
+    cache_root,
+    canonical,
+    expand_home,
+    file_hash,
+    short_hash,
+    usable_cores,
+    write_atomic,
+    write_json,
+    write_text,
+)
 
 JSON = st.recursive(
     st.none()
@@ -97,3 +110,95 @@ def test_the_cache_is_where_the_variables_say(monkeypatch, tmp_path):
     assert cache_root() == tmp_path / "xdg" / "fer-bench"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_root() == tmp_path / ".cache" / "fer-bench"
+
+
+class TestWithoutHome:
+    """A container often runs under a number that no passwd file lists, without HOME."""
+
+    @pytest.fixture(autouse=True)
+    def _homeless(self, monkeypatch):
+        def getpwuid(number):
+            raise KeyError(f"getpwuid(): uid not found: {number}")
+
+        monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+        for name in ("HOME", "XDG_CACHE_HOME", "FER_BENCH_CACHE"):
+            monkeypatch.delenv(name, raising=False)
+
+    def test_the_cache_is_a_data_error_that_names_the_variables(self):
+        with pytest.raises(DataError, match=r"HOME is not set(.|\n)*FER_BENCH_CACHE=DIR.*XDG_CACHE_HOME"):
+            cache_root()
+
+    @pytest.mark.parametrize("name", ["FER_BENCH_CACHE", "XDG_CACHE_HOME"])
+    def test_a_variable_is_enough(self, monkeypatch, tmp_path, name):
+        monkeypatch.setenv(name, str(tmp_path))
+        assert cache_root().is_relative_to(tmp_path)
+
+    @pytest.mark.parametrize("path", ["~/datasets", "~no-such-user/datasets"])
+    def test_a_tilde_is_a_data_error_that_names_home(self, path):
+        with pytest.raises(DataError, match=rf"home folder is unknown.*'{path}'(.|\n)*set HOME"):
+            expand_home(path)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("run", "-m", "resemotenet", "-d", "oulu"),
+            ("data", "stats", "-d", "oulu"),
+            ("data", "verify", "-d", "oulu"),
+            ("data", "stats", "-d", "oulu", "--data-root", "~/datasets"),
+            ("data", "stats", "-d", "folder:~/pictures"),
+            ("run", "-m", "cafe", "-d", "oulu", "--data-root", "ROOT", "--set", "method.clip_weights=~/t.pt"),
+        ],
+    )
+    def test_every_command_ends_with_one_message(self, run_cli, tiny_root, command):
+        code, out, err = run_cli(*(str(tiny_root) if word == "ROOT" else word for word in command))
+        assert code == 2
+        assert "HOME" in out + err
+        assert "Traceback" not in out + err
+
+
+class TestUsableCores:
+    @pytest.fixture
+    def cgroups(self, monkeypatch, tmp_path):
+        """Return a function that lays out control groups; the machine has 64 cores."""
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
+        monkeypatch.setattr(files, "CGROUPS", tmp_path / "cgroup")
+        monkeypatch.setattr(files, "OWN_CGROUPS", tmp_path / "own")
+
+        def make(own, **contents):
+            (tmp_path / "own").write_text(own)
+            for name, text in contents.items():
+                file = tmp_path / "cgroup" / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+
+        return make
+
+    @pytest.mark.parametrize(
+        ("limit", "cores"),
+        [("max 100000", 64), ("400000 100000", 4), ("150000 100000", 2), ("5000 100000", 1), ("odd", 64)],
+    )
+    def test_follow_the_quota_of_a_container_in_version_2(self, cgroups, limit, cores):
+        cgroups("0::/\n", **{"cpu.max": f"{limit}\n"})
+        assert usable_cores() == cores
+
+    def test_follow_the_smallest_quota_of_nested_groups(self, cgroups):
+        own = "0::/system.slice/slurmstepd.scope/job_7/step_0\n"
+        job = "system.slice/slurmstepd.scope/job_7"
+        cgroups(own, **{f"{job}/cpu.max": "300000 100000", f"{job}/step_0/cpu.max": "max 100000"})
+        assert usable_cores() == 3
+
+    @pytest.mark.parametrize("group", ["docker/1f", ""])  # inside a container its group is the root
+    @pytest.mark.parametrize("controllers", ["cpu", "cpu,cpuacct"])
+    @pytest.mark.parametrize(("quota", "cores"), [("-1", 64), ("200000", 2)])
+    def test_follow_the_quota_of_a_container_in_version_1(self, cgroups, group, controllers, quota, cores):
+        folder = f"{controllers}/{group}".rstrip("/")
+        cgroups(
+            f"4:memory:/docker/1f\n3:{controllers}:/docker/1f\n",
+            **{f"{folder}/cpu.cfs_quota_us": quota, f"{folder}/cpu.cfs_period_us": "100000"},
+        )
+        assert usable_cores() == cores
+
+    def test_are_those_of_the_affinity_without_any_quota(self, cgroups, monkeypatch):
+        assert usable_cores() == 64  # not Linux
+        cgroups("0::/../other\n", **{"cpu.max": "9900000 100000"})
+        assert usable_cores() == 64  # a quota above what the affinity allows

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fer_bench.errors import DataError, StoreError, UsageError, nearest, one_line
-from fer_bench.files import file_hash
+from fer_bench.files import expand_home, file_hash
 from fer_bench.methods.plain_file import read_plain
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
@@ -80,7 +80,7 @@ def open_weights(name: str, kind: str, *, setting: str, **options: Any) -> Pretr
         DataError: Not readable, no state dict, or the download failed.
     """
     if _is_path(name):
-        path = Path(name).expanduser()
+        path = expand_home(name)
         file = _file_in(path) if path.is_dir() else path
         return Pretrained(read_state(file), file_hash(file))
     import timm
@@ -165,7 +165,7 @@ def trained_on(name: str) -> str | None:
 
 
 def _is_path(name: str) -> bool:
-    path = Path(name).expanduser()
+    path = expand_home(name)
     return path.suffix in SUFFIXES or path.exists()
 
 

@@ -18,6 +18,7 @@ from fer_bench.datasets.folder import Folder
 from fer_bench.datasets.folder_classes import class_names
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError, DatasetNotFoundError, UsageError, nearest
+from fer_bench.files import expand_home
 from fer_bench.synthetic.marker import marker_of
 
 ENVIRONMENT_VARIABLE = "FER_BENCH_DATA"
@@ -88,7 +89,7 @@ class DataRoots:
 
     def with_folder(self, path: Path) -> DataRoots:
         """Return these roots with a folder of pictures as the dataset `folder`."""
-        folder = path.expanduser().absolute()
+        folder = expand_home(path).absolute()
         origin = f"folder {folder}" if self.is_synthetic else self.origin
         return replace(self, named={**self.named, "folder": folder}, origin=origin)
 
@@ -141,7 +142,7 @@ def _find_roots(option: str | None) -> DataRoots:
         (os.environ.get(ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE),
     ):
         if value:
-            path = Path(value).expanduser()
+            path = expand_home(value)
             if path.is_file():
                 return DataRoots(None, _read_yaml(path), f"{origin} {path}")
             if not path.is_dir():
@@ -201,7 +202,7 @@ def _read_yaml(path: Path) -> dict[str, Path]:
         if value.tag != "tag:yaml.org,2002:str" or not value.value:
             problem, wrong, hint = f"the folder of {name} is not text", str(value.value), _YAML_EXAMPLE
             raise DataError(problem, file=path, line=line, value=wrong, hint=hint)
-        found[name] = (path.parent / Path(value.value).expanduser()).absolute()
+        found[name] = (path.parent / expand_home(value.value)).absolute()
     return found
 
 

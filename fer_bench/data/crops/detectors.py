@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError
-from fer_bench.files import cache_root, file_hash, write_atomic
+from fer_bench.files import cache_root, expand_home, file_hash, write_atomic
 
 YUNET_VARIABLE = "FER_BENCH_YUNET"
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
@@ -42,7 +42,7 @@ def yunet_file() -> Path | None:
         DataError: The named file does not exist, or a file is not the known model.
     """
     named = os.environ.get(YUNET_VARIABLE)
-    file = Path(named).expanduser() if named else _cached_yunet()
+    file = expand_home(named) if named else _cached_yunet()
     if not file.is_file():
         if named:
             raise DataError(
@@ -68,6 +68,7 @@ def fetch_yunet(address: str = YUNET_ADDRESS) -> Path:
     from http.client import HTTPException
     from urllib.request import urlopen
 
+    file = _cached_yunet()  # first, because it may be unknown where that is
     by_hand = f"download it where there is network, then set {YUNET_VARIABLE}=FILE: {YUNET_ADDRESS}"
     try:
         with urlopen(address, timeout=TIMEOUT) as answer:
@@ -77,7 +78,6 @@ def fetch_yunet(address: str = YUNET_ADDRESS) -> Path:
             f"the YuNet model could not be fetched: {error}", file=address, hint=by_hand
         ) from None
     _refuse_unknown(hashlib.sha256(content).hexdigest(), address, by_hand)
-    file = _cached_yunet()
     write_atomic(file, lambda temporary: temporary.write_bytes(content))
     return file
 

@@ -17,6 +17,7 @@ from fer_bench.data.packs.index_cache import keep_index
 from fer_bench.data.protocols import find_protocol
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.links import following
+from fer_bench.files import expand_home
 from fer_bench.synthetic.marker import marker_of
 from fer_bench.synthetic.stand_in import stand_in
 
@@ -143,7 +144,7 @@ def _open(
     if root is None:
         _announce(f"without a root, {name} is the synthetic stand-in of size {size}, drawn on first use")
     with following(follow_links):  # `folder` reads its tree at once
-        dataset = reader(stand_in(name, size) if root is None else Path(root).expanduser())
+        dataset = reader(stand_in(name, size) if root is None else expand_home(root))
     if root is not None and marker_of(dataset.base) is not None:
         _announce(f"{dataset.base} was drawn by fer-bench")
     dataset.follow_links = follow_links
