@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.reading.pictures import Image
-from fer_bench.errors import DataError
+from fer_bench.errors import DataError, one_line
 from fer_bench.files import cache_root, expand_home, file_hash, write_atomic
 
 YUNET_VARIABLE = "FER_BENCH_YUNET"
@@ -24,6 +24,7 @@ YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 YUNET_SIDE = 640
 """Pixels of the longer side to which larger pictures are scaled before YuNet sees them."""
 YUNET_SCORE = 0.6
+INSTALL_OPENCV = "pip install --force-reinstall 'opencv-python-headless>=4.10,<5'"
 LARGEST_DOWNLOAD = 10_000_000
 """Bytes that are downloaded at most; the model has 233 kB."""
 TIMEOUT = 30
@@ -31,8 +32,14 @@ TIMEOUT = 30
 SMALLEST = 40
 """Pixels of the shorter side below which the cascade is not tried."""
 
+CASCADE_NAME = "haarcascade_frontalface_default.xml"
+
 Box = tuple[float, float, float, float]
 _local = threading.local()
+
+
+class DetectorError(DataError):
+    """The face detector of this machine cannot be used, whatever the picture."""
 
 
 def yunet_file() -> Path | None:
@@ -115,21 +122,17 @@ def find_with_yunet(image: Image) -> tuple[Box, NDArray[np.float64]] | None:
     the picture comes first.
 
     Raises:
-        DataError: The model is not available.
+        DetectorError: The model is not available, or this OpenCV cannot run it.
     """
     import cv2
 
-    file = yunet_file()
-    if file is None:
-        raise DataError("the YuNet model is needed here", hint=_hint())
-    if not hasattr(_local, "yunet"):
-        _local.yunet = cv2.FaceDetectorYN.create(str(file), "", (320, 320), YUNET_SCORE)
+    detector = _yunet()
     height, width = image.shape[:2]
     scale = min(1.0, YUNET_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    _local.yunet.setInputSize(size)
-    faces = _local.yunet.detect(np.ascontiguousarray(shrunk[:, :, ::-1]))[1]
+    detector.setInputSize(size)
+    faces = detector.detect(np.ascontiguousarray(shrunk[:, :, ::-1]))[1]
     if faces is None or len(faces) == 0:
         return None
     best = max(faces, key=lambda face: float(face[2] * face[3])).astype(np.float64)
@@ -139,8 +142,28 @@ def find_with_yunet(image: Image) -> tuple[Box, NDArray[np.float64]] | None:
     return (x, y, x + w, y + h), best[4:14].reshape(5, 2)
 
 
+def _yunet() -> Any:
+    """Return this thread's YuNet."""
+    import cv2
+
+    if not hasattr(_local, "yunet"):
+        file = yunet_file()
+        if file is None:
+            raise DetectorError("the YuNet model is needed here", hint=_hint())
+        try:
+            _local.yunet = cv2.FaceDetectorYN.create(str(file), "", (320, 320), YUNET_SCORE)
+        except (AttributeError, cv2.error) as error:  # built without its networks
+            reason = f"this OpenCV cannot run YuNet: {one_line(error)}"
+            raise DetectorError(reason, file=file, hint=INSTALL_OPENCV) from None
+    return _local.yunet
+
+
 def find_with_cascade(image: Image) -> tuple[int, int, int, int] | None:
-    """Return x, y, width, height of the largest face that the frontal cascade finds, None without one."""
+    """Return x, y, width, height of the largest face that the frontal cascade finds, None without one.
+
+    Raises:
+        DetectorError: This OpenCV came without the cascade.
+    """
     import cv2
 
     if min(image.shape[:2]) < SMALLEST:
@@ -159,7 +182,16 @@ def _cascade() -> Any:
     import cv2
 
     if not hasattr(_local, "cascade"):
-        folder = Path(cv2.__file__).parent / "data"
-        file = folder / "haarcascade_frontalface_default.xml"
-        _local.cascade = cv2.CascadeClassifier(str(file))
+        file = Path(cv2.__file__).parent / "data" / CASCADE_NAME
+        try:  # the class is absent from OpenCV 5, and an absent file would only show when a face is searched
+            cascade = cv2.CascadeClassifier(str(file)) if file.is_file() else None
+        except (AttributeError, SystemError, cv2.error):
+            cascade = None
+        if cascade is None or cascade.empty():
+            raise DetectorError(
+                "this OpenCV came without its cascade of frontal faces, which finds faces without boxes",
+                file=file,
+                hint=f"{INSTALL_OPENCV}; or use the better detector: fer-bench data fetch-detector",
+            )
+        _local.cascade = cascade
     return _local.cascade

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fer_bench.data.crops.detectors import DetectorError
 from fer_bench.data.crops.recipe import CropRecipe, Found, crop_face, recipe_for
 from fer_bench.data.index import fingerprint
 from fer_bench.data.reading.dataset import FaceDataset
@@ -329,6 +330,8 @@ def fill(
                 for row, image in zip(places, images, strict=True):
                     pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
                     ways[row] = WAYS.index(way)
+            except DetectorError:  # no fault of this picture
+                raise
             except FerBenchError as error:
                 if error.file is None:
                     error = DataError(error.message, file=dataset.base / path, value=error.value)
