@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fer_bench import __version__
 from fer_bench.cli import check, data, run, runs, scores
+from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
+from fer_bench.cli.doctor import doctor
 from fer_bench.cli.importing import EPILOG, import_
-from fer_bench.cli.options import AsJson, DataRoot, RunsDir, check_name, open_store
-from fer_bench.errors import DataError, FerBenchError
+from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
+from fer_bench.errors import FerBenchError
 
 app = typer.Typer(
     name="fer-bench",
@@ -84,61 +86,6 @@ def list_(
         typer.echo(f"{name:{width}}  {title}{f' ({note})' if note else ''}")
 
 
-def _face_detector() -> str:
-    """Return which detector searches pictures without boxes, and what is better."""
-    from fer_bench.data.crops.detectors import yunet_file
-
-    try:
-        file = yunet_file()
-    except DataError as error:
-        return f"{error.message}: {error.file}"
-    return str(file) if file else "OpenCV's cascade (weak); YuNet: fer-bench data fetch-detector"
-
-
-@app.command(epilog="Examples: fer-bench doctor; FER_BENCH_DATA=~/datasets fer-bench doctor")
-def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
-    """Show versions, devices, the data roots that were found and what is missing.
-
-    Exit code 2 when a data root is given that cannot be used; what can be said is said all the same.
-    """
-    from fer_bench.files import cache_root, usable_cores
-    from fer_bench.runs import environment
-    from fer_bench.workspace.sources import find_roots, open_source, recognised
-
-    found: list[str] = []
-    missing: dict[str, str] = {}
-    kinds: set[str] = set()
-    problem: FerBenchError | None = None
-    origin = ""
-    try:
-        roots = find_roots(data_root)
-        origin = roots.origin
-        found, missing = recognised(roots)
-        kinds = {"synthetic"} if roots.is_synthetic else {open_source(name, roots).kind for name in found}
-    except FerBenchError as error:
-        problem = error
-    facts: dict[str, Any] = {
-        **environment.describe(),
-        "cores": usable_cores(),
-        "cache": str(cache_root()),
-        "face_detector": _face_detector(),
-        "data": origin if problem is None else f"cannot be used: {problem.file or ''}: {problem.message}",
-        "data_kind": " and ".join(sorted(kinds)) or "none",
-        "found": found,
-        "missing": missing,
-    }
-    if as_json:
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-    for name, value in facts.items() if not as_json else ():
-        if name == "missing":
-            for dataset, reason in value.items():
-                typer.echo(f"{'missing':24} {dataset}: {reason}")
-        else:
-            typer.echo(f"{name:24} {', '.join(value) if isinstance(value, list) else value}")
-    if problem is not None:
-        raise typer.Exit(2)
-
-
 def main() -> None:
     """Run the command line; expected errors become one message without traceback."""
     try:
@@ -159,6 +106,7 @@ def _text(value: object) -> str | None:
 
 
 # Registered last, so that help lists the commands of daily use first.
+app.command(epilog=DOCTOR_EPILOG)(doctor)
 runs.register(app)
 scores.register(app)
 app.add_typer(data.data_app, name="data")

@@ -1,11 +1,14 @@
-"""Describe the versions, commit and hardware of this process for the record of a run."""
+"""Describe versions, commit and hardware: for the record of a run, and for `fer-bench doctor`."""
 
 from __future__ import annotations
 
+import ctypes
 import platform
+import re
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +22,53 @@ def describe() -> dict[str, Any]:
     import torch
 
     return {
+        **describe_without_torch(),
+        "torch": torch.__version__,
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def describe_without_torch() -> dict[str, Any]:
+    """Return versions, commit, platform and processor, without importing torch, which takes a second."""
+    return {
         "fer_bench": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": _version("torch"),
         **{name: _version(name) for name in PACKAGES},
         "commit": _commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-        "threads": torch.get_num_threads(),
     }
+
+
+def gpu_names() -> list[str]:
+    """Return the names of the GPUs that the NVIDIA driver offers to this process, without importing torch."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    count, device, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    found = []
+    for number in range(count.value):
+        driver.cuDeviceGet(ctypes.byref(device), number)
+        driver.cuDeviceGetName(name, len(name), device)
+        found.append(name.value.decode("utf-8", "replace"))
+    return found
+
+
+def cuda_of_torch() -> str | None:
+    """Return the CUDA version of the installed torch, None for a build without; torch is not imported."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin).with_name("version.py")
+    found = re.search(
+        r"^cuda\b[^=]*= *['\"]([\d.]+)", file.read_text() if file.exists() else "", re.MULTILINE
+    )
+    return found[1] if found else None
 
 
 def _version(package: str) -> str | None:

@@ -63,23 +63,6 @@ class TestLists:
         assert len(json.loads(run_cli("list", "datasets", "--json")[1])) >= 9
         assert "quick" in run_cli("list", "profiles")[1]
 
-    def test_doctor_tells_what_is_missing(self, run_cli, tiny_root):
-        code, out, _ = run_cli("doctor", "--data-root", tiny_root, "--json")
-        facts = json.loads(out)
-        assert code == 0
-        assert set(facts["found"]) == {"ckplus", "oulu", "rafdb"}
-        assert "mmi" in facts["missing"]
-        assert facts["torch"]
-
-    def test_doctor_reports_a_root_that_cannot_be_used_and_goes_on(self, run_cli, monkeypatch):
-        monkeypatch.setenv("FER_BENCH_DATA", "/nowhere")
-        code, out, _ = run_cli("doctor", "--json")
-        facts = json.loads(out)
-        assert code == 2
-        assert "FER_BENCH_DATA does not exist" in facts["data"]
-        assert facts["torch"]
-        assert "cannot be used: /nowhere" in run_cli("doctor")[1]
-
     def test_a_list_with_a_slip_is_suggested(self, run_cli):
         code, _, err = run_cli("list", "metods")
         assert code == 2
