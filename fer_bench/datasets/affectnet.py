@@ -28,6 +28,7 @@ from fer_bench.data.reading.missing import is_excused, leave_out
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import parse_affect, parse_points
 from fer_bench.data.reading.problems import raise_or_collect
+from fer_bench.data.reading.sequences import subfolders
 from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
 from fer_bench.datasets.affectnet_npy import Values, read_npy
 from fer_bench.emotions import LABEL_SETS, Emotion
@@ -214,6 +215,19 @@ class AffectNet7(FaceDataset):
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds both sets as crops and annotations, or both lists and pictures."""
         return folder if _has_crops(folder) or find_lists(folder) is not None else None
+
+    @classmethod
+    def known_copy(cls, folder: Path) -> tuple[str, str] | None:
+        """Return what the copy in class folders has lost, see `FaceDataset.known_copy`."""
+        for place in (folder, *subfolders(folder)):
+            parts = {child.name.casefold() for child in subfolders(place)}
+            if {"train", "test"} <= parts and (place / "labels.csv").is_file():
+                return (
+                    "a public copy in class folders (Train, Test, labels.csv): the official validation set, "
+                    "valence, arousal and landmarks are lost, and about nine of ten pictures",
+                    "scores on its own split are not comparable with AffectNet's",
+                )
+        return None
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
         """Yield one row per face.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import finite
 from fer_bench.data.reading.problems import raise_or_collect
@@ -26,6 +27,7 @@ _FOLDS = "Emotion-FAN fold list and the CK+48 file names, which agree on every s
 _SUBJECT = r"S\d{3}"
 _IMAGE_ROOTS = ("cohn-kanade-images", "extended-cohn-kanade-images")
 _LANDMARKS = 68
+_EMOTION, _FACS, _POINTS = r"_emotion\.txt", r"_facs\.txt", r"_landmarks\.txt"
 
 _CLASSES = (
     ("0", "neutral", Emotion.NEUTRAL, None),
@@ -174,8 +176,10 @@ class CKPlus(FaceDataset):
             except DataError as error:
                 raise_or_collect(error)
         for place in _sessions(emotions, self.base):
-            if not (images / place).is_dir() and _numbered(emotions / place, self.base, "_emotion.txt"):
+            if not (images / place).is_dir() and _numbered(emotions / place, self.base, _EMOTION):
                 met["labelled sequences without pictures"].append(place)
+        if next(_sessions(emotions, self.base), None) is None:
+            self.notes.append(f"{emotions.relative_to(self.base)} holds no folder such as S005/001")
         self.notes += counted(met)
 
     def _sequence(
@@ -183,14 +187,16 @@ class CKPlus(FaceDataset):
     ) -> Iterator[Mapping[str, Any]]:
         subject, session = images.parts[-2:]
         sequence = f"{subject}/{session}"
-        frames = _numbered(images, self.base, ".png")
-        label_files = _numbered(emotions, self.base, "_emotion.txt")
-        facs_files = _numbered(facs, self.base, "_facs.txt")
+        frames = _numbered(images, self.base, ENDING)
+        label_files = _numbered(emotions, self.base, _EMOTION)
+        facs_files = _numbered(facs, self.base, _FACS)
         if not frames:
             met["sequences without a frame"].append(sequence)
             return
         if not label_files and not facs_files:
             return
+        if not all(name.endswith(".png") for name in frames.values()):
+            met["sequences have frames that are not png, so this is a converted copy"].append(sequence)
         if len(label_files) > 1:
             problem = "a sequence has more than one emotion file"
             raise DataError(problem, file=emotions, value=sorted(label_files.values()))
@@ -211,7 +217,7 @@ class CKPlus(FaceDataset):
             met["sequences whose FACS file names another last frame"].append(sequence)
         if native is None and units is None:
             return
-        points = _numbered(landmarks, self.base, "_landmarks.txt")
+        points = _numbered(landmarks, self.base, _POINTS)
         for number in tail if first is None else (first, *tail):
             is_neutral = number == first
             label = None if native is None else Emotion.NEUTRAL if is_neutral else CARD.emotion_of(native)
@@ -240,9 +246,11 @@ def _image_root(folder: Path) -> Path | None:
 
 
 def _part(base: Path, name: str, archive: str) -> Path:
-    """Return a label folder, also where its archive was unpacked into a folder of the archive's name."""
-    unpacked = base / archive / name
-    return unpacked if unpacked.is_dir() else base / name
+    """Return a label folder, also where it was unpacked into a folder of the archive's or its own name."""
+    for place in (base / name, base / archive / name, base / name / name, base / archive):
+        if any(re.fullmatch(_SUBJECT, child.name) for child in subfolders(place)):
+            return place
+    return base / name
 
 
 def _sessions(folder: Path, base: Path) -> Iterator[str]:
@@ -253,10 +261,17 @@ def _sessions(folder: Path, base: Path) -> Iterator[str]:
 
 
 def _numbered(folder: Path, base: Path, ending: str) -> dict[int, str]:
-    """Return the files `S005_001_00000011<ending>` of session folder `S005/001` by frame number."""
+    """Return the files `S005_001_00000011<ending>` of session folder `S005/001` by frame number.
+
+    Args:
+        folder: The session folder.
+        base: The dataset's base folder.
+        ending: Regular expression.
+    """
     subject, session = folder.parts[-2:]
-    pattern = rf"{subject}_{session}_(\d{{8}}){re.escape(ending)}"
-    return {int(match[1]): match.string for match in matching(folder, base, pattern)}
+    pattern = rf"{subject}_{session}_(\d{{8}}){ending}"
+    found = matching(folder, base, pattern)
+    return {int(m[1]): m.string for m in sorted(found, key=lambda m: m.string.endswith(".png"))}
 
 
 def _read_emotion(file: Path) -> str:

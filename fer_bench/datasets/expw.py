@@ -21,6 +21,8 @@ _README = "official readme.txt, as kept in Sansonisimone/ExpW_dataset"
 _PAGE_COPY = "rhkb.cn copy of the project page"
 _LABEL_FILES = ("label/label.lst", "label.lst")
 _IMAGE_FOLDERS = ("image/origin", "origin/origin", "origin")
+_COPIED_FOLDERS = ("Images/origin", "Images", "images", "image")
+"""Photo folders of public copies, which keep the official list."""
 _FIELDS = "image_name face_id top left right bottom confidence label"
 
 CARD = Card(
@@ -107,7 +109,7 @@ class ExpW(FaceDataset):
     def locate(cls, folder: Path) -> Path | None:
         """Return the folder if it holds a label list and a photo folder at one of the known places."""
         listed = any((folder / name).is_file() for name in _LABEL_FILES)
-        return folder if listed and any((folder / name).is_dir() for name in _IMAGE_FOLDERS) else None
+        return folder if listed and _photos(folder) else None
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per line of the label list.
@@ -116,7 +118,9 @@ class ExpW(FaceDataset):
             DataError: A malformed or repeated line, or a listed photo that is not on disk.
         """
         file = next(self.base / name for name in _LABEL_FILES if (self.base / name).is_file())
-        inner = next(name for name in _IMAGE_FOLDERS if (self.base / name).is_dir())
+        inner = _photos(self.base) or ""
+        if inner in _COPIED_FOLDERS:
+            self.notes.append(f"repackaged: the photos are in {inner}/; the label list is the official one")
         photos = list_folder(self.base / inner, self.base)
         missing: dict[str, int] = {}
         faces = parsed_lines(
@@ -149,6 +153,11 @@ class _Face(NamedTuple):
     id: int
     box: tuple[float, float, float, float]
     code: str
+
+
+def _photos(folder: Path) -> str | None:
+    """Return the folder of the photos, relative to the given one."""
+    return next((name for name in (*_IMAGE_FOLDERS, *_COPIED_FOLDERS) if (folder / name).is_dir()), None)
 
 
 def _parse(photos: Listing, line: str) -> _Face:

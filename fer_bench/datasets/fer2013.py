@@ -18,6 +18,7 @@ from fer_bench.data.card import (
     TreeEntry,
 )
 from fer_bench.data.reading.folders import list_folder
+from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.sequences import some_files, subfolders
 from fer_bench.datasets.fer2013_csv import USAGES, CsvPictures, csv_of
 from fer_bench.emotions import LABEL_SETS, Emotion
@@ -26,8 +27,9 @@ from fer_bench.errors import DataError
 _LISTING = "counted in the file listing of RecepTahirGunlu/Duygu-Tanima"
 _REMAINDER = "split total less the six other classes; agrees with the class counts of MMAFEDB"
 _CLASS_FOLDERS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_NUMBERED = tuple("0123456")
 _PART_FOLDERS = ("train", "test")
-_PICTURE = re.compile(rf"({'|'.join(USAGES)})_\d+\.(?:jpg|jpeg|png)", re.IGNORECASE)
+_PICTURE = re.compile(rf"({'|'.join(USAGES)})_\d+{ENDING}", re.IGNORECASE)
 DISTINCT, REPEATED = "distinct", "repeated"
 """Variants of a row: `repeated` is a test picture that is, pixel for pixel, in another part too."""
 _DISGUST = 1
@@ -157,6 +159,24 @@ class FER2013(CsvPictures):
         """Return the folder if it holds the csv under either name, or class folders with the known names."""
         return folder if csv_of(folder) is not None or _has_class_folders(folder) else None
 
+    @classmethod
+    def known_copy(cls, folder: Path) -> tuple[str, str] | None:
+        """Return what copies with pictures of other names have lost, see `FaceDataset.known_copy`."""
+        for names in (_CLASS_FOLDERS, _NUMBERED):
+            if all((folder / part / name).is_dir() for part in _PART_FOLDERS for name in names):
+                first = next((n for n in some_files(folder / "test" / names[0])), "no file")
+                return (
+                    f"a public copy with other file names ({first}): the parts PublicTest and PrivateTest "
+                    "are merged in test, and the names that tell them apart are lost",
+                    "get fer2013.csv, or class folders whose files are named Training_, PublicTest_ and "
+                    "PrivateTest_",
+                )
+        return None
+
+    @property
+    def _class_folders(self) -> tuple[str, ...]:
+        return _NUMBERED if (self.base / "train" / "0").is_dir() else _CLASS_FOLDERS
+
     def rows(self) -> Iterable[Mapping[str, Any]]:
         """Yield one row per data row of the csv, or per picture.
 
@@ -165,6 +185,11 @@ class FER2013(CsvPictures):
         """
         if self.csv_name is not None and _has_class_folders(self.base):
             self.notes.append(f"{self.csv_name} is read, not the class folders next to it.")
+        if self.csv_name is None and self._class_folders == _NUMBERED:
+            self.notes.append(
+                "repackaged: a public copy in numbered class folders is read; its file names keep the "
+                "official split, and the numbers are the official codes"
+            )
         rows = list(self._pictures() if self.csv_name is None else self._table_rows())
         repeated = self.repeated_tests(
             [(row["path"], row.get("frame", -1)) for row in rows], [row["split"] for row in rows]
@@ -193,7 +218,7 @@ class FER2013(CsvPictures):
     def _pictures(self) -> Iterator[dict[str, Any]]:
         place_of: dict[str, str] = {}
         for part in _PART_FOLDERS:
-            for code, name in enumerate(_CLASS_FOLDERS):
+            for code, name in enumerate(self._class_folders):
                 folder = self.base / part / name
                 if not folder.is_dir():
                     raise DataError("a class folder is missing", file=folder)
@@ -224,7 +249,7 @@ class FER2013(CsvPictures):
 def _has_class_folders(folder: Path) -> bool:
     """Return whether a folder has both parts, with pictures named after their part in the classes."""
     for part in _PART_FOLDERS:
-        classes = [c for c in subfolders(folder / part) if c.name in _CLASS_FOLDERS]
+        classes = [c for c in subfolders(folder / part) if c.name in (*_CLASS_FOLDERS, *_NUMBERED)]
         if not any(_PICTURE.fullmatch(name) for c in classes for name in some_files(c)):
             return False
     return True

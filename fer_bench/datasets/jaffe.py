@@ -9,6 +9,7 @@ from typing import Any
 
 from fer_bench.data.card import Card, ExpectedCount, Folds, NativeClass, Protocol, Quirk, TreeEntry
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import matching, some_files, subfolders
@@ -16,7 +17,7 @@ from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
 _LISTING = "counted in a complete file listing of a public loader"
-_PATTERN = r"([A-Z]{2})\.((?:AN|DI|FE|HA|NE|SA|SU))(\d)\.(\d+)\.tiff?"
+_PATTERN = rf"([A-Z]{{2}})\.((?:AN|DI|FE|HA|NE|SA|SU))(\d)\.(\d+){ENDING}"
 _PERSONS = 10
 
 _CLASSES = (
@@ -123,7 +124,7 @@ class JAFFE(FaceDataset):
         """
         found = matching(self.base, self.base, _PATTERN)
         known = {match.string for match in found}
-        pictures = [match.string for match in matching(self.base, self.base, r"(?i:.*\.tiff?)")]
+        pictures = [match.string for match in matching(self.base, self.base, rf".*{ENDING}")]
         strange = [name for name in pictures if name not in known]
         self.notes += counted({"pictures are not named like JAFFE's and are ignored": strange})
         seen: dict[str, str] = {}

@@ -12,16 +12,17 @@ import numpy as np
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.pictures import read_picture
 from fer_bench.data.reading.problems import raise_or_collect
-from fer_bench.data.reading.sequences import matching, subfolders
+from fer_bench.data.reading.sequences import matching, some_files, subfolders
 from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
 _NAMES = "TytanMikJas/AffectiveAI: src/const/maps.py"
 _PERSON = r"([AB])([FM])(0[1-9]|[12]\d|3[0-5])"
-_PICTURE = rf"{_PERSON}(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)\.(?i:jpe?g)"
+_PICTURE = rf"{_PERSON}(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR){ENDING}"
 _SEX = {"F": "female", "M": "male"}
 _SIZE = (762, 562)
 _DARK = 10.0
@@ -142,7 +143,7 @@ class KDEF(FaceDataset):
         deeper = [child for outer in named for child in subfolders(outer)]
         places = [folder, *(p for p in (*named, *deeper) if p.name.casefold() == "kdef")]
         fits = (p for p in places if any(re.fullmatch(_PERSON, child.name) for child in subfolders(p)))
-        return next(fits, None)
+        return next(fits, None) or next((place for place in places if _flat(place)), None)
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """Yield one row per picture that is named as documented and not black.
@@ -151,17 +152,23 @@ class KDEF(FaceDataset):
             DataError: A picture of one person is in another person's folder.
         """
         met: defaultdict[str, list[str]] = defaultdict(list)
-        for person in matching(self.base, self.base, _PERSON, folders=True):
-            folder = self.base / person.string
+        people = [match.string for match in matching(self.base, self.base, _PERSON, folders=True)]
+        if not people:
+            self.notes.append(
+                "repackaged: a public copy without a folder per person is read; its file names keep person, "
+                "expression and angle"
+            )
+        seen: set[str] = set()
+        for person in people or _flat(self.base):
+            folder = self.base / person
             known = matching(folder, self.base, _PICTURE)
             names = {match.string for match in known}
-            pictures = [match.string for match in matching(folder, self.base, r".*\.(?i:jpe?g)")]
+            pictures = [match.string for match in matching(folder, self.base, rf".*{ENDING}")]
             met["pictures with wrong names are ignored"] += [name for name in pictures if name not in names]
-            seen: set[str] = set()
             for match in known:
                 stem, file = match.string.rpartition(".")[0], folder / match.string
-                if not stem.startswith(person.string):
-                    problem = f"a picture of {stem[:4]} is in the folder of {person.string}"
+                if people and not stem.startswith(person):
+                    problem = f"a picture of {stem[:4]} is in the folder of {person}"
                     raise_or_collect(DataError(problem, file=file))
                     continue
                 if stem in seen:
@@ -175,7 +182,7 @@ class KDEF(FaceDataset):
                     continue
                 yield {
                     "sample_id": stem,
-                    "path": f"{person.string}/{match.string}",
+                    "path": file.relative_to(self.base).as_posix(),
                     "native_label": match[4],
                     "label": self.card.emotion_of(match[4]),
                     "subject": f"{match[2]}{match[3]}",
@@ -184,6 +191,14 @@ class KDEF(FaceDataset):
                     "gender": _SEX[match[2]],
                 }
         self.notes += counted(met)
+
+
+def _flat(folder: Path) -> list[str]:
+    """Return where a copy without a folder per person has pictures: the folder itself, or folders in it."""
+    if any(re.fullmatch(_PICTURE, name) for name in some_files(folder)):
+        return [""]
+    inner = (child for child in subfolders(folder) if "AKDEF" not in child.name.upper())
+    return [c.name for c in inner if any(re.fullmatch(_PICTURE, name) for name in some_files(c))]
 
 
 def _fault(file: Path) -> str:

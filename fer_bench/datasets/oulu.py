@@ -10,6 +10,7 @@ from typing import Any
 
 from fer_bench.data.card import Card, ExpectedCount, NativeClass, Protocol, Quirk, TreeEntry, fold_protocols
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted, listed
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import matching, neutral_and_peak, subfolders
@@ -203,7 +204,7 @@ class OuluCASIA(FaceDataset):
         subject, emotion = folder.parts[-2:]
         sequence = f"{variant}/{subject}/{emotion}"
         # Reversed, so that of 000.jpeg and 000.jpg the official name comes last and is kept.
-        files = {int(m[1]): m.string for m in reversed(matching(folder, self.base, r"(\d{3})\.(?:jpeg|jpg)"))}
+        files = {int(m[1]): m.string for m in reversed(matching(folder, self.base, rf"(\d{{3}}){ENDING}"))}
         if not files:
             met["emotion folders without a frame"].append(sequence)
             return

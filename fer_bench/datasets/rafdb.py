@@ -30,6 +30,7 @@ from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import parse_line, parse_points, parsed_lines
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
+from fer_bench.datasets.rafdb_repackaged import NOTE, has_class_folders, locate_repackaged, repackaged_rows
 from fer_bench.emotions import LABEL_SETS, Emotion
 from fer_bench.errors import DataError
 
@@ -147,7 +148,8 @@ class RAFDB(FaceDataset):
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
-        self._aligned = (self.base / "Image" / "aligned").is_dir()
+        self._is_repackaged = not (self.base / "Image").is_dir()
+        self._aligned = self._is_repackaged or (self.base / "Image" / "aligned").is_dir()
         self.crop = "whole" if self._aligned else "box"
 
     @classmethod
@@ -158,6 +160,17 @@ class RAFDB(FaceDataset):
             pictures = any((base / "Image" / kind).is_dir() for kind in ("aligned", "original"))
             if listed and pictures and base.name.casefold() != "compound":  # whose tree is the same
                 return base
+        return locate_repackaged(folder)
+
+    @classmethod
+    def known_copy(cls, folder: Path) -> tuple[str, str] | None:
+        """Return what a copy without official names has lost, see `FaceDataset.known_copy`."""
+        if any(has_class_folders(base) for base in (folder, folder / "DATASET")):
+            return (
+                "a public copy in class folders with other file names: the official split, landmarks and "
+                "attributes are lost, and augmented pictures cannot be told from original ones",
+                "a copy with the official names (train_00001_aligned.jpg) is read",
+            )
         return None
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
@@ -166,6 +179,10 @@ class RAFDB(FaceDataset):
         Raises:
             DataError: A malformed line or box, or a listed picture that is not on disk.
         """
+        if self._is_repackaged:
+            self.notes.append(NOTE)
+            yield from repackaged_rows(self.base, self.card)
+            return
         lists = [self.base / "EmoLabel" / name for name in _LIST_NAMES]
         file = next(file for file in lists if file.is_file())
         ending = "_aligned.jpg" if self._aligned else ".jpg"

@@ -224,3 +224,22 @@ def test_pictures_are_found_whatever_their_ending(tmp_path: Path) -> None:
     for picture in (root / "train_set" / "images").iterdir():
         picture.rename(picture.with_suffix(".PNG"))
     assert len(AffectNet7(root).index) == 32
+
+
+def test_hash_names_are_told_where_no_row_is_usable(tmp_path: Path) -> None:
+    for split in ("train_set", "val_set"):
+        for name in ("images/737d03ca.jpg", "annotations/737d03ca_exp.npy"):
+            file = tmp_path / split / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    with pytest.raises(DataError, match=r"(?s)no usable row:.*foreign names and are ignored: 737d03ca\.jpg"):
+        _ = AffectNet7(tmp_path).index
+
+
+def test_a_public_copy_in_class_folders_is_named_with_what_it_lost(tmp_path: Path) -> None:
+    for split in ("Train", "Test"):
+        (tmp_path / "archive" / split / "anger").mkdir(parents=True)
+    (tmp_path / "archive" / "labels.csv").touch()
+    with pytest.raises(DataError, match=r"public copy in class folders .*landmarks are lost") as caught:
+        AffectNet7(tmp_path)
+    assert f"--dataset folder:{tmp_path}" in str(caught.value)

@@ -351,3 +351,30 @@ def test_split_hash_and_counts_do_not_depend_on_the_facs_archive(whole):
     assert without.unlabelled == 0
     assert with_units.counts == without.counts
     assert with_units.hash == without.hash
+
+
+def test_frames_of_a_converted_copy_and_a_nested_emotion_folder_are_read(root):
+    before = CKPlus(root).index
+    for frame in (root / IMAGES / "S005" / "001").iterdir():
+        frame.rename(frame.with_suffix(".jpg"))
+    (root / "Emotion").rename(root / "inner")
+    (root / "Emotion").mkdir()
+    (root / "inner").rename(root / "Emotion" / "Emotion")
+    after = CKPlus(root).index
+    assert after["sample_id"].tolist() == before["sample_id"].tolist()
+    assert after["path"].str.endswith(".jpg").all()
+
+
+def test_an_emotion_folder_without_sessions_is_told(tmp_path):
+    add_frames(tmp_path, "S005", "001", range(1, 5))
+    (tmp_path / "Emotion" / "labels").mkdir(parents=True)
+    with pytest.raises(DataError, match="Emotion holds no folder such as S005/001"):
+        _ = CKPlus(tmp_path).index
+
+
+def test_without_a_usable_row_the_readers_own_notes_are_told(tmp_path):
+    add_frames(tmp_path, "S005", "001", [])
+    (tmp_path / "Emotion").mkdir()
+    with pytest.raises(DataError, match=r"(?s)no usable row:.*without a frame: S005/001") as caught:
+        _ = CKPlus(tmp_path).index
+    assert "data verify" in str(caught.value)

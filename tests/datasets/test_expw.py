@@ -117,3 +117,10 @@ def test_an_absent_photo_is_left_out_by_name(tmp_path: Path) -> None:
     dataset = ExpW(root)
     assert dataset.leave_out(["image/origin/angry_actor_104.jpg"]) == 2
     assert dataset.index["sample_id"].tolist() == ["happy_man_7.jpg#8"]
+
+
+@pytest.mark.parametrize("images", ["Images", "images", "image"])
+def test_public_copies_with_another_photo_folder_are_read_as_repackaged(tmp_path: Path, images: str) -> None:
+    dataset = ExpW(write_tree(tmp_path, images=images))
+    assert len(dataset.index) == 3
+    assert dataset.notes == [f"repackaged: the photos are in {images}/; the label list is the official one"]

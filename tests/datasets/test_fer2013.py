@@ -236,3 +236,27 @@ def test_dedup_decodes_the_pictures_of_class_folders(tmp_path: Path) -> None:
     (root / "train" / "fear" / "Training_00000998.jpg").touch()
     index = FER2013(root).index
     assert index["sample_id"][index["variant"] == "repeated"].tolist() == ["PrivateTest_00000999"]
+
+
+def test_numbered_class_folders_with_official_names_are_read_as_repackaged(tmp_path: Path) -> None:
+    root = write_folders(tmp_path)
+    before = FER2013(root).index
+    for part in ("train", "test"):
+        names = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+        for code, name in enumerate(names):
+            (root / part / name).rename(root / part / str(code))
+    dataset = FER2013(root)
+    columns = ["sample_id", "label", "split"]
+    assert dataset.index[columns].equals(before[columns])
+    assert dataset.notes[0].startswith("repackaged: ")
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_copies_without_official_names_are_named_with_what_they_lost(tmp_path: Path, numbered: bool) -> None:
+    names = "0123456" if numbered else ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    for part in ("train", "test"):
+        for name in names:
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "im0.png").touch()
+    with pytest.raises(DataError, match=r"public copy with other file names \(im0\.png\).*merged in test"):
+        FER2013(tmp_path)

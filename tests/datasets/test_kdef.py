@@ -99,3 +99,16 @@ def test_protocols_take_their_angles_and_keep_people_whole(tmp_path: Path, name,
     assert (index.groupby("subject")["role"].nunique() == 1).all()
     both = index["sample_id"].str[0].groupby(index["subject"]).nunique()
     assert (both == 2).all(), "sessions A and B stay together"
+
+
+@pytest.mark.parametrize("place", ["", "KDEF", "anger"])
+def test_a_flat_copy_is_read_as_repackaged(tmp_path: Path, place: str) -> None:
+    for person in ("AF01", "BF01", "AM02"):
+        for expression in ("AN", "HA"):
+            file = tmp_path / place / f"{person}{expression}S.JPG"
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+    dataset = KDEF(tmp_path)
+    assert set(dataset.index["group"]) == {"F01", "M02"}
+    assert len(dataset.index) == 6
+    assert dataset.notes[0].startswith("repackaged: ")

@@ -261,6 +261,14 @@ class FaceDataset(ABC):
         return [read_picture(os.path.join(self.base, path))] * len(frames)
 
     @classmethod
+    def known_copy(cls, folder: Path) -> tuple[str, str] | None:
+        """Return what a public copy in another layout is and has lost, and what to do instead.
+
+        It is asked of folders that `locate` refuses; None for unknown ones.
+        """
+        return None
+
+    @classmethod
     def _not_found(cls, root: Path) -> DataError:
         card = cls.card
         hint = f"fer-bench data describe {card.name}"
@@ -268,6 +276,15 @@ class FaceDataset(ABC):
             return DatasetNotFoundError(f"the data root for {card.name} does not exist", file=root, hint=hint)
         tree = "\n".join(f"    {entry.path}" for entry in card.tree if entry.required)
         own = next(iter(cls.named_folders(root)), None)
+        for place in (root, *cls.named_folders(root)):
+            if (copy := cls.known_copy(place)) is not None:
+                what, todo = copy
+                return DatasetNotFoundError(
+                    f"this is not {card.title} in its official layout but {what}",
+                    file=place,
+                    hint=f"{todo}\n  {hint} says how to get the official files; as pictures of your own: "
+                    f"fer-bench run --method resemotenet --dataset folder:{place}",
+                )
         where = f", in this folder or in {card.name}/ below it" if own is None else " in this folder"
         return DatasetNotFoundError(
             f"{card.title} was not found here in its official layout. Expected{where}:\n{tree}\n"
