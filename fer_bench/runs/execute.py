@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,13 @@ from fer_bench.runs.follow import open_group
 from fer_bench.runs.keys import method_packages
 from fer_bench.runs.plan import PlannedRun
 from fer_bench.runs.processes import configure_torch, stop_signals
-from fer_bench.runs.records import first_record, label_warnings, run_warnings, with_target_warnings
+from fer_bench.runs.records import (
+    first_record,
+    label_warnings,
+    leak_warnings,
+    run_warnings,
+    with_target_warnings,
+)
 from fer_bench.runs.resolve import method_settings
 from fer_bench.runs.supervision import HangTimer, heartbeat, log_tail, log_to
 from fer_bench.runs.training.loggers import Loggers
@@ -184,6 +191,9 @@ class _Execution:
             self.run.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         )
         system = environment.describe()
+        leaks = self.workspace.once(
+            ("leaks", config.dataset, config.protocol), partial(leak_warnings, self.source, config.protocol)
+        )
         if packages := method_packages(config.method):
             system["method_packages"] = packages
         write_json(self.run.path / "env.json", system)
@@ -192,7 +202,7 @@ class _Execution:
                 "generator": self.source.generator,
                 "excluded": self.workspace.excluded(members_of(config.dataset)),
                 "class_map": self.workspace.class_map(members_of(config.dataset)),
-                "warnings": (*warnings, *run_warnings(config, self.source)),
+                "warnings": (*warnings, *leaks, *run_warnings(config, self.source)),
             }
         )
         self.run.write_record(record)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fer_bench import methods
+from fer_bench.data.audit.leaks import known_leaks
 from fer_bench.data.card import Protocol
-from fer_bench.data.protocols import folds_of
+from fer_bench.data.loading.union import UnionDataset
+from fer_bench.data.protocols import find_protocol, folds_of, member_protocol
 from fer_bench.results.record import Record, TargetData
 from fer_bench.runs.keys import method_blind_spots
 from fer_bench.runs.resolve import method_settings
@@ -61,6 +63,26 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
         key_fields=planned.key_fields,
         environment=system,
     )
+
+
+def leak_warnings(source: Source, protocol_name: str) -> list[str]:
+    """Return the leaks that `data verify` found in the rows of a source, as far as it has checked them.
+
+    Args:
+        source: What is trained on; of a union, every member.
+        protocol_name: Protocol of the run.
+    """
+    dataset = source.dataset
+    if source.kind != "real":
+        return []  # drawn faces are alike by nature
+    if not isinstance(dataset, UnionDataset):
+        return [f"{dataset.card.name}: {leak}" for leak in known_leaks(dataset, protocol_name)]
+    protocol = find_protocol(dataset.card, protocol_name)
+    return [
+        f"{member.card.name}: {leak}"
+        for member in dataset.members
+        for leak in known_leaks(member, member_protocol(member.card, protocol).name)
+    ]
 
 
 def run_warnings(config: RunConfig, source: Source) -> Iterator[str]:

@@ -21,6 +21,10 @@ CONTAMINATED = 0.01
 a protocol without them: official releases have a few, repackaged copies many."""
 
 
+MOST_ALIKE = 0.5
+"""Share of rows with a near copy in another part above which the parts measure nothing: an error."""
+
+
 def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) -> None:
     """Add to a report which faces occur twice, exactly or nearly.
 
@@ -57,6 +61,7 @@ def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) ->
             len(inside),
             kind="duplicate",
             advice="they count twice; nothing leaks",
+            names=names_of(index, inside["row"]),
         )
     conflicting = table[table.groupby("hash")["label"].transform("nunique") > 1]
     if len(conflicting):
@@ -66,8 +71,20 @@ def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) ->
             len(conflicting),
             kind="conflict",
             advice="at least one label of each pair is wrong; no model can get both right",
+            names=names_of(index, conflicting["row"]),
         )
     _near(report, index, prints, usable, sides, family, by_person=by_person)
+
+
+def names_of(index: pd.DataFrame, rows: Any) -> list[str]:
+    """Return the names of rows: their paths, or their ids where files hold several rows.
+
+    Args:
+        index: The dataset's index.
+        rows: Positions of the rows.
+    """
+    column = "path" if index["path"].is_unique else "sample_id"
+    return sorted(set(index[column].iloc[np.asarray(rows)]))
 
 
 def _sides(dataset: FaceDataset) -> tuple[NDArray[np.int64], bool]:
@@ -108,12 +125,14 @@ def _exact_across(
             kind="leak",
             advice="a subject was copied under another name, so folds share pictures; restore the official "
             "files",
+            names=names_of(index, across["row"]),
         )
         return
     tested = across[across["side"] == 3]
     copies = across[across["hash"].isin(tested["hash"]) & across["side"].isin([1, 2])]
     report.copies += sorted(index["sample_id"].iloc[copies["row"]])
     share = len(tested) / max(1, int((sides == 3).sum()))
+    again = "the official release is not known to have them: get it again; or " if report.is_official else ""
     is_contaminated = share >= CONTAMINATED and known is None
     report.add(
         "error" if is_contaminated else "warning",
@@ -123,8 +142,9 @@ def _exact_across(
         kind="leak",
         advice=f"report --protocol {known} next to the official one"
         if known is not None
-        else "the official release is not known to have them: get it again; or leave the copies out of "
-        "training: --write-exclude FILE --with-copies, then --exclude FILE when running",
+        else f"{again}leave the copies out of training: --write-exclude FILE --with-copies, then "
+        "--exclude FILE when running",
+        names=names_of(index, across["row"]),
     )
 
 
@@ -159,12 +179,18 @@ def _near(
     if across.any() and example is not None:
         paths = " and ".join(str(index["path"].iloc[row]) for row in example)
         between = "for two subjects" if by_person else "on both sides of the split"
+        most = across.sum() > MOST_ALIKE * (sides[usable] > 0).sum()
         report.add(
-            "warning",
+            "error" if most else "warning",
             f"{int(across.sum())} picture(s) are nearly the same {between} {how}, first {paths}",
             int(across.sum()),
             kind="near-leak",
-            advice="look at some of them: augmented copies of test pictures inflate scores",
+            advice="the parts hold the same faces, such as frames of one recording or augmented copies, so "
+            "scores say nothing about other people; split by person"
+            + ("" if report.is_official else ", for example as <class>/<person>/<name>")
+            if most
+            else "look at some of them: augmented copies of test pictures inflate scores",
+            names=names_of(index, np.flatnonzero(across)),
         )
     inside &= ~across
     if inside.any():
@@ -174,6 +200,7 @@ def _near(
             int(inside.sum()),
             kind="near-duplicate",
             advice="they count twice; many of them are a sign of pre-augmented training pictures",
+            names=names_of(index, np.flatnonzero(inside)),
         )
 
 

@@ -56,9 +56,7 @@ class Scan:
     def __init__(self, dataset: FaceDataset, *, cache: Path | None = None, fresh: bool = False) -> None:
         self.dataset = dataset
         index = dataset.index
-        stamp = file_stamp(dataset.base, index)
-        key = short_hash([fingerprint(index), stamp, dataset.card.version, STATE_VERSION], 20)
-        self._file = (cache or cache_root()) / "verify" / f"{dataset.card.name}-{key}.npy"
+        self._file = state_file(dataset, cache)
         self.seen = np.zeros(len(index), SEEN)
         if not fresh:
             self._resume()
@@ -171,6 +169,19 @@ def read_jpeg(file: Path) -> bytes:
 def damaged(why: str, file: Path) -> DataError:
     """Return the error that some pixels of a picture are lost."""
     return DataError(f"the picture is damaged: {why}", file=file)
+
+
+def state_file(dataset: FaceDataset, cache: Path | None = None) -> Path:
+    """Return the file for the state of a check; rows, labels, sizes and times of files decide its name.
+
+    Args:
+        dataset: The dataset.
+        cache: Folder for the state, `cache_root()` by default.
+    """
+    index = dataset.index
+    stamp = file_stamp(dataset.base, index)
+    key = short_hash([fingerprint(index), stamp, dataset.card.version, STATE_VERSION], 20)
+    return (cache or cache_root()) / "verify" / f"{dataset.card.name}-{key}.npy"
 
 
 def lies_outside(image: Image, box: Any, points: Any) -> bool:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.data.audit.copies import find_copies
+from fer_bench.data.audit.copies import find_copies, names_of
 from fer_bench.data.audit.counts import compare_counts, compare_folds
-from fer_bench.data.audit.report import Report, Severity
+from fer_bench.data.audit.leaks import store_leaks
+from fer_bench.data.audit.report import MOST_NAMED, Report, Severity
 from fer_bench.data.audit.scan import BEYOND, FINE, UNREADABLE, Scan
 from fer_bench.data.card import Card, Folds
 from fer_bench.data.protocols import assign_roles, find_protocol, refuse_untrainable
@@ -20,11 +21,10 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.problems import Problem, collecting
 from fer_bench.emotions import Emotion, aliases
 from fer_bench.errors import FerBenchError
+from fer_bench.files import cache_root
 
 NAMED_SHARE = 0.2
 """Share of file names that give the label away from which it is reported."""
-MOST_NAMED = 10
-"""Unreadable files and faults of lists that are named one by one; further ones are counted."""
 _THIS_COMMAND = "fer-bench data verify"
 MANY_BEYOND = 0.05
 """Share of rows that reach far beyond their pictures above which loose boxes do not explain it."""
@@ -64,6 +64,8 @@ def verify(
             _report_problems(report, problems)
             report.add("error", _text_of(error), kind="layout")
             return report
+    report.is_official = dataset.is_official
+    report.folder = (cache or cache_root()) / "verify"
     index = dataset.index
     _report_problems(report, problems)
     for warning in dataset.warnings:
@@ -83,6 +85,7 @@ def verify(
     report.absent = sorted(file.relative_to(dataset.base).as_posix() for file in missing)
     _pictures(report, scan, missing)
     find_copies(report, dataset, scan.seen)
+    store_leaks(report, dataset, find_protocol(dataset.card, None, quick=not is_real).name, cache=cache)
     return report
 
 
@@ -123,7 +126,7 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -
             kind="protocol",
             advice="a half-copied dataset looks like this; unpack it again, or take another protocol: "
             f"fer-bench data describe {card.name}"
-            if report.is_real
+            if report.is_real and report.is_official
             else "",
         )
         return
@@ -136,7 +139,9 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -
                 "warning",
                 f"no row of {', '.join(absent)} to {role} under {protocol.name}",
                 kind="classes",
-                advice="a half-copied dataset looks like this; unpack it again"
+                advice="add pictures of them, or leave the class out: --drop NAME"
+                if not report.is_official
+                else "a half-copied dataset looks like this; unpack it again"
                 if report.is_real
                 else "a small synthetic stand-in looks like this: fer-bench data synth --size quick",
             )
@@ -172,18 +177,20 @@ def _crossing(report: Report, index: pd.DataFrame, roles: NDArray[np.str_]) -> N
 def _names(report: Report, index: pd.DataFrame) -> None:
     """Note file names that give the label away: most names of web pictures contain a query word."""
     labelled = index[index["label"].notna()]
-    telling = 0
+    telling: list[str] = []
     for path, label in zip(labelled["path"], labelled["label"], strict=True):
         stem = str(path).rpartition("/")[2].rpartition(".")[0].casefold()
         words = set(re.split(r"[^a-z]+", stem))
         known = {alias for alias in aliases(Emotion(label)) if len(alias) >= SHORTEST_ALIAS}
-        telling += bool(words & known)
-    if telling and telling >= NAMED_SHARE * len(labelled):
+        if words & known:
+            telling.append(str(path))
+    if telling and len(telling) >= NAMED_SHARE * len(labelled):
         report.add(
             "note",
             "file names give the label away",
-            telling,
+            len(telling),
             kind="names",
+            names=telling,
             advice="no model here sees file names; hide them from raters and from tools that guess labels",
         )
 
@@ -199,7 +206,7 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
         )
     if scan.unsaved is not None:
         report.add("note", f"this check cannot be continued later: {scan.unsaved}", kind="resumed")
-    base = scan.dataset.base
+    base, index = scan.dataset.base, scan.dataset.index
     report.unreadable += sorted(path for path in scan.errors if base / path not in missing)
     for path in report.unreadable[:MOST_NAMED]:
         report.add("error", _text_of(scan.errors[path]), kind="unreadable")
@@ -222,7 +229,9 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
             f"{constant} picture(s) have one colour only",
             constant,
             kind="constant",
-            advice="nothing can be learnt from them; some official releases have a few",
+            advice="nothing can be learnt from them"
+            + ("; some official releases have a few" if report.is_official else ""),
+            names=names_of(index, np.flatnonzero(fine & scan.seen["constant"])),
         )
     if outside:
         report.add(
@@ -231,6 +240,7 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
             outside,
             kind="outside",
             advice=OTHER_PICTURES,
+            names=names_of(index, np.flatnonzero(fine & scan.seen["outside"])),
         )
     beyond = int(scan.seen["beyond"][fine].sum())
     if beyond > MANY_BEYOND * fine.sum():
@@ -240,4 +250,5 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
             beyond,
             kind="outside",
             advice=OTHER_PICTURES,
+            names=names_of(index, np.flatnonzero(fine & scan.seen["beyond"])),
         )

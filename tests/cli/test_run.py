@@ -1,0 +1,89 @@
+"""Runs on folders of pictures, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+FAST = ("-m", "resemotenet", "--set", "method.width=0.03", "--set", "train.batch_size=8", "--max-epochs", "1")
+
+
+def paint(root: Path, *codes: str, n: int = 12, alike: bool = False) -> Path:
+    """Write pictures of each class: all different, or three nearly equal frames of each recording."""
+    for place, code in enumerate(codes):
+        (root / code).mkdir(parents=True)
+        for number in range(n):
+            seed = 1000 * place + (number // 3 if alike else number)
+            coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+            picture = cv2.resize(coarse, (48, 48), interpolation=cv2.INTER_CUBIC)
+            picture = cv2.convertScaleAbs(picture, beta=number % 3)
+            cv2.imwrite(str(root / code / f"{number:02d}.png"), picture)
+    return root
+
+
+def arguments(root: Path, *more: str) -> tuple[str, ...]:
+    place = ("-d", f"folder:{root}", "--profile", "quick", "--targets", "none", "--faces", "whole")
+    return ("run", *FAST, *place, *more)
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def test_one_class_is_a_data_error_before_training(run_cli, tmp_path):
+    root = paint(tmp_path / "pictures", "happy")
+    code, _, err = run_cli(*arguments(root))
+    assert code == 2
+    assert "has one class to train, and a classifier needs two" in err
+    assert not list((tmp_path / "runs").glob("*/*/*/record.json"))
+    code, out, _ = run_cli("data", "verify", "-d", f"folder:{root}")
+    assert code == 2
+    assert "a classifier needs two" in out
+
+
+def test_a_target_in_the_sources_own_tree_is_refused(run_cli, tmp_path):
+    for usage in ("Training", "PublicTest", "PrivateTest"):
+        part = tmp_path / "fer2013" / ("train" if usage == "Training" else "test")
+        for number, code in enumerate(("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")):
+            (part / code).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(
+                str(part / code / f"{usage}_{number}.jpg"), np.full((48, 48, 3), 30 * number, np.uint8)
+            )
+    root = ("--data-root", str(tmp_path / "fer2013"))
+    code, _, err = run_cli("run", *FAST, "-d", "fer2013", *root, "--targets", "folder")
+    assert code == 2
+    assert "folder is in the same folder tree as fer2013" in err
+
+
+def test_classes_are_named_kept_in_the_record_and_repeated(run_cli, tmp_path):
+    root = paint(tmp_path / "pictures", "froh", "traurig", "unbekannt")
+    file = tmp_path / "map.yaml"
+    file.write_text("froh: happiness\ntraurig: sadness\n")
+    code, _, err = run_cli(*arguments(root))
+    assert code == 2
+    assert "--classes map.yaml" in err
+    code, out, err = run_cli(*arguments(root, "--classes", str(file), "--drop", "unbekannt", "--json"))
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["class_map"] == {"froh": "happiness", "traurig": "sadness", "unbekannt": "drop"}
+    assert record["classes"] == ["happiness", "sadness"]
+    assert "folder: The folder unbekannt is dropped as asked: 12 pictures." in record["warnings"]
+    code, out, err = run_cli("rerun", record["key"], "--data-root", str(root))
+    assert code == 0, out + err
+    assert "identical" in out
+
+
+def test_a_run_repeats_the_leaks_that_a_check_found(run_cli, tmp_path):
+    root = paint(tmp_path / "pictures", "happy", "sad", n=36, alike=True)
+    code, out, _ = run_cli("data", "verify", "-d", f"folder:{root}")
+    assert code == 2
+    assert "are nearly the same on both sides of the split" in out
+    code, out, err = run_cli(*arguments(root))
+    assert code == 0, err
+    assert "note: folder: fer-bench data verify found:" in out
+    assert "are nearly the same on both sides of the split" in out
