@@ -96,8 +96,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
         name: The name that the user typed.
         known: The known names.
     """
-    names = sorted(known)
-    close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
+    names = {one.casefold(): one for one in sorted(known, reverse=True)}
+    close = difflib.get_close_matches(name.casefold(), sorted(names), n=3, cutoff=0.5)
     if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(names)}"
+        return f"did you mean {' or '.join(names[one] for one in close)}?"
+    return f"known: {', '.join(sorted(names.values()))}"

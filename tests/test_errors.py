@@ -71,3 +71,8 @@ def test_texts_of_other_libraries_lose_colours_and_line_ends():
     coloured = "Load failed: \x1b[1mdo those\x1b[0m\n\t(1) \x1b[38;5;9mred\x1b[m"
     assert one_line(ValueError(coloured)) == "Load failed: do those (1) red"
     assert without_escape_codes(coloured) == "Load failed: do those\n\t(1) red"
+
+
+def test_near_names_are_found_whatever_their_case():
+    assert nearest("GCm", ["GCN", "CAFE"]) == "did you mean GCN?"
+    assert nearest("zzz", ["b", "A"]) == "known: A, b"
