@@ -195,7 +195,7 @@ def _opened(
     from fer_bench.workspace.sources import open_source, recognised, split_source
 
     name, roots = split_source(dataset, data_root, follow_links=follow_links)
-    roots = named_classes(roots, classes, drop)
+    roots = named_classes(roots, classes, drop, ["folder" if name == "all" else name])
     announce_roots(roots, quiet=quiet)
     if name == "all":
         wanted, _ = recognised(roots)
@@ -247,7 +247,7 @@ def split(
     from fer_bench.workspace.sources import open_source, split_source
 
     name, roots = split_source(dataset, data_root, follow_links=follow_links)
-    roots = named_classes(roots, classes, drop)
+    roots = named_classes(roots, classes, drop, [name])
     check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     announce_roots(roots, quiet=as_json)
     source = open_source(name, roots).dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -289,13 +289,27 @@ def check_name(name: str, known: Sequence[str], what: str, hint: str) -> None:
         raise UsageError(f"unknown {what}", value=name, hint=f"{nearest(name, known)} (all: {hint})")
 
 
-def named_classes(roots: DataRoots, classes: Path | None, drop: Sequence[str] | None) -> DataRoots:
+def named_classes(
+    roots: DataRoots, classes: Path | None, drop: Sequence[str] | None, names: Iterable[str]
+) -> DataRoots:
     """Return data roots with what `--classes` and `--drop` say about the class names of `folder`.
 
+    Args:
+        roots: The data roots.
+        classes: File of `--classes`.
+        drop: Names of `--drop`.
+        names: Datasets and unions that the command works on.
+
     Raises:
+        UsageError: The options are given without `folder`.
         DataError: The map cannot be read, or a value is not an emotion.
     """
-    return roots if classes is None and not drop else roots.with_classes(classes, drop or ())
+    if classes is None and not drop:
+        return roots
+    if not any("folder" in name.split("+") for name in names):
+        problem = "--classes and --drop name the classes of folder, which this command does not read"
+        raise UsageError(problem, hint="-d folder:PATH reads your own pictures")
+    return roots.with_classes(classes, drop or ())
 
 
 def announce_roots(roots: DataRoots, *, quiet: bool) -> None:

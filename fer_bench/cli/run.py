@@ -66,8 +66,8 @@ def run(
     from fer_bench.workspace.sources import split_source
 
     name, roots = split_source(dataset, options.data_root, follow_links=options.follow_links)
-    roots = named_classes(roots, options.classes, options.drop)
     config = check_sweep({"methods": [method], "datasets": [name], **options.changes()})
+    roots = named_classes(roots, options.classes, options.drop, _names_in(config))
     result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
     records = result.records
     if options.as_json:
@@ -112,8 +112,8 @@ def sweep(
             "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
         )
     roots = find_roots(options.data_root, follow_links=options.follow_links)
-    roots = named_classes(roots, options.classes, options.drop)
     config = options.added_to(check_sweep(changes) if file is None else read_sweep(file, changes))
+    roots = named_classes(roots, options.classes, options.drop, _names_in(config))
     if dry_run:
         _dry_run(config, roots, options)
         return
@@ -129,6 +129,13 @@ def sweep(
     if planned.has_unusable_sources:
         raise typer.Exit(2)
     raise typer.Exit(0 if result.all_done else 1)
+
+
+def _names_in(config: SweepConfig) -> list[str]:
+    """Return the sources and targets that a sweep names one by one."""
+    return [
+        name for names in (config.datasets, config.targets) if not isinstance(names, str) for name in names
+    ]
 
 
 def _echo_json(document: object) -> None:

@@ -63,7 +63,7 @@ def verify(
     from fer_bench.workspace.sources import recognised, split_source
 
     name, roots = split_source(dataset, data_root, follow_links=follow_links)
-    roots = named_classes(roots, classes, drop)
+    roots = named_classes(roots, classes, drop, ["folder" if name == "all" else name])
     announce_roots(roots, quiet=as_json)
     if name == "all":
         wanted, missing = recognised(roots)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_bench.data.card import SplitName
-from fer_bench.data.reading.folders import Listing, is_clutter, list_folder
+from fer_bench.data.reading.folders import Listing, list_folder
 from fer_bench.data.reading.formats import is_picture
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.datasets.folder_classes import ClassNames, no_emotion
@@ -195,13 +195,14 @@ class Tree:
     def _pictures_in(self, listing: Listing) -> list[str]:
         return sorted(name for name in listing.files if is_picture(listing.folder / name))
 
-    def _count(self, place: str) -> int:
-        """Return how many pictures there are in a folder and below it."""
-        count = 0
-        for folder, inner, _ in os.walk(self.base / place):
-            inner[:] = [name for name in inner if not is_clutter(name)]
-            count += len(self._pictures_in(list_folder(Path(folder), self.base)))
-        return count
+    def _count(self, place: str, above: frozenset[str] = frozenset()) -> int:
+        """Return how many pictures are in a folder and below it; a link to a folder above counts none."""
+        real = os.path.realpath(self.base / place)
+        if real in above:
+            return 0
+        listing = list_folder(self.base / place, self.base)
+        below = sum(self._count(_join(place, name), above | {real}) for name in listing.folders)
+        return len(self._pictures_in(listing)) + below
 
     def _holds_classes(self, place: str) -> bool:
         inner = list_folder(self.base / place, self.base).folders

@@ -87,3 +87,10 @@ def test_a_run_repeats_the_leaks_that_a_check_found(run_cli, tmp_path):
     assert code == 0, err
     assert "note: folder: fer-bench data verify found:" in out
     assert "are nearly the same on both sides of the split" in out
+
+
+def test_class_names_without_a_folder_of_pictures_are_refused(run_cli):
+    for command in (("run", *FAST, "-d", "oulu"), ("data", "verify", "-d", "oulu")):
+        code, _, err = run_cli(*command, "--drop", "unknown")
+        assert code == 2
+        assert "--classes and --drop name the classes of folder" in err

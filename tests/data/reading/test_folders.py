@@ -5,6 +5,7 @@ import pytest
 
 from fer_bench.data.reading.folders import list_folder, listed_path
 from fer_bench.data.reading.links import following
+from fer_bench.data.reading.sequences import subfolders
 from fer_bench.errors import DataError
 
 
@@ -99,3 +100,23 @@ def test_a_listed_picture_is_found_whatever_its_ending(tmp_path: Path) -> None:
     listing = list_folder(tmp_path, tmp_path)
     found = {name: listing.picture(f"{name}.jpg") for name in "abcdef"}
     assert found == {"a": "a.JPG", "b": "b.jpeg", "c": "c.PNG", "d": "d.JPEG", "e": None, "f": None}
+
+
+@pytest.mark.parametrize(
+    "name", ["__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", ".DS_Store", "lost+found"]
+)
+def test_what_systems_leave_behind_is_in_no_listing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.png").touch()
+    for place in (tmp_path / name, tmp_path / "folder" / name):
+        place.mkdir()
+    listing = list_folder(tmp_path, tmp_path)
+    assert (listing.files, listing.folders) == ({"a.png"}, {"folder"})
+    assert [folder.name for folder in subfolders(tmp_path)] == ["folder"]
+    assert not list_folder(tmp_path / "folder", tmp_path).folders
+
+
+def test_links_that_lead_nowhere_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to("annexed/1234")
+    listing = list_folder(tmp_path, tmp_path)
+    assert (listing.dangling, listing.files, listing.leaving) == ({"gone.png"}, frozenset(), frozenset())
