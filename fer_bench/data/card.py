@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from fer_bench.emotions import Emotion, LabelSet
+from fer_bench.emotions import Emotion, LabelSet, match_emotion
 from fer_bench.schema import Frozen
 
 SplitName = Literal["train", "val", "test", "none"]
@@ -289,6 +289,21 @@ class Card(Frozen):
         return self.model_dump(
             mode="json", include={"name", "classes", "version", "as_target", "unit", "has_reference"}
         )
+
+
+def native_classes(
+    names: Sequence[str], codes: Iterable[str] | None = None, *, first: int = 0
+) -> tuple[NativeClass, ...]:
+    """Return classes with the emotions that their names mean, see `match_emotion`; others are dropped.
+
+    Args:
+        names: The licensor's names, in the licensor's order.
+        codes: Their codes on disk; None for numbers.
+        first: The first number.
+    """
+    numbers = map(str, range(first, first + len(names)))
+    pairs = zip(numbers if codes is None else codes, names, strict=True)
+    return tuple(NativeClass(code, name, match_emotion(name)) for code, name in pairs)
 
 
 def class_counts(

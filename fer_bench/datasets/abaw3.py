@@ -27,20 +27,44 @@ _README = "official Aff-Wild2 ReadMe"
 _WTOMIN = "wtomin/ABAW3_MultiEmotionNet"
 _OUTER = ("3rd ABAW Annotations/Third ABAW Annotations", "Third ABAW Annotations", "3rd ABAW Annotations", "")
 _SPLITS: dict[SplitName, str] = {"train": "Train_Set", "val": "Validation_Set"}
-_FOLDERS = {
-    "expr": "EXPR_Classification_Challenge",
-    "va": "VA_Estimation_Challenge",
-    "au": "AU_Detection_Challenge",
-}
-_HEADERS = {
-    "expr": "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other",
-    "va": "valence,arousal",
-    "au": ",".join(f"AU{unit}" for unit in ACTION_UNITS),
-}
-_TASKS = {"expr": "expression", "va": "valence and arousal", "au": "action units"}
 _NEUTRAL = 0
 
 Floats = NDArray[np.float64]
+
+
+class _Track(NamedTuple):
+    """What the lists of a track hold: their folder, what they label, header, columns and values of a line."""
+
+    folder: str
+    labels: str
+    header: str
+    width: int
+    line: str
+
+
+_TRACKS = {
+    "expr": _Track(
+        "EXPR_Classification_Challenge",
+        "expression",
+        "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other",
+        1,
+        "one expression from 0 to 7, or -1",
+    ),
+    "va": _Track(
+        "VA_Estimation_Challenge",
+        "valence and arousal",
+        "valence,arousal",
+        2,
+        "valence and arousal in [-1, 1], or -5",
+    ),
+    "au": _Track(
+        "AU_Detection_Challenge",
+        "action units",
+        ",".join(f"AU{unit}" for unit in ACTION_UNITS),
+        len(ACTION_UNITS),
+        f"{len(ACTION_UNITS)} action units of 0, 1 or -1",
+    ),
+}
 
 
 def _card(name: str, track: str) -> Card:
@@ -58,20 +82,20 @@ def _card(name: str, track: str) -> Card:
         classes=MULTI_TASK.classes,
         tree=(
             TreeEntry(
-                f"{_OUTER[0]}/{_FOLDERS[track]}/Train_Set/<video>.txt",
-                f"{_TASKS[track]}: a header, then line i for frame i",
+                f"{_OUTER[0]}/{_TRACKS[track].folder}/Train_Set/<video>.txt",
+                f"{_TRACKS[track].labels}: a header, then line i for frame i",
             ),
             TreeEntry(
-                f"{_OUTER[0]}/{_FOLDERS[track]}/Validation_Set/<video>.txt",
+                f"{_OUTER[0]}/{_TRACKS[track].folder}/Validation_Set/<video>.txt",
                 "the same for the validation videos",
             ),
             *(
                 TreeEntry(
-                    f"{_OUTER[0]}/{_FOLDERS[other]}/...",
-                    f"{_TASKS[other]}, joined where the same frame has them",
+                    f"{_OUTER[0]}/{_TRACKS[other].folder}/...",
+                    f"{_TRACKS[other].labels}, joined where the same frame has them",
                     required=False,
                 )
-                for other in _FOLDERS
+                for other in _TRACKS
                 if other != track
             ),
             TreeEntry("cropped_aligned/<video>/<00001>.jpg", "112x112 aligned faces"),
@@ -123,13 +147,6 @@ def _card(name: str, track: str) -> Card:
     )
 
 
-class _Labels(NamedTuple):
-    """The labels of one video in one task: numbers [N, 1, 2 or 12], row i for frame i + 1."""
-
-    file: Path
-    values: Floats
-
-
 class ABAW3(FaceDataset):
     """Frames of one track with its labels, and those of the other tracks for the same frames.
 
@@ -151,11 +168,10 @@ class ABAW3(FaceDataset):
         Raises:
             DataError: A malformed list, a video in both parts of a track, or a video without a picture.
         """
-        self.notes = []
         crops = Crops(self.base)
-        files = {track: self._files(track) for track in _FOLDERS}
+        files = {track: self._files(track) for track in _TRACKS}
         own = files.pop(self.track)
-        unlabelled = [_FOLDERS[track] for track, found in files.items() if not found]
+        unlabelled = [_TRACKS[track].folder for track, found in files.items() if not found]
         if unlabelled:
             self.notes.append(f"Labels of other tracks are missing: {', '.join(unlabelled)}.")
         validated = {
@@ -179,8 +195,8 @@ class ABAW3(FaceDataset):
             folder = crops.of(video, file=file)
             others = {t: _read(found[video][1], t) for t, found in files.items() if video in found}
             labels = {self.track: _read(file, self.track), **others}
-            values = labels[self.track].values
-            annotated = [n for n, line in enumerate(values, start=1) if _is_annotated(line, self.track)]
+            own_lines = enumerate(labels[self.track], start=1)
+            annotated = [number for number, line in own_lines if _is_annotated(line, self.track)]
             videos, frames = videos + 1, frames + len(annotated)
             if folder is None:
                 absent |= {video: len(annotated)} if annotated else {}
@@ -221,10 +237,10 @@ class ABAW3(FaceDataset):
                 found[match[1]] = (split, place / match.string)
         return found
 
-    def _columns(self, labels: Mapping[str, _Labels], number: int) -> dict[str, Any]:
+    def _columns(self, labels: Mapping[str, Floats], number: int) -> dict[str, Any]:
         """Return the labels of one frame in all tracks, as index columns."""
         columns: dict[str, Any] = {}
-        for track, (_, values) in labels.items():
+        for track, values in labels.items():
             if number > len(values) or not _is_annotated(values[number - 1], track):
                 continue
             line = values[number - 1]
@@ -262,7 +278,7 @@ class ABAW3Units(ABAW3):
 def _track_folder(folder: Path, track: str) -> Path | None:
     """Return the folder of a track that has both parts, at any of the known depths."""
     for outer in _OUTER:
-        place = folder / outer / _FOLDERS[track]
+        place = folder / outer / _TRACKS[track].folder
         for name in _SPLITS.values():
             note_read(place / name)
         if all((place / name).is_dir() for name in _SPLITS.values()):
@@ -277,44 +293,38 @@ def _is_annotated(line: Floats, track: str) -> bool:
     return bool((line >= 0).any())
 
 
-def _is_neutral(expressions: _Labels | None, number: int) -> bool:
+def _is_neutral(expressions: Floats | None, number: int) -> bool:
     """Return whether a frame, counted from 1, is labelled Neutral."""
-    if expressions is None or number > len(expressions.values):
+    if expressions is None or number > len(expressions):
         return False
-    return bool(expressions.values[number - 1, 0] == _NEUTRAL)
+    return bool(expressions[number - 1, 0] == _NEUTRAL)
 
 
-def _read(file: Path, track: str) -> _Labels:
-    """Read the list of one video.
+def _read(file: Path, track: str) -> Floats:
+    """Return the labels of one video in one track [N, 1, 2 or 12], row i for frame i + 1.
 
     Raises:
         DataError: Another header than the track's, or a line that is not as documented.
     """
+    expected = _TRACKS[track]
     lines = numbered_lines(file)
     number, text = next(lines)
-    if ",".join(csv_fields(text)).casefold() != _HEADERS[track].casefold():
-        problem = f"the header is not that of {_TASKS[track]}, {_HEADERS[track]}"
+    if ",".join(csv_fields(text)).casefold() != expected.header.casefold():
+        problem = f"the header is not that of {expected.labels}, {expected.header}"
         raise DataError(problem, file=file, line=number, value=text[:80])
     values = [parse_line(partial(_parse, track), text, file=file, line=number) for number, text in lines]
-    return _Labels(file, np.array(values, np.float64).reshape(-1, _WIDTHS[track]))
+    return np.array(values, np.float64).reshape(-1, expected.width)
 
 
 def _parse(track: str, text: str) -> list[float]:
+    expected = _TRACKS[track]
     try:
         values = [float(field) for field in text.split(",")]
     except ValueError:
         raise DataError("a label is not a number", value=text[:80]) from None
-    if len(values) != _WIDTHS[track] or not all(_is_valid(value, track) for value in values):
-        raise DataError(f"a line is not {_RANGES[track]}", value=text[:80])
+    if len(values) != expected.width or not all(_is_valid(value, track) for value in values):
+        raise DataError(f"a line is not {expected.line}", value=text[:80])
     return values
-
-
-_WIDTHS = {"expr": 1, "va": 2, "au": len(ACTION_UNITS)}
-_RANGES = {
-    "expr": "one expression from 0 to 7, or -1",
-    "va": "valence and arousal in [-1, 1], or -5",
-    "au": f"{len(ACTION_UNITS)} action units of 0, 1 or -1",
-}
 
 
 def _is_valid(value: float, track: str) -> bool:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from fer_bench.data.card import (
     Card,
     ExpectedCount,
-    NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
     class_counts,
+    native_classes,
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
@@ -31,7 +31,7 @@ from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import subfolders
 from fer_bench.datasets.affectnet_lists import MISSING, find_lists, list_rows
 from fer_bench.datasets.affectnet_npy import Values, read_npy
-from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.emotions import LABEL_SETS
 from fer_bench.errors import DataError
 
 _CROPS, _WHOLE = "crops", "csv lists"
@@ -40,6 +40,10 @@ _LOADERS = "yaoing/DAN, sbelharbi/interpretable-fer-aus and a public loader"
 _SPLITS: dict[SplitName, tuple[str, ...]] = {"train": ("train_set",), "val": ("val_set", "valid_set")}
 _PARTS = ("exp", "val", "aro", "lnd")
 _NPY = re.compile(r"(\d+)_(?:exp|val|aro|lnd)\.npy")
+_CLASSES = (
+    *("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt"),
+    *("None", "Uncertain", "No-Face"),
+)
 
 CARD = Card(
     name="affectnet7",
@@ -51,19 +55,7 @@ CARD = Card(
     ),
     licence="Non-commercial research only, no redistribution; principal investigators or lab managers sign.",
     obtain="Request form of the authors: http://mohammadmahoor.com/affectnet/ (ask for the cropped version)",
-    classes=(
-        NativeClass("0", "Neutral", Emotion.NEUTRAL),
-        NativeClass("1", "Happy", Emotion.HAPPINESS),
-        NativeClass("2", "Sad", Emotion.SADNESS),
-        NativeClass("3", "Surprise", Emotion.SURPRISE),
-        NativeClass("4", "Fear", Emotion.FEAR),
-        NativeClass("5", "Disgust", Emotion.DISGUST),
-        NativeClass("6", "Anger", Emotion.ANGER),
-        NativeClass("7", "Contempt", Emotion.CONTEMPT),
-        NativeClass("8", "None", None),
-        NativeClass("9", "Uncertain", None),
-        NativeClass("10", "No-Face", None),
-    ),
+    classes=native_classes(_CLASSES),
     tree=(
         TreeEntry("train_set/images/<number>.jpg", "224x224 face crops"),
         TreeEntry("train_set/annotations/<number>_{exp,val,aro,lnd}.npy", "four small arrays per crop"),
@@ -235,7 +227,6 @@ class AffectNet7(FaceDataset):
         Raises:
             DataError: An annotation is missing, left over or not as documented.
         """
-        self.notes = []
         if _has_crops(self.base):  # asked again, so that a kept index depends on the answer
             return self._crops()
         return list_rows(self.base, self.card, self.notes)

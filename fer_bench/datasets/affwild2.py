@@ -13,13 +13,13 @@ import numpy as np
 from fer_bench.data.card import (
     Card,
     ExpectedCount,
-    NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
     class_counts,
+    native_classes,
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.dependencies import note_read
@@ -29,7 +29,7 @@ from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import finite, parse_affect, parsed_lines, split_header
 from fer_bench.data.reading.sequences import nearest_frames, subfolders
 from fer_bench.datasets.affwild2_crops import PICTURES, SECOND, Crops, crop_folders
-from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, LABEL_SETS, Emotion
+from fer_bench.emotions import ABAW_EXPRESSIONS, ACTION_UNITS, LABEL_SETS
 from fer_bench.errors import DataError
 
 _README = "official Aff-Wild2 ReadMe"
@@ -43,6 +43,7 @@ _FRAME = re.compile(rf"([^/]+)/(\d+){ENDING}")
 _PERSON = re.compile(r"_(left|right)$")
 NO_AFFECT = -5.0
 """Valence or arousal that was not annotated."""
+_CLASSES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 _NEUTRAL = "0"
 
 _COUNTS: dict[SplitName, tuple[int, ...]] = {
@@ -65,16 +66,7 @@ CARD = Card(
         "Ask the organisers (iBUG, Imperial College London; d.kollias@qmul.ac.uk) for the ABAW4 multi-task "
         "data"
     ),
-    classes=(
-        NativeClass("0", "Neutral", Emotion.NEUTRAL),
-        NativeClass("1", "Anger", Emotion.ANGER),
-        NativeClass("2", "Disgust", Emotion.DISGUST),
-        NativeClass("3", "Fear", Emotion.FEAR),
-        NativeClass("4", "Happiness", Emotion.HAPPINESS),
-        NativeClass("5", "Sadness", Emotion.SADNESS),
-        NativeClass("6", "Surprise", Emotion.SURPRISE),
-        NativeClass("7", "Other", Emotion.OTHER),
-    ),
+    classes=native_classes(_CLASSES),
     tree=(
         TreeEntry(
             "training_set_annotations.txt",

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    Quirk,
+    TreeEntry,
+    class_counts,
+    fold_protocols,
+    native_classes,
+)
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
@@ -29,16 +37,9 @@ _IMAGE_ROOTS = ("cohn-kanade-images", "extended-cohn-kanade-images")
 _LANDMARKS = 68
 _EMOTION, _FACS, _POINTS = r"_emotion\.txt", r"_facs\.txt", r"_landmarks\.txt"
 
-_CLASSES = (
-    ("0", "neutral", Emotion.NEUTRAL, None),
-    ("1", "anger", Emotion.ANGER, 45),
-    ("2", "contempt", Emotion.CONTEMPT, 18),
-    ("3", "disgust", Emotion.DISGUST, 59),
-    ("4", "fear", Emotion.FEAR, 25),
-    ("5", "happy", Emotion.HAPPINESS, 69),
-    ("6", "sadness", Emotion.SADNESS, 28),
-    ("7", "surprise", Emotion.SURPRISE, 83),
-)
+_CLASSES = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+_COUNTS = (45, 18, 59, 25, 69, 28, 83)
+"""Sequences of each class but neutral."""
 
 CARD = Card(
     name="ckplus",
@@ -54,7 +55,7 @@ CARD = Card(
         "Ask for it with the agreement form at jeffcohn.net, then unpack the four archives (pictures, "
         "Landmarks, FACS_labels, Emotion_labels) into one folder."
     ),
-    classes=tuple(NativeClass(code, name, emotion) for code, name, emotion, _ in _CLASSES),
+    classes=native_classes(_CLASSES),
     tree=(
         TreeEntry(
             "cohn-kanade-images/<S005>/<001>/<S005_001_00000011>.png",
@@ -82,10 +83,13 @@ CARD = Card(
     quick_protocol="7-4fold",
     counts=(
         ExpectedCount(split="none", code=None, unit="sequences", n=327, trust="page", source=_README),
-        *(
-            ExpectedCount(split="none", code=code, unit="sequences", n=n, trust="code", source=_FOLDS)
-            for code, _, _, n in _CLASSES
-            if n is not None
+        *class_counts(
+            [str(code) for code in range(1, 8)],
+            {"none": _COUNTS},
+            trust="code",
+            source=_FOLDS,
+            unit="sequences",
+            totals=False,
         ),
         ExpectedCount(split="none", code=None, unit="subjects", n=118, trust="code", source=_FOLDS),
     ),

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fer_bench.data.card import Card, HashSplit, NativeClass, Protocol, Quirk, TreeEntry, class_counts
+from fer_bench.data.card import Card, HashSplit, Protocol, Quirk, TreeEntry, class_counts, native_classes
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import Listing, list_folder, listed_path
 from fer_bench.data.reading.missing import refuse_missing
 from fer_bench.data.reading.parsing import parsed_lines
 from fer_bench.data.reading.textfile import numbered_lines
-from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.emotions import LABEL_SETS
 from fer_bench.errors import DataError
 
 _README = "official readme.txt, as kept in Sansonisimone/ExpW_dataset"
@@ -35,15 +35,7 @@ CARD = Card(
     ),
     licence="Non-commercial research only.",
     obtain="CUHK MMLab project page: https://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
-    classes=(
-        NativeClass("0", "angry", Emotion.ANGER),
-        NativeClass("1", "disgust", Emotion.DISGUST),
-        NativeClass("2", "fear", Emotion.FEAR),
-        NativeClass("3", "happy", Emotion.HAPPINESS),
-        NativeClass("4", "sad", Emotion.SADNESS),
-        NativeClass("5", "surprise", Emotion.SURPRISE),
-        NativeClass("6", "neutral", Emotion.NEUTRAL),
-    ),
+    classes=native_classes(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")),
     tree=(
         TreeEntry("label/label.lst", f"one face per line: `{_FIELDS}` (or label.lst in the root)"),
         TreeEntry("image/origin/<name>.jpg", "whole photos (or origin/, origin/origin/)"),

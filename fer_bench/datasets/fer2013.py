@@ -10,18 +10,18 @@ from typing import Any
 from fer_bench.data.card import (
     Card,
     ExpectedCount,
-    NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
+    native_classes,
 )
 from fer_bench.data.reading.folders import list_folder
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.sequences import some_files, subfolders
 from fer_bench.datasets.fer2013_csv import USAGES, CsvPictures, csv_of
-from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.emotions import LABEL_SETS
 from fer_bench.errors import DataError
 
 _LISTING = "counted in the file listing of RecepTahirGunlu/Duygu-Tanima"
@@ -53,15 +53,7 @@ CARD = Card(
         "Kaggle: challenges-in-representation-learning-facial-expression-recognition-challenge "
         "(icml_face_data.csv, or fer2013.csv in its archive)"
     ),
-    classes=(
-        NativeClass("0", "Angry", Emotion.ANGER),
-        NativeClass("1", "Disgust", Emotion.DISGUST),
-        NativeClass("2", "Fear", Emotion.FEAR),
-        NativeClass("3", "Happy", Emotion.HAPPINESS),
-        NativeClass("4", "Sad", Emotion.SADNESS),
-        NativeClass("5", "Surprise", Emotion.SURPRISE),
-        NativeClass("6", "Neutral", Emotion.NEUTRAL),
-    ),
+    classes=native_classes(("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")),
     tree=(
         TreeEntry("fer2013.csv", "columns emotion, pixels (2,304 greys), Usage; or icml_face_data.csv"),
         TreeEntry(

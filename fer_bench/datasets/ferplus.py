@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from fer_bench.data.card import (
     Card,
-    NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
     class_counts,
+    native_classes,
 )
 from fer_bench.data.reading.dataset import SoftLabels
 from fer_bench.data.reading.dependencies import note_read
@@ -38,8 +38,8 @@ _MEASURED = "measured on microsoft/FERPlus: fer2013new.csv and data/*/label.csv"
 _OFFICIAL_CODE = "microsoft/FERPlus: src/ferplus.py"
 _VOTES_CSV = "fer2013new.csv"
 _PARTS: dict[str, SplitName] = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
-_COLUMNS = ("Usage", "Image name", *(name for name, _ in CLASSES))
-_PLACES = [list(Emotion).index(emotion) for _, emotion in CLASSES if emotion is not None]
+_COLUMNS = ("Usage", "Image name", *CLASSES)
+_PLACES = [list(Emotion).index(Emotion(name)) for name in CLASSES[:FACES]]
 
 _FOLDERS = "data/*/label.csv"
 _COUNTS: dict[str, dict[SplitName, tuple[int, ...]]] = {
@@ -72,7 +72,7 @@ CARD = Card(
         "github.com/microsoft/FERPlus for the votes, and FER2013 for the pictures: put fer2013.csv next to "
         "fer2013new.csv, or let the official script write the pictures into data/"
     ),
-    classes=tuple(NativeClass(name, name, emotion) for name, emotion in CLASSES),
+    classes=native_classes(CLASSES, CLASSES),
     tree=(
         TreeEntry(
             "fer2013new.csv", "Usage, picture name and ten columns of votes, row by row as in fer2013.csv"
@@ -125,7 +125,7 @@ CARD = Card(
         count
         for layout, numbers in _COUNTS.items()
         for count in class_counts(
-            [code for code, _ in CLASSES[:FACES]],
+            CLASSES[:FACES],
             numbers,
             trust="code",
             source="the official majority mode applied to its votes",
@@ -262,7 +262,7 @@ class FERPlus(CsvPictures):
             if shares is None:
                 dropped += 1
                 continue
-            code = CLASSES[int(np.argmax(shares))][0]
+            code = CLASSES[int(np.argmax(shares))]
             agreed = official_distribution(row.votes, "majority") is not None
             votes = np.zeros(len(Emotion), np.float32)
             votes[_PLACES] = row.votes[:FACES]

@@ -8,24 +8,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError
 
 Floats = NDArray[np.float64]
 
 CLASSES = (
-    ("neutral", Emotion.NEUTRAL),
-    ("happiness", Emotion.HAPPINESS),
-    ("surprise", Emotion.SURPRISE),
-    ("sadness", Emotion.SADNESS),
-    ("anger", Emotion.ANGER),
-    ("disgust", Emotion.DISGUST),
-    ("fear", Emotion.FEAR),
-    ("contempt", Emotion.CONTEMPT),
-    ("unknown", None),
-    ("NF", None),
+    *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+    *("unknown", "NF"),
 )
-"""Names and emotions of the ten columns of votes; NF is not a face."""
+"""Names of the ten columns of votes; NF is not a face."""
 FACES = 8
 """Columns that are emotions: the first ones."""
 

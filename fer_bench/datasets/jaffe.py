@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_bench.data.card import Card, ExpectedCount, Folds, NativeClass, Protocol, Quirk, TreeEntry
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    Folds,
+    Protocol,
+    Quirk,
+    TreeEntry,
+    class_counts,
+    native_classes,
+)
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
@@ -20,15 +29,8 @@ _LISTING = "counted in a complete file listing of a public loader"
 _PATTERN = rf"([A-Z]{{2}})\.((?:AN|DI|FE|HA|NE|SA|SU))(\d)\.(\d+){ENDING}"
 _PERSONS = 10
 
-_CLASSES = (
-    ("AN", "anger", Emotion.ANGER, 30),
-    ("DI", "disgust", Emotion.DISGUST, 29),
-    ("FE", "fear", Emotion.FEAR, 32),
-    ("HA", "happiness", Emotion.HAPPINESS, 31),
-    ("NE", "neutral", Emotion.NEUTRAL, 30),
-    ("SA", "sadness", Emotion.SADNESS, 31),
-    ("SU", "surprise", Emotion.SURPRISE, 30),
-)
+_CODES = ("AN", "DI", "FE", "HA", "NE", "SA", "SU")
+_CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
 def _leave_one_out(name: str, labels: tuple[Emotion, ...]) -> tuple[Protocol, ...]:
@@ -59,7 +61,7 @@ CARD = Card(
     ),
     licence="Restricted on Zenodo: non-commercial research, no redistribution.",
     obtain="Ask for access at https://zenodo.org/record/3451524 and unpack jaffedbase.zip",
-    classes=tuple(NativeClass(code, name, emotion) for code, name, emotion, _ in _CLASSES),
+    classes=native_classes(_CLASSES, _CODES),
     tree=(
         TreeEntry(
             "[jaffe/]<KA>.<AN1>.<39>.tiff",
@@ -70,9 +72,8 @@ CARD = Card(
     default_protocol="7-loso",
     quick_protocol="7-4fold",
     counts=(
-        *(
-            ExpectedCount(split="none", code=code, unit="images", n=n, trust="code", source=_LISTING)
-            for code, _, _, n in _CLASSES
+        *class_counts(
+            _CODES, {"none": (30, 29, 32, 31, 30, 31, 30)}, trust="code", source=_LISTING, totals=False
         ),
         ExpectedCount(split="none", code=None, unit="images", n=213, trust="page", source="Zenodo 3451524"),
         ExpectedCount(split="none", code=None, unit="subjects", n=10, trust="code", source=_LISTING),

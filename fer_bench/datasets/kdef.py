@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.data.card import Card, ExpectedCount, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.card import Card, ExpectedCount, Quirk, TreeEntry, fold_protocols, native_classes
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.pictures import read_picture
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import matching, some_files, subfolders
-from fer_bench.emotions import BASIC_SIX, LABEL_SETS, Emotion
+from fer_bench.emotions import BASIC_SIX, LABEL_SETS
 from fer_bench.errors import DataError
 
 _NAMES = "TytanMikJas/AffectiveAI: src/const/maps.py"
@@ -36,15 +36,8 @@ _SUSPECTS = frozenset(
 )
 """Pictures that are known to be black or of another size; each is checked before it is left out."""
 
-_CLASSES = (
-    ("AF", "afraid", Emotion.FEAR),
-    ("AN", "angry", Emotion.ANGER),
-    ("DI", "disgusted", Emotion.DISGUST),
-    ("HA", "happy", Emotion.HAPPINESS),
-    ("NE", "neutral", Emotion.NEUTRAL),
-    ("SA", "sad", Emotion.SADNESS),
-    ("SU", "surprised", Emotion.SURPRISE),
-)
+_CODES = ("AF", "AN", "DI", "HA", "NE", "SA", "SU")
+_CLASSES = ("afraid", "angry", "disgusted", "happy", "neutral", "sad", "surprised")
 _ANGLES = {
     "S": "straight",
     "HL": "half left profile",
@@ -63,7 +56,7 @@ CARD = Card(
     ),
     licence="Non-commercial science only, no redistribution.",
     obtain="Register at kdef.se",
-    classes=tuple(NativeClass(code, name, emotion) for code, name, emotion in _CLASSES),
+    classes=native_classes(_CLASSES, _CODES),
     tree=(
         TreeEntry(
             "KDEF/<AF01>/<AF01ANFL>.JPG",
@@ -96,7 +89,7 @@ CARD = Card(
                 trust="inferred",
                 source="straight views: 70 people in two sessions",
             )
-            for code, _, _ in _CLASSES
+            for code in _CODES
         ),
         ExpectedCount(split="none", code=None, unit="subjects", n=70, trust="code", source=_NAMES),
     ),

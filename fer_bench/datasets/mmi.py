@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_bench.data.card import Card, NativeClass, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.card import Card, Quirk, TreeEntry, fold_protocols, native_classes
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.pictures import Image
@@ -35,14 +35,7 @@ CARD = Card(
     ),
     licence="End-user licence agreement; non-commercial research only.",
     obtain="Open an account on mmifacedb.eu, search for the clips with an emotion and download the result.",
-    classes=(
-        NativeClass("1", "anger", Emotion.ANGER),
-        NativeClass("2", "disgust", Emotion.DISGUST),
-        NativeClass("3", "fear", Emotion.FEAR),
-        NativeClass("4", "happiness", Emotion.HAPPINESS),
-        NativeClass("5", "sadness", Emotion.SADNESS),
-        NativeClass("6", "surprise", Emotion.SURPRISE),
-    ),
+    classes=native_classes(("anger", "disgust", "fear", "happiness", "sadness", "surprise"), first=1),
     tree=(
         TreeEntry(
             "<mmi-facial-expression-database_download_DATE>/Sessions/<1841>/session.xml",

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_bench.data.card import Card, ExpectedCount, NativeClass, Protocol, Quirk, TreeEntry, fold_protocols
+from fer_bench.data.card import (
+    Card,
+    ExpectedCount,
+    Protocol,
+    Quirk,
+    TreeEntry,
+    fold_protocols,
+    native_classes,
+)
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted, listed
@@ -20,6 +28,7 @@ from fer_bench.errors import DataError, nearest
 _MODALITIES = ("NI", "VL")
 _ILLUMINATIONS = ("Strong", "Weak", "Dark")
 _CAMERAS = {"VL": "visible", "NI": "near infrared"}
+_EMOTIONS = ("Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
 _SUBJECTS = tuple(f"P{number:03d}" for number in range(1, 81))
 _PREPROCESSED = re.compile(r"pre[ _]?process([ _]?img)?", re.IGNORECASE)
 
@@ -59,14 +68,7 @@ CARD = Card(
         "Ask the University of Oulu (CMVS) for the agreement; original and preprocessed pictures are "
         "separate archives."
     ),
-    classes=(
-        NativeClass("Anger", "Anger", Emotion.ANGER),
-        NativeClass("Disgust", "Disgust", Emotion.DISGUST),
-        NativeClass("Fear", "Fear", Emotion.FEAR),
-        NativeClass("Happiness", "Happiness", Emotion.HAPPINESS),
-        NativeClass("Sadness", "Sadness", Emotion.SADNESS),
-        NativeClass("Surprise", "Surprise", Emotion.SURPRISE),
-    ),
+    classes=native_classes(_EMOTIONS, _EMOTIONS),
     tree=(
         TreeEntry(
             "[B_OriginalImg/[B_OriginalImg/]]OriginalImg/<VL>/<Strong>/<P001>/<Anger>/<000>.jpeg",
@@ -140,7 +142,6 @@ CARD = Card(
     has_reference=True,
     as_target="all",
 )
-_EMOTIONS = tuple(native.code for native in CARD.classes)
 
 
 class OuluCASIA(FaceDataset):

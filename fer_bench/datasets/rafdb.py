@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from fer_bench.data.card import (
     Card,
     ExpectedCount,
-    NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
     class_counts,
+    native_classes,
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import list_folder, listed_path
@@ -31,7 +31,7 @@ from fer_bench.data.reading.parsing import parse_line, parse_points, parsed_line
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.textfile import numbered_lines
 from fer_bench.datasets.rafdb_repackaged import NOTE, has_class_folders, locate_repackaged, repackaged_rows
-from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.emotions import LABEL_SETS
 from fer_bench.errors import DataError
 
 _README = "official RAF-DB README v1.1"
@@ -43,6 +43,7 @@ _ATTRIBUTES = {
     "race": {"0": "Caucasian", "1": "African-American", "2": "Asian"},
     "age": {"0": "0-3", "1": "4-19", "2": "20-39", "3": "40-69", "4": "70+"},
 }
+_CLASSES = ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral")
 _SLACK = 0.1
 
 _COUNTS: dict[SplitName, tuple[int, ...]] = {
@@ -60,15 +61,7 @@ CARD = Card(
     ),
     licence="Non-commercial research and education only; no redistribution.",
     obtain="A professor or group leader asks by e-mail at PRIS, BUPT: http://www.whdeng.cn/RAF/model1.html",
-    classes=(
-        NativeClass("1", "Surprise", Emotion.SURPRISE),
-        NativeClass("2", "Fear", Emotion.FEAR),
-        NativeClass("3", "Disgust", Emotion.DISGUST),
-        NativeClass("4", "Happiness", Emotion.HAPPINESS),
-        NativeClass("5", "Sadness", Emotion.SADNESS),
-        NativeClass("6", "Anger", Emotion.ANGER),
-        NativeClass("7", "Neutral", Emotion.NEUTRAL),
-    ),
+    classes=native_classes(_CLASSES, first=1),
     tree=(
         TreeEntry("basic/EmoLabel/list_patition_label.txt", "`<name>.jpg <code>` lines (sic)"),
         TreeEntry("basic/Image/aligned/<stem>_aligned.jpg", "100x100 aligned faces, or the originals"),

@@ -9,19 +9,19 @@ from typing import Any
 
 from fer_bench.data.card import (
     Card,
-    NativeClass,
     Official,
     Protocol,
     Quirk,
     SplitName,
     TreeEntry,
     class_counts,
+    native_classes,
 )
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.folders import list_folder, pictures_of_class
 from fer_bench.data.reading.formats import USUAL_ENDINGS
 from fer_bench.data.reading.notes import counted
-from fer_bench.emotions import LABEL_SETS, Emotion
+from fer_bench.emotions import LABEL_SETS
 from fer_bench.errors import DataError, nearest
 
 _COMMENT = "comment in a public SFEW loader"
@@ -37,16 +37,11 @@ _PLACES: dict[SplitName, tuple[str, ...]] = {
 _TEST = ("Test/Test_Aligned_Faces", "Test_Aligned_Faces")
 _FILM = re.compile(r"(.+?)_\d+(?:_\d+)*")
 
-_CLASSES = (
-    ("Angry", Emotion.ANGER, 178, 77),
-    ("Disgust", Emotion.DISGUST, 52, 23),
-    ("Fear", Emotion.FEAR, 78, 46),
-    ("Happy", Emotion.HAPPINESS, 184, 72),
-    ("Neutral", Emotion.NEUTRAL, 144, 84),
-    ("Sad", Emotion.SADNESS, 161, 73),
-    ("Surprise", Emotion.SURPRISE, 94, 56),
-)
-_CODES = tuple(code for code, *_ in _CLASSES)
+_CODES = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
+_COUNTS: dict[SplitName, tuple[int, ...]] = {
+    "train": (178, 52, 78, 184, 144, 161, 94),
+    "val": (77, 23, 46, 72, 84, 73, 56),
+}
 
 CARD = Card(
     name="sfew",
@@ -58,7 +53,7 @@ CARD = Card(
     ),
     licence="Signed end-user licence agreement with the Australian National University.",
     obtain="Ask the authors for the agreement; unpack the archives of aligned faces into one folder.",
-    classes=tuple(NativeClass(code, code, emotion) for code, emotion, *_ in _CLASSES),
+    classes=native_classes(_CODES, _CODES),
     tree=(
         TreeEntry(
             "Train/Train_Aligned_Faces/<Angry>/<film>_<time>_<number>.png", "143x181 aligned colour faces"
@@ -83,12 +78,7 @@ CARD = Card(
     ),
     default_protocol="7-official",
     quick_protocol="7-official",
-    counts=class_counts(
-        _CODES,
-        {"train": [train for *_, train, _ in _CLASSES], "val": [val for *_, val in _CLASSES]},
-        trust="code",
-        source=_COMMENT,
-    ),
+    counts=class_counts(_CODES, _COUNTS, trust="code", source=_COMMENT),
     quirks=(
         Quirk(
             "The validation archive nests its folder once more than the training archive.",

@@ -285,28 +285,12 @@ def _occlude(
     rng = np.random.default_rng(seed)
     span = float(landmarks[16, 0] - landmarks[0, 0])
     if kind == "sunglasses":
+        dark = (18, 16, 20)
+        axes = (int(0.19 * span), int(0.14 * span))
         for eye in (landmarks[36:42], landmarks[42:48]):
             x, y = (int(v) for v in eye.mean(axis=0))
-            cv2.ellipse(
-                picture,
-                (x, y),
-                (int(0.19 * span), int(0.14 * span)),
-                0,
-                0,
-                360,
-                (18, 16, 20),
-                -1,
-                cv2.LINE_AA,
-            )
-        ends = np.round(np.stack([landmarks[36], landmarks[45]])).astype(int)
-        cv2.line(
-            picture,
-            tuple(ends[0].tolist()),
-            tuple(ends[1].tolist()),
-            (18, 16, 20),
-            max(1, int(0.03 * span)),
-            cv2.LINE_AA,
-        )
+            cv2.ellipse(picture, (x, y), axes, 0, 0, 360, dark, -1, cv2.LINE_AA)
+        _line(picture, landmarks[36], landmarks[45], dark, max(1, int(0.03 * span)))
     elif kind == "hand":
         corner = landmarks[(4, 12)[int(rng.integers(2))]] * 0.55 + landmarks[57] * 0.45
         away = np.sign(corner[0] - landmarks[33, 0])
@@ -314,16 +298,8 @@ def _occlude(
         for finger in range(4):
             tip = corner + np.array((away * 0.06 * finger, 0.09 * finger - 0.12)) * span
             root = tip + np.array((away * 0.5, 0.35)) * span
-            ends = np.round(np.stack([tip, root])).astype(int)
             shade = tuple(c * (1 - 0.06 * finger) for c in skin)
-            cv2.line(
-                picture,
-                tuple(ends[0].tolist()),
-                tuple(ends[1].tolist()),
-                shade,
-                max(2, int(0.11 * span)),
-                cv2.LINE_AA,
-            )
+            _line(picture, tip, root, shade, max(2, int(0.11 * span)))
     else:
         colour = tuple(float(c) for c in rng.integers(10, 230, 3))
         middle = landmarks[30]
@@ -333,12 +309,11 @@ def _occlude(
         across = np.array((-outward[1], outward[0]))
         near = middle + outward * reach
         half = (0.16 if kind == "object" else 0.9) * span
-        quad = np.stack(
-            [
-                near - across * half,
-                near + across * half,
-                near + across * half + outward * span,
-                near - across * half + outward * span,
-            ]
-        )
+        left, right = near - across * half, near + across * half
+        quad = np.stack([left, right, right + outward * span, left + outward * span])
         cv2.fillPoly(picture, [np.round(quad * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+
+
+def _line(picture: Picture, start: ArrayLike, end: ArrayLike, colour: tuple[float, ...], width: int) -> None:
+    (x0, y0), (x1, y1) = np.round(np.stack([start, end])).astype(int).tolist()
+    cv2.line(picture, (x0, y0), (x1, y1), colour, width, cv2.LINE_AA)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,24 +92,18 @@ class Chunks(Sequence[DrawingJob]):
     def __len__(self) -> int:
         return -(-self._count // self.size)
 
-    @overload
-    def __getitem__(self, number: int) -> DrawingJob: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[DrawingJob]: ...
-    def __getitem__(self, number: int | slice) -> DrawingJob | Sequence[DrawingJob]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(len(self)))]
+    def __getitem__(self, number: Any) -> Any:
         number = range(len(self))[number]
         serials = range(number * self.size, min((number + 1) * self.size, self._count))
         return DrawingJob(len(serials), lambda: together(self._run(serial) for serial in serials))
 
 
-def together(outcomes: Iterable[JobResult]) -> JobResult:
+def together(results: Iterable[JobResult]) -> JobResult:
     """Return the lines and the truth of several pictures as one."""
     whole = JobResult()
-    for outcome in outcomes:
-        whole.lines.extend(outcome.lines)
-        whole.truth.extend(outcome.truth)
+    for result in results:
+        whole.lines.extend(result.lines)
+        whole.truth.extend(result.truth)
     return whole
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from fer_bench.files import canonical
 from fer_bench.synthetic.truth import Row
@@ -121,15 +121,8 @@ class _Lines(Sequence[list[str]]):
     def __len__(self) -> int:
         return len(self._journal)
 
-    @overload
-    def __getitem__(self, number: int) -> list[str]: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[list[str]]: ...
-    def __getitem__(self, number: int | slice) -> list[str] | Sequence[list[str]]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(len(self)))]
-        found: list[str] = json.loads(self._journal._part(range(len(self))[number], 2))
-        return found
+    def __getitem__(self, number: Any) -> Any:
+        return json.loads(self._journal._part(range(len(self))[number], 2))
 
 
 def head_of(folder: Path) -> dict[str, Any] | None:
