@@ -23,7 +23,7 @@ from fer_bench.data.card import (
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
-from fer_bench.data.reading.parsing import finite
+from fer_bench.data.reading.parsing import finite, parse_points
 from fer_bench.data.reading.problems import raise_or_collect
 from fer_bench.data.reading.sequences import matching, neutral_and_peak, subfolders
 from fer_bench.data.reading.textfile import numbered_lines
@@ -317,13 +317,12 @@ def _read_landmarks(file: Path) -> NDArray[np.float32]:
     Raises:
         DataError: A line that is not two numbers, or another number of points.
     """
-    points: list[tuple[float, float]] = []
+    words: list[str] = []
     for line, text in numbered_lines(file):
-        words = text.split()
-        x, y = (finite(word) for word in words) if len(words) == 2 else (None, None)
-        if x is None or y is None:
+        pair = text.split()
+        if len(pair) != 2 or None in map(finite, pair):
             raise DataError("a landmark line is two numbers, x and y", file=file, line=line, value=text)
-        points.append((x, y))
-    if len(points) != _LANDMARKS:
-        raise DataError(f"a landmark file has {_LANDMARKS} points", file=file, value=len(points))
-    return np.asarray(points, np.float32)
+        words += pair
+    if len(words) != 2 * _LANDMARKS:
+        raise DataError(f"a landmark file has {_LANDMARKS} points", file=file, value=len(words) // 2)
+    return parse_points(words, _LANDMARKS)

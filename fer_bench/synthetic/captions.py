@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.anatomy import FACE_AUS, Identity, Light, Pose
 from fer_bench.synthetic.expressions import Expression, valence_arousal
-from fer_bench.synthetic.face import FACE_AUS, Identity, Light, Pose
 from fer_bench.synthetic.population import Person
 from fer_bench.synthetic.shots import Scene
 from fer_bench.synthetic.truth import AU_COLUMNS, BEARDS, GLASSES, HAIR

@@ -13,33 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fer_bench.synthetic.anatomy import (
-    FACE_AUS,
-    Array,
-    Colour,
-    Identity,
-    Light,
-    Picture,
-    Pose,
-    Units,
-    au_array,
-)
+from fer_bench.synthetic.anatomy import Identity, Light, Picture, Pose, Units, au_array
 from fer_bench.synthetic.curves import Points, face_curves, turned
 from fer_bench.synthetic.paint import Canvas, paint
 from fer_bench.synthetic.relief import Relief, carve
-
-__all__ = [
-    "FACE_AUS",
-    "Array",
-    "Colour",
-    "Face",
-    "Identity",
-    "Light",
-    "Picture",
-    "Pose",
-    "au_array",
-    "draw_face",
-]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fer_bench.synthetic.anatomy import Identity, Light, Picture, Pose
 from fer_bench.synthetic.camera import Camera
-from fer_bench.synthetic.face import Identity, Light, Picture, Pose, draw_face
+from fer_bench.synthetic.face import draw_face
 
 Array = NDArray[np.float64]
 

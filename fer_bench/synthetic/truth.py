@@ -56,8 +56,8 @@ from numpy.typing import NDArray
 
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError
+from fer_bench.synthetic.anatomy import FACE_AUS, Pose
 from fer_bench.synthetic.expressions import Expression, valence_arousal
-from fer_bench.synthetic.face import FACE_AUS, Pose
 from fer_bench.synthetic.population import Person
 from fer_bench.synthetic.shots import Scene
 
@@ -112,7 +112,7 @@ _GROUP = 1 << 14
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceTruth:
     """A face as it was drawn into one picture.
 
     Attributes:
@@ -135,7 +135,7 @@ class Face:
 
 
 def face_row(
-    face: Face,
+    face: FaceTruth,
     path: str,
     label: Emotion | None,
     *,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.anatomy import FACE_AUS, Light, Pose, au_array
 from fer_bench.synthetic.camera import Camera
 from fer_bench.synthetic.captions import (
     ADJECTIVES,
@@ -19,7 +20,6 @@ from fer_bench.synthetic.captions import (
     prompts,
 )
 from fer_bench.synthetic.expressions import Expression, Style
-from fer_bench.synthetic.face import FACE_AUS, Light, Pose, au_array
 from fer_bench.synthetic.population import Makeup, Person, draw_person
 from fer_bench.synthetic.shots import Scene, arrange
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from fer_bench.synthetic.face import FACE_AUS, Identity, Light, Pose, au_array, draw_face
+from fer_bench.synthetic.anatomy import FACE_AUS, Identity, Light, Pose, au_array
+from fer_bench.synthetic.face import draw_face
 
 JAW, BROW_IN, BROW_OUT = slice(0, 17), (21, 22), (17, 26)
 CORNERS, LIP_TOP, LIP_BOTTOM, INNER_TOP, INNER_BOTTOM = (48, 54), 51, 57, 62, 66

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fer_bench.emotions import ACTION_UNITS, LABEL_SETS, Emotion
+from fer_bench.synthetic.anatomy import FACE_AUS
 from fer_bench.synthetic.expressions import (
     PROTOTYPES,
     STYLES,
@@ -12,7 +13,6 @@ from fer_bench.synthetic.expressions import (
     valence_arousal,
     votes,
 )
-from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.population import MAKEUP, Population, with_cloth
 
 CLEAR = Style((1.0, 1.0), blend=0.0, stray=0.0)

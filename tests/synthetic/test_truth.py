@@ -10,9 +10,9 @@ from fer_bench.datasets import get
 from fer_bench.emotions import ACTION_UNITS, Emotion
 from fer_bench.errors import DataError
 from fer_bench.synthetic import layouts, truth
+from fer_bench.synthetic.anatomy import FACE_AUS
 from fer_bench.synthetic.captions import ADJECTIVES, describe_truth
 from fer_bench.synthetic.expressions import coded_units, valence_arousal
-from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.population import MAKEUP
 from fer_bench.synthetic.truth import AU_COLUMNS, COLUMNS, join_truth, read_truth
 

@@ -16,7 +16,7 @@ from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
-from fer_bench.synthetic.truth import Face, face_row
+from fer_bench.synthetic.truth import FaceTruth, face_row
 
 _TRAIN = counts_of(230, 280, 150, 130, 110, 100, 140, 60, order=LABEL_SETS["8"])
 _COUNTS: dict[Size, tuple[Counts, Counts]] = {
@@ -67,5 +67,5 @@ def _draw_face(
     }
     for name, value in values.items():
         save_array(root / split / "annotations" / f"{number}_{name}.npy", value)
-    face = Face(person, expression, expression.au, scene, shot.pose)
+    face = FaceTruth(person, expression, expression.au, scene, shot.pose)
     return JobResult(truth=[face_row(face, path, label)])

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.anatomy import Pose
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.expressions import STYLES, at_strength, behind_label, coded_units
-from fer_bench.synthetic.face import Pose
 from fer_bench.synthetic.layouts.casting import Array, Rng, rated
 from fer_bench.synthetic.layouts.files import save, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
-from fer_bench.synthetic.truth import Face, face_row
+from fer_bench.synthetic.truth import FaceTruth, face_row
 
 _ORDER = tuple(
     Emotion(e) for e in ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
@@ -119,7 +119,7 @@ def _draw_video(
             continue
         path = f"cropped_aligned/{name}"
         save(root / path, shot.picture, quality=88)
-        face = Face(person, apexes[segment], au, drift, shot.pose, 1 - away)
+        face = FaceTruth(person, apexes[segment], au, drift, shot.pose, 1 - away)
         found.truth.append(face_row(face, path, label))
     return found
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from fer_bench.emotions import BASIC_SIX, Emotion
+from fer_bench.synthetic.anatomy import FACE_AUS
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.expressions import STYLES, Expression, at_strength
-from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.layouts.casting import Counts, Recording, Rng, deal, rise
 from fer_bench.synthetic.layouts.files import save, scientific, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
-from fer_bench.synthetic.truth import Face, face_row
+from fer_bench.synthetic.truth import FaceTruth, face_row
 
 _ORDER = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _CODES = {Emotion(name): code for code, name in enumerate(_ORDER, start=1)}
@@ -86,7 +86,7 @@ def _draw_sequence(
         stem = f"{where[0]}_{where[1]}_{i:08d}"
         au = at_strength(person.rest, expression.au, float(share))
         shot = shoot(camera, scene, person.identity, au, rng)
-        face = Face(person, expression, au, scene, shot.pose, float(share))
+        face = FaceTruth(person, expression, au, scene, shot.pose, float(share))
         path = f"{images}/{where[0]}/{where[1]}/{stem}.png"
         truth.append(face_row(face, path, None if label is None else emotion, subject=where[0]))
         save(folders[images] / f"{stem}.png", shot.picture, grey=scene.grey)

@@ -16,7 +16,7 @@ from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import Shot, arrange, backdrop, develop, shoot
-from fer_bench.synthetic.truth import Face, face_row
+from fer_bench.synthetic.truth import FaceTruth, face_row
 
 EXPW_ORDER = tuple(
     Emotion(e) for e in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -90,7 +90,7 @@ def _draw_photo(
         shot = shoot(camera, scene, person.identity, expression.au, chance, behind=region)
         photo[y : y + _WINDOW, x : x + _WINDOW] = shot.picture
         top, left, right, bottom = _square(shot, x, y, height, width)
-        face = Face(person, expression, expression.au, scene, shot.pose)
+        face = FaceTruth(person, expression, expression.au, scene, shot.pose)
         found.truth.append(face_row(face, path, label, box=(left, top, right, bottom)))
         if label is not None:
             face_id += int(rng.choice([0, 1, 3], p=[0.75, 0.15, 0.10]))

@@ -30,7 +30,7 @@ from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, backdrop, develop, shoot
-from fer_bench.synthetic.truth import Face, face_row, faceless_row
+from fer_bench.synthetic.truth import FaceTruth, face_row, faceless_row
 
 _QUICK = counts_of(120, 60, 120, 220, 140, 100, 140, order=EXPW_ORDER)
 _COUNTS: dict[Size, tuple[Counts, Counts, Counts]] = {
@@ -103,7 +103,9 @@ def draw(population: Population, rows: Rows, row: int) -> JobResult:
     else:
         shot = shoot(camera, scene, person.identity, expression.au, chance)
         picture = shot.picture
-        truth = face_row(Face(person, expression, expression.au, scene, shot.pose), _CSV, label, frame=row)
+        truth = face_row(
+            FaceTruth(person, expression, expression.au, scene, shot.pose), _CSV, label, frame=row
+        )
     small = np.asarray(cv2.resize(picture[:, :, 0], (48, 48), interpolation=cv2.INTER_AREA))
     greys = " ".join(map(str, small.reshape(-1).tolist()))
     return JobResult([f"{EXPW_ORDER.index(label)},{greys},{rows.usage(row)}"], [truth])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import DataError
-from fer_bench.synthetic.face import Picture
+from fer_bench.synthetic.anatomy import Picture
 
 # On noisy pictures, Huffman coding of horizontal differences is several times as fast as the default.
 _PNG_OPTIONS = [

@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 
 from fer_bench.emotions import BASIC_SIX, Emotion
+from fer_bench.synthetic.anatomy import FACE_AUS
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.expressions import STYLES, Expression, at_strength
-from fer_bench.synthetic.face import FACE_AUS
 from fer_bench.synthetic.layouts.casting import Counts, Recording, deal, planted, swell
 from fer_bench.synthetic.layouts.files import save, save_video, write_lines
 from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
 from fer_bench.synthetic.population import Population, with_cloth
 from fer_bench.synthetic.shots import arrange, shoot
-from fer_bench.synthetic.truth import Box, Face, face_row
+from fer_bench.synthetic.truth import Box, FaceTruth, face_row
 
 _CODES = {
     Emotion(name): code
@@ -112,7 +112,7 @@ def _draw_clip(root: Path, population: Population, what: Recording, clip: _Clip)
             shots.append((turned, shoot(camera, turned, person.identity, au, rng)))
         shots = shots if serial % 2 else shots[::-1]
         for place, (seen, shot) in enumerate(shots):
-            face = Face(person, expression, au, seen, shot.pose, float(share))
+            face = FaceTruth(person, expression, au, seen, shot.pose, float(share))
             box = None if view != "dual" else _moved(shot.box, 360 * place)
             frame = -1 if view == "still" else i
             truth.append(face_row(face, path, label, subject=subject, frame=frame, box=box))

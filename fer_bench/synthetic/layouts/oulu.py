@@ -19,7 +19,7 @@ from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import DrawingJob, Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import Shot, arrange, shoot
-from fer_bench.synthetic.truth import Face, face_row
+from fer_bench.synthetic.truth import FaceTruth, face_row
 
 _PEOPLE: dict[Size, int] = {"tiny": 6, "quick": 44, "full": 80}
 _FRAMES: dict[Size, tuple[int, int]] = {"tiny": (4, 6), "quick": (6, 9), "full": (15, 30)}
@@ -81,7 +81,7 @@ def _draw_sequence(
     for i, share in enumerate(rise(frames)):
         au = at_strength(person.rest, expression.au, float(share))
         shot = shoot(camera, scene, person.identity, au, rng)
-        face = Face(person, expression, au, known, shot.pose, float(share), nir=modality == "NI")
+        face = FaceTruth(person, expression, au, known, shot.pose, float(share), nir=modality == "NI")
         name = f"{i:03d}.jpeg"
         row = face_row(face, f"{cropped}/{name}", emotion, subject=subject, original=f"{original}/{name}")
         truth.append(row)

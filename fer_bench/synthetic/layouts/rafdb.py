@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from fer_bench.emotions import Emotion
+from fer_bench.synthetic.anatomy import Picture
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.expressions import votes
-from fer_bench.synthetic.face import Picture
 from fer_bench.synthetic.layouts.casting import (
     Array,
     Chunks,
@@ -28,7 +28,7 @@ from fer_bench.synthetic.layouts.journal import JobResult
 from fer_bench.synthetic.layouts.writing import Plan, Size
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
-from fer_bench.synthetic.truth import Face, face_row
+from fer_bench.synthetic.truth import FaceTruth, face_row
 
 _ORDER = tuple(
     Emotion(e) for e in ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -110,7 +110,7 @@ def _draw_face(
     )
     shares = votes(rng, label, expression.clarity, _ORDER)
     code = _ORDER.index(label) + 1
-    face = Face(person, expression, expression.au, scene, shot.pose)
+    face = FaceTruth(person, expression, expression.au, scene, shot.pose)
     path, original = f"Image/aligned/{stem}_aligned.jpg", f"Image/original/{stem}.jpg"
     row = face_row(face, path, label, original=original)
     line = f"{stem}.jpg {code}|{stem}.jpg " + "".join(f"{share:.4f} " for share in shares)
