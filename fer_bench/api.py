@@ -77,7 +77,7 @@ def load_method(checkpoint: str | Path) -> Method:
     if path.is_dir():
         record = RunDir(path).read_record()
         if record is None:
-            raise StoreError("the folder does not hold a run", file=path, hint="fer-bench status lists runs")
+            raise StoreError("the folder does not hold a run", file=path, hint="all runs: fer-bench status")
         path = RunDir(path).checkpoints / f"{record.headline}.pt"
     return load_weights(path)
 
@@ -211,7 +211,11 @@ def read_store(folder: str | Path = "runs") -> StoreFrames:
         UsageError: The folder does not exist.
     """
     if not Path(folder).is_dir():
-        raise UsageError("the run store does not exist", file=Path(folder), hint="fer-bench run makes one")
+        raise UsageError(
+            "the run store does not exist",
+            file=Path(folder),
+            hint="fer-bench run --method gcn --dataset oulu",
+        )
     return StoreFrames(Store(folder))
 
 

@@ -32,7 +32,7 @@ def import_(
     protocol: Annotated[str | None, typer.Option("--protocol", help="Default: the dataset's.")] = None,
     fold: Annotated[int, typer.Option("--fold", min=1, help="Fold, for protocols that have folds.")] = 1,
     data_root: Annotated[
-        str | None, typer.Option("--data-root", metavar="DIR", help="As for `fer-bench run`.")
+        str | None, typer.Option("--data-root", metavar="DIR", help="As for the command run.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

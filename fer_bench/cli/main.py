@@ -13,6 +13,7 @@ from fer_bench import __version__
 from fer_bench.cli import check, data, run, runs, scores
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
+from fer_bench.cli.hints import complete
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
 from fer_bench.errors import FerBenchError
@@ -66,7 +67,7 @@ def list_(
     from fer_bench import datasets, methods
     from fer_bench.config import PROFILES
 
-    check_name(what, ("methods", "datasets", "profiles"), "list", "fer-bench list --help")
+    check_name(what, ("methods", "datasets", "profiles"), "list", "fer-bench list methods")
     if what == "methods":
         rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
@@ -93,8 +94,9 @@ def main() -> None:
     except FerBenchError as error:
         if "--json" in sys.argv:
             document = {"error": error.message, "file": _text(error.file), "line": error.line}
-            print(json.dumps({**document, "value": _text(error.value), "hint": error.hint}, indent=2))
-        print(f"error: {error}", file=sys.stderr)
+            hint = None if error.hint is None else complete(error.hint)
+            print(json.dumps({**document, "value": _text(error.value), "hint": hint}, indent=2))
+        print(f"error: {complete(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt as stopped:
         print(f"stopped; {stopped or 'the same command goes on where it was'}", file=sys.stderr)

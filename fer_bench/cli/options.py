@@ -276,7 +276,9 @@ def _protocols(given: Sequence[str], sweep: SweepConfig) -> dict[str, str]:
 def say(text: str, *, quiet: bool = False) -> None:
     """Print a line on standard error, unless quiet."""
     if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        from fer_bench.cli.hints import complete
+
+        print(complete(text), file=sys.stderr, flush=True)
 
 
 def check_name(name: str, known: Sequence[str], what: str, hint: str) -> None:
@@ -329,7 +331,8 @@ def open_store(runs_dir: Path) -> Store:
         raise UsageError(
             "the run store does not exist",
             file=runs_dir,
-            hint="--runs-dir DIR names another; fer-bench run, or make bench, makes one",
+            hint="--runs-dir DIR names another; make bench makes one, or: "
+            "fer-bench run --method gcn --dataset oulu",
         )
     return Store(runs_dir)
 
@@ -357,7 +360,7 @@ def read_exclude(path: Path) -> dict[str, list[str]]:
                 file=path,
                 line=number,
                 value=line,
-                hint="fer-bench data verify --write-exclude FILE writes such a list",
+                hint="such a list is written by: fer-bench data verify --write-exclude FILE",
             )
         if name.strip() not in datasets.names():
             hint = nearest(name.strip(), datasets.names())

@@ -102,6 +102,7 @@ def sweep(
     Options replace what the file says; --set, --crop and --protocol add to it.
     Exit codes: 0 all runs are done, 1 a run is not, 2 wrong usage or data.
     """
+    from fer_bench.cli.hints import complete
     from fer_bench.runs.sweepfile import check_sweep, read_sweep
     from fer_bench.workspace.sources import find_roots
 
@@ -125,7 +126,8 @@ def sweep(
     else:
         done = sum(record.status == "done" for record in result.records)
         where = options.runs_dir
-        typer.echo(f"{done} of {len(result.planned)} runs are done in {where}; next: fer-bench leaderboard")
+        text = f"{done} of {len(result.planned)} runs are done in {where}; next: fer-bench leaderboard"
+        typer.echo(complete(text))
     if planned.has_unusable_sources:
         raise typer.Exit(2)
     raise typer.Exit(0 if result.all_done else 1)

@@ -57,6 +57,7 @@ def verify(
     Exit code 2 when something is wrong, 0 with warnings only.
     """
     from fer_bench import datasets
+    from fer_bench.cli.hints import complete
     from fer_bench.cli.terminal import Preparation
     from fer_bench.data.audit.verify import verify as check
     from fer_bench.files import write_text
@@ -101,11 +102,11 @@ def verify(
         typer.echo(json.dumps({"reports": [r.as_dict() for r in reports], "missing": missing}, indent=2))
     else:
         for report in reports:
-            typer.echo("\n".join(report.lines()))
+            typer.echo(complete("\n".join(report.lines())))
         for each, reason in missing.items():
             typer.echo(f"{each}: missing, {reason}")
         errors, warnings = (sum(r.number_of(kind) for r in reports) for kind in ("error", "warning"))
-        more = f", {len(missing)} missing (fer-bench data describe NAME: how to get one)" if missing else ""
+        more = f", {len(missing)} missing (how to get one: fer-bench data describe NAME)" if missing else ""
         typer.echo(f"{len(reports)} checked: {errors} error(s), {warnings} warning(s){more}")
     if any(report.has_errors for report in reports):
         raise typer.Exit(2)
@@ -121,7 +122,7 @@ def nothing_in(roots: DataRoots, done: str) -> DataError:
     return DataError(
         f"no dataset was found here, so nothing was {done}",
         file=roots.root,
-        hint="fer-bench data describe NAME prints the folders and files that a dataset consists of",
+        hint="the folders and files that a dataset consists of: fer-bench data describe NAME",
     )
 
 

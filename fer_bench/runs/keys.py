@@ -105,10 +105,10 @@ def refuse_other_code(method: str, fields: Mapping[str, Any]) -> None:
     for name, here in _code_fields(method).items():
         if fields[name] != here:
             raise UsageError(
-                f"{name} has changed since the run was planned: another fer-bench is installed on "
+                f"{name} has changed since the run was planned: another version is installed on "
                 f"{platform.node()}, or its files were edited",
                 value=here,
-                hint="the same sweep again, with the same fer-bench on every machine",
+                hint="the same sweep again, with the same version of it on every machine",
             )
 
 

@@ -106,7 +106,7 @@ def repeat(
         raise UsageError(
             f"the run is {record.status}, so it has no predictions to compare with",
             file=run.path,
-            hint="fer-bench logs KEY says how it ended; the same run or sweep again finishes it",
+            hint="how it ended: fer-bench logs KEY; the same run or sweep again finishes it",
         )
     file = run.path / "config.yaml"
     try:

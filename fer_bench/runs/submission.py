@@ -84,7 +84,7 @@ def check_submission(
             f"made under another version of the card of {meta.target}: it is {dataset.card.version} here",
             file=file,
             value=meta.card_version,
-            hint=f"fer-bench submit rows --target {meta.target} prints today's facts",
+            hint=f"today's facts: fer-bench submit rows --target {meta.target} --out FILE",
         )
     found = fingerprint(dataset.index)
     if meta.fingerprint != found:
@@ -187,7 +187,7 @@ def _check_rows(
             f"{len(missing)} of {len(index)} rows of {where} are missing, the first is",
             file=file,
             value=missing.iloc[0],
-            hint=f"fer-bench submit rows --target {name} lists them all",
+            hint=f"all of them: fer-bench submit rows --target {name} --out FILE",
         )
     foreign = ~given.isin(index["sample_id"]).to_numpy()
     if foreign.any():

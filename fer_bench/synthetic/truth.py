@@ -245,7 +245,7 @@ def read_truth(root: Path | str) -> pd.DataFrame:
     raise DataError(
         "the table of what was drawn is missing",
         file=root / TRUTH,
-        hint="real data have none; draw the synthetic data again: fer-bench data synth",
+        hint="real data have none; draw the synthetic data again: fer-bench data synth --out DIR",
     )
 
 

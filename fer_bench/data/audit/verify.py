@@ -143,7 +143,7 @@ def _protocol(report: Report, card: Card, index: pd.DataFrame, *, quick: bool) -
                 if not report.is_official
                 else "a half-copied dataset looks like this; unpack it again"
                 if report.is_real
-                else "a small synthetic stand-in looks like this: fer-bench data synth --size quick",
+                else "small synthetic data look like this: fer-bench data synth --size quick --out DIR",
             )
     _crossing(report, index, roles)
 
@@ -218,8 +218,8 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
             f"{len(report.unreadable)} file(s) cannot be decoded in full",
             broken,
             kind="unreadable",
-            advice="copy them again, or leave them out by name: --write-exclude FILE, then --exclude FILE "
-            "when running",
+            advice="copy them again, or leave them out by name: fer-bench data verify --dataset "
+            f"{report.dataset} --write-exclude FILE, then --exclude FILE when running",
         )
     fine = scan.seen["state"] == FINE
     constant, outside = int(scan.seen["constant"][fine].sum()), int(scan.seen["outside"][fine].sum())

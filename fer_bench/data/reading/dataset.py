@@ -223,7 +223,7 @@ class FaceDataset(ABC):
             raise DataError(
                 f"{self.card.name} has no such sample or file to leave out",
                 value=min(unknown),
-                hint=f"fer-bench data verify -d {self.card.name} --write-exclude FILE writes a list anew",
+                hint=f"a new list: fer-bench data verify --dataset {self.card.name} --write-exclude FILE",
             )
         if hit.all():
             raise DataError(
