@@ -8,12 +8,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from typer import Typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 _COMMAND = re.compile(r"fer-bench((?: [a-z][a-z-]*)+)([^\n;`]*)")
 _FOLDER_NAME = re.compile(r"(?<=[ =])folder(?![\w:/.-])")
 _CARRIED = ("--data-root", "--runs-dir")
 _FOLDER = "folder:"
+_apps: list[Typer] = []
+"""The registered command line; this module cannot import it, because its commands import this module."""
+
+
+def register(app: Typer) -> None:
+    """Set the command line whose commands `complete` knows."""
+    _apps.append(app)
 
 
 def complete(text: str, arguments: Sequence[str] | None = None) -> str:
@@ -23,18 +32,14 @@ def complete(text: str, arguments: Sequence[str] | None = None) -> str:
         text: A message or hint, which names datasets and leaves out where data and runs are.
         arguments: What the user typed after `fer-bench`, this process's arguments by default.
     """
-    if "fer-bench " not in text:
+    if "fer-bench " not in text or not _apps:
         return text
-    from typer.main import get_command
-
-    from fer_bench.cli.main import app
-
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = dict(_options(given))
     places = {name: options[name] for name in _CARRIED if name in options}
     values = [*given, *options.values()]
     folder = next((value for value in values if value.startswith(_FOLDER)), None)
-    root = get_command(app)
+    root = get_command(_apps[-1])
 
     def completed(found: re.Match[str]) -> str:
         words, command = command_of(found[1].split(), root)

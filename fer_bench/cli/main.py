@@ -10,10 +10,9 @@ from typing import Annotated
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli import check, data, run, runs, scores
+from fer_bench.cli import check, data, hints, run, runs, scores
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
-from fer_bench.cli.hints import complete
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
 from fer_bench.errors import FerBenchError
@@ -94,9 +93,9 @@ def main() -> None:
     except FerBenchError as error:
         if "--json" in sys.argv:
             document = {"error": error.message, "file": _text(error.file), "line": error.line}
-            hint = None if error.hint is None else complete(error.hint)
+            hint = None if error.hint is None else hints.complete(error.hint)
             print(json.dumps({**document, "value": _text(error.value), "hint": hint}, indent=2))
-        print(f"error: {complete(str(error))}", file=sys.stderr)
+        print(f"error: {hints.complete(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt as stopped:
         print(f"stopped; {stopped or 'the same command goes on where it was'}", file=sys.stderr)
@@ -114,6 +113,7 @@ scores.register(app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(check.check_app, name="check")
 app.command("import", epilog=EPILOG)(import_)
+hints.register(app)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every `fer-bench` command in a message exists with its options, and names the data and runs that were given."""
+"""Every `fer-bench` command in a message exists with its options, and names the data that were given."""
 
 from __future__ import annotations
 

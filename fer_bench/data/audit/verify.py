@@ -215,7 +215,7 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
     if broken:
         report.add(
             "error",
-            f"{len(report.unreadable)} file(s) cannot be decoded in full",
+            f"{len(report.unreadable)} file(s) cannot be decoded",
             broken,
             kind="unreadable",
             advice="copy them again, or leave them out by name: fer-bench data verify --dataset "
