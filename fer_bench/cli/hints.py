@@ -14,7 +14,8 @@ from typer.main import get_command
 
 _COMMAND = re.compile(r"fer-bench((?: [a-z][a-z-]*)+)([^\n;`]*)")
 _FOLDER_NAME = re.compile(r"(?<=[ =])folder(?![\w:/.-])")
-_CARRIED = ("--data-root", "--runs-dir")
+_CARRIED = ("--data-root", "--runs-dir", "--classes")
+_FLAG = "--follow-links"
 _FOLDER = "folder:"
 _apps: list[Typer] = []
 """The registered command line; this module cannot import it, because its commands import this module."""
@@ -55,6 +56,8 @@ def complete(text: str, arguments: Sequence[str] | None = None) -> str:
         for word in words:
             rest = rest.partition(word)[2]
         takes_folder = "--data-root" in known
+        if _FLAG in given and _FLAG in known and _FLAG not in found[2]:
+            added.append(f" {_FLAG}")
         if folder is not None and takes_folder:
             rest = _FOLDER_NAME.sub(shlex.quote(folder), rest)
         return " ".join(("fer-bench", *words)) + "".join(added) + rest

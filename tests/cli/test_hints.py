@@ -21,8 +21,8 @@ from tests.data.audit.test_verify import raf
 
 __all__ = ["raf"]
 PACKAGE = Path(fer_bench.__file__).parent
-NOT_COMMANDS = ("fer-bench [a-z]", "fer-bench (generator version X", "fer-bench X")
-"""A pattern, the marker of drawn data and the name of a Ray task."""
+NOT_COMMANDS = ("fer-bench data verify found: X", "fer-bench (generator version X", "fer-bench X")
+"""What a check found, the marker of drawn data and the name of a Ray task."""
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
@@ -90,6 +90,11 @@ def test_every_command_in_a_message_can_be_pasted(text):
             "fer-bench data verify --dataset folder:/pics\n  fer-bench check dataset folder:/pics",
         ),
         ("run --dataset=folder:/pics", "fer-bench data describe folder", "fer-bench data describe folder"),
+        (
+            "run --data-root /a --follow-links",
+            "fer-bench check dataset X",
+            "fer-bench check dataset --data-root /a --follow-links X",
+        ),
         ("run", "fer-bench data verify --dataset rafdb", "fer-bench data verify --dataset rafdb"),
     ],
 )

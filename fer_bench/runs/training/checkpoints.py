@@ -47,7 +47,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise StoreError(
                 f"the state to resume from is not readable: {error.message}",
                 file=path,
-                hint="fer-bench run --force starts anew; a method's state must be tensors and plain values",
+                hint="the same run with --force starts anew; a method's state must be tensors and plain values",
             ) from None
 
 
@@ -129,7 +129,9 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
         ) from None
     except (KeyError, TypeError):
         raise StoreError(
-            "not a checkpoint of this suite", file=path, hint="fer-bench import reads those of other code"
+            "not a checkpoint of this suite",
+            file=path,
+            hint="those of other code: fer-bench import METHOD FILE --out OUT",
         ) from None
     try:
         method.load_state_dict(content["state"])
