@@ -47,7 +47,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise StoreError(
                 f"the state to resume from is not readable: {error.message}",
                 file=path,
-                hint="the same run with --force starts anew; a method's state must be tensors and plain values",
+                hint="--force starts the run anew; a method's state must be tensors and plain values",
             ) from None
 
 
