@@ -15,6 +15,7 @@ from fer_bench.data.card import Card, SplitName
 from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import Listing, list_folder, listed_path
 from fer_bench.data.reading.missing import refuse_missing
+from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import csv_fields, parse_affect, parse_points, parsed_lines, split_header
 from fer_bench.errors import DataError
 
@@ -133,6 +134,7 @@ def list_rows(base: Path, card: Card, notes: list[str]) -> Iterator[Mapping[str,
             }
         refuse_missing(missing, file=file, folder=places.pictures, dataset=card.name)
         notes += [f"{count} lines of {name} {what}." for what, count in left_out.items()]
+        notes += counted({f"lines of {name} have no valid face box and are left out": parser.boxless})
 
 
 class _Pictures:
@@ -177,6 +179,8 @@ class _Parser:
         self._width = len(names)
         self._emotions = {native.code: native.emotion for native in card.classes}
         self._left_out = left_out
+        self.boxless: list[str] = []
+        """Pictures of the lines without a valid face box."""
 
     def face(self, line: str) -> _Face | None:
         """Return the face of a line, None where it has no label or no valid box."""
@@ -197,7 +201,7 @@ class _Parser:
             return None
         box = _parse_box((x, y, w, h))
         if box is None:
-            self._left_out["have no valid face box and are left out"] += 1
+            self.boxless.append(path)
             return None
         landmarks = None if _is_void(points) else parse_points(points.split(";"), 68)
         return _Face(path, box, landmarks, code, valence, arousal)

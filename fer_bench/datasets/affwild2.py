@@ -128,6 +128,12 @@ CARD = Card(
             "wtomin/ABAW3_MultiEmotionNet and two further loaders",
         ),
         Quirk(
+            "The crops come in two archives, cropped_aligned and cropped_aligned_new_50_vids: both are read, "
+            "at any place up to one folder deeper. A listed video without any frame is an error.",
+            "code",
+            "several public loaders join the two folders",
+        ),
+        Quirk(
             "`_left` and `_right` are two people of one video: one group, never on both sides of a carved "
             "split.",
             "page",

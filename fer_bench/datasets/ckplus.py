@@ -118,6 +118,12 @@ CARD = Card(
             f"{_README}; the absence of code 0 was counted in the Emotion-FAN fold list",
         ),
         Quirk(
+            "The neutral frame of a contempt sequence belongs to label sets with contempt only: 7n has "
+            "309 x 4 = 1,236 rows, 8 has 327 x 4.",
+            "inferred",
+            "the counts of sequences",
+        ),
+        Quirk(
             "FACS intensity 0 means present without a scored intensity, not absent: every listed unit "
             "counts.",
             "page",

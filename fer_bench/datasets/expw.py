@@ -71,6 +71,11 @@ CARD = Card(
             "measured on the excerpt in Sansonisimone/ExpW_dataset",
         ),
         Quirk(
+            "Public copies have the photos in Images/ beside the official list; they are read as repackaged.",
+            "secondary",
+            "listings of public copies",
+        ),
+        Quirk(
             "Over 15,000 photos of the archive have no label line: the list is iterated, never the folder.",
             "secondary",
             "process log of a public loader",

@@ -116,6 +116,12 @@ CARD = Card(
             "file names in RecepTahirGunlu/Duygu-Tanima",
         ),
         Quirk(
+            "Public copies have numbered class folders, which are read as repackaged if the names are "
+            "official; copies with names such as im0.png have lost the two test parts and are refused.",
+            "secondary",
+            "listings of public copies",
+        ),
+        Quirk(
             "Blank pictures and pictures without a face occur; FERPlus marks them as not a face.",
             "code",
             "microsoft/FERPlus: fer2013new.csv",

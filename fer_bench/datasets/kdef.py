@@ -112,6 +112,12 @@ CARD = Card(
             _NAMES,
         ),
         Quirk(
+            "Public copies have all pictures in one folder, or by expression: they are read as repackaged, "
+            "as the names say everything.",
+            "secondary",
+            "listings of public copies",
+        ),
+        Quirk(
             "AKDEF (averaged faces) shows the same people: its folder next to KDEF is not read.",
             "code",
             "public loader",

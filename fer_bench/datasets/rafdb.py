@@ -123,6 +123,12 @@ CARD = Card(
         ),
         Quirk("No validation split exists: validation is carved from the training rows.", "page", _README),
         Quirk(
+            "Public copies have aligned faces in [DATASET/]train/1 to test/7. They are read as repackaged if "
+            "the names are the official ones; originals, landmarks and attributes are lost.",
+            "secondary",
+            "listings of public copies",
+        ),
+        Quirk(
             "The compound part (3,954 faces, 11 classes of two emotions each) has the same tree in "
             "compound/. It is not read: no canonical emotion says what its faces show.",
             "secondary",

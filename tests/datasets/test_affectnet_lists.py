@@ -88,7 +88,7 @@ def test_everything_left_out_is_counted(tmp_path: Path) -> None:
     assert dataset.notes[0].startswith("The csv lists are read")
     assert set(dataset.notes[1:]) == {
         "2 lines of training.csv have neither an emotion nor valence and arousal.",
-        "1 lines of training.csv have no valid face box and are left out.",
+        "1 lines of training.csv have no valid face box and are left out: 2/e.jpg",
         "1 lines of training.csv repeat another one and are left out.",
         "1 lines of training.csv show pictures of the validation list and are left out.",
     }

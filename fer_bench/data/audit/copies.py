@@ -177,7 +177,7 @@ def _near(
         f"(difference hash within {DISTANCE} of 64 bits, thumbnails alike; scaled, recompressed or mirrored)"
     )
     if across.any() and example is not None:
-        paths = " and ".join(str(index["path"].iloc[row]) for row in example)
+        paths = " and ".join(names_of(index, example))
         between = "for two subjects" if by_person else "on both sides of the split"
         most = across.sum() > MOST_ALIKE * (sides[usable] > 0).sum()
         report.add(
@@ -206,5 +206,4 @@ def _near(
 
 def _example(index: pd.DataFrame, rows: pd.DataFrame) -> str:
     first = rows[rows["hash"] == rows["hash"].iloc[0]].drop_duplicates(["family", "side"])["row"].iloc[:2]
-    paths = list(dict.fromkeys(index["path"].iloc[first]))
-    return f", first {' and '.join(str(path) for path in paths)}"
+    return f", first {' and '.join(names_of(index, first))}"

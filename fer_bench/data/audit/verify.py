@@ -18,6 +18,7 @@ from fer_bench.data.audit.scan import BEYOND, FINE, UNREADABLE, Scan
 from fer_bench.data.card import Card, Folds
 from fer_bench.data.protocols import assign_roles, find_protocol, refuse_untrainable
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.notes import Note
 from fer_bench.data.reading.problems import Problem, collecting
 from fer_bench.emotions import Emotion, aliases
 from fer_bench.errors import FerBenchError
@@ -71,7 +72,8 @@ def verify(
     for warning in dataset.warnings:
         report.add("warning", warning, kind="reader")
     for note in dataset.notes:
-        report.add("note", note, kind="reader")
+        text, names = (note.text, note.names) if isinstance(note, Note) else (note, ())
+        report.add("note", text, kind="reader", names=names)
     if is_real:
         variants = find_protocol(dataset.card, None).variants
         counted = index[index["variant"].isin(list(variants))] if variants else index
@@ -101,9 +103,10 @@ def _report_problems(report: Report, problems: list[Problem]) -> None:
         ("layout", "more fault(s) like these in lists and annotations"),
         ("unreadable", "more file(s) that do not open"),
     ):
-        mine = [problem.rows for problem in others if problem.kind == kind]
+        mine = [problem for problem in others if problem.kind == kind]
         if mine:
-            report.add("error", f"{len(mine)} {what}", sum(mine), kind=kind)
+            rows, names = sum(p.rows for p in mine), [str(p.error).partition("\n")[0] for p in mine]
+            report.add("error", f"{len(mine)} {what}", rows, kind=kind, names=names)
 
 
 def _text_of(error: FerBenchError | str) -> str:
@@ -218,6 +221,7 @@ def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:
             f"{len(report.unreadable)} file(s) cannot be decoded",
             broken,
             kind="unreadable",
+            names=report.unreadable if len(report.unreadable) > MOST_NAMED else (),
             advice="copy them again, or leave them out by name: fer-bench data verify --dataset "
             f"{report.dataset} --write-exclude FILE, then --exclude FILE when running",
         )

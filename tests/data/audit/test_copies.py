@@ -14,6 +14,7 @@ from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.verify import verify
 from fer_bench.data.card import ExpectedCount, Official, Protocol
 from fer_bench.data.packs import pack
+from fer_bench.datasets.fer2013 import FER2013
 from fer_bench.emotions import LABEL_SETS, Emotion
 from tests.data.toy import CARD, Toy, toy_rows
 
@@ -319,3 +320,14 @@ def test_every_emotion_has_a_name_that_files_may_carry():
     from fer_bench.emotions import aliases
 
     assert all(max(map(len, aliases(emotion))) >= SHORTEST_ALIAS for emotion in Emotion)
+
+
+def test_copies_in_a_csv_are_named_by_their_rows(tmp_path):
+    greys = [" ".join([str(value)] * 2303 + ["255"]) for value in (10, 60, 60, 110, 160, 210, 30, 80)]
+    usages = ["Training"] * 3 + ["PublicTest"] + ["PrivateTest"] * 4
+    rows = [f"{i % 7},{pixels},{usage}" for i, (pixels, usage) in enumerate(zip(greys, usages, strict=True))]
+    (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
+    report = verify(lambda: FER2013(tmp_path), "fer2013", is_real=False, cache=tmp_path / "cache")
+    (found,) = [f for f in report.findings if f.kind == "duplicate"]
+    assert found.names == ("00001", "00002")
+    assert "first 00001 and 00002" in found.message

@@ -251,3 +251,28 @@ def test_jpegs_that_decode_only_in_part_are_named_and_decoders_are_silent(raf, c
     assert "2 file(s) cannot be decoded" in text
     open_pack(RAFDB(raf), 48)
     assert capfd.readouterr().err == ""
+
+
+def test_one_coloured_pictures_are_named(raf):
+    for name in ("train_00001", "test_00002"):
+        cv2.imwrite(str(aligned(raf, name)), noise(0) * 0 + [0, 9, 200])
+    (found,) = [f for f in check(raf).findings if f.kind == "constant"]
+    assert {Path(name).stem for name in found.names} == {"train_00001_aligned", "test_00002_aligned"}
+
+
+def test_absent_pictures_are_listed_for_exclude_and_the_reader_accepts_them(raf):
+    aligned(raf, "train_00003").unlink()
+    report = check(raf)
+    assert report.absent == ["Image/aligned/train_00003_aligned.jpg"]
+    dataset = RAFDB(raf)
+    assert dataset.leave_out([*report.absent, *report.unreadable]) == 1
+    assert len(dataset.index) == report.rows - 1
+
+
+def test_what_a_note_is_about_is_named_in_full_in_a_file(raf, tmp_path):
+    folder = label_list(raf).parents[1] / "Annotation" / "manual"
+    folder.mkdir(parents=True)
+    report = verify(lambda: RAFDB(raf), "rafdb", is_real=False, cache=tmp_path / "cache")
+    (found,) = [f for f in report.findings if f.message == "54 pictures have no file in manual"]
+    assert len(found.names) == 10
+    assert len(Path(found.listed_in).read_text().splitlines()) == 54
