@@ -114,7 +114,7 @@ def run(
         fold: Fold from 1. `sweep` runs several.
         seed: Repetition.
         profile: `quick` or `paper`; by default `quick` on synthetic data and `paper` on real data.
-        targets: Datasets to test on besides the source.
+        targets: Datasets to test on besides the source, also `folder:PATH`.
         settings: Changed settings by dotted name, such as `{"method.lr": 1e-3, "train.max_epochs": 5}`.
         device: Where to train and test.
         precision: Precision of training.

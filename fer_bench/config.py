@@ -196,7 +196,7 @@ class SweepConfig(Frozen):
         protocols: Protocol per source, where it is not the profile's.
         folds: `default` (the profile's), `all`, or fold numbers.
         seeds: Repetitions.
-        targets: `all`, `none`, or dataset names.
+        targets: `all`, `none`, or dataset names; also `folder:PATH`.
         set: Overrides, written as on the command line.
         variants: Further overrides by name; everything is run once with each. None runs everything once.
         crop: Crops other than the datasets' own, written as on the command line (`rafdb=similarity`,

@@ -92,7 +92,8 @@ class WorkOptions:
         list[str] | None, typer.Option("--fold", help="Fold numbers or all; default: the profile's.")
     ] = None
     targets: Annotated[
-        str | None, typer.Option("--targets", help="all, none, or names with commas; default all.")
+        str | None,
+        typer.Option("--targets", help="all, none, or names (folder:PATH) with commas; default all."),
     ] = None
     max_epochs: Annotated[
         int | None, typer.Option("--max-epochs", min=1, help="Instead of the profile's.")
@@ -254,6 +255,8 @@ def _targets(text: str) -> list[str] | str:
         return text
     names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
+        if name.startswith("folder:"):
+            continue
         check_name(name, datasets.names(), "target", "fer-bench list datasets")
     return names
 

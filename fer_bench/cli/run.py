@@ -135,9 +135,8 @@ def sweep(
 
 def _names_in(config: SweepConfig) -> list[str]:
     """Return the sources and targets that a sweep names one by one."""
-    return [
-        name for names in (config.datasets, config.targets) if not isinstance(names, str) for name in names
-    ]
+    named = (names for names in (config.datasets, config.targets) if not isinstance(names, str))
+    return [name.partition(":")[0] for names in named for name in names]
 
 
 def _echo_json(document: object) -> None:

@@ -20,7 +20,7 @@ from fer_bench.runs.events import Event, OnEvent
 from fer_bench.runs.launchers.base import Launcher
 from fer_bench.runs.plan import UNUSABLE, PlannedRun, plan_sweep, prepare_targets
 from fer_bench.runs.training.loggers import check_loggers
-from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.sources import DataRoots, split_targets
 from fer_bench.workspace.workspace import Announce, Workspace
 
 Show = Callable[[Sequence[PlannedRun], int], AbstractContextManager[OnEvent | None]]
@@ -71,6 +71,9 @@ def open_sweep(
         UsageError: A name or setting that does not exist, or a launcher or logger that is not installed.
         DataError: No source can be used.
     """
+    if not isinstance(sweep.targets, str):
+        targets, roots = split_targets(sweep.targets, sweep.datasets, roots)
+        sweep = sweep.model_copy(update={"targets": targets})
     check_loggers(options)
     launcher = launchers.get(options.launcher)(options)
     launcher.check_nodes(sweep.devices, sweep.nodes)

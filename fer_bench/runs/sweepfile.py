@@ -176,7 +176,7 @@ def _split(text: str) -> list[str]:
 
 
 def _known_target(name: str) -> None:
-    if name not in names():
+    if name not in names() and not name.startswith("folder:"):
         raise UsageError("unknown target", value=name, hint=nearest(name, names()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -171,10 +171,45 @@ def split_source(
         DataError: The folder or file does not exist or is malformed.
     """
     roots = find_roots(None if option is None else str(option), follow_links=follow_links)
-    name, colon, path = source.partition(":")
+    return _with_path(source, roots)
+
+
+def split_targets(
+    targets: Sequence[str], sources: Iterable[str], roots: DataRoots
+) -> tuple[tuple[str, ...], DataRoots]:
+    """Return the names of targets and where data are; `folder:PATH` names both at once.
+
+    Args:
+        targets: Dataset names or `folder:PATH`.
+        sources: Names of what is trained on.
+        roots: Where data are.
+
+    Raises:
+        UsageError: Another dataset than `folder` with a path, or `folder` with two paths.
+    """
+    names = []
+    for target in targets:
+        name, found = _with_path(target, roots)
+        if found is not roots:
+            is_source = any("folder" in datasets.members_of(source) for source in sources)
+            known = roots.path_of("folder") if is_source else roots.named.get("folder")
+            if known is not None and known.absolute() != found.named["folder"]:
+                raise UsageError(
+                    f"folder is {known} already, and one command takes one folder of that name",
+                    value=target,
+                )
+            roots = found
+        names.append(name)
+    return tuple(dict.fromkeys(names)), roots
+
+
+def _with_path(name: str, roots: DataRoots) -> tuple[str, DataRoots]:
+    name, colon, path = name.partition(":")
     if colon and name != "folder":
         raise UsageError(
-            "only folder takes a path after a colon", value=source, hint="example: folder:~/pictures"
+            "only folder takes a path after a colon",
+            value=f"{name}:{path}",
+            hint="example: folder:~/pictures",
         )
     return name, roots.with_folder(Path(path)) if colon else roots
 

@@ -94,3 +94,30 @@ def test_class_names_without_a_folder_of_pictures_are_refused(run_cli):
         code, _, err = run_cli(*command, "--drop", "unknown")
         assert code == 2
         assert "--classes and --drop name the classes of folder" in err
+
+
+def test_a_folder_is_a_target_as_it_is_a_source(run_cli, tmp_path):
+    source = paint(tmp_path / "data" / "folder", "happy", "sad")
+    other = paint(tmp_path / "other", "happy", "sad", n=5)
+    places = ("--data-root", str(tmp_path / "fer2013"), "--profile", "quick", "--json")
+    for usage in ("Training", "PublicTest", "PrivateTest"):
+        part = tmp_path / "fer2013" / ("train" if usage == "Training" else "test")
+        for code in ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"):
+            (part / code).mkdir(parents=True, exist_ok=True)
+            for number in range(3):
+                name = f"{usage}_{len(list(part.rglob('*.jpg')))}{number}.jpg"
+                picture = np.random.default_rng(number).integers(0, 256, (48, 48, 3)).astype(np.uint8)
+                cv2.imwrite(str(part / code / name), picture)
+    code, out, err = run_cli("run", *FAST, "-d", "fer2013", *places, "--targets", f"folder:{other}")
+    assert code == 0, err
+    first = json.loads(out)
+    assert {score["target"]: score["n"] for score in first["scores"]}["folder"] == 2  # its test rows
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(f"methods: [resemotenet]\ndatasets: [fer2013]\ntargets: ['folder:{other}']\n")
+    code, out, err = run_cli("sweep", str(sweep), *FAST[2:], *places)
+    assert code == 0, err
+    (again,) = json.loads(out)["runs"]
+    assert (again["key"], again["scores"]) == (first["key"], first["scores"])
+    code, _, err = run_cli(*arguments(source)[:-4], "--targets", f"folder:{other}")
+    assert code == 2
+    assert f"folder is {source} already" in err
