@@ -12,6 +12,8 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import StoreError
 from fer_bench.files import write_json
 
+FINDINGS = "findings"
+"""Folder of the cache for what checks found: leaks, and lists of the rows that a finding is about."""
 LEAKS = ("leak", "near-leak", "group", "subject")
 """Kinds of findings that make scores too good."""
 
@@ -30,8 +32,12 @@ def store_leaks(report: Report, dataset: FaceDataset, protocol: str, *, cache: P
         for finding in report.findings
         if finding.kind in LEAKS and finding.severity != "note"
     ]
-    with contextlib.suppress(StoreError):
-        write_json(_file(dataset, cache), {"protocol": protocol, "leaks": found})
+    file = _file(dataset, cache)
+    with contextlib.suppress(StoreError, OSError):
+        if found:
+            write_json(file, {"protocol": protocol, "leaks": found})
+        else:
+            file.unlink(missing_ok=True)
 
 
 def known_leaks(dataset: FaceDataset, protocol: str, *, cache: Path | None = None) -> list[str]:
@@ -52,4 +58,5 @@ def known_leaks(dataset: FaceDataset, protocol: str, *, cache: Path | None = Non
 
 
 def _file(dataset: FaceDataset, cache: Path | None) -> Path:
-    return state_file(dataset, cache).with_suffix(".json")
+    state = state_file(dataset, cache)
+    return state.parent.parent / FINDINGS / f"{state.stem}.json"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fer_bench.data.audit.copies import find_copies, names_of
 from fer_bench.data.audit.counts import compare_counts, compare_folds
-from fer_bench.data.audit.leaks import store_leaks
+from fer_bench.data.audit.leaks import FINDINGS, store_leaks
 from fer_bench.data.audit.report import MOST_NAMED, Report, Severity
 from fer_bench.data.audit.scan import BEYOND, FINE, UNREADABLE, Scan
 from fer_bench.data.card import Card, Folds
@@ -66,7 +66,7 @@ def verify(
             report.add("error", _text_of(error), kind="layout")
             return report
     report.is_official = dataset.is_official
-    report.folder = (cache or cache_root()) / "verify"
+    report.folder = (cache or cache_root()) / FINDINGS
     index = dataset.index
     _report_problems(report, problems)
     for warning in dataset.warnings:
