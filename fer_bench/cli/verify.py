@@ -99,7 +99,10 @@ def verify(
         ]
         write_text(write_exclude, "".join(lines))
     if as_json:
-        typer.echo(json.dumps({"reports": [r.as_dict() for r in reports], "missing": missing}, indent=2))
+        documents = [report.as_dict() for report in reports]
+        for finding in (each for document in documents for each in document["findings"]):
+            finding |= {name: complete(finding[name]) for name in ("message", "advice")}
+        typer.echo(json.dumps({"reports": documents, "missing": missing}, indent=2))
     else:
         for report in reports:
             typer.echo(complete("\n".join(report.lines())))
@@ -107,7 +110,7 @@ def verify(
             typer.echo(f"{each}: missing, {reason}")
         errors, warnings = (sum(r.number_of(kind) for r in reports) for kind in ("error", "warning"))
         more = f", {len(missing)} missing (how to get one: fer-bench data describe NAME)" if missing else ""
-        typer.echo(f"{len(reports)} checked: {errors} error(s), {warnings} warning(s){more}")
+        typer.echo(complete(f"{len(reports)} checked: {errors} error(s), {warnings} warning(s){more}"))
     if any(report.has_errors for report in reports):
         raise typer.Exit(2)
 

@@ -120,3 +120,13 @@ def test_the_printed_command_lists_the_broken_picture_of_the_given_root(raf, tmp
     assert command is not None
     started(*shlex.split(command[1]), tmp_path / "list.txt")
     assert broken.name in (tmp_path / "list.txt").read_text()
+
+
+def test_advice_of_a_check_names_the_given_root(raf):
+    next(raf.rglob("train_00002_aligned.jpg")).write_bytes(b"")
+    command = f"fer-bench data verify --data-root {raf} --dataset rafdb --write-exclude FILE"
+    assert command in started("data", "verify", "-d", "rafdb", "--data-root", raf).stdout
+    reports = json.loads(started("data", "verify", "-d", "rafdb", "--data-root", raf, "--json").stdout)[
+        "reports"
+    ]
+    assert any(command in finding["advice"] for finding in reports[0]["findings"])
