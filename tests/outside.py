@@ -27,21 +27,35 @@ def installed(section, folder, monkeypatch):
     group = re.fullmatch(r'\[project\.entry-points\."(.+)"\]', header)[1]
     name, target = (part.strip(' "') for part in line.split("="))
     module = target.partition(":")[0]
-    info = folder / f"{module}-1.0.dist-info"
+    files = {f"{module}.py": block(section, "python")}
+    with installed_files(files, {name: target}, group, folder, monkeypatch):
+        yield module
+
+
+@contextmanager
+def installed_files(files, points, group, folder, monkeypatch, distribution="outside"):
+    """Install modules with entry points of a group for this process."""
+    info = folder / f"{distribution}-1.0.dist-info"
     info.mkdir(parents=True)
-    (folder / f"{module}.py").write_text(block(section, "python"))
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    lines = [f"{name} = {target}" for name, target in points.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
     monkeypatch.syspath_prepend(str(folder))
     _forget()
-    yield module
+    yield
     _forget()
-    sys.modules.pop(module, None)
+    tops = {name.partition("/")[0].removesuffix(".py") for name in files}
+    for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+        del sys.modules[name]
 
 
 def _forget():
-    for registry in (datasets.REGISTRY, methods.REGISTRY, launchers.REGISTRY, metrics.OTHERS):
-        registry.refresh()
+    for package in (datasets, methods, launchers):
+        package.REGISTRY.refresh()
+    metrics.OTHERS.refresh()
     vars(datasets).pop("TenFacesDataModule", None)
     provenance.forget()
     metrics.registry.cache_clear()

@@ -70,10 +70,13 @@ def list_(
     if what == "methods":
         rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
-        cards = [datasets.get(name).card for name in datasets.names()]
-        rows = [
-            (c.name, c.title, f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}") for c in cards
-        ]
+        unusable = dict.fromkeys(datasets.names(), "cannot be used, see `fer-bench check dataset`")
+        cards = {name: reader.card for name, reader in datasets.REGISTRY.usable().items()}
+        titles = unusable | {name: card.title for name, card in cards.items()}
+        notes = {
+            c.name: f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}" for c in cards.values()
+        }
+        rows = [(name, titles[name], notes.get(name, "")) for name in datasets.names()]
     else:
         rows = [(name, text, "") for name, text in PROFILES.items()]
     if as_json:

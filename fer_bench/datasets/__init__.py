@@ -42,7 +42,13 @@ MAIN_SEVEN: tuple[str, ...] = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "
 _SUFFIX = "DataModule"
 
 
-REGISTRY: Registry[type[FaceDataset]] = Registry("dataset", "fer_bench.datasets", BUILT_IN)
+REGISTRY: Registry[type[FaceDataset]] = Registry(
+    "dataset",
+    "fer_bench.datasets",
+    BUILT_IN,
+    base="fer_bench.data.reading.dataset:FaceDataset",
+    name_of=lambda reader: reader.card.name,
+)
 names, get = REGISTRY.names, REGISTRY.get
 
 

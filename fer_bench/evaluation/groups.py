@@ -40,8 +40,8 @@ def attributes_of(rows: pd.DataFrame, target: str) -> dict[str, pd.Series]:
 
     found = {name: rows[name] for name in (*PERSONAL, SUBJECT) if name in rows.columns}
     if "variant" in rows.columns and rows["variant"].fillna("").ne("").any():
-        card = datasets.get(target).card if target in datasets.names() else None
-        names = card.variant_parts if card else ()
+        reader = datasets.REGISTRY.usable().get(target)
+        names = reader.card.variant_parts if reader else ()
         parts = rows["variant"].fillna("").str.split("/", expand=True)
         if names and parts.shape[1] == len(names):
             found |= {name: parts[i].fillna("") for i, name in enumerate(names)}

@@ -203,5 +203,5 @@ def code_version() -> str:
     """Return a hash of the code that scores, also in other packages, and of what cards say about groups."""
     from fer_bench import datasets
 
-    cards = {name: datasets.get(name).card.variant_parts for name in datasets.names()}
+    cards = {name: reader.card.variant_parts for name, reader in datasets.REGISTRY.usable().items()}
     return short_hash([code_hash([__name__, *metrics.modules()], without=NOT_SCORING), cards])

@@ -25,8 +25,8 @@ def never_cross(names: Iterable[str]) -> frozenset[frozenset[str]]:
     asked = set(names)
     return frozenset(
         frozenset((name, other))
-        for name in datasets.names()  # a card names its copies, but not every copy names it
-        for other in datasets.get(name).card.shares_pixels_with
+        for name, reader in datasets.REGISTRY.usable().items()  # not every copy names what it was made from
+        for other in reader.card.shares_pixels_with
         if name in asked or other in asked
     )
 

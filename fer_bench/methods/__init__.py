@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_bench.errors import nearest
 from fer_bench.figures import replace_broken_backend
+from fer_bench.provenance.modules import is_authors
 from fer_bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ BUILT_IN: dict[str, Entry] = {
 
 
 REGISTRY: Registry[type[Method[Any]]] = Registry(
-    "method", "fer_bench.methods", {name: entry.target for name, entry in BUILT_IN.items()}
+    "method",
+    "fer_bench.methods",
+    {name: entry.target for name, entry in BUILT_IN.items()},
+    base="fer_bench.methods.base:Method",
+    name_of=lambda kind: kind.name,
 )
 names, get = REGISTRY.names, REGISTRY.get
 
@@ -97,3 +102,18 @@ def __dir__() -> list[str]:
 def _classes() -> dict[str, str]:
     """Return the method of each class, by the name of the class."""
     return {REGISTRY.targets[name].rpartition(":")[2]: name for name in reversed(names())}
+
+
+def code_roots(name: str) -> list[str]:
+    """Return where the code of a method begins: its entry point, its class and what that inherits from.
+
+    Raises:
+        UsageError: No such method, or it cannot be imported.
+    """
+    kind = get(name)
+    own = kind.__module__.partition(".")[0]
+    bases = {base.__module__ for base in kind.__mro__}
+    return [
+        REGISTRY.targets[name],
+        *sorted(each for each in bases if is_authors(each.partition(".")[0], own)),
+    ]

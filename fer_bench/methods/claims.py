@@ -7,7 +7,6 @@ leaderboard shows it only beside runs on real data under the paper profile.
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fer_bench.errors import UsageError
 from fer_bench.methods import entry
+from fer_bench.provenance.modules import folders_of
 
 FILE = "claims.yaml"
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -89,11 +89,10 @@ def claims_of(method: str) -> Claims | None:
         UsageError: No such method.
         UsageError: The file is not a valid list of claims.
     """
-    spec = find_spec(entry(method).target.partition(":")[0].rpartition(".")[0])
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(next(iter(spec.submodule_search_locations))) / FILE
-    return read_claims(path) if path.is_file() else None
+    module = entry(method).target.partition(":")[0]
+    folders = folders_of(module.rpartition(".")[0] or module)
+    path = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
+    return read_claims(path) if path is not None else None
 
 
 def read_claims(path: Path) -> Claims:

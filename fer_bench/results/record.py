@@ -115,6 +115,11 @@ class Failure(Frozen):
     traceback: str = ""
     log: str = ""
 
+    @property
+    def reason(self) -> str:
+        """The message with the name of the error."""
+        return self.message if self.message.startswith(self.kind) else f"{self.kind}: {self.message}"
+
 
 class Record(Frozen):
     """Everything a table or a reader needs to know about a run.

@@ -142,11 +142,16 @@ class Group:
         distributed.gather_object(share, shares, dst=0)
         return shares
 
-    def report_error(self, error: Exception) -> None:
-        """Leave the reason why this process ends; called by followers only."""
+    def report_error(self, error: Exception, message: str) -> None:
+        """Leave the reason why this process ends; called by followers only.
+
+        Args:
+            error: The error.
+            message: What it says.
+        """
         with suppress(Exception):
             assert self.store is not None
-            self.store.set(f"error/{self.place.rank}", f"{type(error).__name__}\n{error}")
+            self.store.set(f"error/{self.place.rank}", f"{type(error).__name__}\n{message}")
 
     def reported_error(self) -> Exception | None:
         """Return the error that a follower reported, as one of its kind; called by the leader only."""

@@ -112,11 +112,13 @@ def execute(
                 workspace.announce = tick
             try:
                 execution = _Execution(planned, store, workspace, run, report, options, tick)
+                record = execution.begin()
             except Exception as error:
                 record = fail_before_start(planned, run, error)
-                report(Event(planned.key, "end", status=record.status, message=str(error)))
+                message = str(error) if record.error is None else record.error.message
+                report(Event(planned.key, "end", status=record.status, message=message))
                 return record
-            return execution.go()
+            return execution.go(record)
     finally:
         workspace.announce = announce
         if timer is not None:
@@ -148,8 +150,8 @@ class _Execution:
         self.options, self.tick = options, tick
         self.group: Group | None = None
 
-    def go(self) -> Record:
-        """Run and turn every way to end into a record."""
+    def begin(self) -> Record:
+        """Return the record of an earlier attempt that is done, else write a fresh one."""
         configure_torch(self.config)
         damage: list[str] = []
         try:
@@ -161,6 +163,10 @@ class _Execution:
             )
         if record is None or record.status != "done":
             record = self._fresh_record(damage)
+        return record
+
+    def go(self, record: Record) -> Record:
+        """Run and turn every way to end into a record."""
         try:
             if record.status != "done":
                 with (
@@ -378,7 +384,7 @@ class _Execution:
             update={"status": status, "error": failure, "timing": {**record.timing, **self.timing}}
         )
         if record.status == "done":  # a finished run stays finished, whatever a further target does to us
-            reason = f"{failure.kind}: {failure.message}"
+            reason = failure.reason
             unscored = {t: reason for t in self.config.targets if t not in record.targets}
             failed = record.model_copy(
                 update={"missing": dict(sorted({**record.missing, **unscored}.items()))}

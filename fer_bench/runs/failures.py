@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import traceback
 
-from fer_bench.errors import DivergedError, without_escape_codes
+from fer_bench.errors import DivergedError, FerBenchError, without_escape_codes
+from fer_bench.methods.faults import describe_fault
 from fer_bench.results.record import Failure, Record, Status
 from fer_bench.results.store import RunDir
 from fer_bench.runs import environment
@@ -23,13 +24,25 @@ def reason_of(error: BaseException, planned: PlannedRun, run: RunDir) -> tuple[S
     """Return the status and failure of a run that raised an error, and write the reason into its log."""
     status, kind = _status_of(error)
     trace = without_escape_codes("".join(traceback.format_exception(error)))
-    tail = trace.splitlines()[-TRACEBACK_LINES:]
-    message = without_escape_codes(str(error)) or kind
+    tail = "\n".join(trace.splitlines()[-TRACEBACK_LINES:])
+    message = message_of(error, planned.config.method) or kind
     if status == "oom":
         message = f"out of memory at batch size {planned.config.train.batch_size}: {message}"
-    log = log_tail(run.log_file)
-    logging.getLogger("fer_bench").error("%s: %s", kind, message)
-    return status, Failure(kind=kind, message=message, traceback="\n".join(tail), log=log)
+    log, expected = log_tail(run.log_file), isinstance(error, FerBenchError) or status == "interrupted"
+    failure = Failure(kind=kind, message=message, traceback=tail, log=log)
+    logging.getLogger("fer_bench").error("%s", failure.reason if expected else f"{failure.reason}\n{tail}")
+    return status, failure
+
+
+def message_of(error: BaseException, method: str) -> str:
+    """Return what an error says; of one that nobody foresaw also its type and its place in a method's code.
+
+    Args:
+        error: The error.
+        method: Name of the method.
+    """
+    foreseen = isinstance(error, FerBenchError) or _status_of(error)[0] != "failed"
+    return without_escape_codes(str(error) if foreseen else describe_fault(method, error))
 
 
 def fail_before_start(planned: PlannedRun, run: RunDir, error: Exception) -> Record:

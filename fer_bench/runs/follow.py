@@ -24,6 +24,7 @@ from fer_bench.runs.distributed import (
     place_from_environment,
     require_started_processes,
 )
+from fer_bench.runs.failures import message_of
 from fer_bench.runs.plan import PlannedRun
 from fer_bench.runs.processes import configure_torch, stop_with_parent
 from fer_bench.runs.supervision import record_lost_run
@@ -119,7 +120,8 @@ def follow(planned: PlannedRun, workspace: Workspace, place: Place, checkpoints:
                 share = predict_share(method, dataset, pack, message.rows, device=config.device, place=place)
                 group.gather(share)
     except Exception as error:
-        group.report_error(error)
+        reason = message_of(error, config.method).removeprefix(f"{type(error).__name__}: ")
+        group.report_error(error, reason)
         raise
     finally:
         group.close()

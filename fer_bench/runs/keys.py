@@ -15,8 +15,9 @@ from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.protocols import find_protocol, member_protocol, refuse_untrainable
 from fer_bench.errors import UsageError
 from fer_bench.files import canonical
+from fer_bench.methods.faults import faults_named
 from fer_bench.provenance import Closure, closure, code_hash
-from fer_bench.provenance.modules import OWN, is_authors, version_of
+from fer_bench.provenance.modules import OWN, version_of
 from fer_bench.runs.resolve import method_settings
 
 if TYPE_CHECKING:
@@ -141,8 +142,9 @@ def _method_fields(config: RunConfig, workspace: Workspace) -> tuple[int, dict[s
     kind, settings = methods.get(config.method), method_settings(config)
     chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
     code = workspace.once(("code", config.method), partial(_code_fields, config.method))
-    fields = {**code, "weights": kind.weights(settings)}
-    return kind.input_spec(settings).size, {"method_settings": chosen, **fields}
+    with faults_named(config.method):
+        size, weights = kind.input_spec(settings).size, kind.weights(settings)
+    return size, {"method_settings": chosen, **code, "weights": weights}
 
 
 def _code_fields(method: str) -> dict[str, str]:
@@ -199,7 +201,7 @@ def method_code_hash(name: str) -> str:
     What every method shares by training counts in `training_code_hash`, the registry not at all. It is
     computed anew each time, because a notebook can reload a module after it was edited.
     """
-    return code_hash(_method_roots(name), without=_not_of_methods())
+    return code_hash(methods.code_roots(name), without=_not_of_methods())
 
 
 def method_packages(name: str) -> dict[str, str]:
@@ -207,28 +209,17 @@ def method_packages(name: str) -> dict[str, str]:
 
     They are on record, and not in the key: a new version of a library need not change what is trained.
     """
-    tops = {root.partition(":")[0].partition(".")[0] for root in _method_roots(name)} - {OWN}
+    tops = {root.partition(":")[0].partition(".")[0] for root in methods.code_roots(name)} - {OWN}
     if not tops:
         return {}
-    needed = tops | Closure(_method_roots(name), _not_of_methods()).packages
+    needed = tops | Closure(methods.code_roots(name), _not_of_methods()).packages
     versions = {top: version_of(top) for top in sorted(needed)}
     return {top: version for top, version in versions.items() if version is not None}
 
 
 def method_blind_spots(name: str) -> list[str]:
     """Return what the code of a method brings in without an import, so that the key does not cover it."""
-    return Closure(_method_roots(name), _not_of_methods()).blind_spots()
-
-
-def _method_roots(name: str) -> list[str]:
-    """Return where the code of a method begins: its entry point, its class and what that inherits from."""
-    kind = methods.get(name)
-    own = kind.__module__.partition(".")[0]
-    modules = {base.__module__ for base in kind.__mro__}
-    return [
-        methods.REGISTRY.targets[name],
-        *sorted(module for module in modules if is_authors(module.partition(".")[0], own)),
-    ]
+    return Closure(methods.code_roots(name), _not_of_methods()).blind_spots()
 
 
 def _not_of_methods() -> tuple[str, ...]:

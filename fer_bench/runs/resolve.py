@@ -15,6 +15,7 @@ from fer_bench.config import (
 )
 from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.errors import UsageError
+from fer_bench.methods.faults import faults_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,9 +94,10 @@ def resolve_settings(
         UsageError: Unknown method, profile or setting, or a value out of range.
     """
     kind = methods.get(method)
-    settings, train = kind.profile(profile)
-    settings, train = apply_overrides(overrides, method=settings, train=train)
-    return settings, kind.resolve_train(settings, train)
+    with faults_named(method):
+        settings, train = kind.profile(profile)
+        settings, train = apply_overrides(overrides, method=settings, train=train)
+        return settings, kind.resolve_train(settings, train)
 
 
 def method_settings(config: RunConfig) -> MethodSettings:
@@ -104,8 +106,9 @@ def method_settings(config: RunConfig) -> MethodSettings:
     Raises:
         UsageError: Settings that the method does not have.
     """
-    settings: MethodSettings = methods.get(config.method).build_settings(config.method_settings)
-    return settings
+    with faults_named(config.method):
+        settings: MethodSettings = methods.get(config.method).build_settings(config.method_settings)
+        return settings
 
 
 def input_spec(config: RunConfig) -> InputSpec:
@@ -114,7 +117,9 @@ def input_spec(config: RunConfig) -> InputSpec:
     Raises:
         UsageError: Settings that the method does not have.
     """
-    return methods.get(config.method).input_spec(method_settings(config))
+    settings = method_settings(config)
+    with faults_named(config.method):
+        return methods.get(config.method).input_spec(settings)
 
 
 def resolve_folds(

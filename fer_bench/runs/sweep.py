@@ -12,6 +12,7 @@ from fer_bench import datasets
 from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.data.crops.choice import read_crops
 from fer_bench.errors import StoreError, UsageError
+from fer_bench.evaluation import metrics
 from fer_bench.results.record import Record
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import launchers
@@ -139,12 +140,14 @@ def carry_out(
         force: Delete what is stored of these runs and start anew.
 
     Raises:
-        UsageError: Another process works on a run that is to be deleted.
+        UsageError: Another process works on a run that is to be deleted, or a metric of another package
+            cannot be used.
         DataError: With `strict`, a target is damaged.
         StoreError: The store cannot be written.
         KeyboardInterrupt: The user stopped it; the same call goes on where it was.
     """
     store.check_writable()
+    metrics.registry()  # refuses those of other packages that cannot be used
     workspace = sweep.workspace
     planned = prepare_targets(sweep.runs, workspace, skip_damaged=not strict)
     folders = {run.key: run.folder(store) for run in planned}

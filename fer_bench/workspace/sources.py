@@ -305,7 +305,13 @@ def available(
     found: list[str] = []
     missing: dict[str, str] = {}
     for name in names:
-        reader = roots.reader(name)
+        try:
+            reader = roots.reader(name)
+        except UsageError as error:  # of another package, and it cannot be imported
+            if name not in datasets.names():
+                raise
+            missing[name] = f"{error.message} ({error.value})"
+            continue
         if roots.is_synthetic:
             from fer_bench.synthetic import layouts
 

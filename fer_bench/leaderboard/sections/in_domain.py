@@ -83,9 +83,10 @@ def _said(columns: Mapping[str, Column], section: Section) -> str:
 def _units(section: Section, source: str) -> str:
     """Return what the bootstrap resamples on a dataset, in the plural."""
     name = section.of_source(source)[0].dataset
-    if name not in datasets.names():
+    reader = datasets.REGISTRY.usable().get(name)
+    if reader is None:
         return "units"
-    return {"subject": "persons", "video": "videos", "image": "pictures"}[datasets.get(name).card.unit]
+    return {"subject": "persons", "video": "videos", "image": "pictures"}[reader.card.unit]
 
 
 def _full(section: Section, notes: Notes) -> str:

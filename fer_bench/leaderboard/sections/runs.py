@@ -43,5 +43,5 @@ def _unfinished(section: Section) -> str:
     for r in section.records:
         if r.status != "done":
             other = "not finished" if r.status in ("planned", "running") else "-"
-            rows.append((r.name, r.key, r.status, f"{r.error.kind}: {r.error.message}" if r.error else other))
+            rows.append((r.name, r.key, r.status, r.error.reason if r.error else other))
     return table(("run", "key", "status", "reason"), rows, raw=())

@@ -14,5 +14,11 @@ BUILT_IN: dict[str, str] = {
     "ray": "fer_bench.runs.launchers.ray:RayLauncher",
     "slurm": "fer_bench.runs.launchers.slurm:SlurmLauncher",
 }
-REGISTRY: Registry[type[Launcher[Any]]] = Registry("launcher", "fer_bench.launchers", BUILT_IN)
+REGISTRY: Registry[type[Launcher[Any]]] = Registry(
+    "launcher",
+    "fer_bench.launchers",
+    BUILT_IN,
+    base="fer_bench.runs.launchers.base:Launcher",
+    name_of=lambda launcher: launcher.name,
+)
 names, get = REGISTRY.names, REGISTRY.get
