@@ -14,6 +14,7 @@ from fer_bench.data.card import (
     Protocol,
     Stratified,
     fold_protocols,
+    native_classes,
 )
 from fer_bench.emotions import LABEL_SETS, Emotion
 
@@ -174,3 +175,9 @@ def test_lab_protocols_come_as_a_family_per_label_set():
     assert [p.label_set for p in family[::4]] == [LABEL_SETS["6"], LABEL_SETS["7"]]
     assert family[1].split == Folds(validation="none")
     assert family[3].split == Folds(rule="contiguous")
+
+
+def test_classes_take_their_emotions_from_their_names():
+    found = native_classes(("Happy", "No-Face"), first=3)
+    assert found == (NativeClass("3", "Happy", Emotion.HAPPINESS), NativeClass("4", "No-Face", None))
+    assert native_classes(("afraid",), ("AF",)) == (NativeClass("AF", "afraid", Emotion.FEAR),)
