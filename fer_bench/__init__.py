@@ -32,6 +32,7 @@ def __getattr__(name: str) -> Any:
 
         near = nearest(name, (*__all__, *_PACKAGES))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {near}")
+    import_module("fer_bench.errors").require_supported_platform()
     return getattr(import_module("fer_bench.api"), name)  # by name: the package itself depends on nothing
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 import traceback
 from collections.abc import Container, Iterable
 from pathlib import Path
@@ -78,6 +79,19 @@ class RunFailedError(FerBenchError):
 
 class DivergedError(RunFailedError):
     """The loss of a run became NaN or infinite."""
+
+
+def require_supported_platform() -> None:
+    """Refuse systems that lack what runs are built on: forked processes, file locks and signals.
+
+    Raises:
+        UsageError: This is neither Linux nor macOS.
+    """
+    if sys.platform not in ("linux", "darwin"):
+        raise UsageError(
+            "fer-bench runs on Linux and macOS; on Windows it runs within WSL2 (`wsl --install`)",
+            value=sys.platform,
+        )
 
 
 def without_escape_codes(text: str) -> str:

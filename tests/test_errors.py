@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import pickle
+import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -76,3 +80,33 @@ def test_texts_of_other_libraries_lose_colours_and_line_ends():
 def test_near_names_are_found_whatever_their_case():
     assert nearest("GCm", ["GCN", "CAFE"]) == "did you mean GCN?"
     assert nearest("zzz", ["b", "A"]) == "known: A, b"
+
+
+class TestPlatforms:
+    """What Windows lacks is hidden, and Python is told that it is there."""
+
+    WINDOWS = (
+        "import sys\nsys.platform = 'win32'\n"
+        "for name in ('fcntl', 'grp', 'posix', 'pwd', 'resource', 'termios'): sys.modules[name] = None\n"
+        "sys.argv = ['fer-bench', 'run', '-m', 'gcn', '-d', 'oulu']\n"
+    )
+    ROOT = Path(__file__).parents[1]
+
+    def run(self, code):
+        return subprocess.run([sys.executable, "-c", self.WINDOWS + code], capture_output=True, text=True)
+
+    def test_windows_is_refused_in_one_sentence_that_names_wsl2(self):
+        done = self.run("from fer_bench.cli.main import main\nmain()")
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert re.fullmatch(r"error: .*Linux and macOS.*WSL2.*\(found 'win32'\)\n", done.stderr)
+
+    def test_python_users_on_windows_are_told_the_same(self):
+        done = self.run("import fer_bench\nfer_bench.run")
+        assert "WSL2" in done.stderr.splitlines()[-1]
+
+    def test_the_package_says_where_it_runs(self):
+        project = tomllib.loads((self.ROOT / "pyproject.toml").read_text())["project"]
+        systems = {name for name in project["classifiers"] if name.startswith("Operating System")}
+        assert systems == {"Operating System :: MacOS", "Operating System :: POSIX :: Linux"}
+        assert "WSL2" in (self.ROOT / "README.md").read_text()

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,11 @@ class TestWithoutHome:
     def test_a_tilde_is_a_data_error_that_names_home(self, path):
         with pytest.raises(DataError, match=rf"home folder is unknown.*'{path}'(.|\n)*set HOME"):
             expand_home(path)
+
+    def test_no_module_looks_for_the_home_folder_by_itself(self):
+        package = Path(files.__file__).parent
+        others = [file for file in package.rglob("*.py") if file != Path(files.__file__)]
+        assert [str(f) for f in others if re.search(r"expanduser|Path\.home", f.read_text())] == []
 
     @pytest.mark.parametrize(
         "command",

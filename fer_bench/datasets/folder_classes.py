@@ -10,6 +10,7 @@ import yaml
 
 from fer_bench.emotions import Emotion, aliases, match_emotion
 from fer_bench.errors import DataError
+from fer_bench.files import expand_home
 
 DROP = "drop"
 _EXAMPLE = "a line is `name in the folder: emotion` or `name: drop`, as in `glad: happiness`"
@@ -60,7 +61,7 @@ def class_names(
     Raises:
         DataError: The file cannot be read, or a value is not an emotion.
     """
-    file = Path(classes).expanduser() if isinstance(classes, str | Path) else None
+    file = expand_home(classes) if isinstance(classes, str | Path) else None
     lines = _read(file) if file is not None else [(n, e, None) for n, e in dict(classes or {}).items()]  # type: ignore[arg-type]
     found: dict[str, Emotion | None] = {}
     for name, value, line in lines:
