@@ -67,6 +67,10 @@ class Place:
         return self.rank // self.devices
 
 
+ALONE = Place(rank=0, devices=1, nodes=1, host="127.0.0.1", port=0)
+"""The place of the only process of a run."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """Tell followers to train.

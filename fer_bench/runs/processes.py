@@ -35,10 +35,11 @@ def configure_torch(config: RunConfig) -> None:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Raise `Interrupted` on SIGTERM, SIGINT and SIGHUP while the block lasts, in the main thread only.
+    """Raise `Interrupted` on SIGTERM, SIGINT, SIGHUP and SIGUSR1 in the block, in the main thread only.
 
     Only the first signal counts. A second one (Ctrl-C reaches every process, and the launcher then sends
-    SIGTERM) would abort the writing of the record. SIGHUP stays ignored where it is, as under nohup.
+    SIGTERM) would abort the writing of the record. SIGHUP stays ignored where it is, as under nohup. SIGUSR1,
+    with which schedulers warn of a time limit, stays with a handler that is there, as submitit's is.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -46,6 +47,8 @@ def stop_signals() -> Iterator[None]:
     caught = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         caught.append(signal.SIGHUP)
+    if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # which would end the process without a record
+        caught.append(signal.SIGUSR1)
 
     def stop(number: int, frame: FrameType | None) -> None:
         for other in caught:

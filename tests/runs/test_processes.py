@@ -32,6 +32,22 @@ class TestSignals:
         assert written == ["record"]
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
+    def test_a_schedulers_warning_stops_a_run_unless_something_else_listens(self):
+        def is_warned():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(5)
+
+        with pytest.raises(Interrupted, match="SIGUSR1"), stop_signals():
+            is_warned()
+        heard = []
+        signal.signal(signal.SIGUSR1, lambda *given: heard.append(given[0]))
+        try:
+            with stop_signals():
+                os.kill(os.getpid(), signal.SIGUSR1)
+        finally:
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        assert heard == [signal.SIGUSR1]
+
     def test_an_ignored_closed_terminal_stays_ignored(self):
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:

@@ -122,8 +122,11 @@ class ThroughputCallback(Callback):
             self.since = time.monotonic()
 
 
-class GroupEnvironment(ClusterEnvironment):
-    """Tell Lightning this process's place among the processes of its run.
+class PlaceEnvironment(ClusterEnvironment):
+    """Tell Lightning this process's place among the processes of its run, whatever a cluster says.
+
+    Without it Lightning takes the place from the variables of Slurm, LSF, MPI or torchrun, although the job
+    in which a run was started does not say how many processes share the run.
 
     Args:
         place: The place.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from fer_bench import methods
 from fer_bench.config import RunConfig
@@ -15,12 +18,12 @@ from fer_bench.data.batch import Task
 from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.methods.base import Method
-from fer_bench.runs.distributed import Fit, Group
+from fer_bench.runs.distributed import ALONE, Fit, Group
 from fer_bench.runs.training.callbacks import (
     EpochSeeds,
-    GroupEnvironment,
     InputDtypeCallback,
     OnStep,
+    PlaceEnvironment,
     RowWeightingCallback,
     ThroughputCallback,
 )
@@ -105,31 +108,43 @@ def fit(
         folder, validates=validates, train=config.train, on_epoch=on_epoch, frozen=frozen
     )
     callbacks: list[Callback] = [EpochSeeds(config.seed), selection]
-    plugins: list[Any] = [AtomicCheckpointIO()]
+    place = ALONE if group is None else group.place
+    # Lightning took it from the variables of a cluster when it was imported.
+    rank_zero_only.rank = place.rank  # type: ignore[attr-defined]
     if on_step is not None:
         callbacks.append(ThroughputCallback(on_step))
     if config.precision == "bf16-true":
         callbacks.append(InputDtypeCallback())
     if group is not None:
         callbacks.append(RowWeightingCallback())
-        plugins.append(GroupEnvironment(group.place))
-    trainer = Trainer(
-        accelerator="gpu" if config.device == "cuda" else "cpu",
-        devices=config.devices,
-        num_nodes=config.nodes,
-        strategy="auto" if group is None else DDPStrategy(process_group_backend=group.backend),
-        precision="32-true" if config.precision == "32" else config.precision,
-        max_epochs=config.train.max_epochs,
-        callbacks=callbacks,
-        plugins=plugins,
-        logger=False,
-        enable_checkpointing=True,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=None if validates else 0,
-        use_distributed_sampler=False,
-        default_root_dir=str(folder),
-    )
+    with without_trainer_variables():
+        trainer = Trainer(
+            accelerator="gpu" if config.device == "cuda" else "cpu",
+            devices=config.devices,
+            num_nodes=config.nodes,
+            strategy="auto" if group is None else DDPStrategy(process_group_backend=group.backend),
+            precision="32-true" if config.precision == "32" else config.precision,
+            max_epochs=config.train.max_epochs,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO(), PlaceEnvironment(place)],
+            logger=False,
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            limit_val_batches=None if validates else 0,
+            use_distributed_sampler=False,
+            default_root_dir=str(folder),
+        )
     trainer.fit(method, datamodule=data, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     return selection.finish(method, write=trainer.is_global_zero)
+
+
+@contextmanager
+def without_trainer_variables() -> Iterator[None]:
+    """Hide the variables that change arguments of Lightning's trainer: a run's key does not know them."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PL_TRAINER_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
