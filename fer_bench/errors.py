@@ -89,7 +89,7 @@ def require_supported_platform() -> None:
     """
     if sys.platform not in ("linux", "darwin"):
         raise UsageError(
-            "fer-bench runs on Linux and macOS; on Windows it runs within WSL2 (`wsl --install`)",
+            "this package supports Linux and macOS; on Windows it works within WSL2 (`wsl --install`)",
             value=sys.platform,
         )
 

@@ -70,7 +70,7 @@ def list_(
     if what == "methods":
         rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
-        unusable = dict.fromkeys(datasets.names(), "cannot be used, see `fer-bench check dataset`")
+        unusable = {name: f"cannot be used: fer-bench check dataset {name}" for name in datasets.names()}
         cards = {name: reader.card for name, reader in datasets.REGISTRY.usable().items()}
         titles = unusable | {name: card.title for name, card in cards.items()}
         notes = {

@@ -53,8 +53,7 @@ def faults_named(name: str) -> Iterator[None]:
     except FerBenchError:
         raise
     except Exception as error:
-        hint = f"fer-bench check method {name}"
-        raise UsageError(f"{name}: {describe_fault(name, error)}", hint=hint) from error
+        raise UsageError(f"{name}: {describe_fault(name, error)}") from error
 
 
 def _files_of(name: str) -> set[str]:
