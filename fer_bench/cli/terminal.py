@@ -109,6 +109,7 @@ class SweepDisplay:
         self.failures: dict[str, tuple[str, str]] = {}
         """Status and reason of each run that did not end well."""
         self._rows = {run.key: _Row(run.name) for run in runs}
+        self._warned: set[tuple[str, str]] = set()
         self._zero = time.monotonic()
         self._bar: Any = None
         self._total: Any = None
@@ -138,11 +139,20 @@ class SweepDisplay:
         """Show an event."""
         if event.phase == "wait":
             self._print(f"waiting: {event.message}")
+        elif event.phase == "warning":
+            self._warn(event.key, event.message)
         elif event.phase == "end":
+            for warning in event.warnings:
+                self._warn(event.key, warning)
             self._end(event, self._rows[event.key])
         elif event.phase != "tick":
             self._update(event, self._rows[event.key])
         self._refresh()
+
+    def _warn(self, key: str, text: str) -> None:
+        if (key, text) not in self._warned:
+            self._warned.add((key, text))
+            self._print(f"warning: {self._rows[key].name}: {text}")
 
     def _update(self, event: Event, row: _Row) -> None:
         if row.started is None:

@@ -27,7 +27,7 @@ from fer_bench.evaluation.transfer import (
 from fer_bench.leaderboard.in_domain import InDomain, score_in_domain, score_on_label_sets
 from fer_bench.leaderboard.variants import whole_seeds
 from fer_bench.results.predictions import Predictions
-from fer_bench.results.record import Record, Score, Selection
+from fer_bench.results.record import LOGGER_FAILED, Record, Score, Selection
 from fer_bench.results.store import Store
 
 
@@ -130,7 +130,7 @@ class Cell:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what a reader of the cell's numbers should know, from its records."""
-        return tuple(sorted({text for r in self.records for text in r.warnings}))
+        return tuple(sorted({w for r in self.records for w in r.warnings if not w.startswith(LOGGER_FAILED)}))
 
 
 def build_cell(

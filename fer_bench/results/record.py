@@ -15,6 +15,8 @@ from fer_bench.schema import Frozen
 
 SCHEMA_VERSION: Literal[2] = 2
 Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
+LOGGER_FAILED = "logger: "
+"""Beginning of the warnings about loggers, which say nothing about a number."""
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
 are tested on their own dataset only."""

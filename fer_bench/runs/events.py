@@ -25,20 +25,22 @@ class Event:
 
     Attributes:
         key: The run; empty in the phase `tick`.
-        phase: `step` (within an epoch), `train` (an epoch is done), `evaluate` (a target is done), `end`;
+        phase: `step` (within an epoch), `train` (an epoch is done), `evaluate` (a target is done), `warning`
+            (something failed that the run can do without), `end`;
             from launchers `wait` (another process works on it) and `tick` (time passes).
         done: Steps, epochs or targets done.
         total: Number of steps, epochs or targets.
         metrics: Metrics of the epoch.
         status: How the run ended, in the phase `end`; `running` when another process works on it.
-        message: The reason, unless it ended well.
+        message: The reason, unless it ended well, or the warning.
         rate: Images per second, in the phase `step`.
         memory: Peak GPU memory in bytes, None on a CPU.
         seconds: Duration of the run in the phase `end`, where the launcher did not see it start.
+        warnings: All warnings of the run in the phase `end`, for launchers that hear only of that.
     """
 
     key: str
-    phase: Literal["step", "train", "evaluate", "end", "wait", "tick"]
+    phase: Literal["step", "train", "evaluate", "warning", "end", "wait", "tick"]
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] | None = None
@@ -47,6 +49,7 @@ class Event:
     rate: float | None = None
     memory: int | None = None
     seconds: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 OnEvent = Callable[[Event], None]
@@ -67,7 +70,7 @@ class ProgressFile:
         if event.phase == "step":
             self.content |= {"step": event.done, "steps": event.total}
             self.content |= {} if event.rate is None else {"rate": event.rate}
-        else:
+        elif event.phase != "warning":
             self.content |= {"phase": event.phase, "done": event.done, "total": event.total}
             self.content["metrics"] = dict(event.metrics or {})
         if event.memory is not None:

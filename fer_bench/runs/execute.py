@@ -19,7 +19,7 @@ from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.files import write_json, write_text
 from fer_bench.results.predictions import write_predictions
-from fer_bench.results.record import Failure, Record, Score, Selection, TargetData
+from fer_bench.results.record import Failure, Record, Score, Selection, Status, TargetData
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.completeness import stale_targets, still_missing
@@ -29,7 +29,7 @@ from fer_bench.runs.failures import fail_before_start, reason_of
 from fer_bench.runs.follow import open_group
 from fer_bench.runs.keys import method_packages
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.runs.processes import configure_torch, stop_signals
+from fer_bench.runs.processes import configure_torch, peak_memory, stop_signals
 from fer_bench.runs.records import (
     first_record,
     label_warnings,
@@ -147,7 +147,8 @@ class _Execution:
         self.card = self.source.dataset.card
         self.protocol = find_protocol(self.card, planned.config.protocol)
         self.timing: dict[str, float] = {}
-        self.options, self.tick = options, tick
+        self.tick = tick
+        self.loggers = Loggers(planned, run, options, on_event)
         self.group: Group | None = None
 
     def begin(self) -> Record:
@@ -171,10 +172,13 @@ class _Execution:
             if record.status != "done":
                 with (
                     open_group(self.planned, self.workspace, self.run.checkpoints) as self.group,
-                    Loggers(self.planned, self.run, self.options) as loggers,
+                    self.loggers,
                 ):
-                    record = self._evaluate(self._train(record, loggers), stale=None)
-                    loggers.scores(record)
+                    record = self._evaluate(self._train(record), stale=None)
+                    self.loggers.scores(record)
+                if self.loggers.failures:
+                    record = self.loggers.noted(record)
+                    self.run.write_record(record)
             elif stale := stale_targets(self.planned, record, self.run, self.workspace):
                 with open_group(self.planned, self.workspace, self.run.checkpoints) as self.group:
                     record = self._evaluate(record, stale=stale)
@@ -187,8 +191,12 @@ class _Execution:
             if isinstance(error, Exception):
                 return failed
             raise
-        self.on_event(Event(self.planned.key, "end", status=record.status))
+        self._report_end(record.status)
         return record
+
+    def _report_end(self, status: Status, message: str = "") -> None:
+        warnings = self.loggers.failures
+        self.on_event(Event(self.planned.key, "end", status=status, message=message, warnings=warnings))
 
     def _fresh_record(self, warnings: list[str]) -> Record:
         config = self.config
@@ -214,7 +222,7 @@ class _Execution:
         self.run.write_record(record)
         return record
 
-    def _train(self, record: Record, loggers: Loggers) -> Record:
+    def _train(self, record: Record) -> Record:
         from fer_bench.methods.base import count_parameters, multiply_adds
         from fer_bench.runs.training.checkpoints import LAST_STATE, remove_damaged
         from fer_bench.runs.training.fit import build_data, build_method, fit
@@ -247,11 +255,11 @@ class _Execution:
         key = self.planned.key
 
         def on_epoch(done: int, total: int, metrics: Mapping[str, float]) -> None:
-            loggers.epoch(done - 1, metrics)
-            self.on_event(Event(key, "train", done, total, metrics, memory=self._peak()))
+            self.loggers.epoch(done - 1, metrics)
+            self.on_event(Event(key, "train", done, total, metrics, memory=peak_memory(config.device)))
 
         def on_step(done: int, total: int, rate: float | None) -> None:
-            self.on_event(Event(key, "step", done, total, rate=rate, memory=self._peak()))
+            self.on_event(Event(key, "step", done, total, rate=rate, memory=peak_memory(config.device)))
 
         result = fit(
             method,
@@ -369,18 +377,10 @@ class _Execution:
             with_affect=with_affect,
         )
 
-    def _peak(self) -> int | None:
-        """Return the most GPU memory that this process has had, in bytes; None on a CPU."""
-        if self.config.device != "cuda":
-            return None
-        import torch
-
-        return int(torch.cuda.max_memory_allocated())
-
     def _fail(self, record: Record, error: BaseException) -> Record:
         """Put on record how and why a run did not end well; return that record."""
         status, failure = reason_of(error, self.planned, self.run)
-        failed = record.model_copy(
+        failed = self.loggers.noted(record).model_copy(
             update={"status": status, "error": failure, "timing": {**record.timing, **self.timing}}
         )
         if record.status == "done":  # a finished run stays finished, whatever a further target does to us
@@ -394,5 +394,5 @@ class _Execution:
             stored = self.run.read_record() if record.status != "done" else None
             if stored is None or stored.status != "done":
                 self.run.write_record(failed)
-        self.on_event(Event(self.planned.key, "end", status=status, message=failure.message))
+        self._report_end(status, failure.message)
         return failed

@@ -33,6 +33,15 @@ def configure_torch(config: RunConfig) -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
 
 
+def peak_memory(device: str) -> int | None:
+    """Return the most GPU memory that this process has had, in bytes; None on a CPU."""
+    if device != "cuda":
+        return None
+    import torch
+
+    return int(torch.cuda.max_memory_allocated())
+
+
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
     """Raise `Interrupted` on SIGTERM, SIGINT, SIGHUP and SIGUSR1 in the block, in the main thread only.

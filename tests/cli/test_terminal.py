@@ -47,6 +47,19 @@ def test_a_terminal_shows_a_live_table(runs, monkeypatch):
     assert display.failures == {runs[1].key: ("oom", "out of memory at batch size 16\nmore")}
 
 
+def test_a_warning_is_shown_once_and_also_when_only_the_end_tells_of_it(runs, capsys):
+    with SweepDisplay(runs) as display:
+        display(Event(runs[0].key, "warning", message="logger: no network"))
+        display(Event(runs[0].key, "end", status="done", warnings=("logger: no network",)))
+        display(Event(runs[1].key, "end", status="done", warnings=("logger: no disk",)))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert lines == [
+        "warning: resemotenet on oulu (6-4fold, fold 1, seed 0): logger: no network",
+        "warning: resemotenet on oulu (6-4fold, fold 1, seed 1): logger: no disk",
+    ]
+    assert display.failures == {}
+
+
 def test_elsewhere_it_is_a_line_per_end(runs, capsys):
     with SweepDisplay(runs) as display:
         for event in events_of(runs):
