@@ -76,7 +76,7 @@ def test_it_is_printed_and_logged(records, capsys):
     commands._print_checked(CheckedSubmission(meta, "7-official", 1, "real", own))
     assert re.search(rf"  BER +{100 - 100 * own.uar:.1f} % \[\d+\.\d, \d+\.\d\]", capsys.readouterr().out)
     logged = {}
-    loggers = Loggers(None, None, RunOptions())
+    loggers = Loggers(None, None, RunOptions(), lambda event: None)
     loggers._wandb = SimpleNamespace(summary=logged)
     loggers.scores(records[0])
     assert logged["rafdb@val/balanced_error"] == 1 - own.uar
