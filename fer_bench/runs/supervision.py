@@ -21,6 +21,9 @@ from fer_bench.runs.processes import NO_PROGRESS, TIMED_OUT
 
 LOG_LINES = 30
 """Lines of the log that the record of a run keeps unless it ended well."""
+STACK_LINES = 120
+"""Lines that it keeps of the stacks of a run that hung: the main thread's come after those of all others, of
+which libraries such as loggers start several."""
 HANG_MARK = "Timeout ("
 """Beginning of what the interpreter's own timer writes before it ends a process."""
 ATTEMPT_MARK = "=== attempt of process "
@@ -83,7 +86,7 @@ def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) ->
     Args:
         file: The log.
         lines: Number of lines, at most.
-        since: If the last attempt wrote this text, return the lines from its last occurrence on instead.
+        since: If the last attempt wrote this text, return `STACK_LINES` from its last occurrence on instead.
     """
     try:
         with file.open("rb") as opened:
@@ -93,7 +96,7 @@ def log_tail(file: Path, lines: int = LOG_LINES, *, since: str | None = None) ->
         return ""
     attempt = text[max(0, text.rfind(ATTEMPT_MARK)) :]  # all of it where an attempt wrote more than that
     if since is not None and since in attempt:
-        return "\n".join(attempt[attempt.rindex(since) :].splitlines()[:lines])
+        return "\n".join(attempt[attempt.rindex(since) :].splitlines()[:STACK_LINES])
     return "\n".join(text.splitlines()[-lines:])
 
 

@@ -140,6 +140,8 @@ def test_a_hang_of_an_earlier_attempt_is_no_reason_of_a_later_death(plan, plain,
     hung, log = dies(f"{HANG_MARK}0:00:08)!\nThread 0x1")
     assert "no progress for too long" in hung
     assert log.startswith(HANG_MARK)
+    others = "\n".join("Thread 0x2 (most recent call first):\n" + 8 * "  File ...\n" for _ in range(6))
+    assert "where it hangs" in dies(f"{HANG_MARK}0:00:08)!\n{others}\nThread 0x1\n  where it hangs")[1]
     reason, log = dies()
     assert reason == "the process ended with exit code 1"
     assert not log.startswith(HANG_MARK)

@@ -3,6 +3,7 @@
 import json
 import struct
 import sys
+import time
 from inspect import signature
 from types import ModuleType
 
@@ -35,9 +36,7 @@ def _own_wandb(monkeypatch, tmp_path):
 
 def sessions(run):
     """Return what each attempt stored for Weights & Biases, as lists of its records in order."""
-    files = sorted(
-        (run.path / "wandb").glob("offline-run-*/run-*.wandb"), key=lambda file: file.stat().st_mtime_ns
-    )
+    files = sorted((run.path / "wandb").glob("offline-run-*/run-*.wandb"))
     return [list(records_of(file.read_bytes())) for file in files]
 
 
@@ -64,11 +63,8 @@ def merged(records, kind):
 
 
 def exit_codes(run):
-    found = [
-        [r.exit.exit_code for r in records if r.WhichOneof("record_type") == "exit"]
-        for records in sessions(run)
-    ]
-    return [code != 0 for codes in found for code in codes]
+    ends = (r for records in sessions(run) for r in records if r.WhichOneof("record_type") == "exit")
+    return [record.exit.exit_code != 0 for record in ends]
 
 
 def test_offline_stores_settings_epochs_and_scores(plan, plain, workspace, tmp_path):
@@ -97,6 +93,7 @@ def test_a_run_that_resumes_is_the_same_run_there(plan, plain, workspace, tmp_pa
 
     with pytest.raises(Interrupted):
         execute(planned, store, workspace, stop, OFFLINE)
+    time.sleep(1)  # the library names its folders by the second
     execute(planned, store, workspace, options=OFFLINE)
     folder = planned.folder(store)
     opened = [r.run for records in sessions(folder) for r in records if r.WhichOneof("record_type") == "run"]
@@ -125,19 +122,8 @@ def test_finishing_does_not_wait_for_ever(plan, plain, tmp_path):
 
 
 def test_what_fails_is_a_warning_on_the_screen_and_in_the_record(run_cli, tiny_root, tmp_path):
-    command = (
-        "run",
-        "-m",
-        "resemotenet",
-        "-d",
-        "oulu",
-        "--data-root",
-        tiny_root,
-        *SMALL,
-        "--wandb",
-        "online",
-    )
-    code, out, err = run_cli(*command)  # there is no account
+    command = ("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *SMALL)
+    code, out, err = run_cli(*command, "--wandb", "online")  # there is no account
     assert code == 0
     (warning,) = (line for line in err.splitlines() if line.startswith("warning: resemotenet on oulu"))
     assert "Weights & Biases did not start: " in warning
@@ -239,11 +225,7 @@ class TestTensorBoard:
         record = execute(planned, Store(tmp_path), workspace, options=options)
         calls, _ = written
         assert record.warnings == ()
-        assert [epoch for name, *given in calls if given[:1] == ["val/uar"] for epoch in given[2:]] == [
-            0,
-            1,
-            2,
-        ]
+        assert [given[2] for _, *given in calls if given[:1] == ["val/uar"]] == [0, 1, 2]
         assert (calls[0], calls[-1]) == (("open", 0), ("close",))
 
     @pytest.mark.parametrize(
