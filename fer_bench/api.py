@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from fer_bench.config import Device, Precision, ProfileName, RunOptions, SweepConfig
-from fer_bench.errors import StoreError, UsageError
+from fer_bench.errors import StoreError
 from fer_bench.results.predictions import Predictions, PredictionsMeta, read_predictions, validate_predictions
 from fer_bench.results.record import Record, Score, Selection
 from fer_bench.results.store import Store
@@ -210,13 +210,7 @@ def read_store(folder: str | Path = "runs") -> StoreFrames:
     Raises:
         UsageError: The folder does not exist.
     """
-    if not Path(folder).is_dir():
-        raise UsageError(
-            "the run store does not exist",
-            file=Path(folder),
-            hint="fer-bench run --method gcn --dataset oulu",
-        )
-    return StoreFrames(Store(folder))
+    return StoreFrames(Store.existing(folder, hint="fer-bench run --method gcn --dataset oulu"))
 
 
 class StoreFrames:

@@ -104,20 +104,17 @@ def one_line(text: object) -> str:
     return " ".join(without_escape_codes(str(text)).split())
 
 
-def place_of(
-    error: BaseException, files: Container[str] | None = None, *, without: str = ""
-) -> tuple[str, int, str] | None:
+def place_of(error: BaseException, files: Container[str] | None = None) -> tuple[str, int, str] | None:
     """Return file, line and function in which an error was raised, None where that is not known.
 
     Args:
         error: The error.
         files: If given, the last call in one of these files counts, not what it called.
-        without: A file whose own calls do not count.
     """
     if isinstance(error, SyntaxError) and error.filename is not None:
         return error.filename, error.lineno or 1, ""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        internal = frame.filename == without or frame.filename.startswith("<frozen ")
+        internal = frame.filename.startswith("<frozen ")
         if not internal and (files is None or frame.filename in files):
             return frame.filename, frame.lineno or 1, frame.name
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from functools import cached_property, reduce
 from importlib import import_module
@@ -69,7 +70,7 @@ class Registry(Generic[T]):
         try:
             found = _load(target)
         except (Exception, SystemExit) as error:
-            file, line, _ = place_of(error, without=__file__) or (None, None, "")
+            file, line, _ = place_of(error, _files_of(target, error)) or (None, None, "")
             reason = error.msg if isinstance(error, SyntaxError) else error
             problem = f"the {self.what} {name} cannot be imported: {type(error).__name__}: {reason}"
             raise self._error(problem, target, file=file, line=line) from error
@@ -112,6 +113,15 @@ class Registry(Generic[T]):
     def _error(self, problem: str, target: str, hint: str | None = None, **place: Any) -> UsageError:
         origin = f"the entry point of {self.group} in another package names it"
         return UsageError(problem, value=target, hint=f"{origin}; {hint}" if hint else origin, **place)
+
+
+def _files_of(target: str, error: BaseException) -> set[str]:
+    """Return the files of an entry point's package that were running when an error was raised."""
+    package = target.partition(":")[0].partition(".")[0]
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return {
+        one.f_code.co_filename for one in frames if one.f_globals["__name__"].partition(".")[0] == package
+    }
 
 
 def _load(target: str) -> Any:

@@ -48,6 +48,17 @@ def test_a_broken_import_is_one_error_with_its_place(bring, kind, fault, tmp_pat
     assert f"fer_bench.{kind}" in error.value.hint
 
 
+def test_the_line_is_the_package_s_own_where_another_library_hooks_what_it_calls(bring, monkeypatch):
+    def hooked(code):  # as wandb puts its own function in the place of sys.exit
+        raise SystemExit(code)
+
+    monkeypatch.setattr("sys.exit", hooked)
+    bring("methods", "import sys\nsys.exit(3)\n")
+    with pytest.raises(UsageError) as error:
+        methods.get("broken")
+    assert error.value.line == 2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_class_of_its_kind_is_refused(bring, kind):
     bring(kind, "X = 3\n")

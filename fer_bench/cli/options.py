@@ -330,14 +330,11 @@ def open_store(runs_dir: Path) -> Store:
     """
     from fer_bench.results.store import Store
 
-    if not runs_dir.is_dir():
-        raise UsageError(
-            "the run store does not exist",
-            file=runs_dir,
-            hint="--runs-dir DIR names another; make bench makes one, or: "
-            "fer-bench run --method gcn --dataset oulu",
-        )
-    return Store(runs_dir)
+    return Store.existing(
+        runs_dir,
+        hint="--runs-dir DIR names another; make bench makes one, or: "
+        "fer-bench run --method gcn --dataset oulu",
+    )
 
 
 def read_exclude(path: Path) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from fer_bench.data.index import stack_votes
 from fer_bench.emotions import Emotion
-from fer_bench.errors import StoreError
+from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import write_atomic, write_json, write_text
 from fer_bench.results.lock import Lock
 from fer_bench.results.predictions import Predictions, read_predictions
@@ -140,6 +140,22 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+
+    @classmethod
+    def existing(cls, root: Path | str, *, hint: str) -> Store:
+        """Return the store of a folder that is there.
+
+        Args:
+            root: The store's folder.
+            hint: What helps where it is absent.
+
+        Raises:
+            UsageError: The folder does not exist.
+        """
+        store = cls(root)
+        if not store.root.is_dir():
+            raise UsageError("the run store does not exist", file=store.root, hint=hint)
+        return store
 
     @property
     def frozen(self) -> Path:

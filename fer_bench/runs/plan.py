@@ -79,6 +79,8 @@ def plan_sweep(
             and step.
         DataError: No source can be used.
     """
+    for method, change in _variants(sweep):  # before data are drawn or packed
+        resolve_settings(method, sweep.profile or "quick", change)
     wanted = MAIN_SEVEN if sweep.datasets == "all" else tuple(dict.fromkeys(map(source_name, sweep.datasets)))
     protocols = {source_name(source): protocol for source, protocol in sweep.protocols.items()}
     sweep = sweep.model_copy(update={"protocols": protocols})

@@ -63,6 +63,11 @@ class TestSweep:
         with pytest.raises(DataError, match="not found here"):
             workspace.source("mmi")
 
+    @pytest.mark.parametrize("wrong", ["method.widht=0.1", "train.max_epochs=0"])
+    def test_a_wrong_setting_is_refused_before_data_are_looked_for(self, plan, wrong):
+        with pytest.raises(UsageError, match=wrong.partition("=")[0].partition(".")[2]):
+            plan(dataset="mmi", overrides=(wrong,))  # MMI is not found here
+
     def test_data_the_protocol_cannot_use_are_refused_before_anything_is_stored(self, plan):
         with pytest.raises(DataError, match="10 folds need at least 10"):
             plan(protocol="6-10fold")
