@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: bench test test-slow evidence towers lint format leaderboard lock clean install
 
 bench: $(INSTALLED)  ## Run all methods on all seven datasets (synthetic stand-in) and write the leaderboard.
-	$(BIN)/fer-bench sweep benchmarks/quick.yaml --runs-dir $(RUNS)
+	$(BIN)/fer-bench sweep quick --runs-dir $(RUNS)
 	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
 	@echo "Read leaderboard/README.md. The runs are in $(RUNS)/; the same command again redoes nothing."
 

@@ -1,6 +1,6 @@
-"""Write what the stored runs of `benchmarks/ablation_cafe.yaml` say about cafe into its README, and a figure.
+"""Write what the stored runs of the sweep `ablation_cafe` say about cafe into its README, and a figure.
 
-    fer-bench sweep benchmarks/ablation_cafe.yaml --runs-dir runs-evidence
+    fer-bench sweep ablation_cafe --runs-dir runs-evidence
     python benchmarks/evidence_cafe.py --runs-dir runs-evidence
 
 Nothing is trained here, and the same store gives the same bytes.
@@ -34,10 +34,10 @@ from fer_bench.runs.sweepfile import read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
-FOLDER = Path(__file__).parent
-SWEEP = FOLDER / "ablation_cafe.yaml"
-README = FOLDER.parent / "fer_bench" / "methods" / "cafe" / "README.md"
-FIGURE = FOLDER.parent / "docs" / "figures" / "cafe-channels.png"
+ROOT = Path(__file__).parents[1]
+SWEEP = "ablation_cafe"
+README = ROOT / "fer_bench" / "methods" / "cafe" / "README.md"
+FIGURE = ROOT / "docs" / "figures" / "cafe-channels.png"
 SECTION = "cafe_evidence"
 STEPS: tuple[tuple[str, str], ...] = (
     ("frozen feature alone", "mask"),
@@ -83,7 +83,7 @@ def read_arms(store: Store, sweep: SweepConfig) -> Arms:
     for name, change in sweep.variants.items():
         if by_seed := {r.seed: r for r in runs_of_variant(records, sweep, change)}:
             found[name] = _arm(store, tuple(by_seed[seed] for seed in sorted(by_seed)))
-    refuse_empty(found, store, "benchmarks/ablation_cafe.yaml")
+    refuse_empty(found, store, SWEEP)
     if len({(tuple(arm.targets), len(arm.records)) for arm in found.values()}) > 1:
         raise StoreError("the runs differ in targets or seeds: finish the sweep first", file=store.root)
     return found
@@ -222,7 +222,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
-    parser.add_argument("--sweep", type=Path, default=SWEEP)
+    parser.add_argument("--sweep", default=SWEEP)
     parser.add_argument("--data-root", default=None)
     parser.add_argument("--readme", type=Path, default=README)
     parser.add_argument("--figure", type=Path, default=FIGURE)

@@ -3,8 +3,8 @@
     python benchmarks/sweep_synthetic.py gcn_evidence --size full --runs-dir runs-evidence
     python benchmarks/sweep_synthetic.py gcn_evidence_mmi --size full --runs-dir runs-evidence
     python benchmarks/sweep_synthetic.py gcn_references --size full --runs-dir runs-evidence
-    fer-bench sweep benchmarks/gcn_adapted.yaml --runs-dir runs-evidence
-    fer-bench sweep benchmarks/gcn_variants.yaml --runs-dir runs-evidence
+    fer-bench sweep gcn_adapted --runs-dir runs-evidence
+    fer-bench sweep gcn_variants --runs-dir runs-evidence
     python benchmarks/sweep_synthetic.py gcn_defaults --population development --runs-dir runs-development
     python benchmarks/evidence_gcn.py --runs-dir runs-evidence --development runs-development
 
@@ -31,13 +31,13 @@ from fer_bench.leaderboard.markup import percent, points
 from fer_bench.methods.claims import claims_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.runs.sweepfile import read_sweep
+from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 from fer_bench.workspace.sources import DataRoots, find_roots
 from fer_bench.workspace.workspace import Workspace
 
-FOLDER = Path(__file__).parent
-README = FOLDER.parent / "fer_bench" / "methods" / "gcn" / "README.md"
-FIGURES = FOLDER.parent / "docs" / "figures"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "fer_bench" / "methods" / "gcn" / "README.md"
+FIGURES = ROOT / "docs" / "figures"
 PLAIN = "plain encoder"
 FULL = ("gcn_evidence", "gcn_evidence_mmi", "gcn_references")
 """Sweeps on a stand-in with as many people as the real datasets have."""
@@ -217,7 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
     parser.add_argument("--development", type=Path, default=Path("runs-development"))
-    parser.add_argument("--sweep", type=Path, default=None, help="print the variants of this sweep alone")
+    parser.add_argument("--sweep", default=None, help="print the variants of this sweep alone")
     parser.add_argument("--data-root", default=None)
     parser.add_argument("--readme", type=Path, default=README)
     parser.add_argument("--figures", type=Path, default=FIGURES)
@@ -229,8 +229,8 @@ def main(arguments: list[str] | None = None) -> None:
         refuse_empty(arms, store, str(given.sweep))
         print(variants_table(store, arms, sweep))
         return
-    sweeps = {name: read_sweep(FOLDER / f"{name}.yaml") for name in SECTIONS}
-    sweeps |= {name: read_sweep(FOLDER / f"{name}.yaml") for name in ("gcn_evidence_mmi", "gcn_references")}
+    sweeps = {name: read_sweep(SWEEPS / f"{name}.yaml") for name in SECTIONS}
+    sweeps |= {name: read_sweep(SWEEPS / f"{name}.yaml") for name in ("gcn_evidence_mmi", "gcn_references")}
     found = {
         name: read_arms(
             development if name == "gcn_defaults" else store,
@@ -241,7 +241,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     for name, arms in found.items():
         if not arms:
-            print(f"missing: no finished run of benchmarks/{name}.yaml")
+            print(f"missing: no finished run of the sweep {name}")
     found["gcn_evidence"] |= found.pop("gcn_evidence_mmi")
     for name, write in SECTIONS.items():
         if arms := found[name]:

@@ -1,6 +1,6 @@
-"""Write what the stored runs of `benchmarks/label_fraction.yaml` say about ssmfar: a page and a figure.
+"""Write what the stored runs of the sweep `label_fraction` say about ssmfar: a page and a figure.
 
-    fer-bench sweep benchmarks/label_fraction.yaml --runs-dir runs-evidence
+    fer-bench sweep label_fraction --runs-dir runs-evidence
     python benchmarks/evidence_ssmfar.py --runs-dir runs-evidence
 
 Nothing is trained here, and the same store gives the same bytes.
@@ -32,7 +32,7 @@ from fer_bench.runs.resolve import resolve_settings
 from fer_bench.runs.sweepfile import read_sweep
 
 ROOT = Path(__file__).parents[1]
-SWEEP = Path(__file__).with_name("label_fraction.yaml")
+SWEEP = "label_fraction"
 PAGE, FIGURE = "evidence-ssmfar.md", "evidence-ssmfar-thresholds.png"
 THRESHOLD = "threshold/"
 ARMS = (True, False)
@@ -86,7 +86,7 @@ def read_arms(store: Store, sweep: SweepConfig) -> Arms:
         for record in runs_of_variant(records, sweep, change):
             train = record.settings["train"]
             grouped[record.dataset, train["label_fraction"], train["unlabelled"]][record.seed] = record
-    refuse_empty(grouped, store, "benchmarks/label_fraction.yaml")
+    refuse_empty(grouped, store, SWEEP)
     return {key: _arm(store, key[0], [of[s] for s in sorted(of)]) for key, of in sorted(grouped.items())}
 
 
@@ -120,7 +120,7 @@ def page(arms: Arms) -> str:
         "",
         f"{banner} Profile {first.profile}{_changed(first)}.",
         *(f"{text[0].upper()}{text[1:]}." for text in first.warnings if text.startswith("the backbone")),
-        "Written by `benchmarks/evidence_ssmfar.py` from the runs of `benchmarks/label_fraction.yaml`.",
+        "Written by `benchmarks/evidence_ssmfar.py` from the runs of the sweep `label_fraction`.",
         "",
         "Test UAR in %, checkpoint chosen on validation rows. Labels are hidden in training rows only, the",
         "same ones in every repetition. *Without* trains on the labelled rows alone, for more epochs so that",
@@ -226,7 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
-    parser.add_argument("--sweep", type=Path, default=SWEEP)
+    parser.add_argument("--sweep", default=SWEEP)
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     given = parser.parse_args(arguments)
     store = Store(given.runs_dir)

@@ -22,15 +22,13 @@ from fer_bench.synthetic.layouts.writing import SIZES
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
 
-FOLDER = Path(__file__).parent
-
 
 def main() -> None:
     """Run what the store lacks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweep", help="name of a sweep file beside this one")
+    parser.add_argument("sweep", help="name of a sweep of the package, or a file")
     parser.add_argument("--runs-dir", type=Path, required=True)
     parser.add_argument("--size", choices=SIZES, default="quick")
     parser.add_argument("--population", choices=("benchmark", "development"), default="benchmark")
@@ -39,7 +37,7 @@ def main() -> None:
     display = Preparation()
     roots = DataRoots(None, {}, f"the synthetic stand-in ({given.size}, {given.population})")
     workspace = Workspace(roots, size=given.size, population=given.population, announce=display)
-    planned, _ = plan_sweep(read_sweep(FOLDER / f"{given.sweep}.yaml"), workspace)
+    planned, _ = plan_sweep(read_sweep(given.sweep), workspace)
     display.close()
     workspace.announce = None
     with SweepDisplay(planned) as progress:

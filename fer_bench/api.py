@@ -163,7 +163,7 @@ def sweep(
     """Run methods x datasets x folds x seeds; what is finished is never repeated. It is `fer-bench sweep`.
 
     Args:
-        what: A sweep file, or its content: fields of `SweepConfig`.
+        what: A sweep file, the name of a sweep of the package such as `quick`, or fields of `SweepConfig`.
         root: See `open_dataset`.
         follow_links: See `open_dataset`.
         runs_dir: The run store.
@@ -182,7 +182,7 @@ def sweep(
     from fer_bench.workspace.sources import split_source
 
     if not isinstance(what, SweepConfig):
-        what = check_sweep(what) if isinstance(what, Mapping) else read_sweep(Path(what))
+        what = check_sweep(what) if isinstance(what, Mapping) else read_sweep(what)
     roots = split_source("", root, follow_links=follow_links)[1].with_classes(classes)
     return list(_carry_out(what, roots, runs_dir, options, strict=False).records)
 

@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Examples: fer-bench run --method gcn --dataset oulu; fer-bench sweep benchmarks/quick.yaml; "
+    epilog="Examples: fer-bench run --method gcn --dataset oulu; fer-bench sweep quick; "
     "fer-bench leaderboard",
 )
 run.register(app)
@@ -56,17 +56,17 @@ def leaderboard(
 
 
 @app.command(
-    name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list profiles"
+    name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list sweeps"
 )
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, datasets or profiles.")],
+    what: Annotated[str, typer.Argument(help="methods, datasets, sweeps or profiles.")],
     as_json: AsJson = False,
 ) -> None:
-    """List the methods, datasets or profiles."""
+    """List the methods, datasets, sweeps or profiles."""
     from fer_bench import datasets, methods
     from fer_bench.config import PROFILES
 
-    check_name(what, ("methods", "datasets", "profiles"), "list", "fer-bench list methods")
+    check_name(what, ("methods", "datasets", "sweeps", "profiles"), "list", "fer-bench list methods")
     if what == "methods":
         rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
@@ -77,6 +77,10 @@ def list_(
             c.name: f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}" for c in cards.values()
         }
         rows = [(name, titles[name], notes.get(name, "")) for name in datasets.names()]
+    elif what == "sweeps":
+        from fer_bench.runs.sweepfile import SWEEPS, packaged_sweeps
+
+        rows = [(name, text, str(SWEEPS / f"{name}.yaml")) for name, text in packaged_sweeps().items()]
     else:
         rows = [(name, text, "") for name, text in PROFILES.items()]
     if as_json:

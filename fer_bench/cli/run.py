@@ -40,8 +40,7 @@ def register(app: typer.Typer) -> None:
         "fer-bench run --method gcn --dataset ckplus --fold all --set method.lr=1e-3 --json"
     )(run)
     app.command(
-        epilog="Examples: fer-bench sweep benchmarks/quick.yaml; "
-        "fer-bench sweep benchmarks/paper.yaml --data-root ~/datasets --dry-run"
+        epilog="Examples: fer-bench sweep quick; fer-bench sweep paper --data-root ~/datasets --dry-run"
     )(sweep)
 
 
@@ -83,7 +82,10 @@ def run(
 def sweep(
     options: WorkOptions,
     file: Annotated[
-        Path | None, typer.Argument(help="Sweep file, see benchmarks/; none when the options say it all.")
+        str | None,
+        typer.Argument(
+            help="Sweep file, or a name of `fer-bench list sweeps`; none when the options say it all."
+        ),
     ] = None,
     method: Annotated[
         list[str] | None,
@@ -109,9 +111,7 @@ def sweep(
     named = {"methods": method, "datasets": dataset}
     changes = {name: value for name, value in named.items() if value} | options.changes()
     if file is None and not (method and dataset):
-        raise UsageError(
-            "a sweep needs a file, or --method and --dataset", hint="fer-bench sweep benchmarks/quick.yaml"
-        )
+        raise UsageError("a sweep needs a file, or --method and --dataset", hint="fer-bench sweep quick")
     roots = find_roots(options.data_root, follow_links=options.follow_links)
     config = options.added_to(check_sweep(changes) if file is None else read_sweep(file, changes))
     roots = named_classes(roots, options.classes, options.drop, _names_in(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,24 +24,51 @@ Checked = Callable[[str, int | str, Callable[[], Any]], Any]
 """Do something about a field and a place in it, and let errors name the line."""
 
 
-def read_sweep(path: Path, changes: Mapping[str, Any] | None = None) -> SweepConfig:
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+"""Folder of the sweeps that come with the package, one YAML file each."""
+
+
+def packaged_sweeps() -> dict[str, str]:
+    """Return what the sweeps that come with the package are for, by name: the first sentence of each file."""
+    found = {}
+    for file in sorted(SWEEPS.glob("*.yaml")):
+        lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text("utf-8").splitlines())
+        comment = " ".join(line.removeprefix("#").strip() for line in lines)
+        found[file.stem] = re.split(r"(?<=[.?]) ", comment)[0].rstrip(".")
+    return found
+
+
+def find_sweep(what: str | Path) -> Path:
+    """Return a sweep file: `quick` is one that comes with the package, `./quick` and `quick.yaml` are files.
+
+    Raises:
+        UsageError: There is neither such a sweep nor such a file.
+    """
+    packaged = SWEEPS / f"{what}.yaml"
+    if str(what) == Path(what).name and packaged.is_file():
+        return packaged
+    if not Path(what).exists():
+        near = nearest(Path(what).stem, packaged_sweeps())
+        hint = f"{near}; all that come with the package: fer-bench list sweeps"
+        raise UsageError("the sweep file does not exist", file=what, hint=hint)
+    return Path(what)
+
+
+def read_sweep(what: str | Path, changes: Mapping[str, Any] | None = None) -> SweepConfig:
     """Read and validate a sweep file.
 
     Args:
-        path: The file.
+        what: The file, or the name of a sweep that comes with the package.
         changes: Fields given on the command line, instead of those of the file.
 
     Raises:
         UsageError: The file is absent, is not a YAML mapping, or has an unknown or invalid field.
     """
+    path = find_sweep(what)
     try:
         text = path.read_text(encoding="utf-8")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         content: Any = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise UsageError(
-            "the sweep file does not exist", file=path, hint="examples: benchmarks/*.yaml"
-        ) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise UsageError(f"the sweep file cannot be read: {error.problem}", file=path, line=line) from None

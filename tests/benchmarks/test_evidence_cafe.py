@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,11 +12,10 @@ from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import plan_sweep
 from fer_bench.runs.resolve import resolve_settings
-from fer_bench.runs.sweepfile import read_sweep
+from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 KEPT = ("frozen feature alone", "mask", "mask, separation and diversity")
 
 
@@ -34,7 +31,7 @@ def workspace(tiny_root):
 
 @pytest.fixture(scope="module")
 def sweep_file(tmp_path_factory):
-    content = yaml.safe_load((FOLDER / "ablation_cafe.yaml").read_text())
+    content = yaml.safe_load((SWEEPS / "ablation_cafe.yaml").read_text())
     content |= {
         "seeds": [0, 1],
         "targets": ["oulu"],
@@ -117,7 +114,7 @@ def test_a_store_without_runs_is_refused(evidence, sweep_file, tmp_path):
 
 
 def test_the_sweep_file_is_the_papers_ablation(evidence):
-    sweep = read_sweep(FOLDER / "ablation_cafe.yaml")
+    sweep = read_sweep("ablation_cafe")
     assert (sweep.methods, sweep.datasets, sweep.seeds, sweep.targets) == (
         ("cafe",),
         ("rafdb",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,14 +17,13 @@ from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import plan_sweep
 from fer_bench.runs.resolve import resolve_settings
-from fer_bench.runs.sweepfile import read_sweep
+from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 SECTIONS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
 MARKED = (*SECTIONS, "gcn_references")
-SWEEPS = (*SECTIONS, "gcn_evidence_mmi", "gcn_references")
+NAMES = (*SECTIONS, "gcn_evidence_mmi", "gcn_references")
 SMALL = ["method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"]
 
 
@@ -43,8 +41,8 @@ def workspace(tiny_root):
 def small(tmp_path_factory):
     """The sweep files, shrunk: oulu alone, two repetitions, few variants."""
     folder = tmp_path_factory.mktemp("sweeps")
-    for name in SWEEPS:
-        content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    for name in NAMES:
+        content = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
         kept = [v for v in content["variants"] if not v.startswith(("S0R1", "S1R0", "S0R0 v", "S0R0 g"))][:4]
         content |= {
             "datasets": ["oulu"],
@@ -79,12 +77,12 @@ def readme(tmp_path):
 def test_tables_and_figures(
     evidence, store, small, workspace, readme, tiny_root, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(evidence, "FOLDER", small)
+    monkeypatch.setattr(evidence, "SWEEPS", small)
     given = ["--runs-dir", str(store.root), "--development", str(tmp_path / "none")]
     given += ["--readme", str(readme), "--figures", str(tmp_path / "f"), "--data-root", str(tiny_root)]
     evidence.main(given)
     page = readme.read_text()
-    assert "no finished run of benchmarks/gcn_defaults.yaml" in capsys.readouterr().out
+    assert "no finished run of the sweep gcn_defaults" in capsys.readouterr().out
     assert page.count("old") == 1
     assert page.count("after") == 5
     assert page.count("SYNTHETIC DATA") == 4
@@ -177,13 +175,13 @@ def test_the_sweep_of_a_licensed_user_prints_its_table(evidence, store, small, c
     printed = capsys.readouterr().out
     assert printed.count("| S1R1 ") == 3
     assert "paper" not in printed  # the paper's numbers never stand beside drawn faces
-    with pytest.raises(StoreError, match=r"no finished run[^$]*gcn_paper.yaml"):
-        evidence.main(["--runs-dir", str(store.root), "--sweep", str(FOLDER / "gcn_paper.yaml")])
+    with pytest.raises(StoreError, match=r"no finished run[^$]*sweep gcn_paper "):
+        evidence.main(["--runs-dir", str(store.root), "--sweep", "gcn_paper"])
 
 
-@pytest.mark.parametrize("name", [*SWEEPS, "gcn_paper"])
+@pytest.mark.parametrize("name", [*NAMES, "gcn_paper"])
 def test_the_sweep_files_are_valid(name):
-    sweep = read_sweep(FOLDER / f"{name}.yaml")
+    sweep = read_sweep(name)
     assert sweep.methods == ("gcn",)
     settings = [
         resolve_settings("gcn", sweep.profile, (*sweep.set, *change)) for change in sweep.variants.values()

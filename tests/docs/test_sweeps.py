@@ -12,6 +12,7 @@ from fer_bench.results.store import Store
 from fer_bench.runs.completeness import STATES
 from fer_bench.runs.launchers.ray import RaySettings
 from fer_bench.runs.launchers.slurm import SlurmSettings
+from fer_bench.runs.sweepfile import SWEEPS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
@@ -56,7 +57,11 @@ def test_the_commands_do_what_the_page_says(swept, run_cli, tmp_path):
     assert run_cli("logs", one)[0] == 0
     assert run_cli("diff", one, two)[0] == 0
     assert run_cli("rerun", one)[0] == 0
+    assert "\nquick " in run_cli("list", "sweeps")[1]
+    assert "to do" in run_cli("sweep", "quick", "-d", "oulu", "--dry-run")[1]
     assert {command for command in INLINE if command.startswith("fer-bench")} == {
+        "fer-bench list sweeps",
+        "fer-bench sweep quick",
         "fer-bench status",
         "fer-bench logs KEY",
         "fer-bench diff KEY KEY",
@@ -88,7 +93,7 @@ def test_every_state_of_a_plan_is_named():
 @pytest.mark.parametrize("name", ["quick", "paper", "cross-dataset", "ablations"])
 def test_the_examples_can_be_planned(run_cli, tiny_root, name):
     """On the three datasets that are there, and for profile and folds that these have."""
-    changed = yaml.safe_load((ROOT / "benchmarks" / f"{name}.yaml").read_text())
+    changed = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
     changed |= {"datasets": ["oulu", "rafdb"], "profile": "quick", "folds": "default", "targets": "none"}
     Path("example.yaml").write_text(yaml.safe_dump(changed))
     code, out, _ = run_cli("sweep", "example.yaml", "--data-root", tiny_root, "--dry-run", "--json")

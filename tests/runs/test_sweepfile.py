@@ -1,11 +1,7 @@
-from pathlib import Path
-
 import pytest
 
 from fer_bench.errors import UsageError
-from fer_bench.runs.sweepfile import parse_grid, read_sweep
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from fer_bench.runs.sweepfile import SWEEPS, find_sweep, packaged_sweeps, parse_grid, read_sweep
 
 
 def test_a_grid_is_every_combination():
@@ -71,8 +67,22 @@ def test_the_command_line_goes_before_the_file(tmp_path):
     assert sweep.datasets == ("ckplus+oulu",)
 
 
-@pytest.mark.parametrize("name", ["quick", "paper", "cross-dataset", "ablations", "leave-one-out"])
-def test_the_examples_are_valid_and_say_what_they_are(name):
-    file = BENCHMARKS / f"{name}.yaml"
-    assert read_sweep(file).name == name
-    assert file.read_text().startswith("# ")
+@pytest.mark.parametrize("name", sorted(packaged_sweeps()))
+def test_the_sweeps_of_the_package_are_valid_and_say_what_they_are_for(name):
+    assert read_sweep(name).name == name
+    assert len(packaged_sweeps()[name]) > 20
+
+
+def test_a_name_is_a_sweep_of_the_package_and_a_path_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quick").write_text("methods: [gcn]\ndatasets: [oulu]\n")
+    assert find_sweep("quick") == SWEEPS / "quick.yaml"
+    assert read_sweep("./quick").datasets == ("oulu",)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("quik", "did you mean quick"), ("benchmarks/quick.yaml", "quick"), ("zzz", "known: ")]
+)
+def test_an_absent_sweep_is_named_with_the_nearest_of_the_package(name, word):
+    with pytest.raises(UsageError, match=rf"does not exist[^$]*{word}[^$]*fer-bench list sweeps"):
+        find_sweep(name)

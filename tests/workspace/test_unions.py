@@ -1,15 +1,12 @@
-from pathlib import Path
-
 import pytest
 import yaml
 
 from fer_bench import datasets
 from fer_bench.datasets import MAIN_SEVEN, members_of, source_name
 from fer_bench.errors import UsageError
+from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.unions import available_sources, drop_seen, seen_note
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 class TestNames:
@@ -59,7 +56,7 @@ def test_a_union_is_there_only_with_all_its_members(tiny_root):
 
 class TestSweepFiles:
     def test_leave_one_out_leaves_each_of_the_seven_out_once(self):
-        sweep = yaml.safe_load((BENCHMARKS / "leave-one-out.yaml").read_text())
+        sweep = yaml.safe_load((SWEEPS / "leave-one-out.yaml").read_text())
         left_out = [set(MAIN_SEVEN) - set(members_of(name)) for name in sweep["datasets"]]
         assert all(len(source.split("+")) == 6 for source in sweep["datasets"])
         assert [name for one in left_out for name in one] == list(MAIN_SEVEN)
@@ -67,9 +64,7 @@ class TestSweepFiles:
 
     @pytest.mark.parametrize("name", ["leave-one-out.yaml", "unions.yaml"])
     def test_names_in_sweep_files_exist(self, name):
-        from fer_bench.runs.sweepfile import read_sweep
-
-        sweep = read_sweep(BENCHMARKS / name)
+        sweep = read_sweep(SWEEPS / name)
         assert not isinstance(sweep.datasets, str)
         assert [source_name(source) for source in sweep.datasets] == list(sweep.datasets)
         for source, protocol in sweep.protocols.items():
