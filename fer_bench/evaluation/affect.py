@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,7 +61,32 @@ def average_precision(scores: Floats, true: NDArray[np.bool_]) -> float | None:
     return float(average_precision_score(true, scores))
 
 
-def mean_of(values: list[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
     """Return the mean of the values that exist, None when none does."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
+
+
+def mean_or_zeros(values: Sequence[float | None]) -> float:
+    """Return the mean of at least one value, undefined ones counting as 0.
+
+    So do scikit-learn and torchmetrics in the macro average over labels of which a row may have several.
+    """
+    return float(np.mean([0.0 if v is None else v for v in values]))
+
+
+def abaw_sum(
+    concordances: Sequence[float | None], expressions: Sequence[float | None], units: Sequence[float | None]
+) -> float:
+    """Return the score of the ABAW multi-task challenge, in [-1, 3].
+
+    Mean concordance of valence and arousal, plus the sum of the expressions' F1 divided by eight, plus that
+    of the action units' divided by twelve (P_MTL, Kollias 2022, arXiv:2207.01138). The divisors are fixed:
+    what is undefined counts as 0, such as the F1 of a unit that no row shows and no answer names.
+
+    Args:
+        concordances: Of valence and of arousal.
+        expressions: F1 of each of the eight expressions.
+        units: F1 of each of the twelve action units.
+    """
+    return mean_or_zeros(concordances) + mean_or_zeros(expressions) + mean_or_zeros(units)

@@ -54,13 +54,11 @@ def break_down(
     va = _dimensions(predictions.frame)
     au = _action_units(predictions.frame)
     va_ccc = affect.mean_of([d.ccc for d in va.values()])
-    au_f1 = affect.mean_of([u.f1 for u in au.values()])
-    abaw = None
     complete = len(va) == 2 and len(au) == len(ACTION_UNITS) and int((rows > 0).sum()) == ABAW_EXPRESSIONS
-    complete = complete and all(d.ccc is not None for d in va.values())
-    complete = complete and all(u.f1 is not None for u in au.values())
-    if in_domain and complete and va_ccc is not None and au_f1 is not None:
-        abaw = va_ccc + float(confusion.macro_f1(matrix)) + au_f1
+    abaw = None
+    if in_domain and complete:
+        parts = ([d.ccc for d in va.values()], [_known(v) for v in f1], [u.f1 for u in au.values()])
+        abaw = affect.abaw_sum(*parts)
     return Breakdown(
         classes=given.scored_classes,
         confusion=tuple(tuple(int(v) for v in line) for line in matrix),
@@ -86,7 +84,7 @@ def break_down(
         va=va,
         va_ccc=va_ccc,
         au=au,
-        au_f1=au_f1,
+        au_f1=affect.mean_or_zeros([u.f1 for u in au.values()]) if au else None,
         abaw=abaw,
         **_joined(index, target, given, truth, answer, log_p),
     )

@@ -1,8 +1,10 @@
 """Scores of confusion matrices, vectorised over any number of leading axes.
 
 A confusion matrix has one row per true class and one column per answer. A class is *present* when it has at
-least one row; averages over classes are over the present ones, which is what scikit-learn's balanced
-accuracy does.
+least one row. Averages of recall are over the present classes, as in scikit-learn's
+`balanced_accuracy_score`. Macro-F1 is over the classes that are present or answered, as in scikit-learn's
+`f1_score(average="macro")` and torchmetrics' `MulticlassF1Score`: a class that is answered and absent counts
+as 0.
 """
 
 from __future__ import annotations
@@ -38,9 +40,9 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
     return quotient
 
 
-def _mean_present(per_class: Floats, confusions: ArrayLike) -> Floats:
-    present = support(confusions) > 0
-    return _ratio(np.where(present, per_class, 0.0).sum(-1), present.sum(-1))
+def _mean_defined(per_class: Floats) -> Floats:
+    """Return the mean over the classes [..., K] that are not NaN; NaN where all are."""
+    return _ratio(np.nansum(per_class, axis=-1), np.isfinite(per_class).sum(-1))
 
 
 def _hits(confusions: ArrayLike) -> Floats:
@@ -65,10 +67,8 @@ def precisions(confusions: ArrayLike) -> Floats:
 
 
 def f1s(confusions: ArrayLike) -> Floats:
-    """Return each class's F1, [..., K]: 0 for a class never answered right, NaN for an absent one."""
-    rows = support(confusions)
-    both = rows + np.asarray(confusions, np.float64).sum(-2)
-    return np.where(rows > 0, _ratio(2 * _hits(confusions), both), np.nan)
+    """Return each class's F1, [..., K]: 0 without a right answer, NaN without rows and answers."""
+    return _ratio(2 * _hits(confusions), support(confusions) + np.asarray(confusions, np.float64).sum(-2))
 
 
 def accuracy(confusions: ArrayLike) -> Floats:
@@ -78,12 +78,12 @@ def accuracy(confusions: ArrayLike) -> Floats:
 
 def uar(confusions: ArrayLike) -> Floats:
     """Return the unweighted average recall over the present classes, [...]; NaN without rows."""
-    return _mean_present(recalls(confusions), confusions)
+    return _mean_defined(recalls(confusions))
 
 
 def macro_f1(confusions: ArrayLike) -> Floats:
-    """Return the unweighted mean F1 over the present classes, [...]; NaN without rows."""
-    return _mean_present(f1s(confusions), confusions)
+    """Return the unweighted mean F1 over the classes with a row or an answer, [...]; NaN without rows."""
+    return _mean_defined(f1s(confusions))
 
 
 def present_classes(confusions: ArrayLike) -> NDArray[np.int64]:

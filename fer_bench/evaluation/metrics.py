@@ -33,7 +33,7 @@ class Metric:
         name: Its name in files: lower-case letters, digits and underscores.
         title: Its name in tables, short.
         function: Takes counts [..., K, K] (rows are true classes, columns answers) and returns values [...],
-            NaN where it is undefined. Classes without a row must not matter.
+            NaN where it is undefined. Classes with neither a row nor an answer must not matter.
         percent: Whether it is shown in percent, else with two decimals.
         higher_is_better: Whether a model wants it high.
         shown: Where it is shown with its interval; nowhere else than in the files above if empty.

@@ -6,6 +6,7 @@ the target has, without contempt and other), its logits restricted to it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -46,6 +47,23 @@ def score_predictions(
         present = sorted(set(predictions.frame["label"].dropna()))
         label_set = pair_label_set(label_set, target_emotions, present)
     return score_classes(predictions, label_set, index=index)
+
+
+def outdated_metrics(predictions: Predictions, score: Score) -> set[str]:
+    """Return the metrics that a score does not hold as predictions give them under today's rules.
+
+    Args:
+        predictions: What the score was computed from.
+        score: A record's.
+    """
+    given = answers(predictions, score.label_set)
+    matrix = confusion.count_pairs(given.truth, given.answer, len(given.classes))
+    today = {name: metric.of(matrix) for name, metric in metrics.registry().items()}
+    return {name for name, value in today.items() if not _same(value, score.metrics.get(name))}
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    return one == other if one is None or other is None else math.isclose(one, other, abs_tol=1e-6)
 
 
 def score_classes(

@@ -15,6 +15,7 @@ from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Comparable, mean_of
+from fer_bench.evaluation.scoring import outdated_metrics
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import (
@@ -76,6 +77,8 @@ class Cell:
         by_seed: Generalisation per seed, over the targets that were scored.
         comparable: Generalisation as a sum over units, None unless every target was scored.
         retention: Share of the in-domain score that is retained on other datasets.
+        outdated: Metrics whose value in a record is not what its predictions give today: the scoring rules
+            changed since.
     """
 
     method: str
@@ -96,6 +99,7 @@ class Cell:
     by_seed: Mapping[int, float]
     comparable: Comparable | None
     retention: float | None
+    outdated: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -161,6 +165,7 @@ def build_cell(
     own: list[tuple[Record, Predictions]] = []
     cross: dict[str, list[_Answered]] = {}
     problems: list[Problem] = []
+    outdated: set[str] = set()
     for record in records:
         for score in record.scores:
             target = score.target
@@ -173,6 +178,7 @@ def build_cell(
             except StoreError as error:
                 problems.append(Problem.of(store, error))
                 continue
+            outdated |= outdated_metrics(predictions, score)
             if target == record.dataset:
                 own.append((record, predictions))
             else:
@@ -218,6 +224,7 @@ def build_cell(
         },
         comparable=_comparable(general, scored, records),
         retention=retention([general]),
+        outdated=tuple(sorted(outdated)),
     )
     return cell, problems
 

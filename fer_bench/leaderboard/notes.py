@@ -71,6 +71,11 @@ def notes_of(cell: Cell) -> tuple[str, ...]:
     found += [
         f"runs were tested on several versions or crops of {name}, so it is left out" for name in cell.mixed
     ]
+    if cell.outdated:
+        found.append(
+            f"{', '.join(cell.outdated)} in the records and in results.csv follow older scoring rules: "
+            "`fer-bench score` brings them up to date"
+        )
     return tuple(found)
 
 

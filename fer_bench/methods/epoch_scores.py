@@ -65,7 +65,7 @@ class EpochScores(nn.Module):
             "accuracy": counts.diagonal().sum() / counts.sum().clamp(min=1),
         }
         if self.affect is not None:
-            scores["abaw"] = f1_of_confusion(counts) + self.affect.compute()
+            scores["abaw"] = abaw_f1(counts) + self.affect.compute()
         return scores
 
 
@@ -124,23 +124,22 @@ def uar_of_confusion(counts: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1]; 0 where no row is labelled.
     """
-    return _mean_present(counts.diagonal() / counts.sum(dim=1).clamp(min=1), counts)
+    rows = counts.sum(dim=1)
+    present = rows > 0
+    return (counts.diagonal() / rows)[present].mean() if bool(present.any()) else counts.new_zeros(())
 
 
-def f1_of_confusion(counts: Tensor) -> Tensor:
-    """Return the unweighted mean F1 over classes with at least one true row.
+def abaw_f1(counts: Tensor) -> Tensor:
+    """Return the expression part of the ABAW sum: the mean F1 over all classes, absent ones counting as 0.
+
+    The challenge always divides by its eight expressions, where macro-F1 leaves out those with neither a row
+    nor an answer.
 
     Args:
         counts: [C, C], true class by predicted class.
 
     Returns:
-        Scalar in [0, 1]; 0 where no row is labelled.
+        Scalar in [0, 1].
     """
     asked = counts.sum(dim=1) + counts.sum(dim=0)
-    return _mean_present(2 * counts.diagonal() / asked.clamp(min=1), counts)
-
-
-def _mean_present(scores: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean of the scores [C] of classes with at least one true row; 0 without any."""
-    present = counts.sum(dim=1) > 0
-    return scores[present].mean() if bool(present.any()) else counts.new_zeros(())
+    return (2 * counts.diagonal() / asked.clamp(min=1)).mean()

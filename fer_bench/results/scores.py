@@ -13,7 +13,7 @@ class ClassScore(Frozen):
         answered: Rows that got it as answer.
         recall: Share of its rows answered right.
         precision: Share of its answers that are right.
-        f1: Harmonic mean of both, 0 without a right answer, null without rows.
+        f1: Harmonic mean of both, 0 without a right answer, null without rows and answers.
     """
 
     n: int
@@ -167,8 +167,9 @@ class Breakdown(Frozen):
         va: `valence` and `arousal`, where the model and the data have them.
         va_ccc: Mean concordance of the two.
         au: Per action unit, `au_<n>`.
-        au_f1: Mean F1 of the action units that have one.
-        abaw: Mean concordance + macro-F1 + mean action-unit F1, in-domain with all three outputs.
+        au_f1: Mean F1 of the action units; a unit that no row shows and that is never answered counts as 0.
+        abaw: The sum of the ABAW challenge, in-domain with all three outputs and a row of each
+            expression, see `affect.abaw_sum`.
         groups: Per attribute of the index.
         votes: Scores against votes.
     """

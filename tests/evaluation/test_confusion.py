@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
@@ -29,14 +30,35 @@ def test_agrees_with_scikit_learn_also_with_absent_classes(pairs):
     assert confusion.accuracy(matrix) == pytest.approx(reference.accuracy_score(labels, predicted))
     assert confusion.uar(matrix) == pytest.approx(reference.balanced_accuracy_score(labels, predicted))
     assert confusion.macro_f1(matrix) == pytest.approx(
-        reference.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
+        reference.f1_score(labels, predicted, average="macro", zero_division=0)
     )
     assert confusion.recalls(matrix)[has_rows] == pytest.approx(recall[has_rows])
-    assert confusion.f1s(matrix)[has_rows] == pytest.approx(f1[has_rows])
+    defined = np.isfinite(confusion.f1s(matrix))
+    assert defined.tolist() == [name in {*labels, *predicted} for name in CLASSES]
+    assert confusion.f1s(matrix)[defined] == pytest.approx(f1[defined])
     assert np.nan_to_num(confusion.precisions(matrix)) == pytest.approx(precision)
     if len(present) > 1:
         adjusted = reference.balanced_accuracy_score(labels, predicted, adjusted=True)
         assert confusion.transfer(matrix) == pytest.approx(adjusted)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows)
+def test_macro_f1_agrees_with_torchmetrics_also_with_absent_classes(pairs):
+    from torchmetrics.functional.classification import multiclass_f1_score
+
+    truth, answer = (confusion.class_codes(names, CLASSES) for names in zip(*pairs, strict=True))
+    matrix = confusion.count_pairs(truth, answer, len(CLASSES))
+    theirs = multiclass_f1_score(torch.tensor(answer), torch.tensor(truth), len(CLASSES), average="macro")
+    assert confusion.macro_f1(matrix) == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_a_class_that_is_answered_and_absent_counts_as_zero_in_macro_f1_alone():
+    matrix = np.array([[1, 0, 1], [0, 2, 0], [0, 0, 0]])
+    assert confusion.f1s(matrix) == pytest.approx([2 / 3, 1, 0])
+    assert confusion.macro_f1(matrix) == pytest.approx(5 / 9)
+    assert confusion.macro_f1(matrix[:2, :2]) == pytest.approx(1)
+    assert confusion.uar(matrix) == pytest.approx(3 / 4)
 
 
 def test_any_leading_axes_give_what_single_matrices_give():

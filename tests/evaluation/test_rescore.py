@@ -10,7 +10,8 @@ import pytest
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation import rescore as module
 from fer_bench.evaluation.rescore import MANIFEST, rescore
-from fer_bench.evaluation.scoring import score_predictions
+from fer_bench.evaluation.scoring import outdated_metrics, score_predictions
+from fer_bench.provenance import closure
 from fer_bench.results.predictions import read_predictions, write_predictions
 from fer_bench.results.record import Chosen, Record, TargetData
 from fer_bench.results.store import Store
@@ -74,6 +75,32 @@ def test_scores_of_older_code_are_replaced_and_the_rest_is_left_alone(store):
     assert (found.count("scored"), sum(o.changed for o in found.runs), found.unchanged) == (3, 1, 0)
     assert run(store, 0).read_record() == good
     assert run(store, 1).record_file.read_bytes() == untouched
+
+
+def test_a_store_scored_by_older_rules_is_scored_again(store):
+    """Macro-F1 once left out classes that are answered and have no row."""
+    file = run(store, 0).predictions_file("rafdb", "val")
+    predictions = read_predictions(file)
+    frame = predictions.frame.assign(label=predictions.frame["label"].replace("fear", "anger"))
+    predictions = type(predictions)(frame, predictions.meta)
+    write_predictions(file, predictions)
+    score = score_predictions(predictions, target_emotions=SEVEN)
+    now = score.metrics["macro_f1"]
+    assert score.breakdown.per_class["fear"].f1 == 0
+    before = score.metrics | {"macro_f1": now * 7 / 6}  # the mean over the six classes that have a row
+    spoil(store, 0, **{**dict(score), "metrics": before})
+    assert outdated_metrics(predictions, run(store, 0).read_record().scores[0]) == {"macro_f1"}
+    assert outdated_metrics(predictions, score) == set()
+    digests = {f"gcn/rafdb/key{n}": module.digest_of(store, f"gcn/rafdb/key{n}") for n in range(3)}
+    (store.root / MANIFEST).write_text(json.dumps({"version": "of the old rule", "runs": digests}))
+    assert [o.path for o in rescore(store).runs if o.changed] == ["gcn/rafdb/key0"]
+    assert run(store, 0).read_record().scores[0].metrics["macro_f1"] == pytest.approx(now)
+    assert rescore(store).unchanged == 3
+
+
+def test_every_scoring_rule_is_part_of_the_version():
+    rules = closure([module.__name__], without=module.NOT_SCORING)
+    assert {f"fer_bench.evaluation.{name}" for name in ("confusion", "affect", "breakdown")} <= set(rules)
 
 
 def test_nothing_is_done_twice(store):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.errors import DataError
@@ -50,6 +50,21 @@ def test_in_domain_scores_the_whole_label_set_over_present_classes(make):
     assert (found.uar, found.metrics["transfer"]) == (0.5, 0.0)
     assert "happiness" not in found.small_classes
     assert "fear" in found.small_classes
+
+
+@pytest.mark.parametrize("in_domain", [True, False])
+@pytest.mark.parametrize("absent", [(), ("fear",), ("fear", "anger")])
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_macro_f1_is_over_what_is_shown_or_answered_within_the_label_set(make, in_domain, absent):
+    rng = np.random.default_rng(len(absent))
+    labels = rng.choice([name for name in SEVEN_C if name not in absent], 200).tolist()
+    logits = rng.normal(size=(200, 7)) + np.array(one_hot(SEVEN_C, labels, 1.0))
+    found = score(make(SEVEN_C, labels, logits), in_domain=in_domain, target_emotions=LABEL_SETS["8"])
+    scored = [name in found.label_set for name in SEVEN_C]
+    assert sum(scored) == (7 if in_domain else 6 - len(absent))  # a pair has no class without a row
+    answered = [SEVEN_C[i] for i in np.where(scored, logits, -np.inf).argmax(1)]
+    pairs = [(t, a) for t, a in zip(labels, answered, strict=True) if t in found.label_set]
+    assert found.metrics["macro_f1"] == pytest.approx(f1_score(*zip(*pairs, strict=True), average="macro"))
 
 
 def test_scores_agree_with_scikit_learn(make):

@@ -264,6 +264,20 @@ def test_notes_of_records_stand_beside_the_numbers_and_below(store, full, add, t
     assert "Seeds differ (" in text
 
 
+def test_scores_of_older_rules_are_marked(store, add, tmp_path):
+    record = add("gcn", "oulu")
+    told = "follow older scoring rules"
+    assert told not in page(store, tmp_path / "board")
+    first, *others = record.scores
+    old = first.model_copy(update={"metrics": first.metrics | {"macro_f1": 0.9}})
+    store.run_dir("gcn", "oulu", record.key).write_record(
+        record.model_copy(update={"scores": (old, *others)})
+    )
+    text = page(store, tmp_path / "board")
+    assert f"macro\\_f1 in the records and in results.csv {told}" in text
+    assert "| 90.0" not in text  # the tables show today's
+
+
 def test_pairs_say_rows_classes_and_kept_share(store, full, tmp_path):
     text = page(store, tmp_path)
     assert re.search(r"\| \*\*oulu\*\* \| .*\d+ rows, 6 classes, 100 % kept", text)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from fer_bench.evaluation.affect import binary_f1, concordance, mean_of
-from fer_bench.methods.epoch_scores import AffectScore, EpochScores, f1_of_confusion, uar_of_confusion
+from fer_bench.evaluation.affect import abaw_sum, binary_f1, concordance
+from fer_bench.methods.epoch_scores import AffectScore, EpochScores, abaw_f1, uar_of_confusion
 
 
 def rows(seed: int, count: int = 90):
@@ -26,7 +26,7 @@ def expected(va, logits, truth, units):
     known = np.isfinite(truth).all(axis=1)
     ccc = [concordance(va[known, i].astype(float), truth[known, i].astype(float)) for i in range(2)]
     f1 = [binary_f1(logits[units[:, i] >= 0, i] > 0, units[units[:, i] >= 0, i] == 1) for i in range(12)]
-    return mean_of(ccc) + mean_of(f1)
+    return abaw_sum(ccc, [0.0] * 8, f1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -48,13 +48,17 @@ def test_what_is_undefined_counts_as_nothing():
     assert float(metric.compute()) == 0
 
 
-def test_f1_is_scikit_learns_over_present_classes():
+@pytest.mark.parametrize("answered", [8, 7, 6])
+def test_the_expressions_of_the_abaw_sum_are_always_divided_by_eight(answered):
     rng = np.random.default_rng(1)
-    true, answer = rng.integers(0, 4, 60), rng.integers(0, 5, 60)
-    counts = np.zeros((5, 5))
-    np.add.at(counts, (true, answer), 1)
-    wanted = f1_score(true, answer, labels=np.unique(true), average="macro")
-    assert float(f1_of_confusion(torch.from_numpy(counts))) == pytest.approx(wanted)
+    true, answer = rng.integers(0, 6, 60), rng.integers(0, answered, 60)
+    scores = EpochScores(8, with_affect=True)
+    scores.start(1, torch.device("cpu"))
+    for part in np.array_split(np.arange(60), 4):
+        scores.update(0, torch.eye(8)[torch.from_numpy(answer[part])], torch.from_numpy(true[part]))
+    wanted = f1_score(true, answer, labels=range(8), average="macro", zero_division=0)
+    assert float(scores.compute()["abaw"]) == pytest.approx(wanted)
+    assert float(abaw_f1(torch.zeros(8, 8))) == 0
 
 
 @pytest.mark.parametrize("absent", [(), (0,), (1, 2)])
