@@ -1,8 +1,8 @@
-"""Intervals from resamples of whole units, corrected where units are few.
+"""Intervals: from the variance over units and seeds, with Student's quantile for few of either.
 
-With few units the quantiles of resampled scores are too close together, so they are taken further out
-(`Spread`). Where a class has next to no units, or no unit varies, resamples are useless: Wilson limits of the
-recalls are combined instead. `benchmarks/coverage.py` measures how well both do.
+No resampling is involved, so intervals have no Monte Carlo error and are the same on every machine. Recalls
+near 0 or 1 get Wilson limits, so that an interval is never narrower than its rows allow.
+`benchmarks/coverage.py` measures how often intervals hold the truth, also beside a two-level bootstrap.
 """
 
 from __future__ import annotations
@@ -10,160 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from numpy.typing import NDArray
 
+from fer_bench.evaluation.components import MIN_UNITS, Combined, Spread, mean_of
 from fer_bench.evaluation.confusion import Floats
-from fer_bench.evaluation.contributions import Contributions
-from fer_bench.evaluation.statistics import LEVEL, Interval, interval
-
-PRIOR_UNITS = 2.0
-"""Weight, in units, of a smoothed binomial in each class's variance: a few lucky units prove nothing."""
-FEW_UNITS = 5
-"""With fewer units of a class, resamples hardly move its recall, and Wilson limits are used instead."""
-MIN_TAIL = 0.001
-"""Beyond this share of the resamples an end of an interval would rest on a single draw."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The uncertainty of a score, with what the bootstrap misses.
-
-    Resampled values of a mean over n units vary too little by a factor (n - 1) / n, and their quantiles are
-    normal ones instead of Student's. Both effects matter per class where a class has few units.
-
-    Attributes:
-        variance: Sampling variance as the bootstrap sees it.
-        widened: The same, corrected per class.
-        freedom: Degrees of freedom of its estimate.
-    """
-
-    variance: float
-    widened: float
-    freedom: float
-
-    def tail(self, level: float = LEVEL) -> float:
-        """Return the share of resamples to cut off at each end, less than (1 - level) / 2."""
-        if self.variance <= 0:
-            return (1 - level) / 2
-        wide = stdtrit(self.freedom, (1 + level) / 2) * np.sqrt(self.widened / self.variance)
-        return max(float(ndtr(-wide)), MIN_TAIL)
-
-
-@dataclass(frozen=True)
-class _Classes:
-    """Recall and its variance for each class that has a row.
-
-    Attributes:
-        recall: Share answered right, averaged over models [k].
-        units: Units that hold the class [k].
-        own: Sampling variance of its term in the score [k].
-        shrunk: The same, shrunk to that of a smoothed binomial [k].
-    """
-
-    recall: Floats
-    units: Floats
-    own: Floats
-    shrunk: Floats
-
-    @property
-    def corrected(self) -> Floats:
-        """Variances without the bias of few units."""
-        found: Floats = self.shrunk * self.units / np.maximum(self.units - 1, 0.5)
-        return found
-
-    def freedom(self, most: float) -> float:
-        """Return the degrees of freedom of the sum of the variances (Welch and Satterthwaite)."""
-        below = float((self.shrunk**2 / np.maximum(self.units - 1, 1)).sum())
-        found = float(self.shrunk.sum()) ** 2 / below if below > 0 else most
-        return max(1.0, min(found, most))
-
-
-def _by_class(given: Contributions, deviation: Floats, prior: float) -> _Classes:
-    seen = given.holds.any(0)
-    n = given.holds[:, seen].sum(0).astype(np.float64)
-    weight = 1.0 / seen.sum()  # a class's term in the score is its recall times this
-    recall = np.clip(given.expected[:, seen].sum(0) / weight, 0, 1)
-    own = (deviation[:, seen] ** 2).sum(0)
-    smooth = _smooth(recall, n)
-    binomial = smooth * (1 - smooth) / n * weight**2
-    return _Classes(recall, n, own, np.maximum(own, (n * own + prior * binomial) / (n + prior)))
-
-
-def _smooth(recall: Floats, units: Floats) -> Floats:
-    smoothed: Floats = (recall * units + 0.5) / (units + 1)
-    return smoothed
-
-
-def spread(given: Contributions, scale: float = 1.0) -> Spread:
-    """Return the uncertainty of the sum of the contributions.
-
-    The variance is that of the linearised score over units. Each class's part of it is multiplied by
-    n / (n - 1) with its n units and shrunk, with the weight of two units, to that of a smoothed binomial
-    (r n + 1/2) / (n + 1), unless all rows are one class as in accuracy. Degrees of freedom combine over
-    classes after Welch and Satterthwaite and are at most those of all units.
-
-    Args:
-        given: From `contributions`.
-        scale: Factor between this score and the one wanted, such as 1 / (1 - 1/k).
-    """
-    count = len(given.units)
-    deviation = given.parts - given.expected
-    variance = float((deviation.sum(1) ** 2).sum())
-    found = _by_class(given, deviation, PRIOR_UNITS if given.holds.shape[1] > 1 else 0.0)
-    between = float((found.corrected - found.own).sum())
-    widened = max(variance + between, variance * count / max(count - 1, 1))
-    return Spread(variance * scale**2, widened * scale**2, found.freedom(count - 1.0))
-
-
-def needs_wilson(given: Contributions) -> bool:
-    """Return whether resamples are useless: a class has few units, or hardly any unit differs.
-
-    Where all rows count as one class, as in accuracy: few units have a wrong answer, or few have a right one.
-    """
-    held = given.holds.sum(0)
-    if len(held) == 1:
-        possible = given.expected[:, 0] / max(float(given.expected.sum()), 1e-12)
-        wrong = (possible - given.parts[:, 0] > 1e-12).sum()
-        return bool(min(wrong, (given.parts[:, 0] > 0).sum()) < FEW_UNITS)
-    deviation = (given.parts - given.expected).sum(1)
-    return bool((held[held > 0] < FEW_UNITS).any() or np.abs(deviation).max() < 1e-12)
-
-
-def wilson_interval(given: Contributions, level: float = LEVEL) -> Interval:
-    """Return an interval of the score from Wilson limits of each class's recall.
-
-    Each class gets Wilson limits (1927) with Student's quantile and the number of independent answers that
-    its variance amounts to; distances to the limits are combined as by Zou and Donner (2008, "MOVER"):
-    the interval keeps the skew of recalls near 0 or 1 and is defined for a single unit. Where answers of
-    one unit agree across classes, the distances are stretched to the variance of the whole score.
-
-    Args:
-        given: From `contributions`.
-        level: Wanted coverage.
-    """
-    deviation = given.parts - given.expected
-    found = _by_class(given, deviation, PRIOR_UNITS)
-    k, r = len(found.recall), found.recall
-    smooth = _smooth(r, found.units)
-    n = smooth * (1 - smooth) / (found.corrected * k**2)
-    z = float(stdtrit(found.freedom(len(given.units) - 1.0), (1 + level) / 2))
-    centre, half = (r + z**2 / (2 * n)), z * np.sqrt(r * (1 - r) / n + z**2 / (4 * n**2))
-    low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
-    whole, parts = float((deviation.sum(1) ** 2).sum()), float(found.own.sum())
-    stretch = max(1.0, whole / parts) if parts > 0 else 1.0
-    below, above = (np.sqrt(stretch * ((d / k) ** 2).sum()) for d in (r - low, high - r))
-    score = float(given.parts.sum())
-    return Interval(max(0.0, score - float(below)), min(1.0, score + float(above)))
-
-
-def mean_spread(parts: Sequence[Spread]) -> Spread:
-    """Return the spread of the mean of independent scores (Welch and Satterthwaite)."""
-    widened = sum(p.widened for p in parts)
-    below = sum(p.widened**2 / p.freedom for p in parts)
-    freedom = widened**2 / below if below > 0 else min(p.freedom for p in parts)
-    return Spread(sum(p.variance for p in parts) / len(parts) ** 2, widened / len(parts) ** 2, freedom)
+from fer_bench.evaluation.contributions import Classes, Recalls, influence, recalls
+from fer_bench.evaluation.statistics import Answers, Interval, Units
 
 
 @dataclass(frozen=True)
@@ -172,91 +27,180 @@ class Value:
 
     Attributes:
         value: The estimate.
-        interval: 95 % interval, None where units are too few for one.
-        draws: Resampled values [B], None without interval.
-        resampled: Whether the interval lies between quantiles of the draws, not at Wilson limits.
-        spread: Its uncertainty, None where unknown.
+        interval: 95 % interval over test units and, with several seeds, over seeds; None where units are too
+            few for one.
+        combined: What it is the sum of.
     """
 
     value: float
     interval: Interval | None
-    draws: Floats | None = field(default=None, compare=False, repr=False)
-    resampled: bool = True
-    spread: Spread | None = field(default=None, compare=False, repr=False)
+    combined: Combined | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
-class UnitSample:
-    """The units that a set of scores was computed from.
+class Sample:
+    """The answers that the scores of one source's models on one target are computed from.
 
     Attributes:
-        uar: The UAR of all of them.
-        by_class: What each unit adds to it.
-        by_rows: What each unit adds to accuracy.
+        answered: Answers of R >= 1 models.
+        seeds: Seed of each model [R].
+        units: Their units.
+        target: Dataset tested on.
+        training: Names what was trained.
+        condition: What two scores must share to be compared, besides rows and labels.
     """
 
-    uar: float
-    by_class: Contributions
-    by_rows: Contributions
-
-    @cached_property
-    def spread(self) -> Spread:
-        """Return the uncertainty of UAR."""
-        return spread(self.by_class)
-
-    @cached_property
-    def wilson(self) -> Interval | None:
-        """Return Wilson limits of UAR where its resamples are useless, else None."""
-        return wilson_interval(self.by_class) if needs_wilson(self.by_class) else None
+    answered: Sequence[Answers]
+    seeds: Sequence[int]
+    units: Units
+    target: str
+    training: str
+    condition: str = ""
 
     @property
-    def classes(self) -> int:
-        """Return the number of classes that some unit holds."""
-        return int(self.by_class.holds.any(0).sum())
+    def place(self) -> tuple[str, str, str]:
+        """Return what names a component."""
+        return self.target, self.training, self.condition
+
+    @cached_property
+    def by_class(self) -> Recalls:
+        """Return what units and seeds add to UAR."""
+        return recalls(self.answered, self.seeds, self.units)
+
+    @cached_property
+    def by_rows(self) -> Recalls:
+        """Return what units and seeds add to accuracy."""
+        return recalls(self.answered, self.seeds, self.units, by_class=False)
 
 
-IntervalRule = Callable[[float, Floats, UnitSample], Value]
-"""How a score gets its interval, from its value, its resampled values [B] and the units behind it."""
+IntervalRule = Callable[[Sample, Callable[[NDArray[Any]], NDArray[Any]]], Value]
+"""How a score of confusion matrices gets its value and interval, averaged over folds and seeds."""
 
 
-def resamples_only(value: float, draws: Floats, sample: UnitSample) -> Value:
-    """Take quantiles of the resamples, as far out as those of UAR; no interval where they are useless."""
-    if sample.wilson is not None:
-        return Value(value, None)
-    return Value(value, interval(draws, sample.spread.tail()), draws, True, sample.spread)
+def of_recalls(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Value:
+    """Combine limits of each class's recall (UAR)."""
+    return _from_limits(sample.by_class, sample)
 
 
-def recalls_interval(value: float, draws: Floats, sample: UnitSample) -> Value:
-    """Take quantiles of resampled UAR, or Wilson limits of the recalls."""
-    if sample.wilson is None:
-        return resamples_only(value, draws, sample)
-    return Value(value, sample.wilson, draws, False, sample.spread)
+def of_rows(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Value:
+    """Take limits of the share of right rows (accuracy)."""
+    return _from_limits(sample.by_rows, sample)
 
 
-def rows_interval(value: float, draws: Floats, sample: UnitSample) -> Value:
-    """Take quantiles of resampled accuracy, or Wilson limits of the share of right rows."""
-    own = spread(sample.by_rows)
-    if needs_wilson(sample.by_rows):
-        return Value(value, wilson_interval(sample.by_rows), draws, False, own)
-    return Value(value, interval(draws, own.tail()), draws, True, own)
+def chance_corrected(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Value:
+    """Combine limits of each class's recall, moved and stretched as transfer is."""
+    chance = 1 / len(sample.by_class.classes.recall)
+    return _from_limits(sample.by_class, sample, scale=1 / (1 - chance), shift=-chance / (1 - chance))
 
 
-def at_least_recalls(value: float, draws: Floats, sample: UnitSample) -> Value:
-    """Take quantiles of a resampled score in [0, 1], at least as far out as Wilson limits of UAR."""
-    plain = interval(draws, sample.spread.tail())
-    if sample.wilson is None:
-        return Value(value, plain, draws, True, sample.spread)
-    below, above = sample.uar - sample.wilson.low, sample.wilson.high - sample.uar
-    ends = Interval(max(0.0, min(plain.low, value - below)), min(1.0, max(plain.high, value + above)))
-    return Value(value, ends, draws, False, sample.spread)
+def of_counts(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Value:
+    """Take the score as linear around the observed counts: for any smooth score, within any bounds."""
+    found = influence(sample.answered, sample.seeds, function, sample.by_class, sample.units)
+    return symmetric(Combined((found.component(*sample.place),)))
 
 
-def chance_corrected(value: float, draws: Floats, sample: UnitSample) -> Value:
-    """Take quantiles of resampled transfer, or Wilson limits of UAR moved and stretched with it."""
-    scale = 1 - 1 / sample.classes if sample.classes > 1 else 1.0
-    own = spread(sample.by_class, 1 / scale)
-    if sample.wilson is None:
-        return Value(value, interval(draws, own.tail()), draws, True, own)
-    below, above = sample.uar - sample.wilson.low, sample.wilson.high - sample.uar
-    # around the value itself: models may differ in the number of classes, so it does not follow from UAR
-    return Value(value, Interval(value - below / scale, value + above / scale), draws, False, own)
+def of_share(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Value:
+    """Like `of_counts`, with Wilson's limits, for scores in [0, 1]."""
+    found = of_counts(sample, function)
+    if found.interval is None or found.combined is None:
+        return found
+    spread, classes = found.combined.spread(), sample.by_class.classes
+    most = len(classes.most) ** 2 / float((1 / classes.most).sum())
+    smooth = (found.value * most + 0.5) / (most + 1)
+    variance = max(spread.variance - float(classes.unseen.sum()), smooth * (1 - smooth) / most)
+    low, high = _wilson(np.array(found.value), np.array(smooth * (1 - smooth) / variance), spread)
+    return Value(found.value, Interval(float(low), float(high)), found.combined)
+
+
+def symmetric(combined: Combined, value: float | None = None) -> Value:
+    """Return a sum with Student's interval.
+
+    Args:
+        combined: The sum.
+        value: What it is the uncertainty of, the sum itself by default.
+    """
+    value = combined.value if value is None else value
+    if combined.fewest_units < MIN_UNITS:
+        return Value(value, None, combined)
+    half = combined.spread().half_width()
+    return Value(value, Interval(value - half, value + half), combined)
+
+
+def _from_limits(given: Recalls, sample: Sample, scale: float = 1.0, shift: float = 0.0) -> Value:
+    part = given.component(*sample.place, scale=scale, shift=shift)
+    combined = Combined((part,))
+    value = combined.value
+    if len(given.units) < MIN_UNITS:
+        return Value(value, None, combined)
+    spread = Combined((given.component(*sample.place),)).spread()
+    low, high = _limits(given.classes, float(given.scores.mean()), spread)
+    return Value(value, Interval(low * scale + shift, high * scale + shift), combined)
+
+
+def _limits(classes: Classes, score: float, spread: Spread) -> tuple[float, float]:
+    """Return limits of a mean of recalls, from Wilson limits of each (1927).
+
+    Each class gets as many independent answers as its variance amounts to, at most those that its rows can
+    give. Distances to the limits are combined as by Zou and Donner (2008), which keeps the skew of recalls
+    near 0 or 1; they are stretched to the variance of the whole score where answers of one unit agree across
+    classes, and the variance over seeds is added.
+    """
+    recall, k = classes.recall, len(classes.recall)
+    smooth = (recall * classes.most + 0.5) / (classes.most + 1)
+    with np.errstate(divide="ignore"):
+        answers = np.minimum(smooth * (1 - smooth) / (classes.own * k**2), classes.most)
+    low, high = _wilson(recall, answers, spread)
+    own = float(classes.own.sum())
+    observed = spread.units - float(classes.unseen.sum())
+    stretch = max(1.0, observed / own) if own > 0 else 1.0
+    seeds = spread.quantile() ** 2 * spread.seeds
+    below, above = (
+        np.sqrt(stretch * float(((d / k) ** 2).sum()) + seeds) for d in (recall - low, high - recall)
+    )
+    return max(0.0, score - float(below)), min(1.0, score + float(above))
+
+
+def _wilson(share: Floats, answers: Floats, spread: Spread) -> tuple[Floats, Floats]:
+    """Return Wilson limits of shares, with Student's quantile."""
+    z = spread.quantile()
+    centre, half = share + z**2 / (2 * answers), z * np.sqrt(
+        share * (1 - share) / answers + z**2 / (4 * answers**2)
+    )
+    low: Floats = np.clip((centre - half) / (1 + z**2 / answers), 0, share)
+    high: Floats = np.clip((centre + half) / (1 + z**2 / answers), share, 1)
+    return low, high
+
+
+def average(values: Sequence[Value]) -> Value:
+    """Average scores on several targets, or of several sources; shared units and seeds stay shared."""
+    parts = [v.combined for v in values if v.combined is not None]
+    if len(parts) < len(values):
+        return Value(float(np.mean([v.value for v in values])), None)
+    found = symmetric(mean_of(parts), float(np.mean([v.value for v in values])))
+    if found.interval is None:
+        return found
+    ends = Interval(found.interval.low, min(1.0, found.interval.high))
+    return Value(found.value, ends, found.combined)
+
+
+def difference(first: Value, second: Value) -> Value | None:
+    """Return the difference of the scores of two methods on the same units, None where one is unknown."""
+    if first.combined is None or second.combined is None:
+        return None
+    return symmetric(first.combined.minus(second.combined), first.value - second.value)
+
+
+def ratio(above: Value, below: Value) -> Value | None:
+    """Return the ratio of two scores of the same models, by the delta method; None where one is unknown.
+
+    Args:
+        above: A score.
+        below: Another, surely above 0.
+    """
+    if above.combined is None or below.combined is None:
+        return None
+    found = above.value / below.value
+    rest = above.combined.times(1 / below.value).parts + below.combined.times(-found / below.value).parts
+    return symmetric(Combined(rest), found)
+
+

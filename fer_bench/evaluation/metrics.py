@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import UsageError
 from fer_bench.evaluation import confusion, intervals
-from fer_bench.evaluation.contributions import Contributions
-from fer_bench.evaluation.intervals import IntervalRule, UnitSample, Value
+from fer_bench.evaluation.intervals import IntervalRule
 from fer_bench.registry import Registry
 
 Place = Literal["cli", "page", "cells", "compare"]
@@ -46,7 +45,7 @@ class Metric:
     percent: bool = True
     higher_is_better: bool = True
     shown: tuple[Place, ...] = ("cli", "page", "cells", "compare")
-    interval: IntervalRule = intervals.resamples_only
+    interval: IntervalRule = intervals.of_counts
 
     @property
     def heading(self) -> str:
@@ -76,15 +75,15 @@ BUILT_IN = (
         "accuracy",
         confusion.accuracy,
         shown=("cli", "page", "cells"),
-        interval=intervals.rows_interval,
+        interval=intervals.of_rows,
     ),
-    Metric("uar", "UAR", confusion.uar, interval=intervals.recalls_interval),
+    Metric("uar", "UAR", confusion.uar, interval=intervals.of_recalls),
     Metric(
         "macro_f1",
         "macro-F1",
         confusion.macro_f1,
         shown=("cli", "page", "cells"),
-        interval=intervals.at_least_recalls,
+        interval=intervals.of_share,
     ),
     Metric(
         "transfer",
@@ -136,21 +135,3 @@ def shown_in(place: Place, *, ranking_first: bool = False) -> tuple[Metric, ...]
 def estimated() -> dict[str, Metric]:
     """Return the metrics that are shown somewhere, by name: they get intervals."""
     return {name: metric for name, metric in registry().items() if metric.shown}
-
-
-def with_intervals(
-    values: Mapping[str, float],
-    draws: Mapping[str, NDArray[Any]],
-    by_class: Contributions,
-    by_rows: Contributions,
-) -> dict[str, Value]:
-    """Return scores with the interval that each metric's rule makes.
-
-    Args:
-        values: Scores by name of metric, UAR among them.
-        draws: Their resampled values [B].
-        by_class: What each unit adds to UAR.
-        by_rows: What each unit adds to accuracy.
-    """
-    sample = UnitSample(values[RANKING], by_class, by_rows)
-    return {name: registry()[name].interval(value, draws[name], sample) for name, value in values.items()}

@@ -1,79 +1,74 @@
-"""Whether two methods differ: exchange tests over whole units, Holm's correction, tie groups.
+"""Whether methods differ: exchange tests over units and seeds, adjusted for the number of pairs.
 
-If two methods are alike, the predictions of one for a person (video, picture) might as well be those of the
-other. So both methods' predictions for whole units are swapped, over all folds and seeds at once, and the
-observed difference of scores is compared with the differences after all (or many random) ways of swapping.
+If two methods are alike, the answers of one for a person (video, picture) might as well be those of the other.
+So both methods' answers for whole units are swapped, over all folds, seeds and sources at once, and the
+difference of the seed means is compared with the differences after many random ways of swapping. What another
+seed would change is added as a normal variable with the variance over seeds, and the observed difference is
+taken back by as much as Student's quantile is larger for few seeds.
+
+All pairs of a column are swapped together: the probability that *any* pair differs by chance as much as this
+one (Westfall and Young's step-down max-T) needs no more draws for fifty methods than for two.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr
 
+from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.confusion import Floats
+from fer_bench.evaluation.intervals import symmetric
+from fer_bench.evaluation.letters import letters
+from fer_bench.evaluation.statistics import Interval
 
-EXACT_UNITS = 13
+EXACT_UNITS = 14
 """Up to this many units that differ, all ways of swapping are counted."""
-DRAWS = 10_000
+LEAST_DRAWS = 20_000
 """Random ways of swapping where units are more."""
+MOST_DRAWS = 1_280_000
+"""Drawn where a p-value is close to 0.05."""
+MIN_SEEDS = 3
+"""With fewer common seeds two methods are not tested: two seeds hardly tell how much a third would change."""
 ALPHA = 0.05
 _CHUNK_CELLS = 4_000_000
-
-
-@dataclass(frozen=True)
-class Comparable:
-    """A score as a sum over units, so that units can be swapped with those of another method.
-
-    Attributes:
-        score: The score that ranks.
-        units: Units with their target, distinct [U].
-        terms: Their terms [U], which sum to the score up to a constant.
-        rows: Hash of the scored rows; only scores on the same rows are compared.
-    """
-
-    score: float
-    units: NDArray[np.object_]
-    terms: Floats
-    rows: str
-
-    def corrected(self, score: float, k: int) -> Comparable:
-        """Return this UAR over k > 1 classes corrected for chance.
-
-        Args:
-            score: The corrected score.
-            k: Number of classes.
-        """
-        return Comparable(score, self.units, self.terms / (1 - 1 / k), f"{self.rows} {k}")
+_SURE = 4.0
+"""Drawing stops when no p-value is within so many standard errors of 0.05."""
 
 
 @dataclass(frozen=True)
 class PairTest:
-    """A test of two methods.
+    """A test of two methods on the seeds that both have.
 
     Attributes:
-        first: The method with the higher score.
+        first: The method with the higher mean.
         second: The other.
         difference: How much higher, at least 0.
+        interval: 95 % interval of the difference, None with under ten units.
         p: Two-sided probability of a difference as large when the methods are alike.
-        adjusted: The same after Holm's correction over all pairs of the column.
+        adjusted: Probability that any pair of the column differs as much when all are alike.
         units: Units that both were scored on.
+        seeds: Seeds that both have.
     """
 
     first: str
     second: str
     difference: float
+    interval: Interval | None
     p: float
     adjusted: float
     units: int
+    seeds: tuple[int, ...]
 
     @property
     def significant(self) -> bool:
-        """Whether the methods differ at the 5 % level after correction."""
+        """Whether the methods differ at the 5 % level after adjustment."""
         return self.adjusted < ALPHA
 
 
@@ -82,75 +77,211 @@ class Column:
     """The methods of one column compared with each other.
 
     Attributes:
-        ranks: Rank of every compared method, tied ones share it; best first.
-        tests: All pairs.
-        left_out: Methods that were scored on other rows, crops, folds or seeds than those compared.
+        scores: Score of every method on all its seeds, the best first.
+        tests: The pairs with enough common seeds.
+        untested: The pairs without.
+        left_out: Methods that were scored on other rows, crops or folds than those compared.
     """
 
-    ranks: Mapping[str, int]
+    scores: Mapping[str, float]
     tests: tuple[PairTest, ...]
+    untested: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
+    sums: Mapping[str, Combined] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def winners(self) -> tuple[str, ...]:
-        """Return the first tie group if another follows, else an empty tuple."""
-        first = tuple(name for name, rank in self.ranks.items() if rank == 1)
-        return first if len(first) < len(self.ranks) else ()
+    def provisional(self) -> bool:
+        """Whether no pair has enough common seeds to be tested."""
+        return len(self.scores) > 1 and not self.tests
+
+    @cached_property
+    def letters(self) -> dict[str, str]:
+        """Return the letter display: methods that share a letter are not shown to differ."""
+        if not self.tests:
+            return {}
+        apart = {frozenset((t.first, t.second)) for t in self.tests if t.significant}
+        return letters(tuple(self.scores), apart)
+
+    @cached_property
+    def leaders(self) -> tuple[str, ...]:
+        """Return the methods that no other is shown to be better than, if some method is not one of them.
+
+        A method with an untested pair is not a leader: it may be anywhere.
+        """
+        beaten = {t.second for t in self.tests if t.significant}
+        unsure = {name for pair in self.untested for name in pair}
+        return tuple(n for n in self.scores if n not in beaten | unsure) if beaten else ()
+
+    def difference_from_best(self, name: str) -> tuple[str, float, Interval | None] | None:
+        """Return the method with the best mean, and how far a method is below it with the interval.
+
+        None for the best itself, and where the two were not scored on common seeds.
+        """
+        best = next(iter(self.scores), None)
+        if best is None or best == name or name not in self.sums:
+            return None
+        seeds = common_seeds(self.sums[best], self.sums[name])
+        if not seeds:
+            return None
+        found = symmetric(self.sums[name].on(seeds).minus(self.sums[best].on(seeds)))
+        return best, found.value, found.interval
 
 
-def mean_of(parts: Sequence[Comparable], score: float) -> Comparable:
-    """Return a mean of scores as a sum over units.
+def common_seeds(first: Combined, second: Combined) -> tuple[int, ...]:
+    """Return the seeds that both methods have throughout."""
+    return tuple(sorted({*first.seeds} & {*second.seeds}))
 
-    A unit of a target that several parts share (models of several sources saw it) is one unit and is swapped
-    in all of them at once; units of different targets are swapped independently.
+
+def compare(entries: Mapping[str, Combined], least_seeds: int = MIN_SEEDS) -> Column:
+    """Test all pairs of methods of one column.
+
+    Methods scored on other rows than most are left out; on a tie the group with the best score is kept.
 
     Args:
-        parts: The scores.
-        score: Their mean.
+        entries: Score per method. Components of what is compared must have the same training names for all.
+        least_seeds: Pairs with fewer common seeds are not tested; 1 compares trained files, not methods.
     """
-    units, at = np.unique(np.concatenate([p.units for p in parts]), return_inverse=True)
-    terms = np.concatenate([p.terms for p in parts]) / len(parts)
-    summed = np.bincount(at, weights=terms, minlength=len(units)).astype(np.float64)
-    return Comparable(score, units, summed, " ".join(p.rows for p in parts))
+    scores = {name: entries[name].value for name in entries}
+    order = sorted(scores, key=lambda n: (-scores[n], n))
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in order:
+        groups.setdefault(entries[name].rows, []).append(name)
+    compared = max(groups.values(), key=len, default=[])
+    pairs = list(combinations(compared, 2))
+    tested = [pair for pair in pairs if len(common_seeds(entries[pair[0]], entries[pair[1]])) >= least_seeds]
+    return Column(
+        scores={name: scores[name] for name in compared},
+        tests=_test(entries, tested),
+        untested=tuple(pair for pair in pairs if pair not in set(tested)),
+        left_out=tuple(name for name in order if name not in compared),
+        sums={name: entries[name] for name in compared},
+    )
 
 
-def swap_tests(differences: Floats, seed: int) -> list[float]:
-    """Return two-sided p-values of sums of differences when the sign of each unit is open.
+@dataclass(frozen=True)
+class _Pair:
+    """Two methods on their common seeds.
 
-    Exact up to 13 units with a difference (the others change nothing), else (b + 1) / (B + 1) with B random
-    draws of which b are as far from 0 as what was observed. A pair's result does not depend on which other
-    pairs are tested.
+    Attributes:
+        columns: Positions of the two in the drawn sums.
+        difference: Of their seed means.
+        sd: Standard deviation of the difference when all swaps are alike.
+        distance: The difference in standard deviations, as if seeds were many.
+        interval: 95 % interval of the difference.
+    """
+
+    columns: tuple[int, int]
+    difference: float
+    sd: float
+    distance: float
+    interval: Interval | None
+
+
+def _test(entries: Mapping[str, Combined], pairs: Sequence[tuple[str, str]]) -> tuple[PairTest, ...]:
+    if not pairs:
+        return ()
+    places: dict[tuple[str, tuple[int, ...]], int] = {}
+    sums: list[Combined] = []
+    for first, second in pairs:
+        seeds = common_seeds(entries[first], entries[second])
+        for name in (first, second):
+            if (name, seeds) not in places:
+                places[name, seeds] = len(sums)
+                sums.append(entries[name].on(seeds))
+    swapped = [one.exchangeable() for one in sums]
+    units, terms = swapped[0][0], np.stack([found for _, found in swapped], axis=1)
+    extra = np.array([one.unseen() + one.spread().seeds for one in sums])
+    seeds_of = [common_seeds(entries[a], entries[b]) for a, b in pairs]
+    at = [(places[a, s], places[b, s]) for (a, b), s in zip(pairs, seeds_of, strict=True)]
+    found = [_pair(sums, terms, extra, columns) for columns in at]
+    digest = hashlib.sha256("\n".join(units).encode()).digest()
+    p, adjusted = _p_values(terms, extra, found, int.from_bytes(digest[:8], "big"))
+    tests = []
+    for (a, b), pair, raw, over, seeds in zip(pairs, found, p, adjusted, seeds_of, strict=True):
+        flip = pair.difference < 0
+        ends = pair.interval
+        if flip and ends is not None:
+            ends = Interval(-ends.high, -ends.low)
+        names = (b, a) if flip else (a, b)
+        tests.append(PairTest(*names, abs(pair.difference), ends, raw, over, len(units), seeds))
+    return tuple(tests)
+
+
+def _pair(sums: Sequence[Combined], terms: Floats, extra: Floats, at: tuple[int, int]) -> _Pair:
+    a, b = at
+    apart = sums[a].minus(sums[b])
+    value = symmetric(apart)
+    swaps = terms[:, a] - terms[:, b]
+    size = float(np.abs(terms[:, [a, b]]).max(initial=0.0))
+    swaps = np.where(np.abs(swaps) < 1e-12 * size, 0.0, swaps)
+    variance = float((swaps**2).sum() + extra[a] + extra[b])
+    if variance <= 0:
+        return _Pair(at, value.value, 0.0, np.inf if abs(value.value) > 1e-12 else 0.0, value.interval)
+    spread = apart.spread()
+    below = (spread.variance**2 / spread.seeds_freedom) if np.isfinite(spread.seeds_freedom) else 0.0
+    freedom = variance**2 / below if below > 0 else np.inf
+    distance = abs(value.value) / np.sqrt(variance)
+    if np.isfinite(freedom):
+        distance = -float(ndtri(max(float(stdtr(max(freedom, 1.0), -distance)), 1e-300)))
+    return _Pair(at, value.value, float(np.sqrt(variance)), distance, value.interval)
+
+
+def _p_values(
+    terms: Floats, extra: Floats, pairs: Sequence[_Pair], seed: int
+) -> tuple[list[float], list[float]]:
+    """Return the p-value of each pair alone and adjusted for all.
 
     Args:
-        differences: Difference of two methods' terms per unit and pair [U, P].
-        seed: Of the random draws; flipping all signs of the differences does not change the result.
+        terms: What units add to each method's score [U, M].
+        extra: Variance that swaps do not show, per method [M].
+        pairs: The pairs.
+        seed: Of the draws.
     """
-    moved = [column[column != 0] for column in differences.T]
-    return [_exact(column) if len(column) <= EXACT_UNITS else _by_draws(column, seed) for column in moved]
-
-
-def _limit(terms: Floats) -> float:
-    """Return the distance from 0 from which a sum counts as at least as far as the one observed."""
-    rounding = 1e-9 * np.abs(terms).sum(0)  # sums of the same terms in another order are equal
-    return float(np.abs(terms.sum(0)) - rounding)
-
-
-def _exact(terms: Floats) -> float:
-    ways = np.arange(2 ** len(terms))[:, None] >> np.arange(len(terms)) & 1
-    return float((np.abs((2 * ways - 1) @ terms) >= _limit(terms)).mean())
-
-
-def _by_draws(terms: Floats, seed: int) -> float:
-    # Units with the same absolute difference are drawn together: how many of n are swapped is binomial.
-    kinds, sizes = np.unique(np.abs(terms), return_counts=True)
-    limit = _limit(terms)
+    differ = terms[(np.ptp(terms, axis=1) > 1e-12 * np.abs(terms).max(initial=0.0))]
+    distance = np.array([pair.distance for pair in pairs])
+    sd = np.array([pair.sd for pair in pairs])
+    order = np.argsort(distance, kind="stable")  # the least apart first: step-down
+    a, b = np.array([pair.columns for pair in pairs]).T
+    exact = len(differ) <= EXACT_UNITS and not extra.any()
+    alone, joint = np.zeros(len(pairs)), np.zeros(len(pairs))
+    draws, wanted = 0, 2 ** len(differ) if exact else LEAST_DRAWS
     rng = np.random.default_rng(seed)
-    step = max(1, _CHUNK_CELLS // len(kinds))
-    beyond = 0
-    for start in range(0, DRAWS, step):
-        swapped = rng.binomial(sizes, 0.5, size=(min(step, DRAWS - start), len(sizes)))
-        beyond += int((np.abs((sizes - 2.0 * swapped) @ kinds) >= limit).sum())
-    return (beyond + 1) / (DRAWS + 1)
+    step = max(1, _CHUNK_CELLS // max(len(differ), terms.shape[1], len(pairs)))
+    p = adjusted = np.ones(len(pairs))
+    while True:
+        while draws < wanted:
+            size = min(step, wanted - draws)
+            signs = _all_signs(draws, size, len(differ)) if exact else _random_signs(rng, size, len(differ))
+            drawn = signs @ differ
+            if not exact:
+                drawn += np.sqrt(extra) * rng.standard_normal((size, len(extra)))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                far = np.abs(drawn[:, a] - drawn[:, b]) / sd
+            far = np.where(sd > 0, far, 0.0)
+            alone += (far >= distance * (1 - 1e-9)).sum(0)
+            running = np.maximum.accumulate(far[:, order], axis=1)
+            joint[order] += (running >= distance[order] * (1 - 1e-9)).sum(0)
+            draws += size
+        added = 0 if exact else 1
+        p, adjusted = (alone + added) / (draws + added), (joint + added) / (draws + added)
+        adjusted[order[::-1]] = np.maximum.accumulate(adjusted[order[::-1]])
+        error = np.sqrt(ALPHA * (1 - ALPHA) / draws)
+        close = np.abs(np.concatenate((p, adjusted)) - ALPHA) < _SURE * error
+        if exact or not close.any() or draws >= MOST_DRAWS:
+            return [float(v) for v in p], [float(v) for v in adjusted]
+        wanted = 4 * draws
+
+
+def _random_signs(rng: np.random.Generator, size: int, units: int) -> Floats:
+    """Return random signs [size, units]."""
+    bits = np.frombuffer(rng.bytes(-(-size * units // 8)), np.uint8)
+    return 1.0 - 2.0 * np.unpackbits(bits)[: size * units].reshape(size, units)
+
+
+def _all_signs(start: int, size: int, units: int) -> Floats:
+    """Return a run of all ways to give signs to units [size, units]."""
+    ways = np.arange(start, start + size)[:, None] >> np.arange(units) & 1
+    return 1.0 - 2.0 * ways
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -161,67 +292,3 @@ def holm(p: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(stepped, 1.0)
     return [float(v) for v in adjusted]
-
-
-def tie_groups(scores: Mapping[str, float], adjusted: Mapping[frozenset[str], float]) -> dict[str, int]:
-    """Return the rank of every method: 1 + the number of methods in better groups.
-
-    The best opens a group; the next joins unless it is significantly worse than the group's first, else it
-    opens the next group.
-
-    Args:
-        scores: Score per method.
-        adjusted: Adjusted p-value per pair.
-    """
-    ranks: dict[str, int] = {}
-    leader, rank = "", 1
-    for place, name in enumerate(sorted(scores, key=lambda n: (-scores[n], n)), start=1):
-        if not leader or adjusted[frozenset((leader, name))] < ALPHA:
-            leader, rank = name, place
-        ranks[name] = rank
-    return ranks
-
-
-def compare(entries: Mapping[str, Comparable]) -> Column:
-    """Test all pairs of methods of one column and rank them.
-
-    Methods scored on other rows than most are left out; on a tie the group with the best score is kept.
-
-    Args:
-        entries: Score per method.
-    """
-    groups: dict[str, list[str]] = {}
-    for name in sorted(entries, key=lambda n: (-entries[n].score, n)):
-        groups.setdefault(entries[name].rows, []).append(name)
-    compared = max(groups.values(), key=len, default=[])
-    pairs = list(combinations(compared, 2))
-    p = _p_values(entries, pairs)
-    tests = tuple(
-        PairTest(
-            first=a,
-            second=b,
-            difference=entries[a].score - entries[b].score,
-            p=raw,
-            adjusted=adjusted,
-            units=len(entries[a].units),
-        )
-        for (a, b), raw, adjusted in zip(pairs, p, holm(p), strict=True)
-    )
-    ranks = tie_groups(
-        {name: entries[name].score for name in compared},
-        {frozenset((t.first, t.second)): t.adjusted for t in tests},
-    )
-    return Column(ranks, tests, tuple(name for name in entries if name not in compared))
-
-
-def _p_values(entries: Mapping[str, Comparable], pairs: Sequence[tuple[str, str]]) -> list[float]:
-    if not pairs:
-        return []
-    orders = {name: np.argsort(entries[name].units, kind="stable") for pair in pairs for name in pair}
-    terms = {name: entries[name].terms[order] for name, order in orders.items()}
-    differences = np.stack([terms[a] - terms[b] for a, b in pairs], axis=1)
-    size = max(float(np.abs(t).max()) for t in terms.values())
-    differences[np.abs(differences) < 1e-12 * size] = 0.0  # rounding only
-    units = entries[pairs[0][0]].units[orders[pairs[0][0]]]
-    digest = hashlib.sha256("\n".join(units).encode()).digest()
-    return swap_tests(differences, int.from_bytes(digest[:8], "big"))

@@ -9,8 +9,8 @@ import numpy as np
 
 from fer_bench import datasets
 from fer_bench.datasets import members_of
-from fer_bench.evaluation.estimates import average
-from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.intervals import Value, average, ratio
+from fer_bench.evaluation.statistics import Interval
 
 MIN_IN_DOMAIN = 0.1
 """Retention is given only where the in-domain score is surely above this."""
@@ -87,22 +87,26 @@ def generalisation(
     return Generalisation(average(found) if found else None, len(found), len(wanted), in_domain)
 
 
-def retention(parts: Sequence[Generalisation]) -> float | None:
+def retention(parts: Sequence[Generalisation]) -> Value | None:
     """Return how much of the in-domain score is retained elsewhere: mean transfer over mean in-domain score.
 
-    For several sources it is the ratio of the means over them. None when an in-domain score is unknown or
-    the mean of the lower ends of their intervals is below 0.1.
+    For several sources it is the ratio of the means over them. It is a share: where a method does at least as
+    well elsewhere everything is retained, and ends of the interval are within 0 and 1. None when an in-domain
+    score is unknown or the mean of the lower ends of their intervals is below 0.1.
 
     Args:
         parts: The source's generalisation, or those of a method's sources.
     """
-    above = [p.mean.value for p in parts if p.mean is not None]
-    below = [p.in_domain.value for p in parts if p.in_domain is not None]
-    lows = [
-        p.in_domain.interval.low
-        for p in parts
-        if p.in_domain is not None and p.in_domain.interval is not None
-    ]
+    above = [p.mean for p in parts if p.mean is not None]
+    below = [p.in_domain for p in parts if p.in_domain is not None]
+    lows = [value.interval.low for value in below if value.interval is not None]
     if not parts or not len(above) == len(below) == len(lows) == len(parts) or np.mean(lows) < MIN_IN_DOMAIN:
         return None
-    return float(np.mean(above) / np.mean(below))
+    found = ratio(average(above), average(below))
+    if found is None:
+        return None
+    ends = found.interval
+    share = float(np.clip(found.value, 0, 1))
+    if ends is not None:
+        ends = Interval(float(np.clip(ends.low, 0, 1)), float(np.clip(ends.high, 0, 1)))
+    return Value(share, ends, found.combined)

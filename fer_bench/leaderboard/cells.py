@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from fer_bench.datasets import members_of
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
+from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import Comparable, mean_of
 from fer_bench.evaluation.scoring import outdated_metrics
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.stored import read_scored
@@ -74,8 +74,6 @@ class Cell:
         inside: Estimate per member of a union, which is not another dataset.
         generalisation: Mean transfer over the named targets.
         six: The same over the six basic emotions alone.
-        by_seed: Generalisation per seed, over the targets that were scored.
-        comparable: Generalisation as a sum over units, None unless every target was scored.
         retention: Share of the in-domain score that is retained on other datasets.
         outdated: Metrics whose value in a record is not what its predictions give today: the scoring rules
             changed since.
@@ -96,9 +94,7 @@ class Cell:
     inside: Mapping[str, Estimate]
     generalisation: Generalisation
     six: Generalisation
-    by_seed: Mapping[int, float]
-    comparable: Comparable | None
-    retention: float | None
+    retention: Value | None
     outdated: tuple[str, ...] = ()
 
     @property
@@ -124,7 +120,20 @@ class Cell:
     @property
     def seed_sd(self) -> float | None:
         """Return the standard deviation (ddof 1) of generalisation over the seeds, None for a single one."""
-        return mean_and_sd(list(self.by_seed.values()))[1] if self.by_seed else None
+        mean = self.generalisation.mean
+        by_seed = mean.combined.by_seed() if mean is not None and mean.combined is not None else {}
+        return mean_and_sd(list(by_seed.values()))[1] if by_seed else None
+
+    @property
+    def comparable(self) -> Combined | None:
+        """Return generalisation as it is compared, None unless every target was scored."""
+        general = self.generalisation
+        return general.mean.combined if general.complete and general.mean is not None else None
+
+    @property
+    def own(self) -> Combined | None:
+        """Return in-domain UAR as it is compared, None without it."""
+        return None if self.in_domain is None else self.in_domain.estimate.values["uar"].combined
 
     @property
     def is_union(self) -> bool:
@@ -183,25 +192,26 @@ def build_cell(
                 own.append((record, predictions))
             else:
                 cross.setdefault(target, []).append(_Answered.of(record, score, predictions))
+    training = _training(records)
+    crops = {name: crop_way(data.recipe) for name, data in first.targets.items()}
     estimates = {
-        target: estimate([m.all for m in models], target, seeds=[m.seed for m in models])
+        target: _estimate([m.all for m in models], target, models, training, crops)
         for target, models in sorted(cross.items())
         if len(models) == len(records)  # a mean over some of the folds is not comparable
     }
     in_domain = None
     try:
         if len(own) == len(records):
-            in_domain = score_in_domain(store, own)
+            in_domain = score_in_domain(store, own, training)
     except StoreError as error:
         problems.append(Problem(f"{first.method}/{first.dataset}", Problem.of(store, error).message))
     members = members_of(first.dataset)
     inside = {target: estimates.pop(target) for target in members if target in estimates}
     wanted = counted_targets(first.dataset, named, excluded)
     scored = {t: estimates[t] for t in wanted if t in estimates and "transfer" in estimates[t].values}
-    base = score_on_label_sets(own, [e.label_set for e in scored.values()]) if in_domain else None
+    base = score_on_label_sets(own, [e.label_set for e in scored.values()], training) if in_domain else None
     general = generalisation({t: e.values["transfer"] for t, e in scored.items()}, wanted, base)
-    six = {t: _over_six(t, cross[t], whole) for t, whole in scored.items()}
-    by_seed = [e.by_seed["transfer"] for e in scored.values()]
+    six = {t: _over_six(t, cross[t], whole, training, crops) for t, whole in scored.items()}
     cell = Cell(
         method=first.method,
         label=label,
@@ -218,11 +228,6 @@ def build_cell(
         inside=inside,
         generalisation=general,
         six=generalisation({t: v for t, v in six.items() if v is not None}, wanted),
-        by_seed={
-            seed: float(np.mean([one[seed] for one in by_seed]))
-            for seed in (sorted({r.seed for r in records}) if by_seed else ())
-        },
-        comparable=_comparable(general, scored, records),
         retention=retention([general]),
         outdated=tuple(sorted(outdated)),
     )
@@ -249,19 +254,34 @@ class _Answered:
         return cls(record.seed, answers(predictions, score.label_set), answers(predictions, six))
 
 
-def _over_six(target: str, models: Sequence[_Answered], whole: Estimate) -> Value | None:
+def _estimate(
+    answered: Sequence[Answers],
+    target: str,
+    models: Sequence[_Answered],
+    training: str,
+    crops: Mapping[str, str],
+) -> Estimate:
+    seeds = [m.seed for m in models]
+    return estimate(answered, target, seeds=seeds, training=training, condition=crops.get(target, ""))
+
+
+def _over_six(
+    target: str, models: Sequence[_Answered], whole: Estimate, training: str, crops: Mapping[str, str]
+) -> Value | None:
     """Return the transfer score over the six basic emotions, None with fewer than two of them.
 
     Args:
         target: Dataset tested on.
         models: The models.
         whole: Their estimate over all scored classes.
+        training: Names what was trained.
+        crops: How faces of each target are cropped.
     """
     if set(whole.label_set) <= set(BASIC_SIX):
         return whole.values["transfer"]
     if not all(len(m.six.truth) for m in models):
         return None
-    found = estimate([m.six for m in models], target, seeds=[m.seed for m in models])
+    found = _estimate([m.six for m in models], target, models, training, crops)
     return found.values.get("transfer")
 
 
@@ -273,31 +293,13 @@ def _mixed_targets(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(sorted(name for name, found in versions.items() if len(found) > 1))
 
 
-def in_domain_sum(cell: Cell) -> Comparable | None:
-    """Return a cell's in-domain UAR as a sum over units; only methods tested alike share its rows."""
-    if cell.in_domain is None:
-        return None
-    whole = cell.in_domain.estimate.sums["uar"]
-    return replace(whole, rows=f"{_tested(cell.records, ())} {whole.rows}")
-
-
-def _comparable(
-    general: Generalisation, estimates: Mapping[str, Estimate], records: Sequence[Record]
-) -> Comparable | None:
-    """Return a complete generalisation as a sum over units; only methods tested alike share its rows."""
-    if not general.complete or general.mean is None:
-        return None
-    whole = mean_of([e.sums["transfer"] for e in estimates.values()], general.mean.value)
-    return replace(whole, rows=f"{_tested(records, estimates)} {whole.rows}")
-
-
-def _tested(records: Sequence[Record], targets: Iterable[str]) -> str:
-    """Return what two methods must share besides their rows to be compared: folds, seeds and crops."""
-    folds, seeds = ({getattr(r, name) for r in records} for name in ("fold", "seed"))
-    data = records[0].targets
-    names = [name for name in (*members_of(records[0].dataset), *targets) if name in data]
-    crops = "; ".join(f"{name} {crop_way(data[name].recipe)}" for name in names)
-    return f"folds {sorted(folds)} seeds {sorted(seeds)} {crops}"
+def _training(records: Sequence[Record]) -> str:
+    """Return what two methods must share of their training to be compared: source, folds and crops."""
+    first = records[0]
+    folds = sorted({r.fold for r in records})
+    names = [name for name in members_of(first.dataset) if name in first.targets]
+    crops = "; ".join(f"{name} {crop_way(first.targets[name].recipe)}" for name in names)
+    return f"{first.dataset} {first.protocol} folds {folds} {crops}"
 
 
 def crop_way(recipe: str) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
-from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import Comparable, compare
+from fer_bench.evaluation.estimates import Estimate, answers, estimate
+from fer_bench.evaluation.components import Combined
+from fer_bench.evaluation.intervals import symmetric
+from fer_bench.evaluation.pairs import MIN_SEEDS, common_seeds, compare
 from fer_bench.evaluation.statistics import Interval
 from fer_bench.evaluation.stored import read_scored
-from fer_bench.leaderboard.cells import in_domain_sum
 from fer_bench.leaderboard.tables import Section, build_board
 from fer_bench.results.record import Record, read_record
 from fer_bench.results.store import Store
@@ -39,7 +39,8 @@ class Line:
         difference: First minus second.
         interval: 95 % interval of the difference, None with under ten units.
         p: Of the exchange test of this pair alone; None where the rows differ or the metric has no test.
-        units: Units of the first.
+        units: Units of all targets.
+        seeds: Seeds that both have.
         note: Why there is no test.
     """
 
@@ -53,6 +54,7 @@ class Line:
     interval: Interval | None
     p: float | None
     units: int
+    seeds: int
     note: str = ""
 
 
@@ -129,21 +131,17 @@ def _of_section(section: Section, first: str, second: str) -> list[Line]:
         one, other = section.cell(first, source), section.cell(second, source)
         if one is None or other is None:
             continue
-        sums = in_domain_sum(one), in_domain_sum(other)
-        if one.in_domain and other.in_domain and sums[0] and sums[1]:
-            estimates = one.in_domain.estimate, other.in_domain.estimate
-            values = [e.values["uar"] for e in estimates]
-            lines.append(_tested((data, source, source, "UAR"), values, (sums[0], sums[1])))
-            lines += _untested(data, source, source, *estimates, alike=sums[0].rows == sums[1].rows)
-        means = one.generalisation.mean, other.generalisation.mean
-        if one.comparable and other.comparable and means[0] and means[1]:
+        if one.in_domain and other.in_domain and one.own and other.own:
+            lines.append(_tested((data, source, source, "UAR"), one.own, other.own))
+            lines += _untested(data, source, source, one.in_domain.estimate, other.in_domain.estimate)
+        if one.comparable and other.comparable:
             place = data, source, "generalisation", "transfer"
-            lines.append(_tested(place, (means[0], means[1]), (one.comparable, other.comparable)))
+            lines.append(_tested(place, one.comparable, other.comparable))
     found = {o.label: o for o in section.overall}
     mine, theirs = found.get(first), found.get(second)
-    if mine and theirs and mine.mean and theirs.mean and mine.comparable and theirs.comparable:
+    if mine and theirs and mine.comparable and theirs.comparable:
         place = data, "overall", "generalisation", "transfer"
-        lines.append(_tested(place, (mine.mean, theirs.mean), (mine.comparable, theirs.comparable)))
+        lines.append(_tested(place, mine.comparable, theirs.comparable))
     return lines
 
 
@@ -175,10 +173,11 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
         estimates = [estimate([said], target) for said in given]
         crossed = target not in own and estimates[0].k > 1
         name, title = ("transfer", "transfer") if crossed else ("uar", "UAR")
-        values = [e.values[name] for e in estimates]
-        sums = [e.sums[name] for e in estimates]
-        found = [_tested(("", sources, target, title), values, sums)]
-        found += _untested("", sources, target, *estimates, alike=sums[0].rows == sums[1].rows)
+        first, second = (e.values[name].combined for e in estimates)
+        if first is None or second is None:
+            continue
+        found = [_tested(("", sources, target, title), first, second, least_seeds=1)]
+        found += _untested("", sources, target, *estimates)
         if one[1].key == other[1].key and np.array_equal(given[0].answer, given[1].answer):
             # a run never differs from itself
             found = [replace(x, interval=Interval(0.0, 0.0)) if x.interval else x for x in found]
@@ -186,41 +185,45 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
     return lines
 
 
-def _tested(place: tuple[str, str, str, str], values: Sequence[Value], sums: Sequence[Comparable]) -> Line:
-    """Compare two scores that are sums over units by an exchange test.
+def _tested(
+    place: tuple[str, str, str, str], first: Combined, second: Combined, *, least_seeds: int = MIN_SEEDS
+) -> Line:
+    """Compare two scores on the seeds that both have, with an exchange test where these are enough.
 
     Args:
         place: Data, source, target and title of the score.
-        values: Both scores.
-        sums: The same as sums over units.
+        first: A score.
+        second: Another.
+        least_seeds: Common seeds that the test needs.
     """
-    (first, second), (one, other) = values, sums
-    apart = first.value - second.value
-    line = Line(*place, first.value, second.value, apart, interval=None, p=None, units=len(one.units))
-    if one.rows != other.rows:
+    seeds = common_seeds(first, second)
+    units = sum(len(part.units) for part in first.parts)
+    values = first.value, second.value
+    line = Line(*place, *values, values[0] - values[1], interval=None, p=None, units=units, seeds=len(seeds))
+    if first.rows != second.rows:
         return replace(line, note=OTHER_ROWS)
-    (test,) = compare({"first": one, "second": other}).tests
-    return replace(line, interval=difference_interval(first, second), p=test.p)
+    if not seeds:
+        return replace(line, note="no common seed")
+    one, other = first.on(seeds), second.on(seeds)
+    line = replace(line, first=one.value, second=other.value, difference=one.value - other.value)
+    found = symmetric(one.minus(other))
+    tests = compare({"first": one, "second": other}, least_seeds).tests
+    if not tests:
+        few = f"provisional: {len(seeds)} common {'seed' if len(seeds) == 1 else 'seeds'}, not tested"
+        return replace(line, interval=found.interval, note=few)
+    return replace(line, interval=found.interval, p=tests[0].p)
 
 
-def _untested(
-    data: str, source: str, target: str, one: Estimate, other: Estimate, *, alike: bool
-) -> list[Line]:
+def _untested(data: str, source: str, target: str, one: Estimate, other: Estimate) -> list[Line]:
     """Compare two estimates by the metrics that have intervals of differences and no test."""
     lines = []
     for metric in metrics.shown_in("compare"):
         first, second = one.values.get(metric.name), other.values.get(metric.name)
         if metric.name in TESTED or first is None or second is None:
             continue
+        if first.combined is None or second.combined is None:
+            continue
         note = "not tested" if metric.higher_is_better else "lower is better, not tested"
-        lines.append(
-            Line(
-                *(data, source, target, metric.title),
-                *(first.value, second.value, first.value - second.value),
-                interval=difference_interval(first, second) if alike else None,
-                p=None,
-                units=one.units,
-                note=note if alike else OTHER_ROWS,
-            )
-        )
+        line = _tested((data, source, target, metric.title), first.combined, second.combined, least_seeds=1)
+        lines.append(line if line.note else replace(line, p=None, note=note))
     return lines

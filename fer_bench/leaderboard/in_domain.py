@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import Estimate, answers, average, estimate, uar_of_answers
+from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.groups import SUBJECT, attributes_of, group_scores
-from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.intervals import Value, average
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.stored import stored_index
 from fer_bench.results.predictions import Predictions
@@ -71,18 +71,20 @@ def _pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -
             answer=np.concatenate([g.answer for g in given]),
             units=np.concatenate([g.units for g in given]),
             samples=np.concatenate([g.samples for g in given]),
-            all_units=np.unique(np.concatenate([g.all_units for g in given])),
             labelled=sum(g.labelled for g in given),
         )
     return pooled
 
 
-def score_in_domain(store: Store, own: Sequence[tuple[Record, Predictions]]) -> InDomain:
+def score_in_domain(
+    store: Store, own: Sequence[tuple[Record, Predictions]], training: str = ""
+) -> InDomain:
     """Score the runs of a cell on the test rows of their own dataset.
 
     Args:
         store: Where the index of the rows is kept.
         own: Runs with their predictions.
+        training: Names what was trained.
 
     Raises:
         StoreError: Two folds of a seed test the same row.
@@ -96,7 +98,7 @@ def score_in_domain(store: Store, own: Sequence[tuple[Record, Predictions]]) -> 
     fold_mean, fold_sd = mean_and_sd(by_fold) if len(folds) > 1 else (None, None)
     index = stored_index(store.root, own[0][1].meta.fingerprint)
     return InDomain(
-        estimate=estimate(given, first.dataset, seeds=list(pooled)),
+        estimate=estimate(given, first.dataset, seeds=list(pooled), training=training),
         fold_mean=fold_mean,
         fold_sd=fold_sd,
         gap=None if index is None else _widest_gap(index, given, first.dataset),
@@ -120,18 +122,24 @@ def _widest_gap(index: pd.DataFrame, given: Sequence[Answers], dataset: str) -> 
 
 
 def score_on_label_sets(
-    own: Sequence[tuple[Record, Predictions]], label_sets: Sequence[tuple[str, ...]]
+    own: Sequence[tuple[Record, Predictions]], label_sets: Sequence[tuple[str, ...]], training: str = ""
 ) -> Value | None:
-    """Return the mean over label sets of the in-domain chance-corrected UAR, from the same stored logits."""
+    """Return the mean over label sets of the in-domain chance-corrected UAR, from the same stored logits.
+
+    Args:
+        own: Runs with their predictions.
+        label_sets: Scored classes, one per target.
+        training: Names what was trained.
+    """
     by_set: dict[tuple[str, ...], Value] = {}
     for label_set in dict.fromkeys(label_sets):
-        given = list(_pool(own, label_set).values())
+        pooled = _pool(own, label_set)
+        given = list(pooled.values())
         if not all(len(one.truth) for one in given):
             return None
-        found = estimate(given, own[0][0].dataset).values.get("transfer")
-        if found is None:
+        values = estimate(given, own[0][0].dataset, seeds=list(pooled), training=training).values
+        if "transfer" not in values:
             return None
-        by_set[label_set] = found
-    # All label sets share the resamples of the dataset's units.
+        by_set[label_set] = values["transfer"]
     means = list(by_set.values()) if len(by_set) == 1 else [by_set[one] for one in label_sets]
     return average(means) if means else None

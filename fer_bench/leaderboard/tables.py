@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_bench.datasets import members_of
-from fer_bench.evaluation.estimates import average
-from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of
+from fer_bench.evaluation.components import Combined
+from fer_bench.evaluation.intervals import Value, average
+from fer_bench.evaluation.pairs import Column, compare
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.transfer import never_cross, retention
 from fer_bench.files import canonical
-from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way, in_domain_sum
+from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way
 from fer_bench.leaderboard.variants import variants
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -34,17 +34,20 @@ class Overall:
         six: The same over the six basic emotions only.
         retention: Ratio of the means.
         seed_sd: Standard deviation (ddof 1) over the seeds, None where sources have other seeds or one.
-        sources: Single datasets complete, with the same folds and seeds, for every method compared.
-        comparable: The mean as a sum over units.
+        sources: Single datasets complete, with the same folds, for every method compared.
     """
 
     label: str
     mean: Value | None
     six: Value | None
-    retention: float | None
+    retention: Value | None
     seed_sd: float | None
     sources: tuple[str, ...]
-    comparable: Comparable | None
+
+    @property
+    def comparable(self) -> Combined | None:
+        """Return the mean as it is compared, None without one."""
+        return None if self.mean is None else self.mean.combined
 
 
 @dataclass(frozen=True)
@@ -211,8 +214,8 @@ def _build_section(
 
 
 def _own_column(cells: Sequence[Cell], source: str) -> Column:
-    sums = {c.label: in_domain_sum(c) for c in cells if c.usual and c.source == source}
-    return compare({label: one for label, one in sums.items() if one is not None})
+    own = {c.label: c.own for c in cells if c.usual and c.source == source}
+    return compare({label: one for label, one in own.items() if one is not None})
 
 
 def _general_column(cells: Sequence[Cell], source: str) -> Column:
@@ -234,7 +237,7 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
     """
     ranked = [c for c in cells if c.usual and c.headline and not c.is_union]
     labels = tuple(dict.fromkeys(c.label for c in ranked))
-    compared = _of_same_seeds([c for c in ranked if c.generalisation.complete])
+    compared = {c.label for c in ranked if c.generalisation.complete}
     common = []
     for source in dict.fromkeys(c.source for c in ranked):
         complete = [c for c in ranked if c.label in compared and c.generalisation.complete]
@@ -249,35 +252,20 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
         means = [p.mean for p in parts if p.mean is not None] if label in compared else []
         mean = average(means) if means else None
         sixes = [c.six.mean for c in mine if c.six.complete and c.six.mean is not None]
-        sums = [c.comparable for c in mine if c.comparable is not None]
         result.append(
             Overall(
                 label=label,
                 mean=mean,
                 six=average(sixes) if means and len(sixes) == len(mine) else None,
                 retention=retention(parts) if means else None,
-                seed_sd=_seed_sd(mine) if means else None,
+                seed_sd=None if mean is None else _seed_sd(mean),
                 sources=tuple(common) if means else (),
-                comparable=mean_of(sums, mean.value) if mean else None,
             )
         )
     return tuple(sorted(result, key=lambda o: (o.mean is None, -(o.mean.value if o.mean else 0.0), o.label)))
 
 
-def _of_same_seeds(cells: Sequence[Cell]) -> set[str]:
-    """Return the methods that have the same seeds as most: a mean over more seeds varies less."""
-    seeds: dict[str, set[tuple[int, ...]]] = {}
-    for cell in cells:
-        seeds.setdefault(cell.label, set()).add(cell.seeds)
-    groups: dict[tuple[tuple[int, ...], ...], set[str]] = {}
-    for label, found in seeds.items():
-        groups.setdefault(tuple(sorted(found)), set()).add(label)
-    return groups[max(sorted(groups), key=lambda g: (len(groups[g]), len(g[0])))] if groups else set()
-
-
-def _seed_sd(cells: Sequence[Cell]) -> float | None:
-    """Return the standard deviation over seeds of the mean over sources that have the same seeds."""
-    if len({tuple(c.by_seed) for c in cells}) != 1:
-        return None
-    seeds = cells[0].by_seed
-    return mean_and_sd([sum(c.by_seed[s] for c in cells) / len(cells) for s in seeds])[1]
+def _seed_sd(mean: Value) -> float | None:
+    """Return the standard deviation over seeds of a mean over sources that have the same seeds."""
+    by_seed = mean.combined.by_seed() if mean.combined is not None else {}
+    return mean_and_sd(list(by_seed.values()))[1] if by_seed else None
