@@ -1,8 +1,8 @@
 """What units and seeds add to UAR, to accuracy and to any other score of a confusion matrix.
 
 UAR is a sum over rows: a row answered right adds 1 / (k n_c) with k present classes and n_c rows of its
-class. Accuracy is the same with all rows in one class. Any other score is taken as linear around the confusion
-matrix that was observed.
+class. Accuracy is the same with all rows in one class. Any other score is taken as linear around the
+confusion matrix that was observed.
 """
 
 from __future__ import annotations
@@ -148,12 +148,10 @@ def recalls(
     )
 
 
-def _by_unit(
-    model: Answers, unit: NDArray[np.int64], units: int, k: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _by_unit(model: Answers, unit: NDArray[np.int64], units: int, k: int) -> tuple[Floats, Floats]:
     """Return right answers and rows per unit and class, both [U, k]."""
     cell = unit * k + (model.truth if k > 1 else 0)
-    right = np.bincount(cell, weights=model.truth == model.answer, minlength=units * k)
+    right: Floats = np.bincount(cell, weights=model.truth == model.answer, minlength=units * k)
     held = np.bincount(cell, minlength=units * k).astype(np.float64)
     return right.reshape(units, k), held.reshape(units, k)
 
@@ -217,9 +215,7 @@ def influence(
     return Recalls(like.seeds, scores, like.units, kept, kept, like.classes, like.pictures, like.rows)
 
 
-def _slopes(
-    function: Callable[[NDArray[Any]], NDArray[Any]], counts: Floats, k: int
-) -> tuple[float, Floats]:
+def _slopes(function: Callable[[NDArray[Any]], NDArray[Any]], counts: Floats, k: int) -> tuple[float, Floats]:
     """Return a score and how it follows each count that is not 0, [K * K]."""
     used = np.flatnonzero(counts)
     moved = np.repeat(counts[None], len(used) + 1, axis=0)

@@ -163,8 +163,9 @@ def _limits(classes: Classes, score: float, spread: Spread) -> tuple[float, floa
 def _wilson(share: Floats, answers: Floats, spread: Spread) -> tuple[Floats, Floats]:
     """Return Wilson limits of shares, with Student's quantile."""
     z = spread.quantile()
-    centre, half = share + z**2 / (2 * answers), z * np.sqrt(
-        share * (1 - share) / answers + z**2 / (4 * answers**2)
+    centre, half = (
+        share + z**2 / (2 * answers),
+        z * np.sqrt(share * (1 - share) / answers + z**2 / (4 * answers**2)),
     )
     low: Floats = np.clip((centre - half) / (1 + z**2 / answers), 0, share)
     high: Floats = np.clip((centre + half) / (1 + z**2 / answers), share, 1)
@@ -202,5 +203,3 @@ def ratio(above: Value, below: Value) -> Value | None:
     found = above.value / below.value
     rest = above.combined.times(1 / below.value).parts + below.combined.times(-found / below.value).parts
     return symmetric(Combined(rest), found)
-
-

@@ -1,8 +1,8 @@
 """Whether methods differ: exchange tests over units and seeds, adjusted for the number of pairs.
 
-If two methods are alike, the answers of one for a person (video, picture) might as well be those of the other.
-So both methods' answers for whole units are swapped, over all folds, seeds and sources at once, and the
-difference of the seed means is compared with the differences after many random ways of swapping. What another
+If two methods are alike, the answers of one for a person (video, picture) might as well be those of the
+other. So both methods' answers for whole units are swapped, over all folds, seeds and sources at once, and
+the difference of the seed means is compared with the differences after many random ways of swapping. What another
 seed would change is added as a normal variable with the variance over seeds, and the observed difference is
 taken back by as much as Student's quantile is larger for few seeds.
 
@@ -19,7 +19,6 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from fer_bench.evaluation.components import Combined
@@ -275,13 +274,15 @@ def _p_values(
 def _random_signs(rng: np.random.Generator, size: int, units: int) -> Floats:
     """Return random signs [size, units]."""
     bits = np.frombuffer(rng.bytes(-(-size * units // 8)), np.uint8)
-    return 1.0 - 2.0 * np.unpackbits(bits)[: size * units].reshape(size, units)
+    signs: Floats = 1.0 - 2.0 * np.unpackbits(bits)[: size * units].reshape(size, units).astype(np.float64)
+    return signs
 
 
 def _all_signs(start: int, size: int, units: int) -> Floats:
     """Return a run of all ways to give signs to units [size, units]."""
     ways = np.arange(start, start + size)[:, None] >> np.arange(units) & 1
-    return 1.0 - 2.0 * ways
+    signs: Floats = 1.0 - 2.0 * ways.astype(np.float64)
+    return signs
 
 
 def holm(p: Sequence[float]) -> list[float]:

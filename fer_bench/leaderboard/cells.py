@@ -12,8 +12,8 @@ import numpy as np
 from fer_bench.datasets import members_of
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.components import Combined
+from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.scoring import outdated_metrics
 from fer_bench.evaluation.statistics import Answers, mean_and_sd

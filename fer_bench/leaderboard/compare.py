@@ -11,8 +11,8 @@ import numpy as np
 from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.evaluation import metrics
-from fer_bench.evaluation.estimates import Estimate, answers, estimate
 from fer_bench.evaluation.components import Combined
+from fer_bench.evaluation.estimates import Estimate, answers, estimate
 from fer_bench.evaluation.intervals import symmetric
 from fer_bench.evaluation.pairs import MIN_SEEDS, common_seeds, compare
 from fer_bench.evaluation.statistics import Interval

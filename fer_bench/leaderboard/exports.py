@@ -8,7 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.intervals import Value
-from fer_bench.leaderboard.tables import Board
+from fer_bench.evaluation.pairs import PairTest
+from fer_bench.evaluation.planning import over_sources
+from fer_bench.evaluation.statistics import Interval
+from fer_bench.leaderboard.tables import Board, Section
 from fer_bench.results.record import Record
 
 Line = Mapping[str, object]
@@ -16,6 +19,7 @@ _RUN = ("data_kind", "profile", "method", "dataset", "protocol", "fold", "folds"
 _SCORE = ("target", "selection", "label_set", "n", "k", "kept_share")
 _ROWS = ("unrestricted_uar", "small_classes", "rows")
 _BREAKDOWN = ("worst_class", "worst_recall", "va_ccc", "au_f1", "abaw")
+_OVER_SOURCES = ("sources_won", "sources", "wilcoxon_p")
 _CALIBRATION = ("ece", "ece_adaptive", "ece_classwise", "brier", "nll")
 
 
@@ -48,10 +52,28 @@ def pairs_csv(board: Board) -> str:
         for score, source, column in kinds:
             place = {"data_kind": section.data_kind, "profile": section.profile}
             for test in column.tests:
-                ranks = {"first_rank": column.ranks[test.first], "second_rank": column.ranks[test.second]}
-                lines.append({**place, "score": score, "source": source, **vars(test), **ranks})
-    columns = ["data_kind", "profile", "score", "source", "first", "second", "difference", "p", "adjusted"]
-    return _csv([*columns, "units", "first_rank", "second_rank"], lines)
+                line = {**place, "score": score, "source": source, **vars(test)}
+                line |= _ends("difference", line.pop("interval"))
+                for name in ("first", "second"):
+                    line[f"{name}_letters"] = column.letters[getattr(test, name)]
+                if source == "overall":
+                    line |= _over_sources(section, test)
+                lines.append(line)
+    columns = ["data_kind", "profile", "score", "source", "first", "second"]
+    columns += ["difference", "difference_low", "difference_high", "p", "adjusted", "units", "seeds"]
+    return _csv([*columns, "first_letters", "second_letters", *_OVER_SOURCES], lines)
+
+
+def _over_sources(section: Section, test: PairTest) -> dict[str, object]:
+    """Return on how many sources the first method is ahead, as a check on the overall test."""
+    columns = section.general_columns.values()
+    differences = [
+        column.scores[test.first] - column.scores[test.second]
+        for column in columns
+        if {test.first, test.second} <= {*column.scores}
+    ]
+    won, p = over_sources(differences)
+    return dict(zip(_OVER_SOURCES, (won, len(differences), p), strict=True))
 
 
 def cells_csv(board: Board) -> str:
@@ -93,8 +115,9 @@ def generalisation_csv(board: Board) -> str:
                 lines.append(
                     place
                     | {"method": mine.label, "source": "overall", "over": mine.sources}
-                    | {"ranked": mine.label in section.overall_column.ranks}
-                    | {"seed_sd": mine.seed_sd, "retention": mine.retention}
+                    | {"letters": section.overall_column.letters.get(mine.label)}
+                    | {"seed_sd": mine.seed_sd}
+                    | _with_ends("retention", mine.retention)
                     | _with_ends("transfer", mine.mean)
                     | _with_ends("six", mine.six)
                 )
@@ -105,13 +128,15 @@ def generalisation_csv(board: Board) -> str:
                 lines.append(
                     place
                     | {"method": cell.label, "source": cell.source, **counts}
-                    | {"ranked": cell.label in section.general_columns[cell.source].ranks}
-                    | {"seed_sd": cell.seed_sd, "retention": cell.retention}
+                    | {"letters": section.general_columns[cell.source].letters.get(cell.label)}
+                    | {"seed_sd": cell.seed_sd}
+                    | _with_ends("retention", cell.retention)
                     | _with_ends("transfer", general.mean)
                     | _with_ends("six", six.mean)
                 )
-    columns = ["data_kind", "profile", "method", "source", "over", "scored", "wanted", "ranked"]
-    columns += ["transfer", "transfer_low", "transfer_high", "seed_sd", "retention"]
+    columns = ["data_kind", "profile", "method", "source", "over", "scored", "wanted", "letters"]
+    columns += ["transfer", "transfer_low", "transfer_high", "seed_sd"]
+    columns += ["retention", "retention_low", "retention_high"]
     return _csv([*columns, "scored_six", "six", "six_low", "six_high"], lines)
 
 
@@ -119,8 +144,11 @@ def _with_ends(name: str, value: Value | None) -> dict[str, object]:
     """Return a value and the ends of its interval by column, as far as they exist."""
     if value is None:
         return {}
-    ends = {} if value.interval is None else {"low": value.interval.low, "high": value.interval.high}
-    return {name: value.value, **{f"{name}_{end}": number for end, number in ends.items()}}
+    return {name: value.value, **_ends(name, value.interval)}
+
+
+def _ends(name: str, found: Interval | None) -> dict[str, object]:
+    return {} if found is None else {f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _csv(columns: Sequence[str], lines: Iterable[Line]) -> str:

@@ -76,9 +76,7 @@ def _pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -
     return pooled
 
 
-def score_in_domain(
-    store: Store, own: Sequence[tuple[Record, Predictions]], training: str = ""
-) -> InDomain:
+def score_in_domain(store: Store, own: Sequence[tuple[Record, Predictions]], training: str = "") -> InDomain:
     """Score the runs of a cell on the test rows of their own dataset.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Column
+from fer_bench.evaluation.statistics import Interval
 
 Rows = Sequence[Sequence[str]]
 _LONGEST = 300
@@ -63,39 +64,51 @@ def with_interval(value: Value | None, show: Callable[[float], str]) -> str:
 
 
 def stacked(
-    text: str, *, bold: bool = False, mark: str = "", rank: int | None = None, more: Sequence[str] = ()
+    text: str, *, bold: bool = False, mark: str = "", letters: str = "", more: Sequence[str] = ()
 ) -> str:
-    """Put an interval, a rank and more in small type on a line of their own.
+    """Put an interval and more in small type on a line of their own.
 
     Args:
         text: A number, with or without interval.
         bold: Whether the number is bold.
         mark: Follows the number.
-        rank: Printed after the interval.
-        more: Printed after the rank.
+        letters: Follow the number, of the letter display.
+        more: Printed after the interval.
     """
     point, bracket, rest = text.partition(" [")
-    point = f"**{point}**{mark}" if bold else f"{point}{mark}"
+    point = f"**{point}**" if bold else point
+    point += (f" {letters}" if letters else "") + mark
     small = [f"[{rest}"] if bracket else []
-    small += [] if rank is None else [f"rank {rank}"]
     small += list(more)
     return f"{point}<br><sub>{', '.join(small)}</sub>" if small else point
 
 
-def ranked(text: str, column: Column, label: str, *, mark: str = "", more: Sequence[str] = ()) -> str:
-    """Stack a method's number with its rank in a column, bold in the best group.
+def lettered(text: str, column: Column, label: str, *, mark: str = "", more: Sequence[str] = ()) -> str:
+    """Stack a method's number with its letters in a column, bold where no method is shown to be better.
 
     Args:
         text: The number, with or without interval.
         column: The methods compared.
         label: The method.
         mark: Follows the number.
-        more: Printed after the rank.
+        more: Printed after the interval.
     """
-    rank = column.ranks.get(label) if len(column.ranks) > 1 else None
-    return stacked(text, bold=label in column.winners, mark=mark, rank=rank, more=more)
+    letters = column.letters.get(label, "")
+    return stacked(text, bold=label in column.leaders, mark=mark, letters=letters, more=more)
 
 
-def share(value: float | None) -> str:
-    """Return a share as `61 %`, `-` without one."""
-    return "-" if value is None else f"{100 * value:.0f} %"
+def difference(found: tuple[str, float, Interval | None] | None, show: Callable[[float], str]) -> str:
+    """Return the difference from the best method with its interval, `-` without one."""
+    if found is None:
+        return "-"
+    _, value, ends = found
+    return with_interval(Value(value, ends), show)
+
+
+def share(value: Value | None) -> str:
+    """Return a share as `61 % [55, 68]`, `-` without one."""
+    if value is None:
+        return "-"
+    ends = value.interval
+    more = "" if ends is None else f" [{100 * ends.low:.0f}, {100 * ends.high:.0f}]"
+    return f"{100 * value.value:.0f} %{more}"

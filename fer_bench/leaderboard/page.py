@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fer_bench import datasets, methods
 from fer_bench.evaluation import coverage
+from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.estimates import SMALL_CLASS
-from fer_bench.evaluation.pairs import DRAWS, EXACT_UNITS
-from fer_bench.evaluation.statistics import LEVEL, MIN_UNITS, RESAMPLES
+from fer_bench.evaluation.pairs import EXACT_UNITS, LEAST_DRAWS, MIN_SEEDS
 from fer_bench.evaluation.transfer import MIN_IN_DOMAIN
 from fer_bench.files import canonical, short_hash, write_text
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv
@@ -103,13 +103,13 @@ def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
         methods=board.methods,
         named=board.named_targets,
         level=round(100 * LEVEL),
-        resamples=RESAMPLES,
         min_units=MIN_UNITS,
         small=SMALL_CLASS,
         min_in_domain=MIN_IN_DOMAIN,
         coverage=coverage.found(),
-        draws=DRAWS,
+        draws=LEAST_DRAWS,
         exact=EXACT_UNITS,
+        min_seeds=MIN_SEEDS,
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -124,7 +124,6 @@ def _section(section: Section, figures: Mapping[str, str], named: Sequence[str])
         "generator": ", ".join(f"{k} {v if isinstance(v, str) else canonical(v)}" for k, v in generator),
         "figures": figures,
         "any_done": bool(section.cells),
-        "one_seed": all(len(c.seeds) == 1 for c in section.cells),
         "number": len(section.records),
         "glance": glance.context(section, notes),
         "own": in_domain.context(section, notes),

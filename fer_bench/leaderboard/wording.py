@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fer_bench.evaluation.estimates import Estimate
-from fer_bench.evaluation.pairs import ALPHA, Column, PairTest
+from fer_bench.evaluation.pairs import MIN_SEEDS, Column, PairTest
+from fer_bench.evaluation.planning import MOST_SEEDS, power, seeds_for
 
 
 def p_text(p: float) -> str:
@@ -15,42 +16,52 @@ def p_text(p: float) -> str:
 
 def points(difference: float) -> str:
     """Return a difference of shares in percentage points."""
-    return f"+{100 * difference:.1f} points"
+    return f"{100 * difference:+.1f} points"
 
 
 def plain_difference(difference: float) -> str:
     """Return a difference of transfer scores."""
-    return f"+{difference:.2f}"
+    return f"{difference:+.2f}"
 
 
 def conclusion(column: Column, unit: str, show: Callable[[float], str] = points) -> str:
-    """Say which differences of a column are more than the choice of test units explains.
+    """Say which differences of a column are more than test units and training seeds explain.
 
     Args:
         column: The methods compared.
-        unit: What is resampled, in the plural: persons, videos, pictures, units.
+        unit: What is swapped, in the plural: persons, videos, pictures, units.
         show: Writes a difference.
     """
-    if not column.tests:
+    if len(column.scores) < 2:
         return _left_out(column, "only one method, so there is nothing to compare") + "."
+    if column.provisional:
+        return _left_out(column, _provisional(column)) + "."
     units = column.tests[0].units
-    better: dict[str, list[PairTest]] = {}
-    for test in column.tests:
-        if test.significant:
-            better.setdefault(test.first, []).append(test)
-    open_pairs = [t for t in column.tests if not t.significant]
-    parts = [
-        f"{name} is better than {and_of(_worse(t, show) for t in tests)}" for name, tests in better.items()
-    ]
-    if open_pairs and not better:
-        least = min(t.adjusted for t in open_pairs)
-        parts.append(f"no difference between methods is shown (smallest {p_text(least)})")
-    elif open_pairs:
-        pairs = ", nor between ".join(f"{t.first} and {t.second}" for t in open_pairs)
-        parts.append(f"no difference is shown between {pairs}")
-    if not better and 2.0 ** (1 - units) * len(column.tests) >= ALPHA:
-        parts.append(f"{units} {unit} are too few to show any")
-    return _left_out(column, f"{'; '.join(parts)} ({units:,} {unit})") + "."
+    best = next(iter(column.scores))
+    worse = [t for t in column.tests if best == t.first and t.significant]
+    alike = [t for t in column.tests if best in (t.first, t.second) and not t.significant]
+    parts = []
+    if worse:
+        parts.append(f"{best} is better than {and_of(_worse(t, show) for t in worse)}")
+    if alike:
+        names = and_of(t.second if t.first == best else t.first for t in alike)
+        parts.append(f"{best} is not shown to differ from {names}")
+    further = sum(t.significant for t in column.tests) - len(worse)
+    if further:
+        parts.append(f"{further} further {'pair differs' if further == 1 else 'pairs differ'}")
+    if column.untested:
+        count = len(column.untested)
+        pairs = "pair has" if count == 1 else "pairs have"
+        parts.append(f"{count} {pairs} fewer than {MIN_SEEDS} common seeds")
+    seeds = sorted({len(t.seeds) for t in column.tests})
+    counts = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    return _left_out(column, f"{'; '.join(parts)} ({units:,} {unit}, {counts})") + "."
+
+
+def _provisional(column: Column) -> str:
+    counts = [len(one.seeds) for one in column.sums.values()]
+    seeds = f"{min(counts)} {'seed' if min(counts) == 1 else 'seeds'}"
+    return f"provisional with {seeds}: methods are compared from {MIN_SEEDS} common seeds on"
 
 
 def _left_out(column: Column, text: str) -> str:
@@ -58,11 +69,11 @@ def _left_out(column: Column, text: str) -> str:
         return text
     verb = "was" if len(column.left_out) == 1 else "were"
     names = and_of(column.left_out)
-    return f"{text}; {names} {verb} tested on other rows, crops, folds or seeds and not compared"
+    return f"{text}; {names} {verb} tested on other rows, crops or folds and not compared"
 
 
 def _worse(test: PairTest, show: Callable[[float], str]) -> str:
-    return f"{test.second} ({show(test.difference)}, {p_text(test.adjusted)})"
+    return f"{test.second} ({show(test.difference)}, adjusted {p_text(test.adjusted)})"
 
 
 def and_of(parts: Iterable[str]) -> str:
@@ -87,6 +98,35 @@ def above_guessing(estimates: Sequence[Estimate]) -> str:
     return f"{text}. Single pairs are not compared between methods: their means above are."
 
 
+def outlook(columns: Mapping[str, Column], wanted: float) -> str:
+    """Say per dataset how likely a true difference would be shown, and what more seeds would buy.
+
+    Args:
+        columns: The methods compared, per source.
+        wanted: The difference, as a share.
+    """
+    said = []
+    for name, column in columns.items():
+        chance, seeds = power(column, wanted), seeds_for(column, wanted)
+        parts = [] if chance is None else [f"{100 * chance:.0f} %"]
+        if seeds is None or seeds > MOST_SEEDS:
+            parts += [] if seeds is None else ["no number of seeds: more test units"]
+        else:
+            parts.append(f"{seeds} seeds")
+        if parts:
+            said.append(f"{name} {', '.join(parts)}")
+    if not said:
+        return ""
+    size = f"{100 * wanted:.0f} points"
+    return (
+        f"How surely a true difference of {size} would be shown (median pair, tested alone), and the seeds that "
+        f"would narrow the interval of a difference to ± {size}: {'; '.join(said)}."
+    )
+
+
 def list_of(columns: Mapping[str, str]) -> str:
-    """Return a markdown list of one sentence per column."""
-    return "\n".join(f"- *{name}*: {text}" for name, text in columns.items())
+    """Return a markdown list of one sentence per column; columns with the same sentence share a line."""
+    names: dict[str, list[str]] = {}
+    for name, text in columns.items():
+        names.setdefault(text, []).append(name)
+    return "\n".join(f"- *{', '.join(who)}*: {text}" for text, who in names.items())

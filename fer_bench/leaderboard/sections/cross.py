@@ -7,7 +7,7 @@ from typing import Any
 from fer_bench.evaluation.pairs import Column
 from fer_bench.evaluation.transfer import share_pictures
 from fer_bench.leaderboard.cells import Cell
-from fer_bench.leaderboard.markup import decimal, escape, ranked, share, stacked, table
+from fer_bench.leaderboard.markup import decimal, escape, lettered, share, stacked, table
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import above_guessing, conclusion, list_of, plain_difference
@@ -19,7 +19,7 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
     said = {
         escape(name): escape(conclusion(column, "test units", plain_difference))
         for name, column in columns.items()
-        if column.ranks
+        if column.scores
     }
     matrices = []
     for label in section.labels:
@@ -53,8 +53,8 @@ def _generalisation(section: Section, notes: Notes) -> str:
         more += [] if mine is None or mine.seed_sd is None else [f"seed sd {mine.seed_sd:.2f}"]
         mean = decimal(mine.mean if mine else None)
         row = [f"**{escape(label)}**{notes.of_method(label)}"]
-        row.append(ranked(mean, section.overall_column, label, more=more))
-        row.append(share(mine.retention if mine else None))
+        row.append(lettered(mean, section.overall_column, label, more=more))
+        row.append(stacked(share(mine.retention if mine else None)))
         for source in section.sources:
             row.append(_of_source(section.cell(label, source), section.general_columns[source], notes))
         rows.append(row)
@@ -71,7 +71,7 @@ def _of_source(cell: Cell | None, column: Column, notes: Notes) -> str:
     more = [f"six {cell.six.mean.value:.2f}"] if cell.six.complete and cell.six.mean else []
     more += [] if cell.retention is None else [f"retains {share(cell.retention)}"]
     more += [] if cell.seed_sd is None else [f"seed sd {cell.seed_sd:.2f}"]
-    return ranked(decimal(mean), column, cell.label, mark=mark, more=more)
+    return lettered(decimal(mean), column, cell.label, mark=mark, more=more)
 
 
 def _matrix(section: Section, label: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fer_bench.leaderboard.markup import decimal, escape, ranked, share, table
+from fer_bench.leaderboard.markup import decimal, difference, escape, lettered, share, stacked, table
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import conclusion, plain_difference
@@ -15,7 +15,7 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
     overall = section.overall_column
     return {
         "table": _table(section, notes),
-        "said": escape(conclusion(overall, "test units", plain_difference)) if overall.ranks else "",
+        "said": escape(conclusion(overall, "test units", plain_difference)) if overall.scores else "",
         "common": next((o.sources for o in section.overall if o.sources), ()),
         "unions": any(c.is_union for c in section.cells),
         "seeds": _seeds(section),
@@ -26,18 +26,20 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
 
 def _table(section: Section, notes: Notes) -> str:
     rows = []
+    column = section.overall_column
     for mine in section.overall:
-        row = [f"**{escape(mine.label)}**{notes.of_method(mine.label)}"]
-        row.append(ranked(decimal(mine.mean), section.overall_column, mine.label))
-        row.append(share(mine.retention))
-        for columns in (section.own_columns, section.general_columns):
-            apart = [c for c in columns.values() if c.winners and mine.label in c.ranks]
-            first = sum(mine.label in c.winners for c in apart)
-            row.append(f"{first} of {len(apart)}" if apart else "-")
         done = {c.source for c in section.cells if c.label == mine.label and c.in_domain}
-        rows.append([*row, str(len(done))])
-    header = ("method", "generalisation, overall", "retention", "best group on its own dataset")
-    return table((*header, "best group on other datasets", "datasets trained on"), rows)
+        rows.append(
+            [
+                f"**{escape(mine.label)}**{notes.of_method(mine.label)}",
+                lettered(decimal(mine.mean), column, mine.label),
+                stacked(difference(column.difference_from_best(mine.label), plain_difference)),
+                stacked(share(mine.retention)),
+                str(len(done)),
+            ]
+        )
+    header = ("method", "generalisation, overall", "difference from the best", "retention")
+    return table((*header, "datasets trained on"), rows)
 
 
 def _seeds(section: Section) -> str:

@@ -11,10 +11,10 @@ from fer_bench.evaluation import metrics
 from fer_bench.evaluation.estimates import SMALL_CLASS
 from fer_bench.evaluation.pairs import Column
 from fer_bench.leaderboard.cells import Cell
-from fer_bench.leaderboard.markup import escape, percent, points, ranked, stacked, table, with_interval
+from fer_bench.leaderboard.markup import escape, lettered, percent, points, stacked, table, with_interval
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.tables import Section
-from fer_bench.leaderboard.wording import and_of, conclusion, list_of
+from fer_bench.leaderboard.wording import and_of, conclusion, list_of, outlook
 
 
 def context(section: Section, notes: Notes) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
     return {
         "uar": _uar(section, notes),
         "said": _said(section.own_columns, section),
+        "outlook": outlook(section.own_columns, 0.05),
         "adapted": [(label, ", ".join(sources), text) for (label, text), sources in adapted.items()],
         "full": _full(section, notes),
         "full_said": _overlaps(section),
@@ -45,7 +46,7 @@ def _uar(section: Section, notes: Notes) -> str:
                 continue
             mark = (" †" if cell.adapted else "") + notes.of_cell(cell)
             text = percent(cell.in_domain.estimate.values["uar"])
-            row.append(ranked(text, section.own_columns[source], label, mark=mark))
+            row.append(lettered(text, section.own_columns[source], label, mark=mark))
         rows.append(row)
     chance, protocols = ["*guessing*"], ["*protocol*"]
     for source in section.sources:
@@ -81,7 +82,7 @@ def _said(columns: Mapping[str, Column], section: Section) -> str:
 
 
 def _units(section: Section, source: str) -> str:
-    """Return what the bootstrap resamples on a dataset, in the plural."""
+    """Return what a test swaps on a dataset, in the plural."""
     name = section.of_source(source)[0].dataset
     reader = datasets.REGISTRY.usable().get(name)
     if reader is None:
@@ -135,5 +136,5 @@ def _overlaps(section: Section) -> str:
         if pairs:
             said.append(f"for {pairs - apart} of {pairs} pairs of methods those of {metric.title} overlap")
     titles = and_of(metric.title for metric in untested)
-    text = f"Only UAR is tested and ranked. {titles[:1].upper()}{titles[1:]} have intervals and no tests"
+    text = f"Only UAR is tested. {titles[:1].upper()}{titles[1:]} have intervals and no tests"
     return f"{text}: {'; '.join(said)}." if said else f"{text}."

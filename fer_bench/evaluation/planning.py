@@ -1,0 +1,86 @@
+"""What more seeds would buy, and how likely the tests of a column are to show a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from scipy.special import stdtrit
+from scipy.stats import nct, wilcoxon
+
+from fer_bench.evaluation.components import LEVEL, Combined
+from fer_bench.evaluation.pairs import Column, common_seeds
+
+MOST_SEEDS = 100
+"""More seeds than this are not planned."""
+
+
+def power(column: Column, difference: float) -> float | None:
+    """Return the probability that a test of two methods alone shows a true difference: the median over pairs.
+
+    Args:
+        column: The methods compared.
+        difference: The true difference, in the unit of the score.
+
+    Returns:
+        None where no pair was tested.
+    """
+    found = []
+    for test in column.tests:
+        apart = column.sums[test.first].on(test.seeds).minus(column.sums[test.second].on(test.seeds))
+        spread = apart.spread()
+        if spread.variance <= 0:
+            continue
+        freedom = min(spread.freedom, 1e6)
+        limit, shift = stdtrit(freedom, (1 + LEVEL) / 2), difference / np.sqrt(spread.variance)
+        found.append(float(nct.sf(limit, freedom, shift) + nct.cdf(-limit, freedom, shift)))
+    return float(np.median(found)) if found else None
+
+
+def seeds_for(column: Column, half_width: float) -> int | None:
+    """Return how many seeds make the interval of a difference as narrow as wanted, the median over pairs.
+
+    Computed from the measured variance over seeds.
+
+    Args:
+        column: The methods compared.
+        half_width: Half the wanted width, in the unit of the score.
+
+    Returns:
+        None where a pair has fewer than two common seeds, so that nothing is known about the variance over
+        seeds; `MOST_SEEDS` + 1 where no number is enough: the choice of test units alone leaves more.
+    """
+    wanted = []
+    for first, second in combinations(column.sums.values(), 2):
+        seeds = common_seeds(first, second)
+        if len(seeds) < 2:
+            return None
+        wanted.append(_seeds_for(first.on(seeds).minus(second.on(seeds)), len(seeds), half_width))
+    return int(np.median(wanted)) if wanted else None
+
+
+def _seeds_for(apart: Combined, seeds: int, half_width: float) -> int:
+    spread = apart.spread()
+    for count in range(2, MOST_SEEDS + 1):
+        variance = spread.units + spread.seeds * seeds / count
+        over_seeds = spread.seeds * seeds / count
+        below = over_seeds**2 / (2 * (count - 1))
+        freedom = variance**2 / below if below > 0 else np.inf
+        if stdtrit(min(freedom, 1e6), (1 + LEVEL) / 2) * np.sqrt(variance) <= half_width:
+            return count
+    return MOST_SEEDS + 1
+
+
+def over_sources(differences: Sequence[float]) -> tuple[int, float | None]:
+    """Return on how many sources a method is ahead of another, and the p-value of Wilcoxon's signed ranks.
+
+    Args:
+        differences: Of the two methods, one per source.
+
+    Returns:
+        The second is None with fewer than two sources that differ.
+    """
+    apart = [d for d in differences if d != 0]
+    won = sum(d > 0 for d in apart)
+    return won, float(wilcoxon(apart).pvalue) if len(apart) > 1 else None
