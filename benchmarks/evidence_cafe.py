@@ -21,7 +21,8 @@ from sweep_runs import finished_runs, refuse_empty, runs_of_variant
 
 from fer_bench.config import SweepConfig
 from fer_bench.errors import StoreError
-from fer_bench.evaluation.estimates import answers, average, difference_interval, estimate
+from fer_bench.evaluation import intervals
+from fer_bench.evaluation.estimates import answers, estimate
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.stored import read_scored
@@ -113,7 +114,7 @@ def _arm(store: Store, records: tuple[Record, ...]) -> Arm:
         records,
         on(source).values["uar"],
         transfers,
-        average(list(transfers.values())),
+        intervals.average(list(transfers.values())),
         mean_and_sd([float(value) for value in by_seed])[1],
     )
 
@@ -129,7 +130,7 @@ def text(arms: Arms) -> str:
     lines = [
         f"{banner} Profile {record.profile}, trained on {record.dataset}, {seeds} seed(s).",
         "In-domain UAR in %, then the transfer score x 100 on each target and its mean; brackets are 95 %",
-        "intervals over test units of the mean over seeds, sd is over seeds.",
+        "intervals over test units and seeds, sd is over seeds.",
         "",
         *_row(header),
         f"|---{'|--:' * (len(header) - 1)}|",
@@ -139,7 +140,7 @@ def text(arms: Arms) -> str:
         lines += _row((name, percent(arm.in_domain), *cells, percent(arm.mean), points(arm.sd)))
     lines += [
         "",
-        "What a step changes in the mean transfer x 100 (paired resamples), and whether it agrees with",
+        "What a step changes in the mean transfer x 100 (on the same test units), and whether it agrees with",
     ]
     lines += ["the paper, for which each of the first four is a gain:", ""]
     lines += [*_row(("step", "change", "the paper's order")), "|---|--:|---|"]
@@ -156,11 +157,12 @@ def _row(cells: tuple[str, ...]) -> list[str]:
 
 
 def _step(less: Value, more: Value) -> tuple[str, str]:
-    change, found = 100 * (more.value - less.value), difference_interval(more, less)
-    if found is None:
+    change, found = 100 * (more.value - less.value), intervals.difference(more, less)
+    if found is None or found.interval is None:
         return f"{change:+.1f}", "too few units to say"
-    verdict = "agrees" if found.low > 0 else "the opposite" if found.high < 0 else "not separable"
-    return f"{change:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]", verdict
+    low, high = found.interval.low, found.interval.high
+    verdict = "agrees" if low > 0 else "the opposite" if high < 0 else "not separable"
+    return f"{change:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]", verdict
 
 
 def contributions(store: Store, record: Record, workspace: Workspace) -> NDArray[np.float64]:

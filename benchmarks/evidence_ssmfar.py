@@ -19,9 +19,10 @@ import pandas as pd
 from sweep_runs import finished_runs, refuse_empty, runs_of_variant
 
 from fer_bench.config import SweepConfig
+from fer_bench.evaluation import intervals
 from fer_bench.evaluation.estimates import answers, estimate
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.statistics import interval, mean_and_sd
+from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.figures import new_figure, save_figure
 from fer_bench.files import write_text
 from fer_bench.leaderboard.markup import percent, points
@@ -96,18 +97,18 @@ def _arm(store: Store, dataset: str, records: list[Record]) -> Arm:
         answers(store.predictions(r, dataset), s.label_set) for r, s in zip(records, scores, strict=True)
     ]
     sd = mean_and_sd([s.uar for s in scores])[1]
-    uar = estimate(given, dataset).values["uar"]
+    uar = estimate(given, dataset, seeds=[r.seed for r in records]).values["uar"]
     folders = [store.run_dir(r.method, r.dataset, r.key).path for r in records]
     return Arm(tuple(records), uar, sd, tuple(pd.read_csv(folder / "metrics.csv") for folder in folders))
 
 
 def difference(one: Arm, other: Arm) -> str:
-    """Return the difference of two arms in points, with the interval of paired resamples of test units."""
+    """Return the difference of two arms in points, with its interval over test units and seeds."""
     text = f"{100 * (one.uar.value - other.uar.value):+.1f}"
-    if one.uar.draws is None or other.uar.draws is None:
+    found = intervals.difference(one.uar, other.uar)
+    if found is None or found.interval is None:
         return text
-    found = interval(one.uar.draws - other.uar.draws)
-    return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{text} [{100 * found.interval.low:+.1f}, {100 * found.interval.high:+.1f}]"
 
 
 def page(arms: Arms) -> str:
@@ -126,7 +127,7 @@ def page(arms: Arms) -> str:
         "same ones in every repetition. *Without* trains on the labelled rows alone, for more epochs so that",
         "both arms take similar numbers of steps; *with* adds all other training rows. Where these have",
         "valence, arousal or action units, the difference contains what their heads learn from them too.",
-        "Brackets are 95 % intervals over test units (pictures or videos) of the mean over seeds, paired for",
+        "Brackets are 95 % intervals over test units (pictures or videos) and seeds, paired for",
         "the difference; sd is over seeds. *Believed* is the share of unlabelled rows whose pseudo-label",
         "reached the threshold of its class in the last epoch: at 0 the unlabelled rows act through the",
         "consistency of the two views alone.",

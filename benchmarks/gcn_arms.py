@@ -9,7 +9,8 @@ from sweep_runs import finished_runs, runs_of_variant
 
 from fer_bench import datasets
 from fer_bench.config import SweepConfig
-from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
+from fer_bench.evaluation import intervals
+from fer_bench.evaluation.estimates import Estimate, answers, estimate
 from fer_bench.evaluation.pairs import compare
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.results.record import Record
@@ -89,7 +90,7 @@ def read_arms(store: Store, sweep: SweepConfig, size: str | None = None) -> Arms
 def difference(store: Store, first: Arm, second: Arm) -> str:
     """Return how much better the first is, in points of UAR, with its interval and the exchange test.
 
-    Over the folds and seeds that both have; resamples of test units are paired.
+    Over the folds and seeds that both have; from three common seeds on the two are tested.
     """
     first, second = first.only(second), second.only(first)
     if not first.records:
@@ -97,8 +98,9 @@ def difference(store: Store, first: Arm, second: Arm) -> str:
     one, other = first.estimate(store), second.estimate(store)
     a, b = one.values["uar"], other.values["uar"]
     text = f"{100 * (a.value - b.value):+.1f}"
-    found = difference_interval(a, b)
-    if found is None:
+    found = intervals.difference(a, b)
+    if found is None or found.interval is None or a.combined is None or b.combined is None:
         return text
-    (test,) = compare({"first": one.sums["uar"], "second": other.sums["uar"]}).tests
-    return f"{text} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {test.p:.2g}"
+    text += f" [{100 * found.interval.low:+.1f}, {100 * found.interval.high:+.1f}]"
+    tests = compare({"first": a.combined, "second": b.combined}).tests
+    return f"{text}, p = {tests[0].p:.2g}" if tests else f"{text}, provisional"
