@@ -151,8 +151,9 @@ def recalls(
 def _by_unit(model: Answers, unit: NDArray[np.int64], units: int, k: int) -> tuple[Floats, Floats]:
     """Return right answers and rows per unit and class, both [U, k]."""
     cell = unit * k + (model.truth if k > 1 else 0)
-    right: Floats = np.bincount(cell, weights=model.truth == model.answer, minlength=units * k)
-    held = np.bincount(cell, minlength=units * k).astype(np.float64)
+    hit = (model.truth == model.answer).astype(np.float64)
+    right = np.asarray(np.bincount(cell, weights=hit, minlength=units * k), np.float64)
+    held: Floats = np.bincount(cell, minlength=units * k).astype(np.float64)
     return right.reshape(units, k), held.reshape(units, k)
 
 

@@ -1,4 +1,4 @@
-"""A sentence on how often the intervals hold the truth in simulation, from `benchmarks/coverage.py`."""
+"""What intervals and tests are worth in simulation, in a sentence, from `benchmarks/coverage.py`."""
 
 from __future__ import annotations
 
@@ -9,50 +9,55 @@ from pathlib import Path
 import pandas as pd
 
 FILE = Path(__file__).with_name("coverage.csv")
-CHOSEN = "resamples, or Wilson per class"
-"""Name of the interval that is used."""
-ENOUGH_UNITS = 20
-FEW = 5
-
-
-OTHERS = {
+TITLES = {
+    "uar": "UAR",
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
-    "mean": "means over targets",
-    "difference": "differences of two methods",
+    "difference": "the difference of two methods",
+    "mean transfer": "mean transfer",
+    "difference of means": "its difference",
+    "retention": "retention",
 }
-"""Other scores of the table, with their names in the sentence."""
+"""Scores of the table whose intervals the leaderboard prints, with their names in the sentence."""
+TEST = "test"
+"""The row of the table that counts the right decisions of tests of equal methods."""
+USUAL = 0.9
+"""Up to this true score a population is an ordinary one; above, few rows are wrong."""
 
 
 def sentence(table: pd.DataFrame) -> str:
-    """Say how often the intervals held the truth in simulation.
+    """Say how often the intervals held the truth in simulation, and how often equal methods were told apart.
 
     Args:
-        table: Columns `score`, `units`, `smallest_class` (units that hold the rarest class), `coverage` and
-            `repetitions` of the chosen interval, one row per score, population and number of units.
+        table: Columns `population`, `units`, `level`, `seeds`, `seed_sd`, `score`, `held`, `repetitions`.
     """
-    uar = table[table["score"] == "uar"]
-    many, rare = uar["units"] >= ENOUGH_UNITS, uar["smallest_class"] < FEW
-    parts = [
-        _span(uar[many & ~rare], f"of samples with at least {ENOUGH_UNITS} units and {FEW} of every class"),
-        _span(uar[many & rare], "where a class has fewer"),
-        _span(uar[~many], f"with {uar['units'].min()} to {ENOUGH_UNITS - 1} units"),
-    ]
-    said = "; ".join(part for part in parts if part)
-    samples = f"{uar['repetitions'].min():,} samples each"
-    text = f"In simulation ({samples}) these intervals held the true UAR in {said}."
-    others = [
-        _span(table[(table["score"] == score) & (table["units"] >= ENOUGH_UNITS)], f"for {title}")
-        for score, title in OTHERS.items()
-    ]
-    known = ", ".join(part for part in others if part)
-    return f"{text} From {ENOUGH_UNITS} units on it was {known}." if known else text
+    usual, rare = table[table["level"] <= USUAL], table[table["level"] > USUAL]
+    spans = [_span(usual[usual["score"] == score]["held"], f"for {title}") for score, title in TITLES.items()]
+    populations = table[table["units"] > 0]
+    where = f"{populations['units'].min()} to {populations['units'].max():,} units"
+    sds = 100 * table["seed_sd"].max()
+    text = (
+        f"In simulation ({table['repetitions'].max():,} samples per population, {where}, one to "
+        f"{table['seeds'].max()} seeds that scatter by 0 to {sds:.0f} points) these intervals held the truth "
+        f"in {', '.join(part for part in spans if part)}."
+    )
+    wrong = 1 - usual[usual["score"] == TEST]["held"]
+    if len(wrong):
+        text += f" Equal methods were called different in {_range(wrong)}."
+    extreme = rare[rare["score"].isin(["uar", "accuracy", "macro_f1"])]["held"]
+    if len(extreme):
+        text += f" Where {100 * rare['level'].max():.0f} % of the rows are right it is {_range(extreme)}"
+        mistakes = 1 - rare[rare["score"] == TEST]["held"]
+        text += f", and {_range(mistakes)} for tests." if len(mistakes) else "."
+    return text
 
 
-def _span(part: pd.DataFrame, where: str) -> str:
-    if part.empty:
-        return ""
-    return f"{floor(100 * part['coverage'].min())} to {ceil(100 * part['coverage'].max())} % {where}"
+def _span(held: pd.Series, where: str) -> str:
+    return f"{_range(held)} {where}" if len(held) else ""
+
+
+def _range(shares: pd.Series) -> str:
+    return f"{floor(100 * shares.min())} to {ceil(100 * shares.max())} %"
 
 
 @cache

@@ -2,9 +2,9 @@
 
 If two methods are alike, the answers of one for a person (video, picture) might as well be those of the
 other. So both methods' answers for whole units are swapped, over all folds, seeds and sources at once, and
-the difference of the seed means is compared with the differences after many random ways of swapping. What another
-seed would change is added as a normal variable with the variance over seeds, and the observed difference is
-taken back by as much as Student's quantile is larger for few seeds.
+the difference of the seed means is compared with the differences after many random ways of swapping. What
+another seed would change is added as a normal variable with the variance over seeds, and the observed
+difference is taken back by as much as Student's quantile is larger for few seeds.
 
 All pairs of a column are swapped together: the probability that *any* pair differs by chance as much as this
 one (Westfall and Young's step-down max-T) needs no more draws for fifty methods than for two.

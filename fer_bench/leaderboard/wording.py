@@ -119,8 +119,8 @@ def outlook(columns: Mapping[str, Column], wanted: float) -> str:
         return ""
     size = f"{100 * wanted:.0f} points"
     return (
-        f"How surely a true difference of {size} would be shown (median pair, tested alone), and the seeds that "
-        f"would narrow the interval of a difference to ± {size}: {'; '.join(said)}."
+        f"How surely a true difference of {size} would be shown (median pair, tested alone), and the seeds "
+        f"that would narrow the interval of a difference to ± {size}: {'; '.join(said)}."
     )
 
 
