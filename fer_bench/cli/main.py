@@ -40,18 +40,34 @@ def _root(
         raise typer.Exit
 
 
-@app.command(epilog="Example: fer-bench leaderboard --runs-dir runs --out leaderboard")
+@app.command(
+    epilog="Examples: fer-bench leaderboard --runs-dir runs --out leaderboard; "
+    "fer-bench leaderboard --difference 2"
+)
 def leaderboard(
     runs_dir: RunsDir = Path("runs"),
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the pages go.")] = Path(
         "leaderboard"
     ),
+    difference: Annotated[
+        float,
+        typer.Option("--difference", min=0.1, max=50, help="Say how many seeds show so many points of UAR."),
+    ] = 5.0,
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
     store = open_store(runs_dir)
-    from fer_bench.leaderboard.page import write_leaderboard
+    from fer_bench.leaderboard.page import read_board, write_pages
+    from fer_bench.leaderboard.wording import seeds_needed
 
-    written = write_leaderboard(store, out)
+    board = read_board(store)
+    written = write_pages(board, out)
+    for section in board.sections:
+        lines = seeds_needed(section.own_columns, difference / 100)
+        if lines:
+            typer.echo(
+                f"{section.data_kind}, {section.profile}: 95 % interval of a difference of two methods"
+            )
+            typer.echo("\n".join(f"  {line}" for line in lines))
     typer.echo(f"wrote {len(written)} files; open {out / 'README.md'}")
 
 

@@ -38,6 +38,18 @@ def power(column: Column, difference: float) -> float | None:
     return float(np.median(found)) if found else None
 
 
+def half_width(column: Column) -> float | None:
+    """Return half the width of the interval of a difference, the median over pairs; None without one.
+
+    Args:
+        column: The methods compared.
+    """
+    pairs = combinations(column.sums.values(), 2)
+    shared = ((first, second, common_seeds(first, second)) for first, second in pairs)
+    found = [a.on(seeds).minus(b.on(seeds)).spread().half_width() for a, b, seeds in shared if seeds]
+    return float(np.median(found)) if found else None
+
+
 def seeds_for(column: Column, half_width: float) -> int | None:
     """Return how many seeds make the interval of a difference as narrow as wanted, the median over pairs.
 

@@ -26,11 +26,25 @@ from fer_bench.leaderboard.tables import Board, Section, build_board
 from fer_bench.results.store import Store
 
 
-def write_leaderboard(store: Store, out: Path) -> list[Path]:
-    """Write the board of a store; the same store gives the same bytes.
+def read_board(store: Store) -> Board:
+    """Read a store into the tables of the leaderboard, with every known method and the seven main datasets.
 
     Args:
         store: The run store.
+    """
+    return build_board(store, methods=methods.names(), named_targets=datasets.MAIN_SEVEN)
+
+
+def write_leaderboard(store: Store, out: Path) -> list[Path]:
+    """Write the board of a store into a folder; the same store gives the same bytes."""
+    return write_pages(read_board(store), out)
+
+
+def write_pages(board: Board, out: Path) -> list[Path]:
+    """Write the pages of a board; the same board gives the same bytes.
+
+    Args:
+        board: From `read_board`.
         out: Folder of `README.md`, `results.csv` (one row per run, target and selection), `cells.csv` (one
             row per method, source and target, with intervals), `generalisation.csv` (one row per method
             and source), `pairs.csv` (one row per test of two methods) and `figures/`.
@@ -38,7 +52,6 @@ def write_leaderboard(store: Store, out: Path) -> list[Path]:
     Returns:
         The files, `README.md` first.
     """
-    board = build_board(store, methods=methods.names(), named_targets=datasets.MAIN_SEVEN)
     slugs = _slugs(board.sections)
     figures: list[Path] = []
     shown: dict[str, dict[str, str]] = {}

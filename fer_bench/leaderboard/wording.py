@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fer_bench.evaluation.estimates import Estimate
 from fer_bench.evaluation.pairs import MIN_SEEDS, Column, PairTest
-from fer_bench.evaluation.planning import MOST_SEEDS, power, seeds_for
+from fer_bench.evaluation.planning import MOST_SEEDS, half_width, power, seeds_for
 
 
 def p_text(p: float) -> str:
@@ -122,6 +122,34 @@ def outlook(columns: Mapping[str, Column], wanted: float) -> str:
         f"How surely a true difference of {size} would be shown (median pair, tested alone), and the seeds "
         f"that would narrow the interval of a difference to ± {size}: {'; '.join(said)}."
     )
+
+
+def seeds_needed(columns: Mapping[str, Column], wanted: float) -> list[str]:
+    """Return a line per dataset that says how many more seeds a wanted difference needs.
+
+    Args:
+        columns: The methods compared, per source.
+        wanted: The difference that should be visible, as a share.
+    """
+    said: dict[str, list[str]] = {}
+    for name, column in columns.items():
+        now, seeds = half_width(column), seeds_for(column, wanted)
+        if now is None:
+            continue
+        have = min(len(one.seeds) for one in column.sums.values())
+        size = f"{100 * wanted:g} points"
+        if seeds is None:
+            text = "one seed says nothing about the spread of seeds; two or three would: --seeds 0,1,2"
+        elif seeds > MOST_SEEDS:
+            text = (
+                f"± {100 * now:.1f} points; no number of seeds shows {size}: the test units alone leave more"
+            )
+        elif seeds <= have:
+            text = f"± {100 * now:.1f} points; {size} can be seen with these {have} seeds"
+        else:
+            text = f"± {100 * now:.1f} points; {size} need about {seeds - have} more seeds"
+        said.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in said.items()]
 
 
 def list_of(columns: Mapping[str, str]) -> str:
