@@ -20,21 +20,22 @@ PLACE = ["population", "units", "level", "seeds", "seed_sd", "profiles"]
 BOOTSTRAP = "two-level bootstrap"
 COLUMNS = {"uar": "UAR", "accuracy": "accuracy", "macro_f1": "macro-F1", "difference": "difference"}
 INTRODUCTION = """
-Written by `python benchmarks/coverage.py`; no number here is typed by hand. Populations with known true scores
-are sampled {repetitions:,} times each; two equally good methods are trained with one to five seeds, whose UAR
-scatters by 0, 2 or 4 points (*sd*), and tested on the same rows. An interval should hold the truth in {level:.0%}
-of the samples (wanted: {wanted}); a test should call equal methods different in 5 % (wanted: {errors}). One
-standard error of a figure near {level:.0%} is {error:.1f} points. With fewer than {min_units} units no interval
-is given, with fewer than {min_seeds} seeds no test is made. With one seed the intervals are about that seed's
-models: they hold the choice of test units only.
+Written by `python benchmarks/coverage.py`; no number here is typed by hand. Populations with known true
+scores are sampled {repetitions:,} times each; two equally good methods are trained with one to five
+seeds, whose UAR scatters by 0, 2 or 4 points (*sd*), and tested on the same rows. An interval should
+hold the truth in {level:.0%} of the samples (wanted: {wanted}); a test should call equal methods
+different in 5 % (wanted: {errors}). One standard error of a figure near {level:.0%} is {error:.1f}
+points. With fewer than {min_units} units no interval is given, with fewer than {min_seeds} seeds no
+test is made. With one seed the intervals are about that seed's models: they hold the choice of test
+units only.
 """
 SECOND_WAY = """
-*Second way*: the percentile interval of UAR from a bootstrap that draws units and seeds. With few seeds it is too
-narrow: three seeds drawn from three are often the same one.
+*Second way*: the percentile interval of UAR from a bootstrap that draws units and seeds. With few seeds
+it is too narrow: three seeds drawn from three are often the same one.
 """
 LEGEND = """
-Share of intervals that held the truth, in %, with the mean width in points; *wrong*: equal methods called
-different, in %. *Opposite*: one method knows best the classes that the other knows worst.
+Share of intervals that held the truth, in %, with the mean width in points; *wrong*: equal methods
+called different, in %. *Opposite*: one method knows best the classes that the other knows worst.
 """
 MEANS = {"mean transfer": "mean transfer", "difference of means": "its difference", "retention": "retention"}
 

@@ -292,9 +292,9 @@ def score(predictions: pd.DataFrame | str | Path, *, target: str = "predictions"
 
     Args:
         predictions: A file of a store, or a frame with the columns `label` and `logit_<class>` for each
-            class; optionally `sample_id` (else rows are numbered) and `unit` (what the bootstrap resamples;
+            class; optionally `sample_id` (else rows are numbered) and `unit` (what varies as a whole;
             else each row is a unit).
-        target: Name of the data in a frame, which seeds the resamples.
+        target: Name of the data in a frame.
 
     Raises:
         StoreError: The file cannot be read, or columns are missing or hold something else.

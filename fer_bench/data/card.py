@@ -207,7 +207,7 @@ class Card(Frozen):
         quick_protocol: Name of the protocol of the `quick` profile.
         counts: Trusted counts.
         quirks: Known properties that trip up readers.
-        unit: What the bootstrap resamples.
+        unit: What varies as a whole in intervals and tests.
         has_va: Whether rows carry valence and arousal.
         has_au: Whether rows carry action units.
         has_reference: Whether rows carry a neutral frame of the same person and sequence.

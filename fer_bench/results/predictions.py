@@ -90,7 +90,7 @@ def predictions_frame(
 
     Args:
         sample_ids: Ids [N].
-        units: What the bootstrap resamples, [N].
+        units: What varies as a whole: the subject, video or image of each row, [N].
         labels: Canonical emotions or None, [N].
         classes: Ordered classes, C names.
         logits: [N, C].

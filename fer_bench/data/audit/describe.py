@@ -62,7 +62,7 @@ def as_markdown(card: Card) -> str:
     extras = f" Rows also have {' and '.join(has)}." if has else ""
     target = "all labelled rows and neutral first frames" if card.as_target == "all" else "the test rows"
     lines += [
-        f"Setting: {kinds[card.setting]}. The bootstrap resamples {card.unit}s.{extras} "
+        f"Setting: {kinds[card.setting]}. Intervals are over {card.unit}s.{extras} "
         f"Models of other datasets are tested on {target}.",
         "",
         "## Folder tree",
