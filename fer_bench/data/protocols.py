@@ -233,7 +233,10 @@ def evaluation_rows(
 
 
 def units_of(index: pd.DataFrame, card: Card) -> list[str]:
-    """Return what varies as a whole in intervals and tests: subjects in the lab, else groups (videos, photos or images)."""
+    """Return what varies as a whole in intervals and tests: subjects in the lab, else groups.
+
+    Groups are videos, photos or images.
+    """
     units: list[str] = index["subject" if card.unit == "subject" else "group"].tolist()
     return units
 
