@@ -23,7 +23,7 @@ from scipy.special import ndtri, stdtr
 
 from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.confusion import Floats
-from fer_bench.evaluation.intervals import symmetric
+from fer_bench.evaluation.intervals import Value, symmetric
 from fer_bench.evaluation.letters import letters
 from fer_bench.evaluation.statistics import Interval
 
@@ -111,19 +111,30 @@ class Column:
         unsure = {name for pair in self.untested for name in pair}
         return tuple(n for n in self.scores if n not in beaten | unsure) if beaten else ()
 
-    def difference_from_best(self, name: str) -> tuple[str, float, Interval | None] | None:
-        """Return the method with the best mean, and how far a method is below it with the interval.
+    @property
+    def best(self) -> str:
+        """Return the method with the best mean, whether or not a test backs it; nothing without methods."""
+        return next(iter(self.scores), "")
 
-        None for the best itself, and where the two were not scored on common seeds.
+    def difference(self, name: str, reference: str) -> Value | None:
+        """Return how far a method is above another on the seeds that both have, with the interval.
+
+        None for a method and itself, and where the two were not scored on the same rows with a common seed.
+
+        Args:
+            name: A method.
+            reference: The other.
         """
-        best = next(iter(self.scores), None)
-        if best is None or best == name or name not in self.sums:
+        if name == reference or not {name, reference} <= {*self.sums}:
             return None
-        seeds = common_seeds(self.sums[best], self.sums[name])
+        seeds = common_seeds(self.sums[name], self.sums[reference])
         if not seeds:
             return None
-        found = symmetric(self.sums[name].on(seeds).minus(self.sums[best].on(seeds)))
-        return best, found.value, found.interval
+        return symmetric(self.sums[name].on(seeds).minus(self.sums[reference].on(seeds)))
+
+    def test(self, name: str, reference: str) -> PairTest | None:
+        """Return the test of two methods, None where they were not tested."""
+        return next((t for t in self.tests if {t.first, t.second} == {name, reference}), None)
 
 
 def common_seeds(first: Combined, second: Combined) -> tuple[int, ...]:

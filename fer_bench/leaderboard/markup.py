@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Column
-from fer_bench.evaluation.statistics import Interval
 
 Rows = Sequence[Sequence[str]]
 _LONGEST = 300
@@ -95,14 +94,6 @@ def lettered(text: str, column: Column, label: str, *, mark: str = "", more: Seq
     """
     letters = column.letters.get(label, "")
     return stacked(text, bold=label in column.leaders, mark=mark, letters=letters, more=more)
-
-
-def difference(found: tuple[str, float, Interval | None] | None, show: Callable[[float], str]) -> str:
-    """Return the difference from the best method with its interval, `-` without one."""
-    if found is None:
-        return "-"
-    _, value, ends = found
-    return with_interval(Value(value, ends), show)
 
 
 def share(value: Value | None) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fer_bench.leaderboard.markup import decimal, difference, escape, lettered, share, stacked, table
+from fer_bench.evaluation.pairs import Column
+from fer_bench.leaderboard.markup import decimal, escape, lettered, share, stacked, table, with_interval
 from fer_bench.leaderboard.notes import Notes
+from fer_bench.leaderboard.sections.baseline import BASELINE
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import conclusion, plain_difference
 
@@ -27,19 +29,29 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
 def _table(section: Section, notes: Notes) -> str:
     rows = []
     column = section.overall_column
+    shown = BASELINE in column.scores and column.best != BASELINE
     for mine in section.overall:
         done = {c.source for c in section.cells if c.label == mine.label and c.in_domain}
         rows.append(
             [
                 f"**{escape(mine.label)}**{notes.of_method(mine.label)}",
                 lettered(decimal(mine.mean), column, mine.label),
-                stacked(difference(column.difference_from_best(mine.label), plain_difference)),
+                _apart(column, mine.label, column.best),
+                *(
+                    [stacked(with_interval(column.difference(mine.label, BASELINE), plain_difference))]
+                    * shown
+                ),
                 stacked(share(mine.retention)),
                 str(len(done)),
             ]
         )
-    header = ("method", "generalisation, overall", "difference from the best", "retention")
-    return table((*header, "datasets trained on"), rows)
+    header = ["method", "generalisation, overall", "difference from the best"]
+    header += [f"difference from {BASELINE}"] * shown
+    return table((*header, "retention", "datasets trained on"), rows)
+
+
+def _apart(column: Column, label: str, reference: str) -> str:
+    return stacked(with_interval(column.difference(label, reference), plain_difference))
 
 
 def _seeds(section: Section) -> str:
