@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from fer_bench.errors import UsageError
-from fer_bench.evaluation import confusion, metrics
-from fer_bench.evaluation.contributions import contributions
+from fer_bench.evaluation import confusion, intervals, metrics
 from fer_bench.evaluation.estimates import answers, estimate
+from fer_bench.evaluation.intervals import Sample
 from fer_bench.evaluation.metrics import BUILT_IN, Metric
+from fer_bench.evaluation.statistics import find_units
 
 SEVEN = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"]
 
@@ -73,35 +74,34 @@ def test_an_entry_point_that_names_something_else_is_refused(installed):
         metrics.registry()
 
 
-def test_a_new_metric_gets_quantiles_of_its_resamples_as_interval(installed, make):
+def test_a_new_metric_gets_an_interval_over_units_and_seeds(installed, make):
     installed("ERROR")
     rng = np.random.default_rng(0)
     labels = np.tile(SEVEN, 40)
-    logits = rng.normal(size=(280, 7)) + 1.5 * (labels[:, None] == np.array(SEVEN))
-    one = answers(make(SEVEN, labels.tolist(), logits), SEVEN)
-    found = estimate([one], "rafdb").values
-    assert found["error"].value == pytest.approx(1 - found["accuracy"].value)
-    assert found["error"].draws == pytest.approx(1 - found["accuracy"].draws)
-    assert found["error"].interval.low < found["error"].value < found["error"].interval.high
-
-
-def test_a_new_metric_has_no_interval_where_resamples_say_too_little(installed, make):
-    installed("ERROR")
-    labels = ["happiness"] * 40 + ["fear"] * 2
-    one = answers(make(SEVEN, labels, np.tile([0, 1, 0, 0, 0, 0, 0], (42, 1))), SEVEN)
-    found = estimate([one], "rafdb").values
-    assert (found["uar"].value, found["error"].value) == (0.5, pytest.approx(2 / 42))
-    assert (found["uar"].interval is None, found["error"].interval) == (False, None)
+    models = []
+    for skill in (1.0, 1.5, 2.0):
+        logits = rng.normal(size=(280, 7)) + skill * (labels[:, None] == np.array(SEVEN))
+        models.append(answers(make(SEVEN, labels.tolist(), logits), SEVEN))
+    found = estimate(models, "rafdb").values
+    error, accuracy = found["error"], found["accuracy"]
+    assert error.value == pytest.approx(1 - accuracy.value)
+    spreads = [value.combined.spread() for value in (error, accuracy)]
+    unseen = [value.combined.parts[0].unseen for value in (error, accuracy)]
+    assert spreads[0].seeds == pytest.approx(spreads[1].seeds, rel=1e-3)
+    assert spreads[0].units - unseen[0] == pytest.approx(spreads[1].units - unseen[1], rel=1e-3)
+    assert error.interval.low < error.value < error.interval.high
+    one = estimate(models[:1], "rafdb").values["error"].interval
+    assert error.interval.high - error.interval.low > one.high - one.low
 
 
 def test_intervals_are_made_by_the_rule_of_each_metric(make):
     labels = np.tile(SEVEN, 10)
     one = answers(make(SEVEN, labels.tolist(), np.random.default_rng(0).normal(size=(70, 7))), SEVEN)
-    by_class = contributions([one], np.ones(1))
-    by_rows = contributions([one], np.ones(1), by_class=False)
-    draws = {name: np.linspace(0, 1, 1001) for name in metrics.estimated()}
-    values = dict.fromkeys(draws, 0.5)
-    found = metrics.with_intervals(values, draws, by_class, by_rows)
-    assert list(found) == list(values)
-    assert found["uar"].interval == found["macro_f1"].interval != found["accuracy"].interval
-    assert found["transfer"].spread.variance > found["uar"].spread.variance
+    sample = Sample((one,), (0,), find_units([one]), "rafdb", "source")
+    found = estimate([one], "rafdb", seeds=[0], training="source").values
+    assert list(found) == list(metrics.estimated())
+    for name, metric in metrics.estimated().items():
+        assert found[name] == metric.interval(sample, metric.function)
+    rules = {metric.interval for metric in BUILT_IN if metric.shown}
+    assert rules == {intervals.of_rows, intervals.of_recalls, intervals.of_share, intervals.chance_corrected}
+    assert Metric("e", "error", error).interval is intervals.of_counts

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fer_bench.emotions import LABEL_SETS
-from fer_bench.evaluation.estimates import answers, average, estimate, seed_shares
-from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.statistics import Interval
+from fer_bench.evaluation.estimates import answers, estimate
+from fer_bench.evaluation.intervals import Value, average, symmetric
 from fer_bench.evaluation.transfer import (
     Generalisation,
     counted_targets,
     generalisation,
     retention,
 )
+from tests.evaluation.samples import single
 
 SEVEN_C = [e.value for e in LABEL_SETS["7c"]]
 SEVEN = [e.value for e in LABEL_SETS["7"]]
@@ -22,9 +24,18 @@ def one_hot(classes, answered, size=3.0):
     return [[size if name == answer else 0.0 for name in classes] for answer in answered]
 
 
-def test_folds_are_averaged_before_seeds():
-    shares = seed_shares([0, 0, 0, 1])
-    assert shares == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+def test_folds_are_averaged_before_seeds(make):
+    labels = ["happiness", "sadness"] * 10
+    right, wrong = (
+        answers(make(SEVEN, labels, one_hot(SEVEN, said)), ["happiness", "sadness"])
+        for said in (labels, ["fear"] * 20)
+    )
+    half = answers(make(SEVEN, labels, one_hot(SEVEN, ["happiness"] * 20)), ["happiness", "sadness"])
+    found = estimate([half, half, wrong, right], "rafdb", seeds=[0, 0, 0, 1])
+    assert found.by_seed["uar"] == pytest.approx({0: 0.5, 1: 1.0})
+    assert found.values["uar"].value == pytest.approx(0.75)
+    assert found.seed_sd("uar") == pytest.approx(np.sqrt(0.125))
+    assert estimate([half, right], "rafdb", seeds=[3, 3]).seed_sd("uar") is None
 
 
 def test_models_are_averaged_and_never_pooled(make):
@@ -55,11 +66,11 @@ def test_under_ten_units_there_is_no_interval(make, units, expected):
 
 
 def test_average_needs_an_interval_of_every_part():
-    draws = np.linspace(0, 1, 11)
-    part = Value(0.4, Interval(0.1, 0.7), draws)
-    both = average([part, Value(0.6, Interval(0.1, 0.7), draws[::-1])])
-    assert both.value == 0.5
-    assert both.interval == Interval(0.5, 0.5)  # opposite draws cancel
+    values = np.random.default_rng(0).random((2, 30))
+    part, other = (symmetric(single(v, target=name)) for v, name in zip(values, "ab", strict=True))
+    both = average([part, other])
+    assert both.value == pytest.approx(values.mean())
+    assert both.interval.low < both.value < both.interval.high
     assert average([part, Value(0.6, None)]).interval is None
 
 
@@ -80,14 +91,42 @@ def test_a_missing_target_makes_generalisation_incomplete():
     assert not generalisation({}, []).complete
 
 
-def source(transfer, in_domain, low):
-    return Generalisation(Value(transfer, None), 6, 6, Value(in_domain, Interval(low, 1.0)))
+def source(transfer, in_domain, *, training="source", sd=0.1, target="elsewhere"):
+    """Return a source whose models have these scores on 40 units in two seeds."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, sd, (2, 2, 40))
+    noise -= noise.mean(-1, keepdims=True)
+    above = symmetric(single(transfer + noise[0], training=training, target=target))
+    below = symmetric(single(in_domain + noise[1], training=training, target=f"own {training}"))
+    return Generalisation(above, 6, 6, below)
 
 
-def test_retention_is_a_ratio_of_means_and_withheld_near_chance():
-    assert retention([source(0.2, 0.8, 0.7)]) == pytest.approx(0.25)
-    assert retention([source(0.2, 0.8, 0.7), source(0.1, 0.2, 0.15)]) == pytest.approx(0.15 / 0.5)
-    assert retention([source(0.2, 0.3, 0.09)]) is None
-    assert retention([Generalisation(Value(0.2, None), 6, 6, Value(0.8, None))]) is None
-    assert retention([Generalisation(Value(0.2, None), 6, 6, None)]) is None
+def test_retention_is_a_ratio_of_means_with_an_interval():
+    found = retention([source(0.2, 0.8)])
+    assert found.value == pytest.approx(0.25)
+    assert 0.15 < found.interval.low < 0.25 < found.interval.high < 0.35
+    wider = retention([source(0.2, 0.8, sd=0.2)]).interval
+    assert wider.high - wider.low == pytest.approx(2 * (found.interval.high - found.interval.low), rel=0.05)
+    both = retention([source(0.2, 0.8), source(0.1, 0.4, training="other")])
+    assert both.value == pytest.approx(0.15 / 0.6)
+
+
+def test_retention_is_within_nothing_and_all():
+    more = retention([source(0.9, 0.8)])
+    assert (more.value, more.interval.high) == (1, 1)
+    assert more.interval.low > 0.9
+    less = retention([source(-0.1, 0.8)])
+    assert (less.value, less.interval.low) == (0, 0)
+    near = retention([source(0.02, 0.8, sd=0.3)])
+    assert near.interval.low == 0 < near.value < near.interval.high
+
+
+def test_retention_is_withheld_near_chance_and_where_a_score_is_unknown():
+    assert retention([source(0.2, 0.3, sd=0.1)]) is not None
+    assert retention([source(0.2, 0.3, sd=1.2)]) is None  # not surely above .1
+    known = source(0.2, 0.8)
+    assert retention([replace(known, in_domain=Value(0.8, None))]) is None
+    assert retention([replace(known, in_domain=None)]) is None
+    assert retention([known, replace(known, in_domain=None)]) is None
+    assert retention([replace(known, mean=Value(0.2, None))]) is None
     assert retention([]) is None
