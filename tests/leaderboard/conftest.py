@@ -158,6 +158,18 @@ def add(store: Store) -> Add:
     return add_run
 
 
+SEEDED = ("oulu", "rafdb", "expw")
+
+
+@pytest.fixture
+def seeded(add: Add) -> None:
+    """Fill the store with three seeds of two methods, one clearly better, on three datasets."""
+    for method, skill in (("gcn", 1.2), ("resemotenet", 2.4)):
+        for dataset in SEEDED:
+            for seed in (0, 1, 2):
+                add(method, dataset, skill=skill, seed=seed, rows=200)
+
+
 @pytest.fixture
 def full(add: Add) -> None:
     """Fill the store with two methods on all seven datasets."""
