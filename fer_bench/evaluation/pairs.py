@@ -36,9 +36,15 @@ MOST_DRAWS = 1_280_000
 MIN_SEEDS = 3
 """With fewer common seeds two methods are not tested: two seeds hardly tell how much a third would change."""
 ALPHA = 0.05
-_CHUNK_CELLS = 4_000_000
+_CHUNK_CELLS = 1_000_000
+_MOST_CELLS = 100_000_000
 _SURE = 4.0
-"""Drawing stops when no p-value is within so many standard errors of 0.05."""
+"""Drawing stops when no adjusted p-value is within so many standard errors of 0.05."""
+_SAME = 1e-12
+"""Terms are the same if they differ by less than this share of the largest."""
+_NEARLY = 1 - 1e-9
+"""Sums of the same terms in another order are as far from 0."""
+_SMALLEST = 1e-300
 
 
 @dataclass(frozen=True)
@@ -175,14 +181,18 @@ class _Pair:
     Attributes:
         columns: Positions of the two in the drawn sums.
         difference: Of their seed means.
-        sd: Standard deviation of the difference when all swaps are alike.
+        squares: Sum of the squares of what is swapped.
+        units: Units that differ.
+        extra: Variance that swaps do not show.
         distance: The difference in standard deviations, as if seeds were many.
         interval: 95 % interval of the difference.
     """
 
     columns: tuple[int, int]
     difference: float
-    sd: float
+    squares: float
+    units: int
+    extra: float
     distance: float
     interval: Interval | None
 
@@ -223,17 +233,32 @@ def _pair(sums: Sequence[Combined], terms: Floats, extra: Floats, at: tuple[int,
     value = symmetric(apart)
     swaps = terms[:, a] - terms[:, b]
     size = float(np.abs(terms[:, [a, b]]).max(initial=0.0))
-    swaps = np.where(np.abs(swaps) < 1e-12 * size, 0.0, swaps)
-    variance = float((swaps**2).sum() + extra[a] + extra[b])
-    if variance <= 0:
-        return _Pair(at, value.value, 0.0, np.inf if abs(value.value) > 1e-12 else 0.0, value.interval)
+    swaps = swaps[np.abs(swaps) > _SAME * size]
+    squares, own = float((swaps**2).sum()), float(extra[a] + extra[b])
+    variance = float(_variance(np.array(swaps.sum()), squares, len(swaps), own))
+    distance = abs(value.value) / np.sqrt(variance) if variance > 0 else 0.0
     spread = apart.spread()
-    below = (spread.variance**2 / spread.seeds_freedom) if np.isfinite(spread.seeds_freedom) else 0.0
-    freedom = variance**2 / below if below > 0 else np.inf
-    distance = abs(value.value) / np.sqrt(variance)
-    if np.isfinite(freedom):
-        distance = -float(ndtri(max(float(stdtr(max(freedom, 1.0), -distance)), 1e-300)))
-    return _Pair(at, value.value, float(np.sqrt(variance)), distance, value.interval)
+    if np.isfinite(spread.seeds_freedom) and variance > 0:
+        freedom = max(1.0, spread.seeds_freedom * (variance / spread.variance) ** 2)
+        distance = -float(ndtri(max(float(stdtr(freedom, -distance)), _SMALLEST)))
+    return _Pair(at, value.value, squares, len(swaps), own, distance, value.interval)
+
+
+def _variance(total: Floats, squares: Floats | float, units: Floats | int, extra: Floats | float) -> Floats:
+    """Return the variance of a sum of signed terms, from how they vary about their mean.
+
+    A real difference does not enlarge it, so that it can be told from the largest of many chance ones.
+
+    Args:
+        total: The sum.
+        squares: Sum of the squares of the terms.
+        units: Number of terms.
+        extra: Variance of what is added to the sum.
+    """
+    count = np.maximum(units, 2)
+    about = np.maximum(squares - total**2 / count, _SAME * np.asarray(squares))
+    found: Floats = about * count / (count - 1) + extra
+    return found
 
 
 def _p_values(
@@ -247,37 +272,38 @@ def _p_values(
         pairs: The pairs.
         seed: Of the draws.
     """
-    differ = terms[(np.ptp(terms, axis=1) > 1e-12 * np.abs(terms).max(initial=0.0))]
+    differ = terms[(np.ptp(terms, axis=1) > _SAME * np.abs(terms).max(initial=0.0))]
     distance = np.array([pair.distance for pair in pairs])
-    sd = np.array([pair.sd for pair in pairs])
+    squares, own = np.array([pair.squares for pair in pairs]), np.array([pair.extra for pair in pairs])
+    units = np.array([pair.units for pair in pairs])
     order = np.argsort(distance, kind="stable")  # the least apart first: step-down
     a, b = np.array([pair.columns for pair in pairs]).T
     exact = len(differ) <= EXACT_UNITS and not extra.any()
     alone, joint = np.zeros(len(pairs)), np.zeros(len(pairs))
     draws, wanted = 0, 2 ** len(differ) if exact else LEAST_DRAWS
+    most = min(MOST_DRAWS, _MOST_CELLS // len(pairs))
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK_CELLS // max(len(differ), terms.shape[1], len(pairs)))
-    p = adjusted = np.ones(len(pairs))
     while True:
         while draws < wanted:
             size = min(step, wanted - draws)
             signs = _all_signs(draws, size, len(differ)) if exact else _random_signs(rng, size, len(differ))
-            drawn = signs @ differ
+            swapped = signs @ differ
+            swapped = swapped[:, a] - swapped[:, b]
+            variance = _variance(swapped, squares, units, own)
             if not exact:
-                drawn += np.sqrt(extra) * rng.standard_normal((size, len(extra)))
-            with np.errstate(invalid="ignore", divide="ignore"):
-                far = np.abs(drawn[:, a] - drawn[:, b]) / sd
-            far = np.where(sd > 0, far, 0.0)
-            alone += (far >= distance * (1 - 1e-9)).sum(0)
+                more = np.sqrt(extra) * rng.standard_normal((size, len(extra)))
+                swapped += more[:, a] - more[:, b]
+            far = np.abs(swapped) / np.sqrt(np.where(variance > 0, variance, 1.0))
+            alone += (far >= distance * _NEARLY).sum(0)
             running = np.maximum.accumulate(far[:, order], axis=1)
-            joint[order] += (running >= distance[order] * (1 - 1e-9)).sum(0)
+            joint[order] += (running >= distance[order] * _NEARLY).sum(0)
             draws += size
         added = 0 if exact else 1
         p, adjusted = (alone + added) / (draws + added), (joint + added) / (draws + added)
         adjusted[order[::-1]] = np.maximum.accumulate(adjusted[order[::-1]])
-        error = np.sqrt(ALPHA * (1 - ALPHA) / draws)
-        close = np.abs(np.concatenate((p, adjusted)) - ALPHA) < _SURE * error
-        if exact or not close.any() or draws >= MOST_DRAWS:
+        close = np.abs(adjusted - ALPHA) < _SURE * np.sqrt(ALPHA * (1 - ALPHA) / draws)
+        if exact or not close.any() or draws >= most:
             return [float(v) for v in p], [float(v) for v in adjusted]
         wanted = 4 * draws
 
