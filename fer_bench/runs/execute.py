@@ -223,7 +223,7 @@ class _Execution:
         return record
 
     def _train(self, record: Record) -> Record:
-        from fer_bench.methods.base import count_parameters, multiply_adds
+        from fer_bench.methods.size import count_parameters, multiply_adds
         from fer_bench.runs.training.checkpoints import LAST_STATE, remove_damaged
         from fer_bench.runs.training.fit import build_data, build_method, fit
 

@@ -17,13 +17,8 @@ from fer_bench.config import InputSpec, MethodSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
 from fer_bench.errors import DivergedError
 from fer_bench.methods import BUILT_IN, get
-from fer_bench.methods.base import (
-    Method,
-    Prediction,
-    classification_loss,
-    count_parameters,
-    multiply_adds,
-)
+from fer_bench.methods.base import Method, Prediction, classification_loss
+from fer_bench.methods.size import count_parameters, multiply_adds
 from tests.methods.two_processes import Step, joined, run_two
 
 CLASSES = ("neutral", "happiness", "surprise")
