@@ -265,7 +265,8 @@ class Method(LightningModule, ABC, Generic[S]):
           `data.rows("train")` and `data.labels("train")`.
         - A loader: a `DataLoader`, or whatever else yields dicts with `image` and what `training_step` uses,
           once per epoch. Float images [B, 3, H, W] are taken as they are; uint8 [B, H, W, 3] with `row` are
-          augmented and normalised. Several processes of a run must get equally many batches.
+          augmented and normalised. In a run on several processes each yields its own part
+          (`self.global_rank` of `self.trainer.world_size`), and all yield equally many batches.
 
         Draws from the generators of torch, numpy and Python depend on (seed, epoch).
 

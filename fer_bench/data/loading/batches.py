@@ -216,17 +216,48 @@ class OrderedBatches(EpochBatches):
     Args:
         choose: Returns the index positions of an epoch, in their order; equally many in each epoch, and the
             same in all processes. A row can come several times.
+        allowed: Index positions of the rows that may be trained on.
         count: Rows of the index.
         batch_size: Rows per step over all processes.
         options: See `EpochBatches`.
+
+    Raises:
+        UsageError: What was chosen is not index positions, holds a row that may not be trained on, or is of
+            another length than the first time.
     """
 
     def __init__(
-        self, choose: Callable[[int], NDArray[np.int64]], count: int, batch_size: int, **options: Any
+        self,
+        choose: Callable[[int], Any],
+        allowed: NDArray[np.int64],
+        count: int,
+        batch_size: int,
+        **options: Any,
     ) -> None:
-        super().__init__(choose(0), batch_size, seed=None, **options)
-        self.choose, self.index_rows = choose, count
+        self.choose, self.allowed, self.index_rows = choose, allowed, count
+        super().__init__(self._chosen(0), batch_size, seed=None, **options)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows of an epoch over all processes, in their order, numbered by `number_turns`."""
-        return number_turns(np.asarray(self.choose(epoch), np.int64), self.index_rows)
+        rows = self._chosen(epoch)
+        if len(rows) != len(self.rows):
+            raise UsageError(
+                f"choose returns {len(self.rows)} rows in epoch 0 and another number in epoch {epoch}",
+                value=len(rows),
+            )
+        return number_turns(rows, self.index_rows)
+
+    def _chosen(self, epoch: int) -> NDArray[np.int64]:
+        rows = np.asarray(self.choose(epoch))
+        if rows.ndim != 1 or not len(rows) or not np.issubdtype(rows.dtype, np.integer):
+            raise UsageError(
+                "choose returns a list of index positions, such as data.rows('train')",
+                value=f"{rows.dtype} {list(rows.shape)}",
+            )
+        if (foreign := ~np.isin(rows, self.allowed)).any():
+            raise UsageError(
+                f"choose may return training rows only; {int(foreign.sum())} of {len(rows)} are others",
+                value=int(rows[foreign][0]),
+                hint="take them from data.rows('train')",
+            )
+        return rows.astype(np.int64)

@@ -224,15 +224,17 @@ class FaceDataModule(LightningDataModule):
 
         Args:
             choose: Returns the index positions of an epoch in their order, given the number of the epoch from
-                0: equally many in each, and the same in all processes of a run. A row can come several times
-                and is augmented differently each time. None shuffles `rows("train")`.
+                0: training rows only, equally many in each, and the same in all processes of a run. A row can
+                come several times and is augmented differently each time. None shuffles `rows("train")`.
             change: Called on each batch of packed crops, uint8 [B, H, W, 3], before they are augmented and
                 normalised. Images that it turns into float [B, 3, H, W] are taken as they are.
         """
         rank, world, _ = self._place()
         place: dict[str, Any] = {"rank": rank, "world": world, "advances": self._running is None}
         if choose is not None:
-            batches: EpochBatches = OrderedBatches(choose, len(self.roles), self.batch_size, **place)
+            batches: EpochBatches = OrderedBatches(
+                choose, self.rows("train"), len(self.roles), self.batch_size, **place
+            )
         else:
             batches = self._plain_batches if self._running is None else self._training_batches(**place)
         if self._asked is not None:

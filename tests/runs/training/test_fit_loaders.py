@@ -195,6 +195,26 @@ def test_what_yields_one_epoch_only_is_refused(prepare, tmp_path, wrong):
         fit(method, data, config, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("choose", "message"),
+    [
+        (lambda data, epoch: data.rows("test"), "training rows only"),
+        (lambda data, epoch: data.rows("train")[: 20 - epoch], "20 rows in epoch 0 and another number"),
+        (lambda data, epoch: data.rows("train") / 1, "list of index positions"),
+        (lambda data, epoch: data.rows("train")[:, None], "list of index positions"),
+        (lambda data, epoch: [], "list of index positions"),
+    ],
+)
+def test_chosen_rows_are_training_rows_and_equally_many(prepare, tmp_path, choose, message):
+    class Wrong(Plain):
+        def train_loader(self, data):
+            return data.training_loader(choose=lambda epoch: choose(data, epoch))
+
+    config, data, method = prepare(Wrong)
+    with pytest.raises(UsageError, match=message):
+        fit(method, data, config, tmp_path)
+
+
 def test_in_a_plain_trainer_the_method_brings_its_loader_too(prepare):
     from tests.methods.test_base import trainer
 
