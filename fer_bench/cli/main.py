@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli import check, data, hints, run, runs, scores
+from fer_bench.cli import check, data, hints, listing, run, runs, scores
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
 from fer_bench.cli.importing import EPILOG, import_
@@ -115,6 +115,7 @@ def _text(value: object) -> str | None:
 
 # Registered last, so that help lists the commands of daily use first.
 app.command(epilog=DOCTOR_EPILOG)(doctor)
+listing.register(app)
 runs.register(app)
 scores.register(app)
 app.add_typer(data.data_app, name="data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,12 @@ LOGGER_FAILED = "logger: "
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
 are tested on their own dataset only."""
+
+
+def method_with(method: str, varied: Mapping[str, str]) -> str:
+    """Return a method's name with settings, as a grid is written: `gcn[lr=0.001,train.batch_size=16]`."""
+    settings = ",".join(f"{name}={text}" for name, text in varied.items())
+    return f"{method}[{settings}]" if settings else method
 
 
 class Score(Frozen):
@@ -142,6 +149,8 @@ class Record(Frozen):
         classes: Ordered class names of the model.
         adapted: How the method is adapted to data it was not designed for, or null.
         settings: Resolved settings: `method`, `train`, `precision`.
+        varied: Settings that differ from the profile's, and chosen crops, by name as text; empty in records
+            of older versions.
         key_fields: What the key was computed from, for `diff`.
         parameters: Trainable parameters.
         multiply_adds: Multiply-adds of one image's forward pass.
@@ -174,6 +183,7 @@ class Record(Frozen):
     classes: tuple[str, ...]
     adapted: str | None = None
     settings: dict[str, Any]
+    varied: dict[str, str] = {}
     key_fields: dict[str, Any]
     parameters: int = 0
     multiply_adds: int = 0
@@ -191,9 +201,10 @@ class Record(Frozen):
 
     @property
     def name(self) -> str:
-        """Return a readable name: method/dataset/protocol fold seed."""
+        """Return a readable name: method[varied settings]/dataset/protocol fold seed."""
         fold = f" fold {self.fold} of {self.folds}" if self.folds > 1 else ""
-        return f"{self.method}/{self.dataset}/{self.protocol}{fold} seed {self.seed}"
+        method = method_with(self.method, self.varied)
+        return f"{method}/{self.dataset}/{self.protocol}{fold} seed {self.seed}"
 
     @property
     def headline(self) -> Selection:

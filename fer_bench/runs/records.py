@@ -60,6 +60,7 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
             "nodes": config.nodes,
             "batch_rule": BATCH_RULE,
         },
+        varied=dict(planned.changed),
         key_fields=planned.key_fields,
         environment=system,
     )
