@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from fer_bench import __version__
-from fer_bench.cli import check, data, hints, listing, run, runs, scores
+from fer_bench.cli import check, data, docs, hints, listing, run, runs, scores
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
+from fer_bench.distribution import commit, version
 from fer_bench.errors import FerBenchError
 
 app = typer.Typer(
@@ -26,17 +26,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Examples: fer-bench run --method gcn --dataset oulu; fer-bench sweep quick; "
-    "fer-bench leaderboard",
+    "fer-bench leaderboard; fer-bench docs",
 )
 run.register(app)
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and the commit and stop.")
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(__version__)
+    if show_version:
+        typer.echo(f"{version()}{'' if commit() is None else f' (commit {commit()})'}")
         raise typer.Exit
 
 
@@ -115,6 +117,7 @@ def _text(value: object) -> str | None:
 
 # Registered last, so that help lists the commands of daily use first.
 app.command(epilog=DOCTOR_EPILOG)(doctor)
+app.command("docs", epilog=docs.EPILOG)(docs.docs)
 listing.register(app)
 runs.register(app)
 scores.register(app)

@@ -146,7 +146,9 @@ class WorkOptions:
     ] = "local"
     launcher_set: Annotated[
         list[str] | None,
-        typer.Option("--launcher-set", metavar="NAME=VALUE", help="As partition=gpu; see docs/sweeps.md."),
+        typer.Option(
+            "--launcher-set", metavar="NAME=VALUE", help="As partition=gpu, see `fer-bench docs sweeps`."
+        ),
     ] = None
     jobs: Jobs = None
     runs_per_gpu: Annotated[int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU.")] = 1

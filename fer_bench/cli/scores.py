@@ -21,7 +21,7 @@ submit_app = typer.Typer(
     help="Check and score predictions that were made elsewhere.",
     no_args_is_help=True,
     rich_markup_mode=None,
-    epilog="How to make such a file: docs/submit.md",
+    epilog="How to make such a file: fer-bench docs submit",
 )
 
 ProtocolName = Annotated[
@@ -145,7 +145,7 @@ def _verdict(lines: list[Line], first: str, second: str) -> str:
     "fer-bench submit check mine.parquet --protocol 6-10fold --fold 3 --data-root ~/datasets --json"
 )
 def check(
-    file: Annotated[Path, typer.Argument(help="Predictions as a parquet file, see docs/submit.md.")],
+    file: Annotated[Path, typer.Argument(help="Predictions as a parquet file, see `fer-bench docs submit`.")],
     data_root: DataRoot = None,
     protocol: ProtocolName = None,
     fold: Fold = 1,
