@@ -25,6 +25,7 @@ CLASSES = ("neutral", "happiness", "surprise")
 TASK = Task(CLASSES, (4, 4, 4), has_reference=True)
 TINY = {
     "cafe": {"tower": "clip-tiny", "backbone": "narrow", "size": 32},
+    "erm": {"backbone": "small", "mode": "scratch", "size": 32, "width": 4},
     "gcn": {"width": 0.1, "hidden": 16},
     "resemotenet": {"width": 0.05, "recipe": "one-cycle"},
     "ssmfar": {"backbone": "narrow", "size": 32},

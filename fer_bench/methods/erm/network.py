@@ -23,7 +23,7 @@ class SmallBackbone(nn.Module):
     """Four 3 x 3 convolutions, each with batch norm, ReLU and max pooling, for faces of some 48 pixels.
 
     Every picture is standardised first: zero mean and unit deviation over its pixels and channels. With 16
-    channels at 48 pixels: 98,192 parameters, 9.0 million multiply-adds, D = 1152.
+    channels at 48 pixels: 97,680 parameters, 9.0 million multiply-adds, D = 1152.
 
     Args:
         size: Height and width of the input, at least 16.
