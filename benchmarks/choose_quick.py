@@ -205,14 +205,14 @@ INTRODUCTION = """\
 # How the quick settings were chosen
 
 **SYNTHETIC DATA**, generator version {version}, {population} population: people and cameras that the
-benchmark never shows. Written by `python benchmarks/choose_quick.py` from stored runs, each of which is a line
-of [{table}]({table}). Test rows took no part.
+benchmark never shows. Written by `python benchmarks/choose_quick.py` from stored runs, each of which is a
+line of [{table}]({table}). Test rows took no part.
 
-**The budget, the same for every method:** {count} candidates ({common}, and one change that is the
-method's own), each trained on {datasets} (fold 1 of 4, and the carved validation part) with {seeds} seed(s):
-{runs} runs. Every run has {epochs} epochs of at most {rows} rows, in batches of {batch} where that is not what is
-tried. The candidate with the highest mean validation UAR, of each run's best epoch, is `quick`; a test compares.
-What an epoch costs differs: multiply-adds per picture are given.
+**The budget, the same for every method:** {count} candidates ({common}, and one
+change that is the method's own), each trained on {datasets} (fold 1 of 4, and the carved validation
+part) with {seeds} seed(s): {runs} runs. Every run has {epochs} epochs of at most {rows} rows, in batches of
+{batch} where that is not what is tried. The candidate with the highest mean validation UAR, of each run's
+best epoch, is `quick`; a test compares. What an epoch costs differs: multiply-adds per picture are given.
 
 **What it does not equal out:** networks, augmentation and the settings that are not named here were set
 earlier, with unequal effort, on older drawn faces; what was tried for gcn is in its README. {noise}The
@@ -245,8 +245,8 @@ def _about_noise(table: pd.DataFrame) -> str:
         return "With one seed nothing is known of how much a run varies. "
     runs, spread = len(DATASETS) * table["seed"].nunique(), 100 * noise(table)
     return (
-        f"A run varies by {spread:.1f} points (standard deviation over seeds, pooled), the mean of {runs} runs "
-        f"by {spread / np.sqrt(runs):.1f}: candidates closer than that are not told apart. "
+        f"A run varies by {spread:.1f} points (standard deviation over seeds, pooled), the mean of {runs} "
+        f"runs by {spread / np.sqrt(runs):.1f}: candidates closer than that are not told apart. "
     )
 
 
