@@ -12,6 +12,8 @@ import typer
 from fer_bench.cli import check, data, docs, hints, listing, run, runs, scores
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
+from fer_bench.cli.evaluate import EPILOG as EVALUATE_EPILOG
+from fer_bench.cli.evaluate import evaluate
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
 from fer_bench.distribution import commit, version
@@ -29,6 +31,7 @@ app = typer.Typer(
     "fer-bench leaderboard; fer-bench docs",
 )
 run.register(app)
+app.command(epilog=EVALUATE_EPILOG)(evaluate)
 
 
 @app.callback(invoke_without_command=True)
@@ -61,14 +64,15 @@ def leaderboard(
     name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list sweeps"
 )
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, datasets, sweeps or profiles.")],
+    what: Annotated[str, typer.Argument(help="methods, datasets, models, sweeps or profiles.")],
     as_json: AsJson = False,
 ) -> None:
-    """List the methods, datasets, sweeps or profiles."""
+    """List the methods, datasets, outside models with a card, sweeps or profiles."""
     from fer_bench import datasets, methods
     from fer_bench.config import PROFILES
 
-    check_name(what, ("methods", "datasets", "sweeps", "profiles"), "list", "fer-bench list methods")
+    known = ("methods", "datasets", "models", "sweeps", "profiles")
+    check_name(what, known, "list", "fer-bench list methods")
     if what == "methods":
         rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
@@ -79,6 +83,14 @@ def list_(
             c.name: f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}" for c in cards.values()
         }
         rows = [(name, titles[name], notes.get(name, "")) for name in datasets.names()]
+    elif what == "models":
+        from fer_bench.models import REGISTRY
+        from fer_bench.models.card import shipped_card, shipped_names
+
+        known_models = [(name, (card := shipped_card(name)).title, card.source) for name in shipped_names()]
+        rows = known_models + [
+            (name, f"entry point {REGISTRY.targets[name]}", "") for name in REGISTRY.names()
+        ]
     elif what == "sweeps":
         from fer_bench.runs.sweepfile import SWEEPS, packaged_sweeps
 

@@ -196,7 +196,7 @@ def build_cell(
         problems.append(Problem(f"{first.method}/{first.dataset}", Problem.of(store, error).message))
     members = members_of(first.dataset)
     inside = {target: estimates.pop(target) for target in members if target in estimates}
-    wanted = counted_targets(first.dataset, named, excluded)
+    wanted = tuple(t for t in counted_targets(first.dataset, named, excluded) if not first.has_seen(t))
     scored = {t: estimates[t] for t in wanted if t in estimates and "transfer" in estimates[t].values}
     base = score_on_label_sets(own, [e.label_set for e in scored.values()]) if in_domain else None
     general = generalisation({t: e.values["transfer"] for t, e in scored.items()}, wanted, base)

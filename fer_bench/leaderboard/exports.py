@@ -60,7 +60,7 @@ def cells_csv(board: Board) -> str:
     of_cell = ("dataset", "protocol", "folds", "seeds", "selection")
     of_estimate = ("label_set", "n", "units", "k", "kept_share", "small_classes")
     lines = []
-    for section, cell in ((s, c) for s in board.sections for c in s.cells):
+    for section, cell in ((s, c) for s in board.sections for c in (*s.cells, *s.outside)):
         own = {cell.dataset: cell.in_domain.estimate} if cell.in_domain else {}
         for target, found in (own | dict(cell.cross)).items():
             line: dict[str, object] = {

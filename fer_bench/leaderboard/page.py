@@ -21,7 +21,16 @@ from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_c
 from fer_bench.leaderboard.markup import escape, table
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.plots import draw_in_domain, draw_transfer
-from fer_bench.leaderboard.sections import claims, cross, diagnostics, glance, in_domain, provenance, runs
+from fer_bench.leaderboard.sections import (
+    claims,
+    cross,
+    diagnostics,
+    glance,
+    in_domain,
+    outside,
+    provenance,
+    runs,
+)
 from fer_bench.leaderboard.tables import Board, Section, build_board
 from fer_bench.results.store import Store
 
@@ -130,6 +139,7 @@ def _section(section: Section, figures: Mapping[str, str], named: Sequence[str])
         "own": in_domain.context(section, notes),
         "diagnostics": diagnostics.context(section),
         "cross": cross.context(section, notes),
+        "outside": outside.context(section),
         "claims": claims.claimed(section),
         "runs": runs.context(section, named),
         "provenance": provenance.context(section),

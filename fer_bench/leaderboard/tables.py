@@ -56,6 +56,7 @@ class Section:
         profile: Profile name.
         generator: What drew synthetic data, null for real data.
         cells: In the order of methods and sources.
+        outside: Models that were trained elsewhere; they are in none of the tables of methods.
         sources: Sources in board order.
         targets: Targets in board order.
         excluded: Pairs of datasets that share pictures.
@@ -72,6 +73,7 @@ class Section:
     profile: str
     generator: Mapping[str, Any] | None
     cells: tuple[Cell, ...]
+    outside: tuple[Cell, ...]
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     excluded: frozenset[frozenset[str]]
@@ -177,10 +179,11 @@ def _build_section(
     done = [r for r in records if r.status == "done"]
     problems: list[Problem] = []
     headline = _headline_protocols(done)
-    cells = []
+    cells: list[Cell] = []
+    outside: list[Cell] = []
     for label, usual, group in variants(done):
         cell, found = build_cell(store, label, usual, group, headline, named, excluded)
-        cells.append(cell)
+        (outside if group[0].is_outside else cells).append(cell)
         problems += found
     order = {name: i for i, name in enumerate(_board_order((c.dataset for c in cells), named))}
     cells.sort(key=lambda c: (c.method, not c.usual, c.label, order[c.dataset], not c.headline, c.protocol))
@@ -188,7 +191,8 @@ def _build_section(
         dict.fromkeys(c.source for c in sorted(cells, key=lambda c: (order[c.dataset], not c.headline)))
     )
     ran = {(r.method, r.dataset) for r in records}
-    every_method = tuple(dict.fromkeys((*methods, *sorted({r.method for r in records}))))
+    trained_here = sorted({r.method for r in records if not r.is_outside})
+    every_method = tuple(dict.fromkeys((*methods, *trained_here)))
     overall = _overall(cells)
     missing = Counter((target, reason) for r in records for target, reason in sorted(r.missing.items()))
     section = Section(
@@ -196,8 +200,11 @@ def _build_section(
         profile=records[0].profile,
         generator=records[0].generator,
         cells=tuple(cells),
+        outside=tuple(sorted(outside, key=lambda c: (c.label, c.dataset, c.protocol))),
         sources=sources,
-        targets=_board_order((*(t for c in cells for t in (*c.cross, *c.inside)), *named), named),
+        targets=_board_order(
+            (*(t for c in (*cells, *outside) for t in (*c.cross, *c.inside)), *named), named
+        ),
         excluded=excluded,
         overall=overall,
         own_columns={source: _own_column(cells, source) for source in sources},

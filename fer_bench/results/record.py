@@ -18,6 +18,8 @@ SCHEMA_VERSION: Literal[2] = 2
 Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
 LOGGER_FAILED = "logger: "
 """Beginning of the warnings about loggers, which say nothing about a number."""
+OUTSIDE = "outside"
+"""What the record of a model that was trained elsewhere, on data of its own, names as its dataset."""
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
 are tested on their own dataset only."""
@@ -109,6 +111,30 @@ class TargetData(Frozen):
     faces_weak: float = 0.0
 
 
+Exposure = Literal["in training", "seen the pictures", "unseen", "unknown"]
+SEEN: tuple[Exposure, ...] = ("in training", "seen the pictures")
+"""Exposures after which a score is neither generalisation nor ranked."""
+
+
+class TrainingData(Frozen):
+    """What a model that was not trained here was trained on, as far as that is known.
+
+    Attributes:
+        text: In words.
+        exposure: Per dataset, what the model saw of it in training: its labels (`in training`), its pictures
+            with other labels or none (`seen the pictures`), nothing (`unseen`), or nobody knows.
+        source: Where this was read.
+    """
+
+    text: str
+    exposure: dict[str, Exposure] = {}
+    source: str = ""
+
+    def of(self, dataset: str) -> Exposure:
+        """Return what the model saw of a dataset."""
+        return self.exposure.get(dataset, "unknown")
+
+
 class Failure(Frozen):
     """Why a run did not end well.
 
@@ -162,6 +188,7 @@ class Record(Frozen):
         excluded: Per dataset the sample ids or paths that were left out by name; empty in records of older
             versions.
         class_map: Emotion, or `drop`, by class name of `folder`, where the user gave it.
+        training_data: What an outside model was trained on; null for runs that were trained here.
         environment: Versions, commit, hardware.
         timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
         warnings: What a reader of the number should know.
@@ -194,6 +221,7 @@ class Record(Frozen):
     missing: dict[str, str] = {}
     excluded: dict[str, tuple[str, ...]] = {}
     class_map: dict[str, str] = {}
+    training_data: TrainingData | None = None
     environment: dict[str, Any] = {}
     timing: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
@@ -216,6 +244,16 @@ class Record(Frozen):
         """Return the SHA-256 of the weights that tables show the scores of, None before they exist."""
         chosen = self.selection.get(self.headline)
         return None if chosen is None else chosen.checkpoint
+
+    @property
+    def is_outside(self) -> bool:
+        """Return whether the model was trained elsewhere."""
+        return self.training_data is not None
+
+    def has_seen(self, dataset: str) -> bool:
+        """Return whether an outside model is known to have seen these pictures; drawn ones it cannot have."""
+        known = self.training_data
+        return self.data_kind == "real" and known is not None and known.of(dataset) in SEEN
 
     def score(self, target: str, selection: Selection = "val") -> Score | None:
         """Return the score on a target, or None when it was not evaluated."""

@@ -130,10 +130,19 @@ def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tupl
         data: What each target's predictions were made on.
     """
     seen = [note for name in sorted(data) if (note := seen_note(name, record.dataset)) is not None]
-    weak = [
+    weak = weak_notes(data)
+    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
+    return (*known, *seen, *weak)
+
+
+def weak_notes(data: Mapping[str, TargetData]) -> list[str]:
+    """Return a note per target some of whose faces were found weakly.
+
+    Args:
+        data: What each target's predictions were made on.
+    """
+    return [
         f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"
         for name, d in sorted(data.items())
         if d.faces_weak
     ]
-    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
-    return (*known, *seen, *weak)
