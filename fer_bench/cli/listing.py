@@ -140,11 +140,11 @@ def _line(one: ListedRun) -> str:
 
 
 def _outcome(one: ListedRun) -> str:
-    if one.uar is None:
+    if one.uar is None and one.transfer is None:
         error = one.record.error
         return "-" if error is None else error.reason.splitlines()[0]
-    text = f"UAR {100 * one.uar:.1f} %"
+    parts = [] if one.uar is None else [f"UAR {100 * one.uar:.1f} %"]
     if one.transfer is not None:
         mean, count = one.transfer
-        text += f", mean transfer {mean:.2f} over {count} targets"
-    return text
+        parts.append(f"mean transfer {mean:.2f} over {count} targets")
+    return ", ".join(parts)

@@ -17,7 +17,7 @@ from fer_bench.models.card import ModelCard, build_card, read_card, shipped_card
 from fer_bench.models.preprocess import Crops, Numbers, to_logits
 
 HUB = ("hf-hub:", "local-dir:")
-CONVERT = "convert it to ONNX where you trust it: docs/outside-models.md"
+CONVERT = "convert it to ONNX where you trust it: fer-bench docs outside-models"
 REFUSED = {
     ".pt2": "torch.export.load unpickles what it cannot read otherwise, and evaluates expressions in the "
     "file: both can execute code from it",
@@ -128,7 +128,11 @@ def _of_entry_point(name: str, card: str | None) -> OutsideModel:
     found: Any = REGISTRY.get(name)
     target = REGISTRY.targets[name]
     if not callable(found):
-        raise UsageError("the model is not callable", value=target, hint="a function of crops, see docs")
+        raise UsageError(
+            "the model is not callable",
+            value=target,
+            hint="a function of crops: fer-bench docs outside-models",
+        )
     own = getattr(found, "card", None)
     if card is not None or own is None:
         described = _given_card(card, name)
@@ -152,7 +156,7 @@ def _given_card(card: str | None, name: str) -> ModelCard:
         raise UsageError(
             "the model has no card, and the order of its classes is never guessed",
             value=name,
-            hint="--card FILE (how to write one: docs/outside-models.md), or one of: "
+            hint="--card FILE (how to write one: fer-bench docs outside-models), or one of: "
             f"{', '.join(shipped_names())}",
         )
     path = expand_home(card)

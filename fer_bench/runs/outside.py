@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench import datasets, methods
@@ -121,9 +122,7 @@ def evaluate_model(
     """
     started = time.perf_counter()
     card = model.card
-    if card.name in methods.names():
-        problem = "the model card has the name of a method"
-        raise UsageError(problem, value=card.name, hint="give it another name")
+    refuse_method_name(card.name, "the model card")
     fields = {
         "outside": {"kind": model.kind, "weights": model.sha256},
         "card": card.model_dump(mode="json", include={"name", "classes", "input", "outputs", "output"}),
@@ -163,7 +162,8 @@ def evaluate_model(
             timing={"evaluate": round(time.perf_counter() - started, 3)},
             training_data=card.training(every),
         )
-        return keep(record, done, workspace, store)
+        tested = [one.predictions.meta.target for one in done]
+        return keep(record, done, {name: workspace.source(name).dataset.index for name in tested}, store)
 
     try:
         for name in targets.names:
@@ -234,7 +234,19 @@ def _is_current(stored: Record, run: RunDir, name: str, source: Source, pack: Pa
         return False
 
 
-def keep(record: Record, done: Sequence[Evaluation], workspace: Workspace, store: Store) -> Record:
+def refuse_method_name(name: str, what: str) -> None:
+    """Refuse a model with the name of a method, with whose runs a board would mix it.
+
+    Raises:
+        UsageError: A method has this name.
+    """
+    if name in methods.names():
+        raise UsageError(f"{what} has the name of a method", value=name, hint="give it another name")
+
+
+def keep(
+    record: Record, done: Sequence[Evaluation], indexes: Mapping[str, pd.DataFrame], store: Store
+) -> Record:
     """Store predictions of a model that was trained elsewhere, added to those stored of it before.
 
     This is how outside models and submissions get onto the board.
@@ -242,7 +254,7 @@ def keep(record: Record, done: Sequence[Evaluation], workspace: Workspace, store
     Args:
         record: What the model is, without scores.
         done: What it did on targets.
-        workspace: The datasets of these targets.
+        indexes: Index of each of these targets.
         store: The store.
 
     Returns:
@@ -263,8 +275,7 @@ def keep(record: Record, done: Sequence[Evaluation], workspace: Workspace, store
             for one in done:
                 target = one.predictions.meta.target
                 write_predictions(run.predictions_file(target, record.headline), one.predictions)
-                index = workspace.source(target).dataset.index
-                store.keep_index(one.data.fingerprint, index)
+                store.keep_index(one.data.fingerprint, indexes[target])
             merged = _merged(record, before, done)
             run.write_record(merged)
             return merged

@@ -49,7 +49,8 @@ def runs_of_other_code(store: Store, chosen: Sequence[ListedRun]) -> tuple[list[
         for record in store.scan()[0]
         if record.status == "done" and _code_of(record, state(record.method)) == "current"
     }
-    codes = [(one, _code_of(one.record, state(one.record.method))) for one in chosen]
+    trained_here = [one for one in chosen if not one.record.is_outside]
+    codes = [(one, _code_of(one.record, state(one.record.method))) for one in trained_here]
     old = [
         OldRun(one, one.size, done.get(_without_code(one.record))) for one, code in codes if code == "other"
     ]

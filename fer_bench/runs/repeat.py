@@ -103,6 +103,9 @@ def repeat(
     if out.absolute() == store.root.absolute():
         raise UsageError("the repetition would replace the run", value=str(out), hint="another --out")
     record = read_record(run.record_file)
+    if record.is_outside:
+        problem = "an outside model was not trained here, so there is nothing to repeat"
+        raise UsageError(problem, file=run.path, hint="fer-bench evaluate tests it again")
     if record.status != "done":
         raise UsageError(
             f"the run is {record.status}, so it has no predictions to compare with",

@@ -1,9 +1,13 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from fer_bench.errors import DataError, UsageError
 from fer_bench.models.card import ModelCard, build_card, read_card, shipped_card, shipped_names
 from tests.models.networks import CARD, write_card
 
+GUIDE = Path(__file__).parents[2] / "docs" / "outside-models.md"
 NAME = CARD.format(name="mine")
 
 
@@ -25,6 +29,16 @@ def test_a_card_says_what_the_network_takes(card):
         48,
         48,
     )
+
+
+def test_the_card_of_the_guide_is_valid(tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    card = read_card(path)
+    assert card.labels == ("anger", "happiness", "neutral", "sadness")
+    assert (card.kept, card.crops.key) == ((0, 1, 3, 4), {"all": "box+0.3"})
+    assert card.exposure_to("expw") == "seen the pictures"
 
 
 def test_classes_are_emotions_by_any_of_their_names_or_dropped(card):

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from fer_bench.models.opening import REFUSED, open_model
 from tests.models.networks import CARD, write_card, write_network
 from tests.outside import installed_files
 
+GUIDE = Path(__file__).parents[2] / "docs" / "outside-models.md"
 CROPS = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3)).astype(np.uint8)
 MEAN = "[0.485, 0.456, 0.406]"
 STD = "[0.229, 0.224, 0.225]"
@@ -55,7 +58,7 @@ def test_files_that_could_hold_code_or_no_network_are_refused(tmp_path, suffix):
         open_model(str(file))
 
 
-def test_opening_a_file_of_torch_export_runs_nothing_in_it(tmp_path):
+def test_a_file_of_torch_export_is_refused_and_converted_as_the_guide_says(tmp_path, monkeypatch):
     class Network(torch.nn.Module):
         def forward(self, x):
             return x.mean(dim=(2, 3))
@@ -64,6 +67,12 @@ def test_opening_a_file_of_torch_export_runs_nothing_in_it(tmp_path):
     torch.export.save(torch.export.export(Network(), (torch.zeros(1, 3, 32, 32),)), file)
     with pytest.raises(UsageError, match=r"both can execute code from it\n.*ONNX"):
         open_model(str(file))
+    (line,) = re.findall(r'^python -c "(import torch; .*)"$', GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    exec(line.replace("m.pt2", "mine.pt2").replace("m.onnx", "mine.onnx"), {})
+    write_card(tmp_path / "mine.onnx", classes="[happy, sad, fear]")
+    found = open_model(str(tmp_path / "mine.onnx")).answer(CROPS)
+    np.testing.assert_allclose(found, CROPS.mean(axis=(1, 2)) / 255, atol=1e-5)
 
 
 def test_what_is_no_model_is_named(tmp_path):
