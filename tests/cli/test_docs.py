@@ -3,14 +3,18 @@
 import ast
 import json
 import re
+import shlex
 from pathlib import Path
 
 import nbformat
 import pytest
+from typer.main import get_command
 
 import fer_bench
 from fer_bench import datasets, methods
 from fer_bench.cli.docs import pages
+from fer_bench.cli.hints import command_of
+from fer_bench.cli.main import app
 from tests.cli.test_hints import strings
 
 ROOT = Path(fer_bench.__file__).parents[1]
@@ -76,3 +80,26 @@ def test_no_message_names_a_file_that_only_a_checkout_has():
 def test_every_page_that_a_message_names_exists():
     named = {found for _, text in messages() for found in re.findall(r"fer-bench docs ([a-z0-9-]+)", text)}
     assert {"submit", "sweeps"} <= named <= pages().keys()
+
+
+def commands_of_pages():
+    """Return every command in a code block of the pages, joined and without its comment."""
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(
+            r"^```(?:bash)?\n(.*?)^```", file.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        ):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("fer-bench "):
+                    yield pytest.param(line, id=f"{file.name}: {line[:60]}")
+
+
+@pytest.mark.parametrize("line", list(commands_of_pages()))
+def test_every_command_on_a_page_can_be_typed(line):
+    arguments = shlex.split(line, comments=True)[1:]
+    if ">" in arguments:
+        arguments = arguments[: arguments.index(">")]
+    words, command = command_of(arguments, get_command(app))
+    assert words, "no such command"
+    given, left, _ = command.make_parser(command.context_class(command)).parse_args(arguments[len(words) :])
+    assert not left
+    assert not [p.name for p in command.params if p.required and given.get(p.name) in (None, ())]
