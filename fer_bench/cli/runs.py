@@ -186,7 +186,7 @@ def diff(
         typer.echo(f"{name}: {_short(a)} | {_short(b)}")
     if left:
         listed = ", ".join(f"{name} ({count})" for name, count in left.items())
-        say(f"fields that differ besides: {listed}; fer-bench diff {one} {other} --all lists them")
+        say(f"fields that differ besides: {listed}; to list them: fer-bench diff {one} {other} --all")
     if not found:
         say("the records are the same")
 

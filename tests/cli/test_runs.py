@@ -42,7 +42,7 @@ def test_rerun_status_logs_and_diff(run_cli, tiny_root, stored, tmp_path):
     code, out, err = run_cli("diff", one[:9], two[:9])
     assert "seed: 0 | 1" in out
     assert len(out.splitlines()) <= 2  # the seed and perhaps the UAR
-    assert f"fer-bench diff {one[:9]} {two[:9]} --all lists them" in err
+    assert f"to list them: fer-bench diff {one[:9]} {two[:9]} --all" in err
     assert "key_fields.seed: 0 | 1" in run_cli("diff", one[:9], two[:9], "--all")[1]
 
     assert run_cli("logs", one)[0] == 0
