@@ -62,6 +62,7 @@ NAV: list[tuple[str, list[str]]] = [
             "own-pictures.md",
             "data.md",
             "sweeps.md",
+            "outside-models.md",
             "submit.md",
             "own-method.md",
             "own-dataset.md",

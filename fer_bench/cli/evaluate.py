@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Examples: fer-bench evaluate enet_b0_8_best_vgaf.onnx --dataset rafdb --data-root ~/datasets; "
     "fer-bench evaluate mine.onnx --card mine.yaml --dataset all; "
-    "fer-bench evaluate mine.onnx --dataset folder:~/pictures --show seen.png. "
+    "fer-bench evaluate mine.onnx --dataset folder:~/pictures --show seen.png; "
     "How to write a card: fer-bench docs outside-models"
 )
 
