@@ -105,7 +105,7 @@ def repeat(
     record = read_record(run.record_file)
     if record.is_outside:
         problem = "an outside model was not trained here, so there is nothing to repeat"
-        raise UsageError(problem, file=run.path, hint="fer-bench evaluate tests it again")
+        raise UsageError(problem, file=run.path, hint="fer-bench evaluate MODEL --dataset DATASET")
     if record.status != "done":
         raise UsageError(
             f"the run is {record.status}, so it has no predictions to compare with",
