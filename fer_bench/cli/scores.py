@@ -125,9 +125,12 @@ def _of_line(line: Line) -> str:
 
 def _verdict(lines: list[Line], first: str, second: str) -> str:
     from fer_bench.evaluation.pairs import ALPHA, holm
+    from fer_bench.leaderboard.compare import APART
 
     tested = [x for x in lines if x.p is not None]
     if not tested:
+        if any(x.note.startswith(APART) for x in lines):
+            return "Nothing could be tested: one of the two saw before what it is tested on."
         return "Nothing could be tested: the two were never tested on the same rows."
     adjusted = holm([x.p for x in tested if x.p is not None])
     sure = [x for x, p in zip(tested, adjusted, strict=True) if p < ALPHA]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from fer_bench.datasets import members_of
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
+from fer_bench.evaluation.exposure import Seen, seen_before
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Comparable, mean_of
 from fer_bench.evaluation.scoring import outdated_metrics
@@ -77,6 +78,8 @@ class Cell:
         by_seed: Generalisation per seed, over the targets that were scored.
         comparable: Generalisation as a sum over units, None unless every target was scored.
         retention: Share of the in-domain score that is retained on other datasets.
+        counted: Targets over which generalisation is averaged.
+        seen: What the models saw before, of the source and of each target.
         outdated: Metrics whose value in a record is not what its predictions give today: the scoring rules
             changed since.
     """
@@ -99,7 +102,19 @@ class Cell:
     by_seed: Mapping[int, float]
     comparable: Comparable | None
     retention: float | None
+    counted: tuple[str, ...] = ()
+    seen: Mapping[str, Seen] = field(default_factory=dict)
     outdated: tuple[str, ...] = ()
+
+    @property
+    def apart_in_domain(self) -> Seen | None:
+        """Return why the in-domain score is not compared with others, or None."""
+        return self.seen.get(self.dataset)
+
+    @property
+    def apart_elsewhere(self) -> Seen | None:
+        """Return why generalisation is not compared with others, or None."""
+        return next((self.seen[name] for name in self.counted if name in self.seen), None)
 
     @property
     def source(self) -> str:
@@ -196,7 +211,9 @@ def build_cell(
         problems.append(Problem(f"{first.method}/{first.dataset}", Problem.of(store, error).message))
     members = members_of(first.dataset)
     inside = {target: estimates.pop(target) for target in members if target in estimates}
-    wanted = tuple(t for t in counted_targets(first.dataset, named, excluded) if not first.has_seen(t))
+    wanted = counted_targets(first.dataset, named, excluded)
+    if first.is_outside:  # not compared, so a mean over fewer targets misleads nobody
+        wanted = tuple(target for target in wanted if seen_before(first, target) is None)
     scored = {t: estimates[t] for t in wanted if t in estimates and "transfer" in estimates[t].values}
     base = score_on_label_sets(own, [e.label_set for e in scored.values()]) if in_domain else None
     general = generalisation({t: e.values["transfer"] for t, e in scored.items()}, wanted, base)
@@ -224,6 +241,12 @@ def build_cell(
         },
         comparable=_comparable(general, scored, records),
         retention=retention([general]),
+        counted=wanted,
+        seen={
+            name: seen
+            for name in (first.dataset, *wanted, *estimates)
+            if (seen := seen_before(first, name)) is not None
+        },
         outdated=tuple(sorted(outdated)),
     )
     return cell, problems

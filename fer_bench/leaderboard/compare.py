@@ -12,6 +12,7 @@ from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.estimates import Estimate, answers, difference_interval, estimate
+from fer_bench.evaluation.exposure import Seen, seen_before
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Comparable, compare
 from fer_bench.evaluation.statistics import Interval
@@ -22,6 +23,8 @@ from fer_bench.results.record import Record, read_record
 from fer_bench.results.store import Store
 
 TESTED = ("uar", "transfer")
+APART = "not tested, "
+"""Beginning of the note on a score that is not compared since a model saw its target before."""
 OTHER_ROWS = "tested on other rows, crops, folds or seeds"
 
 
@@ -133,17 +136,20 @@ def _of_section(section: Section, first: str, second: str) -> list[Line]:
         if one.in_domain and other.in_domain and sums[0] and sums[1]:
             estimates = one.in_domain.estimate, other.in_domain.estimate
             values = [e.values["uar"] for e in estimates]
-            lines.append(_tested((data, source, source, "UAR"), values, (sums[0], sums[1])))
+            line = _tested((data, source, source, "UAR"), values, (sums[0], sums[1]))
+            lines.append(_unless_apart(line, one.apart_in_domain, other.apart_in_domain))
             lines += _untested(data, source, source, *estimates, alike=sums[0].rows == sums[1].rows)
         means = one.generalisation.mean, other.generalisation.mean
         if one.comparable and other.comparable and means[0] and means[1]:
             place = data, source, "generalisation", "transfer"
-            lines.append(_tested(place, (means[0], means[1]), (one.comparable, other.comparable)))
+            line = _tested(place, (means[0], means[1]), (one.comparable, other.comparable))
+            lines.append(_unless_apart(line, one.apart_elsewhere, other.apart_elsewhere))
     found = {o.label: o for o in section.overall}
     mine, theirs = found.get(first), found.get(second)
     if mine and theirs and mine.mean and theirs.mean and mine.comparable and theirs.comparable:
         place = data, "overall", "generalisation", "transfer"
-        lines.append(_tested(place, (mine.mean, theirs.mean), (mine.comparable, theirs.comparable)))
+        line = _tested(place, (mine.mean, theirs.mean), (mine.comparable, theirs.comparable))
+        lines.append(_unless_apart(line, mine.apart, theirs.apart))
     return lines
 
 
@@ -177,7 +183,8 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
         name, title = ("transfer", "transfer") if crossed else ("uar", "UAR")
         values = [e.values[name] for e in estimates]
         sums = [e.sums[name] for e in estimates]
-        found = [_tested(("", sources, target, title), values, sums)]
+        line = _tested(("", sources, target, title), values, sums)
+        found = [_unless_apart(line, *(seen_before(record, target) for _, record in (one, other)))]
         found += _untested("", sources, target, *estimates, alike=sums[0].rows == sums[1].rows)
         if one[1].key == other[1].key and np.array_equal(given[0].answer, given[1].answer):
             # a run never differs from itself
@@ -201,6 +208,20 @@ def _tested(place: tuple[str, str, str, str], values: Sequence[Value], sums: Seq
         return replace(line, note=OTHER_ROWS)
     (test,) = compare({"first": one, "second": other}).tests
     return replace(line, interval=difference_interval(first, second), p=test.p)
+
+
+def _unless_apart(line: Line, first: Seen | None, second: Seen | None) -> Line:
+    """Return a comparison without its test where one of the two saw before what the other did not.
+
+    Args:
+        line: The comparison.
+        first: What the first saw before.
+        second: What the second saw before.
+    """
+    if first == second:
+        return line
+    told = (f"{which}: {seen.reason}" for which, seen in (("first", first), ("second", second)) if seen)
+    return replace(line, p=None, note=f"{APART}{', '.join(told)}")
 
 
 def _untested(

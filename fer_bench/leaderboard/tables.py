@@ -13,6 +13,7 @@ from typing import Any
 
 from fer_bench.datasets import members_of
 from fer_bench.evaluation.estimates import average
+from fer_bench.evaluation.exposure import Seen
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Column, Comparable, compare, mean_of
 from fer_bench.evaluation.statistics import mean_and_sd
@@ -36,6 +37,7 @@ class Overall:
         seed_sd: Standard deviation (ddof 1) over the seeds, None where sources have other seeds or one.
         sources: Single datasets complete, with the same folds and seeds, for every method compared.
         comparable: The mean as a sum over units.
+        apart: Why the method is not compared with the others: its models saw a target before.
     """
 
     label: str
@@ -45,6 +47,7 @@ class Overall:
     seed_sd: float | None
     sources: tuple[str, ...]
     comparable: Comparable | None
+    apart: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,9 @@ def _build_section(
         overall=overall,
         own_columns={source: _own_column(cells, source) for source in sources},
         general_columns={source: _general_column(cells, source) for source in sources},
-        overall_column=compare({o.label: o.comparable for o in overall if o.comparable is not None}),
+        overall_column=compare(
+            {o.label: o.comparable for o in overall if o.comparable is not None and o.apart is None}
+        ),
         records=tuple(records),
         not_run={m: tuple(d for d in named if (m, d) not in ran) for m in every_method},
         missing=dict(sorted(missing.items())),
@@ -218,12 +223,13 @@ def _build_section(
 
 
 def _own_column(cells: Sequence[Cell], source: str) -> Column:
-    sums = {c.label: in_domain_sum(c) for c in cells if c.usual and c.source == source}
+    compared = [c for c in cells if c.usual and c.source == source and c.apart_in_domain is None]
+    sums = {c.label: in_domain_sum(c) for c in compared}
     return compare({label: one for label, one in sums.items() if one is not None})
 
 
 def _general_column(cells: Sequence[Cell], source: str) -> Column:
-    ranked = [c for c in cells if c.usual and c.source == source]
+    ranked = [c for c in cells if c.usual and c.source == source and c.apart_elsewhere is None]
     return compare({c.label: c.comparable for c in ranked if c.comparable is not None})
 
 
@@ -235,17 +241,22 @@ def _headline_protocols(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
-    """Return the generalisation of each method with its usual settings, best first, none last.
+    """Return the generalisation of each method with its usual settings: best first, apart and none last.
 
-    Unions are other sources than their members and would count these twice, so they take no part.
+    Unions are other sources than their members and would count these twice, so they take no part. Methods
+    that are apart have their mean over the same sources and no say in which these are, unless all are.
     """
     ranked = [c for c in cells if c.usual and c.headline and not c.is_union]
     labels = tuple(dict.fromkeys(c.label for c in ranked))
-    compared = _of_same_seeds([c for c in ranked if c.generalisation.complete])
+    apart: dict[str, Seen] = {}
+    for cell in ranked:
+        if (seen := cell.apart_elsewhere) is not None:
+            apart.setdefault(cell.label, seen)
+    complete = [c for c in ranked if c.generalisation.complete]
+    compared = _of_same_seeds([c for c in complete if c.label not in apart] or complete)
     common = []
-    for source in dict.fromkeys(c.source for c in ranked):
-        complete = [c for c in ranked if c.label in compared and c.generalisation.complete]
-        of_source = [c for c in complete if c.source == source]
+    for source in dict.fromkeys(c.source for c in ranked if c.label in compared):
+        of_source = [c for c in complete if c.label in compared and c.source == source]
         alike = {c.comparable.rows for c in of_source if c.comparable}
         if {c.label for c in of_source} == compared and len(alike) == 1:
             common.append(source)
@@ -253,7 +264,8 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
     for label in labels:
         mine = [c for c in ranked if c.label == label and c.source in common]
         parts = [c.generalisation for c in mine]
-        means = [p.mean for p in parts if p.mean is not None] if label in compared else []
+        whole = label in apart and len(mine) == len(common) and all(p.complete for p in parts)
+        means = [p.mean for p in parts if p.mean is not None] if label in compared or whole else []
         mean = average(means) if means else None
         sixes = [c.six.mean for c in mine if c.six.complete and c.six.mean is not None]
         sums = [c.comparable for c in mine if c.comparable is not None]
@@ -266,9 +278,14 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
                 seed_sd=_seed_sd(mine) if means else None,
                 sources=tuple(common) if means else (),
                 comparable=mean_of(sums, mean.value) if mean else None,
+                apart=apart.get(label),
             )
         )
-    return tuple(sorted(result, key=lambda o: (o.mean is None, -(o.mean.value if o.mean else 0.0), o.label)))
+    return tuple(sorted(result, key=_place))
+
+
+def _place(mine: Overall) -> tuple[bool, bool, float, str]:
+    return mine.mean is None, mine.apart is not None, -(mine.mean.value if mine.mean else 0.0), mine.label
 
 
 def _of_same_seeds(cells: Sequence[Cell]) -> set[str]:

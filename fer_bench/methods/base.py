@@ -226,16 +226,17 @@ class Method(LightningModule, ABC, Generic[S]):
         return {}
 
     @classmethod
+    def pretraining(cls, settings: S) -> dict[str, str]:
+        """Return what these were trained on, by part: scores on datasets that are named are not ranked."""
+        return {}
+
+    @classmethod
     def caveats(cls, settings: S) -> tuple[str, ...]:
         """Return what a reader of a number should know about a run with these settings."""
         return ()
 
     def load_pretrained(self) -> None:
-        """Load the pretrained weights that the settings name.
-
-        Called on a fresh method only: a stored checkpoint holds all weights, so that restoring one needs no
-        other file.
-        """
+        """Load the weights that the settings name into a fresh method; a checkpoint holds all by itself."""
 
     @classmethod
     def adaptation(cls, task: Task, settings: S) -> str | None:

@@ -20,6 +20,10 @@ LOGGER_FAILED = "logger: "
 """Beginning of the warnings about loggers, which say nothing about a number."""
 OUTSIDE = "outside"
 """What the record of a model that was trained elsewhere, on data of its own, names as its dataset."""
+SAW_GENERATOR = "backbone saw this generator's labels"
+"""Beginning of the warning by which records without `pretrained` say so."""
+GENERATOR = "generator"
+"""The name under which `TrainingData` says whether a model saw the expression labels of drawn faces."""
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
 are tested on their own dataset only."""
@@ -117,7 +121,7 @@ SEEN: tuple[Exposure, ...] = ("in training", "seen the pictures")
 
 
 class TrainingData(Frozen):
-    """What a model that was not trained here was trained on, as far as that is known.
+    """What weights that were not trained here were trained on, as far as that is known.
 
     Attributes:
         text: In words.
@@ -189,6 +193,8 @@ class Record(Frozen):
             versions.
         class_map: Emotion, or `drop`, by class name of `folder`, where the user gave it.
         training_data: What an outside model was trained on; null for runs that were trained here.
+        pretrained: What the pretrained weights that a run starts from, or stays with, were trained on, by
+            part of the network; empty in records of older versions.
         environment: Versions, commit, hardware.
         timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
         warnings: What a reader of the number should know.
@@ -222,6 +228,7 @@ class Record(Frozen):
     excluded: dict[str, tuple[str, ...]] = {}
     class_map: dict[str, str] = {}
     training_data: TrainingData | None = None
+    pretrained: dict[str, TrainingData] = {}
     environment: dict[str, Any] = {}
     timing: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
@@ -249,11 +256,6 @@ class Record(Frozen):
     def is_outside(self) -> bool:
         """Return whether the model was trained elsewhere."""
         return self.training_data is not None
-
-    def has_seen(self, dataset: str) -> bool:
-        """Return whether an outside model is known to have seen these pictures; drawn ones it cannot have."""
-        known = self.training_data
-        return self.data_kind == "real" and known is not None and known.of(dataset) in SEEN
 
     def score(self, target: str, selection: Selection = "val") -> Score | None:
         """Return the score on a target, or None when it was not evaluated."""

@@ -139,6 +139,10 @@ class _Suite:
                 raise DataError("resolve_train returns no TrainSettings")
             if not all(isinstance(text, str) for text in kind.caveats(settings)):
                 raise DataError("caveats are no texts", value=kind.caveats(settings))
+            if not all(isinstance(text, str) for text in kind.pretraining(settings).values()):
+                raise DataError(
+                    "pretraining holds something else than texts", value=kind.pretraining(settings)
+                )
         names = ", ".join(kind.settings_type.model_fields) or "none"
         return f"profiles {' and '.join(PROFILES)} are valid; settings: {names}"
 

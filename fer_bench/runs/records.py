@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fer_bench import methods
+from fer_bench import datasets, methods
 from fer_bench.data.audit.leaks import known_leaks
 from fer_bench.data.card import Protocol
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.protocols import find_protocol, folds_of, member_protocol
-from fer_bench.results.record import Record, TargetData
+from fer_bench.methods.weights import learned_drawn_labels
+from fer_bench.results.record import GENERATOR, Exposure, Record, TargetData, TrainingData
 from fer_bench.runs.keys import method_blind_spots
 from fer_bench.runs.resolve import method_settings
 from fer_bench.workspace.sources import Source
@@ -64,6 +65,24 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
         key_fields=planned.key_fields,
         environment=system,
     )
+
+
+def pretraining(config: RunConfig, weights: Mapping[str, str]) -> dict[str, TrainingData]:
+    """Return what the pretrained weights of a run were trained on, by part of the network.
+
+    Args:
+        config: Settings of the run.
+        weights: Hash of the weights of each part.
+    """
+    told = methods.get(config.method).pretraining(method_settings(config))
+    found = {}
+    for part, sha256 in weights.items():
+        text = told.get(part, "unknown data")
+        exposure: dict[str, Exposure] = dict.fromkeys(datasets.named_in(text), "in training")
+        if learned_drawn_labels(sha256):
+            exposure[GENERATOR] = "in training"
+        found[part] = TrainingData(text=text, exposure=exposure)
+    return found
 
 
 def leak_warnings(source: Source, protocol_name: str) -> list[str]:

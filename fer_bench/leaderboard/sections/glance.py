@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fer_bench.leaderboard.apart import NOT_RANKED, told_apart
 from fer_bench.leaderboard.markup import decimal, escape, ranked, share, table
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.tables import Section
@@ -13,9 +14,11 @@ from fer_bench.leaderboard.wording import conclusion, plain_difference
 def context(section: Section, notes: Notes) -> dict[str, Any]:
     """Return the values of the template."""
     overall = section.overall_column
+    said = [conclusion(overall, "test units", plain_difference)] if overall.ranks else []
+    said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
     return {
         "table": _table(section, notes),
-        "said": escape(conclusion(overall, "test units", plain_difference)) if overall.ranks else "",
+        "said": " ".join(escape(text) for text in said if text),
         "common": next((o.sources for o in section.overall if o.sources), ()),
         "unions": any(c.is_union for c in section.cells),
         "seeds": _seeds(section),
@@ -28,7 +31,8 @@ def _table(section: Section, notes: Notes) -> str:
     rows = []
     for mine in section.overall:
         row = [f"**{escape(mine.label)}**{notes.of_method(mine.label)}"]
-        row.append(ranked(decimal(mine.mean), section.overall_column, mine.label))
+        more = [NOT_RANKED] if mine.apart and mine.mean else []
+        row.append(ranked(decimal(mine.mean), section.overall_column, mine.label, more=more))
         row.append(share(mine.retention))
         for columns in (section.own_columns, section.general_columns):
             apart = [c for c in columns.values() if c.winners and mine.label in c.ranks]

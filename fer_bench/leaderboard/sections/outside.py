@@ -7,12 +7,12 @@ from typing import Any
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.markup import decimal, escape, stacked, table
 from fer_bench.leaderboard.tables import Section
-from fer_bench.results.record import OUTSIDE, Record, TrainingData
+from fer_bench.results.record import OUTSIDE, TrainingData
 
 
 def context(section: Section) -> dict[str, Any]:
     """Return the values of the template."""
-    texts = [_mark(cell.records[0], target) for cell in section.outside for target in cell.cross]
+    texts = [_mark(cell, target) for cell in section.outside for target in cell.cross]
     return {
         "table": _table(section),
         "seen": " †" in texts,
@@ -46,12 +46,13 @@ def _score(cell: Cell, target: str) -> str:
         return "-"
     if target not in cell.cross:
         return f"*{value.value:.2f}*"
-    return stacked(decimal(value), mark=_mark(cell.records[0], target))
+    return stacked(decimal(value), mark=_mark(cell, target))
 
 
-def _mark(record: Record, target: str) -> str:
-    if record.has_seen(target):
+def _mark(cell: Cell, target: str) -> str:
+    if target in cell.seen:
         return " †"
+    record = cell.records[0]
     known = record.training_data or TrainingData(text="")
     return " ?" if record.data_kind == "real" and known.of(target) == "unknown" else ""
 

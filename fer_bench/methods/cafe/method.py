@@ -26,7 +26,7 @@ from fer_bench.methods.cafe.network import (
 )
 from fer_bench.methods.cafe.settings import CAFESettings
 from fer_bench.methods.frozen import FeatureCache
-from fer_bench.methods.weights import SHIPPED, trained_on
+from fer_bench.methods.weights import SHIPPED, described, trained_on
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -111,6 +111,16 @@ class CAFE(Method[CAFESettings]):
             found["tower"] = fitting_tower(settings.tower, settings.tower_weights)
         if settings.mask != "none" and settings.mask_weights is not None:
             found["mask"] = fitting_backbone(settings.backbone, settings.mask_weights)
+        return found
+
+    @classmethod
+    def pretraining(cls, settings: CAFESettings) -> dict[str, str]:
+        """Return what the weights of the tower and of the mask network were trained on."""
+        found = {}
+        if settings.mask != "alone":
+            found["tower"] = described(settings.tower_weights, settings.clip_trained_on)
+        if settings.mask != "none" and settings.mask_weights is not None:
+            found["mask"] = described(settings.mask_weights, settings.mask_trained_on)
         return found
 
     @classmethod

@@ -32,7 +32,7 @@ from fer_bench.methods.erm.network import (
 from fer_bench.methods.erm.sampling import balanced_rows
 from fer_bench.methods.erm.settings import ERMSettings, refuse_conflicts
 from fer_bench.methods.frozen import FeatureCache
-from fer_bench.methods.weights import Pretrained, trained_on
+from fer_bench.methods.weights import Pretrained, described, trained_on
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -136,6 +136,13 @@ class ERM(Method[ERMSettings]):
         given = _open(settings, name)
         _load(build_any_backbone(settings.backbone, settings.size, settings.width)[0], given, name)
         return {"backbone": given.sha256}
+
+    @classmethod
+    def pretraining(cls, settings: ERMSettings) -> dict[str, str]:
+        """Return what the backbone's weights were trained on."""
+        if not settings.pretrained:
+            return {}
+        return {"backbone": described(_weights_name(settings), settings.weights_trained_on)}
 
     @classmethod
     def caveats(cls, settings: ERMSettings) -> tuple[str, ...]:
