@@ -8,11 +8,12 @@ DEVELOPMENT ?= runs-development
 TOWERS ?= towers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: bench test test-slow evidence towers lint format leaderboard lock clean install
+.PHONY: bench test test-slow evidence towers lint format leaderboard docs readme golden wheel-test audit lock clean install
 
 bench: $(INSTALLED)  ## Run all methods on all seven datasets (synthetic stand-in) and write the leaderboard.
 	$(BIN)/fer-bench sweep quick --runs-dir $(RUNS)
 	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
+	$(BIN)/python benchmarks/readme_table.py
 	@echo "Read leaderboard/README.md. The runs are in $(RUNS)/; the same command again redoes nothing."
 
 test: $(INSTALLED)  ## Run the tests.
@@ -46,8 +47,24 @@ format: $(INSTALLED)  ## Put the code into the project's format.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-leaderboard: $(INSTALLED)  ## Rebuild the leaderboard from the stored runs.
+leaderboard: $(INSTALLED)  ## Rebuild the leaderboard from the stored runs, and the table of the README.
 	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
+	$(BIN)/python benchmarks/readme_table.py
+
+docs: $(INSTALLED)  ## Build the documentation site in site/; a dead link is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+readme: $(INSTALLED)  ## Write the table of the README from leaderboard/, and its picture of drawn faces.
+	$(BIN)/python benchmarks/readme_table.py --faces
+
+golden: $(INSTALLED)  ## Make the store anew that tests keep as an example of this version's records.
+	$(BIN)/python scripts/golden_store.py
+
+wheel-test: $(INSTALLED)  ## Build the wheel, install it elsewhere and use it there.
+	scripts/wheel-test.sh
+
+audit: $(INSTALLED)  ## Look up known vulnerabilities of everything in the lock (needs the network).
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 install: $(INSTALLED)  ## Create .venv and install everything from the hash lock.
 
@@ -65,5 +82,5 @@ lock:  ## Resolve the dependencies anew (needs uv).
 	  --python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
 
 clean:  ## Remove what the commands above made here, except the runs.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from fer_bench import datasets
@@ -21,6 +21,7 @@ from fer_bench.data.protocols import assign_roles, find_protocol, folds_of, in_l
 from fer_bench.emotions import Emotion, pair_label_set
 from fer_bench.evaluation.affect import binary_f1, concordance
 from fer_bench.evaluation.confusion import accuracy, count_pairs, uar
+from fer_bench.methods.erm.network import ERMNetwork
 from fer_bench.synthetic.stand_in import stand_in
 
 SIZE = 48
@@ -37,27 +38,15 @@ FEWEST = 5
 Rows = NDArray[np.int64]
 
 
-class SmallNet(nn.Module):
-    """Four convolutions and a linear layer for nine expressions, valence, arousal and twelve action units."""
+class SmallNet(ERMNetwork):
+    """The small network of erm, for nine expressions, valence, arousal and twelve action units."""
 
-    def __init__(self, width: int = 16) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        before = 3
-        for channels in (width, 2 * width, 4 * width, 8 * width):
-            layers += [
-                nn.Conv2d(before, channels, 3, padding=1, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(inplace=True),
-                nn.MaxPool2d(2),
-            ]
-            before = channels
-        self.features = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3))
-        self.head = nn.Linear(before * (SIZE // 16) ** 2, len(CLASSES) + 2 + 12)
+    def __init__(self) -> None:
+        super().__init__(len(CLASSES) + 2 + 12, backbone="small", size=SIZE, dropout=0.3)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def answers(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return expression logits [B, 9], valence and arousal [B, 2], action unit logits [B, 12]."""
-        expression, affect, units = self.head(self.features(image)).split((len(CLASSES), 2, 12), dim=1)
+        expression, affect, units = self(image).split((len(CLASSES), 2, 12), dim=1)
         return expression, affect.tanh(), units
 
 
@@ -128,12 +117,7 @@ def batches(rows: Rows, pixels: NDArray[np.uint8], rng: np.random.Generator) -> 
         mirrored = torch.from_numpy(rng.random(len(part)) < 0.5)[:, None, None, None]
         image = torch.where(mirrored, image.flip(3), image)
         gain, shift = (torch.from_numpy(rng.normal(0, 0.15, (len(part), 1, 1, 1))).float() for _ in range(2))
-        yield standardise((image - 0.5) * (1 + gain) + 0.5 + 0.5 * shift), part
-
-
-def standardise(image: Tensor) -> Tensor:
-    """Return pictures [B, 3, H, W] with zero mean and unit deviation each."""
-    return (image - image.mean((1, 2, 3), keepdim=True)) / (image.std((1, 2, 3), keepdim=True) + 1e-4)
+        yield (image - 0.5) * (1 + gain) + 0.5 + 0.5 * shift, part
 
 
 def steps_for(rows: Rows) -> int:
@@ -155,7 +139,7 @@ def train(faces: Faces, rows: Rows, seed: int, steps: int | None = None) -> Smal
     done = 0
     while done < total:
         for image, part in batches(rows, faces.pixels, rng):
-            logits, va, au = net(image)
+            logits, va, au = net.answers(image)
             loss = F.cross_entropy(logits, label[part], ignore_index=-1)
             has_va, has_au = ~affect[part].isnan(), units[part] >= 0
             if has_va.any():
@@ -178,7 +162,7 @@ def train(faces: Faces, rows: Rows, seed: int, steps: int | None = None) -> Smal
 def answer(net: SmallNet, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
     """Return expression logits, affect and unit logits for pictures uint8 [N, 48, 48, 3]."""
     found = [
-        net(standardise(torch.from_numpy(pixels[start : start + 256]).permute(0, 3, 1, 2).float() / 255))
+        net.answers(torch.from_numpy(pixels[start : start + 256]).permute(0, 3, 1, 2).float() / 255)
         for start in range(0, len(pixels), 256)
     ]
     return tuple(torch.cat(parts).numpy() for parts in zip(*found, strict=True))

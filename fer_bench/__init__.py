@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from fer_bench.api import StoreFrames, load_method, open_dataset, read_store, run, score, sweep
 
-__version__ = "0.1.0"
 __all__ = ["StoreFrames", "load_method", "open_dataset", "read_store", "run", "score", "sweep"]
 
 
@@ -25,12 +25,14 @@ def __getattr__(name: str) -> Any:
     Raises:
         AttributeError: The package has nothing of that name; near names are suggested.
     """
+    if name == "__version__":
+        return import_module("fer_bench.distribution").version()
     if name in _PACKAGES:
         return import_module(f"fer_bench.{name}")
     if name not in __all__:
         from fer_bench.errors import nearest
 
-        near = nearest(name, (*__all__, *_PACKAGES))
+        near = nearest(name, __dir__())
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {near}")
     import_module("fer_bench.errors").require_supported_platform()
     return getattr(import_module("fer_bench.api"), name)  # by name: the package itself depends on nothing

@@ -167,7 +167,7 @@ def sweep(
         root: See `open_dataset`.
         follow_links: See `open_dataset`.
         runs_dir: The run store.
-        classes: See `open_dataset`.
+        classes: See `open_dataset`; instead of `classes` and `drop` of the sweep.
         options: How runs are carried out.
 
     Returns:
@@ -183,7 +183,9 @@ def sweep(
 
     if not isinstance(what, SweepConfig):
         what = check_sweep(what) if isinstance(what, Mapping) else read_sweep(what)
-    roots = split_source("", root, follow_links=follow_links)[1].with_classes(classes)
+    roots = split_source("", root, follow_links=follow_links)[1]
+    if classes is not None:
+        roots, what = roots.with_classes(classes), what.model_copy(update={"classes": {}, "drop": ()})
     return list(_carry_out(what, roots, runs_dir, options, strict=False).records)
 
 

@@ -202,6 +202,9 @@ class SweepConfig(Frozen):
         crop: Crops other than the datasets' own, written as on the command line (`rafdb=similarity`,
             `box+0.3`).
         faces: What to do with pictures that have neither boxes nor landmarks.
+        classes: What class folders of `folder` mean: emotion or `drop` by name, or a YAML file of such lines
+            (in a sweep file: relative to it).
+        drop: Class folders of `folder` to leave out.
         device: Where to train and test; `auto` takes a GPU where there is one.
         precision: See `RunConfig`; `auto` is bf16-mixed on GPUs that have it, else 32.
         tf32: See `RunConfig`.
@@ -223,6 +226,8 @@ class SweepConfig(Frozen):
     variants: dict[str, tuple[str, ...]] = {}
     crop: tuple[str, ...] = ()
     faces: Literal["whole", "detect"] | None = None
+    classes: dict[str, str] | str = {}
+    drop: tuple[str, ...] = ()
     device: Device = "auto"
     precision: Precision = "auto"
     tf32: bool = False

@@ -14,6 +14,13 @@ from typing import Any
 
 from fer_bench.errors import DataError, StoreError
 
+MISTAKEN = {
+    b"version https://git-lfs": ("it is a Git LFS pointer, not the file itself", "git lfs pull"),
+    b"<!DOCTYPE": ("it is a web page, not the file itself", "download the file again"),
+    b"<html": ("it is a web page, not the file itself", "download the file again"),
+    b"\x89HDF": ("it is an HDF5 file", None),
+}
+"""First bytes of files that are often taken for weights: what they are, and what helps."""
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 """Which control groups Linux has put this process into, one line each: `number:controllers:path`."""
@@ -163,3 +170,18 @@ def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def mistaken_for(file: Path) -> tuple[str, str | None] | None:
+    """Return what a file is that was taken for weights, and what helps; None if its start does not tell."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(64).lstrip()
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}", None
+    if not start:
+        return "it is empty", None
+    for mark, found in MISTAKEN.items():
+        if start.lower().startswith(mark.lower()):
+            return found
+    return None

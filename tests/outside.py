@@ -1,4 +1,4 @@
-"""The examples in CONTRIBUTING.md, installed as packages of somebody else."""
+"""The examples in docs/own-*.md, installed as packages of somebody else."""
 
 import re
 import sys
@@ -10,24 +10,24 @@ from fer_bench.evaluation import metrics
 from fer_bench.evaluation.rescore import code_version
 from fer_bench.runs import launchers
 
-TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FILES = sorted((Path(__file__).parents[1] / "docs").glob("own-*.md"))
+TEXTS = {text.partition("\n")[0].removeprefix("# "): text for text in (f.read_text("utf-8") for f in FILES)}
 
 
-def block(section, language):
-    """Return the one block of a language in a section."""
-    text = TEXT.partition(f"## {section}\n")[2].partition("\n## ")[0]
-    (found,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+def block(page, language):
+    """Return the one block of a language on the page of a title."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", TEXTS[page], re.DOTALL)
     return found
 
 
 @contextmanager
-def installed(section, folder, monkeypatch):
-    """Install the example of a section with the entry point that it shows; yield its module's name."""
-    header, line = block(section, "toml").strip().splitlines()
+def installed(page, folder, monkeypatch):
+    """Install the example of a page with the entry point that it shows; yield its module's name."""
+    header, line = block(page, "toml").strip().splitlines()
     group = re.fullmatch(r'\[project\.entry-points\."(.+)"\]', header)[1]
     name, target = (part.strip(' "') for part in line.split("="))
     module = target.partition(":")[0]
-    files = {f"{module}.py": block(section, "python")}
+    files = {f"{module}.py": block(page, "python")}
     with installed_files(files, {name: target}, group, folder, monkeypatch):
         yield module
 

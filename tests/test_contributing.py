@@ -1,4 +1,4 @@
-"""The tutorials in CONTRIBUTING.md, executed as packages of somebody else."""
+"""The tutorials that CONTRIBUTING.md names, executed as packages of somebody else."""
 
 from __future__ import annotations
 

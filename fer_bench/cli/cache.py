@@ -49,7 +49,7 @@ def list_cache(
         document = {"cache": str(cache_root()), "entries": [_plain_entry(e) for e in found]}
         typer.echo(json.dumps(document, indent=2))
     else:
-        typer.echo(f"{len(found)} in {cache_root()}, {_bytes(sum(e.size for e in found))}")
+        typer.echo(f"{len(found)} in {cache_root()}, {format_bytes(sum(e.size for e in found))}")
     damaged = [entry for entry in found if entry.state == "damaged"]
     if check and damaged:
         if not as_json:
@@ -104,7 +104,9 @@ def prune(
         typer.echo(_entry_line(entry))
     for entry in kept:
         typer.echo(f"kept, in use: {entry.path.name}")
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)}, {_bytes(sum(e.size for e in gone))}")
+    typer.echo(
+        f"{'would remove' if dry_run else 'removed'} {len(gone)}, {format_bytes(sum(e.size for e in gone))}"
+    )
 
 
 def _plain_entry(entry: Entry) -> dict[str, Any]:
@@ -118,10 +120,11 @@ def _entry_line(entry: Entry) -> str:
     state = "in use" if entry.in_use else entry.state
     reason = f" ({entry.reason})" if entry.reason else ""
     what = {"pack": entry.recipe, "index": "index", "check": "state of a check"}[entry.kind]
-    return f"{entry.dataset:12} {_bytes(entry.size):>9}  {used}  {state}{reason}  {what}"
+    return f"{entry.dataset:12} {format_bytes(entry.size):>9}  {used}  {state}{reason}  {what}"
 
 
-def _bytes(number: float) -> str:
+def format_bytes(number: float) -> str:
+    """Return a readable size: `12.3 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
-from fer_bench import __version__
-from fer_bench.cli import check, data, hints, run, runs, scores
+from fer_bench.cli import check, data, docs, hints, listing, run, runs, scores
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
+from fer_bench.cli.evaluate import EPILOG as EVALUATE_EPILOG
+from fer_bench.cli.evaluate import evaluate
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
+from fer_bench.distribution import commit, version
 from fer_bench.errors import FerBenchError
 
 app = typer.Typer(
@@ -26,17 +28,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Examples: fer-bench run --method gcn --dataset oulu; fer-bench sweep quick; "
-    "fer-bench leaderboard",
+    "fer-bench leaderboard; fer-bench docs",
 )
 run.register(app)
+app.command(epilog=EVALUATE_EPILOG)(evaluate)
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and the commit and stop.")
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(__version__)
+    if show_version:
+        typer.echo(f"{version()}{'' if commit() is None else f' (commit {commit()})'}")
         raise typer.Exit
 
 
@@ -75,14 +80,15 @@ def leaderboard(
     name="list", epilog="Examples: fer-bench list methods; fer-bench list datasets; fer-bench list sweeps"
 )
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, datasets, sweeps or profiles.")],
+    what: Annotated[str, typer.Argument(help="methods, datasets, models, sweeps or profiles.")],
     as_json: AsJson = False,
 ) -> None:
-    """List the methods, datasets, sweeps or profiles."""
+    """List the methods, datasets, outside models with a card, sweeps or profiles."""
     from fer_bench import datasets, methods
     from fer_bench.config import PROFILES
 
-    check_name(what, ("methods", "datasets", "sweeps", "profiles"), "list", "fer-bench list methods")
+    known = ("methods", "datasets", "models", "sweeps", "profiles")
+    check_name(what, known, "list", "fer-bench list methods")
     if what == "methods":
         rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
@@ -93,6 +99,14 @@ def list_(
             c.name: f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}" for c in cards.values()
         }
         rows = [(name, titles[name], notes.get(name, "")) for name in datasets.names()]
+    elif what == "models":
+        from fer_bench.models import REGISTRY
+        from fer_bench.models.card import shipped_card, shipped_names
+
+        known_models = [(name, (card := shipped_card(name)).title, card.source) for name in shipped_names()]
+        rows = known_models + [
+            (name, f"entry point {REGISTRY.targets[name]}", "") for name in REGISTRY.names()
+        ]
     elif what == "sweeps":
         from fer_bench.runs.sweepfile import SWEEPS, packaged_sweeps
 
@@ -131,6 +145,8 @@ def _text(value: object) -> str | None:
 
 # Registered last, so that help lists the commands of daily use first.
 app.command(epilog=DOCTOR_EPILOG)(doctor)
+app.command("docs", epilog=docs.EPILOG)(docs.docs)
+listing.register(app)
 runs.register(app)
 scores.register(app)
 app.add_typer(data.data_app, name="data")

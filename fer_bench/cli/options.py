@@ -146,7 +146,9 @@ class WorkOptions:
     ] = "local"
     launcher_set: Annotated[
         list[str] | None,
-        typer.Option("--launcher-set", metavar="NAME=VALUE", help="As partition=gpu; see docs/sweeps.md."),
+        typer.Option(
+            "--launcher-set", metavar="NAME=VALUE", help="As partition=gpu, see `fer-bench docs sweeps`."
+        ),
     ] = None
     jobs: Jobs = None
     runs_per_gpu: Annotated[int, typer.Option("--runs-per-gpu", min=1, help="Runs that share a GPU.")] = 1
@@ -175,6 +177,8 @@ class WorkOptions:
             "folds": None if self.fold is None else _folds(self.fold),
             "targets": None if self.targets is None else _targets(self.targets),
             "faces": self.faces,
+            "classes": None if self.classes is None else str(self.classes.absolute()),
+            "drop": self.drop,
             "device": self.device,
             "precision": self.precision,
             "tf32": self.tf32,
@@ -311,9 +315,9 @@ def named_classes(
     """
     if classes is None and not drop:
         return roots
-    if not any("folder" in name.split("+") for name in names):
-        problem = "--classes and --drop name the classes of folder, which this command does not read"
-        raise UsageError(problem, hint="-d folder:PATH reads your own pictures")
+    from fer_bench.datasets.folder_classes import refuse_unread
+
+    refuse_unread(names)
     return roots.with_classes(classes, drop or ())
 
 

@@ -13,7 +13,6 @@ import typer
 from fer_bench.cli.options import (
     WorkOptions,
     announce_roots,
-    named_classes,
     read_exclude,
     say,
     takes_work_options,
@@ -66,7 +65,6 @@ def run(
 
     name, roots = split_source(dataset, options.data_root, follow_links=options.follow_links)
     config = check_sweep({"methods": [method], "datasets": [name], **options.changes()})
-    roots = named_classes(roots, options.classes, options.drop, _names_in(config))
     result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
     records = result.records
     if options.as_json:
@@ -114,7 +112,6 @@ def sweep(
         raise UsageError("a sweep needs a file, or --method and --dataset", hint="fer-bench sweep quick")
     roots = find_roots(options.data_root, follow_links=options.follow_links)
     config = options.added_to(check_sweep(changes) if file is None else read_sweep(file, changes))
-    roots = named_classes(roots, options.classes, options.drop, _names_in(config))
     if dry_run:
         _dry_run(config, roots, options)
         return
@@ -131,12 +128,6 @@ def sweep(
     if planned.has_unusable_sources:
         raise typer.Exit(2)
     raise typer.Exit(0 if result.all_done else 1)
-
-
-def _names_in(config: SweepConfig) -> list[str]:
-    """Return the sources and targets that a sweep names one by one."""
-    named = (names for names in (config.datasets, config.targets) if not isinstance(names, str))
-    return [name.partition(":")[0] for names in named for name in names]
 
 
 def _echo_json(document: object) -> None:

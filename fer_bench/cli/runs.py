@@ -49,6 +49,7 @@ def status(
     from fer_bench.cli.terminal import format_seconds
     from fer_bench.results.record import read_record
     from fer_bench.runs.events import read_progress
+    from fer_bench.runs.listing import state_of
 
     store = open_store(runs_dir)
     rows: list[dict[str, Any]] = []
@@ -59,9 +60,7 @@ def status(
         except StoreError:
             counts["damaged"] += 1
             continue
-        state = str(record.status)
-        if state == "running" and run.lock().is_stale():
-            state = "lost"
+        state = state_of(run, record)
         counts[state] += 1
         if state == "done":
             continue
@@ -159,10 +158,21 @@ def rerun(
         raise typer.Exit(1)
 
 
-def diff(one: Run, other: Run, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
-    """Name every field in which two runs differ: settings, data, code, results, environment."""
+def diff(
+    one: Run,
+    other: Run,
+    runs_dir: RunsDir = Path("runs"),
+    every: Annotated[
+        bool, typer.Option("--all", help="Every field of the records, not only what decides or scores.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Name what two runs differ in: settings, data, code, how they ended and what they scored.
+
+    --json names every field.
+    """
     from fer_bench.results.record import read_record
-    from fer_bench.runs.repeat import differences
+    from fer_bench.runs.contrast import differences, shorten
 
     store = open_store(runs_dir)
     first, second = (read_record(store.find(key).record_file) for key in (one, other))
@@ -171,12 +181,18 @@ def diff(one: Run, other: Run, runs_dir: RunsDir = Path("runs"), as_json: AsJson
         rows = [{"field": name, "one": a, "other": b} for name, (a, b) in found.items()]
         typer.echo(json.dumps(rows, indent=2))
         return
-    for name, (a, b) in found.items():
+    shown, left = (found, {}) if every else shorten(first, second)
+    for name, (a, b) in shown.items():
         typer.echo(f"{name}: {_short(a)} | {_short(b)}")
+    if left:
+        listed = ", ".join(f"{name} ({count})" for name, count in left.items())
+        say(f"fields that differ besides: {listed}; to list them: fer-bench diff {one} {other} --all")
     if not found:
         say("the records are the same")
 
 
 def _short(value: Any, most: int = 60) -> str:
-    text = "-" if value is None else json.dumps(value, ensure_ascii=False)
+    text = (
+        "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -21,7 +21,7 @@ submit_app = typer.Typer(
     help="Check and score predictions that were made elsewhere.",
     no_args_is_help=True,
     rich_markup_mode=None,
-    epilog="How to make such a file: docs/submit.md",
+    epilog="How to make such a file: fer-bench docs submit",
 )
 
 ProtocolName = Annotated[
@@ -125,9 +125,12 @@ def _of_line(line: Line) -> str:
 
 def _verdict(lines: list[Line], first: str, second: str) -> str:
     from fer_bench.evaluation.pairs import ALPHA, holm
+    from fer_bench.leaderboard.compare import APART
 
     tested = [x for x in lines if x.p is not None]
     if not tested:
+        if any(x.note.startswith(APART) for x in lines):
+            return "Nothing could be tested: one of the two saw before what it is tested on."
         return "Nothing could be tested: the two were never tested on the same rows."
     adjusted = holm([x.p for x in tested if x.p is not None])
     sure = [x for x, p in zip(tested, adjusted, strict=True) if p < ALPHA]
@@ -145,7 +148,7 @@ def _verdict(lines: list[Line], first: str, second: str) -> str:
     "fer-bench submit check mine.parquet --protocol 6-10fold --fold 3 --data-root ~/datasets --json"
 )
 def check(
-    file: Annotated[Path, typer.Argument(help="Predictions as a parquet file, see docs/submit.md.")],
+    file: Annotated[Path, typer.Argument(help="Predictions as a parquet file, see `fer-bench docs submit`.")],
     data_root: DataRoot = None,
     protocol: ProtocolName = None,
     fold: Fold = 1,
@@ -163,9 +166,9 @@ def check(
     if as_json:
         document = {
             "submission": found.meta.model_dump(mode="json"),
-            "protocol": found.protocol,
+            "protocol": found.trained.name,
             "fold": found.fold,
-            "data_kind": found.data_kind,
+            "data_kind": found.source.kind,
             "score": found.score.model_dump(mode="json"),
         }
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
@@ -177,9 +180,10 @@ def _print_checked(found: CheckedSubmission) -> None:
     from fer_bench.evaluation import metrics
 
     meta, result = found.meta, found.score
-    kind = "  SYNTHETIC DATA" if found.data_kind == "synthetic" else ""
+    kind = "  SYNTHETIC DATA" if found.source.kind == "synthetic" else ""
     typer.echo(
-        f"valid: {meta.method}, trained on {meta.source} ({found.protocol}), tested on {meta.target}{kind}"
+        f"valid: {meta.method}, trained on {meta.source} ({found.trained.name}), "
+        f"tested on {meta.target}{kind}"
     )
     typer.echo(
         f"  rows {result.n}, classes {result.k}, kept {100 * result.kept_share:.1f} % of labelled rows"
@@ -230,6 +234,45 @@ def _print_breakdown(d: Breakdown, more: str) -> None:
         typer.echo(f"  action units: mean F1 {100 * d.au_f1:.1f} % over {len(d.au)}")
     if d.abaw is not None:
         typer.echo(f"  ABAW sum {d.abaw:.2f}")
+
+
+@submit_app.command(
+    epilog="Examples: fer-bench submit add mine-*.parquet; "
+    "fer-bench submit add mine.parquet --pretrained-on affectnet7 --runs-dir /lab/runs"
+)
+def add(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Predictions, one file per target.")],
+    data_root: DataRoot = None,
+    protocol: ProtocolName = None,
+    fold: Fold = 1,
+    quick: Quick = False,
+    pretrained_on: Annotated[
+        list[str] | None,
+        typer.Option("--pretrained-on", metavar="DATASET", help="The model also saw this dataset."),
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Check predictions made elsewhere and store them as a row of the board, with the outside models.
+
+    All files are checked before any is stored. Files with the same `method` and `key` are one model.
+    """
+    from fer_bench.cli.evaluate import print_outside
+    from fer_bench.results.store import Store
+    from fer_bench.runs.submission import add_submissions, check_submission
+    from fer_bench.workspace.sources import find_roots
+
+    roots, store = find_roots(data_root), Store(runs_dir)
+    checked = [check_submission(file, roots, protocol=protocol, fold=fold, quick=quick) for file in files]
+    records = add_submissions(
+        checked, store, profile="quick" if quick else "paper", pretrained_on=pretrained_on or ()
+    )
+    if as_json:
+        documents = [record.model_dump(mode="json") for record in records]
+        typer.echo(json.dumps({"runs": documents}, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    for record in records:
+        print_outside(record, runs_dir)
 
 
 @submit_app.command(epilog="Example: fer-bench submit rows --target rafdb --source affectnet7 --out rows.csv")

@@ -6,6 +6,7 @@ Each dataset has a LightningDataModule, named after its reader, that can be impo
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
@@ -93,6 +94,36 @@ def looks_like(root: Path) -> list[str]:
     if not fitting and get("folder").locate(root) is not None:
         return ["folder"]
     return fitting
+
+
+def named_in(text: str) -> tuple[str, ...]:
+    """Return the datasets that a text names by their name or title, such as `AffectNet-8, Raf DB and FER+`.
+
+    Case, hyphens, spaces and a number at the end do not matter, nor whether `+` is written out.
+    """
+    given = _spellings(text) | _spellings(text.replace("+", "plus"))
+    known = {
+        name: {_without_number("".join(_words(title.replace("+", "plus")))) for title in (name, card.title)}
+        for name, card in ((name, reader.card) for name, reader in REGISTRY.usable().items())
+        if name != "folder"
+    }
+    return tuple(name for name, titles in known.items() if titles & given)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+[0-9]*|[0-9]+", text.lower())
+
+
+def _spellings(text: str) -> set[str]:
+    """Return one to three successive words of a text, written as one, for each place in it."""
+    words = _words(text)
+    places = ((at, at + length) for at in range(len(words)) for length in (1, 2, 3))
+    return {_without_number("".join(words[start:end])) for start, end in places}
+
+
+def _without_number(word: str) -> str:
+    """Return a word without the number at its end, unless that is most of a short name like FER2013."""
+    return re.sub(r"(?<=[a-z]{4})[0-9]+$", "", word)
 
 
 def members_of(source: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from fer_bench.emotions import Emotion, aliases, match_emotion
-from fer_bench.errors import DataError
+from fer_bench.errors import DataError, UsageError
 from fer_bench.files import expand_home
 
 DROP = "drop"
@@ -78,6 +78,20 @@ def class_names(
             raise DataError("this class name is listed twice", file=file, line=line, value=name)
         found[_key(name)] = emotion
     return found | {_key(name): None for name in drop}
+
+
+def refuse_unread(names: Iterable[str]) -> None:
+    """Refuse a meaning of class names where `folder` is not among what is read.
+
+    Args:
+        names: Datasets, unions and targets that are read, also `folder:PATH`.
+
+    Raises:
+        UsageError: None of them is `folder`.
+    """
+    if not any("folder" in name.partition(":")[0].split("+") for name in names):
+        problem = "--classes and --drop name the classes of folder, which this command does not read"
+        raise UsageError(problem, hint="-d folder:PATH reads your own pictures")
 
 
 def _read(file: Path) -> list[tuple[str, str, int | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from fer_bench.emotions import BASIC_SIX
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
+from fer_bench.evaluation.exposure import Seen, seen_before
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.scoring import outdated_metrics
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
@@ -61,7 +62,7 @@ class Cell:
     Attributes:
         method: Registry name of the method.
         label: The method's name, with the settings that differ from the section's usual ones.
-        usual: Whether these are the usual settings; others are shown but not ranked.
+        usual: Whether these are the usual settings; others are shown but not compared.
         dataset: Source dataset.
         protocol: Protocol within it.
         headline: Whether this is the source's main protocol in the section.
@@ -75,6 +76,8 @@ class Cell:
         generalisation: Mean transfer over the named targets.
         six: The same over the six basic emotions alone.
         retention: Share of the in-domain score that is retained on other datasets.
+        counted: Targets over which generalisation is averaged.
+        seen: What the models saw before, of the source and of each target.
         outdated: Metrics whose value in a record is not what its predictions give today: the scoring rules
             changed since.
     """
@@ -95,7 +98,19 @@ class Cell:
     generalisation: Generalisation
     six: Generalisation
     retention: Value | None
+    counted: tuple[str, ...] = ()
+    seen: Mapping[str, Seen] = field(default_factory=dict)
     outdated: tuple[str, ...] = ()
+
+    @property
+    def apart_in_domain(self) -> Seen | None:
+        """Return why the in-domain score is not compared with others, or None."""
+        return self.seen.get(self.dataset)
+
+    @property
+    def apart_elsewhere(self) -> Seen | None:
+        """Return why generalisation is not compared with others, or None."""
+        return next((self.seen[name] for name in self.counted if name in self.seen), None)
 
     @property
     def source(self) -> str:
@@ -208,6 +223,8 @@ def build_cell(
     members = members_of(first.dataset)
     inside = {target: estimates.pop(target) for target in members if target in estimates}
     wanted = counted_targets(first.dataset, named, excluded)
+    if first.is_outside:  # not compared, so a mean over fewer targets misleads nobody
+        wanted = tuple(target for target in wanted if seen_before(first, target) is None)
     scored = {t: estimates[t] for t in wanted if t in estimates and "transfer" in estimates[t].values}
     base = score_on_label_sets(own, [e.label_set for e in scored.values()], training) if in_domain else None
     general = generalisation({t: e.values["transfer"] for t, e in scored.items()}, wanted, base)
@@ -229,6 +246,12 @@ def build_cell(
         generalisation=general,
         six=generalisation({t: v for t, v in six.items() if v is not None}, wanted),
         retention=retention([general]),
+        counted=wanted,
+        seen={
+            name: seen
+            for name in (first.dataset, *wanted, *estimates)
+            if (seen := seen_before(first, name)) is not None
+        },
         outdated=tuple(sorted(outdated)),
     )
     return cell, problems

@@ -13,6 +13,7 @@ from fer_bench.errors import StoreError, UsageError, nearest
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.estimates import Estimate, answers, estimate
+from fer_bench.evaluation.exposure import Seen, seen_before
 from fer_bench.evaluation.intervals import symmetric
 from fer_bench.evaluation.pairs import MIN_SEEDS, common_seeds, compare
 from fer_bench.evaluation.statistics import Interval
@@ -22,6 +23,8 @@ from fer_bench.results.record import Record, read_record
 from fer_bench.results.store import Store
 
 TESTED = ("uar", "transfer")
+APART = "not tested, "
+"""Beginning of the note on a score that is not compared since a model saw its target before."""
 OTHER_ROWS = "tested on other rows, crops, folds or seeds"
 
 
@@ -132,16 +135,18 @@ def _of_section(section: Section, first: str, second: str) -> list[Line]:
         if one is None or other is None:
             continue
         if one.in_domain and other.in_domain and one.own and other.own:
-            lines.append(_tested((data, source, source, "UAR"), one.own, other.own))
+            line = _tested((data, source, source, "UAR"), one.own, other.own)
+            lines.append(_unless_apart(line, one.apart_in_domain, other.apart_in_domain))
             lines += _untested(data, source, source, one.in_domain.estimate, other.in_domain.estimate)
         if one.comparable and other.comparable:
-            place = data, source, "generalisation", "transfer"
-            lines.append(_tested(place, one.comparable, other.comparable))
+            line = _tested((data, source, "generalisation", "transfer"), one.comparable, other.comparable)
+            lines.append(_unless_apart(line, one.apart_elsewhere, other.apart_elsewhere))
     found = {o.label: o for o in section.overall}
     mine, theirs = found.get(first), found.get(second)
     if mine and theirs and mine.comparable and theirs.comparable:
         place = data, "overall", "generalisation", "transfer"
-        lines.append(_tested(place, mine.comparable, theirs.comparable))
+        line = _tested(place, mine.comparable, theirs.comparable)
+        lines.append(_unless_apart(line, mine.apart, theirs.apart))
     return lines
 
 
@@ -176,7 +181,8 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
         first, second = (e.values[name].combined for e in estimates)
         if first is None or second is None:
             continue
-        found = [_tested(("", sources, target, title), first, second, least_seeds=1)]
+        line = _tested(("", sources, target, title), first, second, least_seeds=1)
+        found = [_unless_apart(line, *(seen_before(record, target) for _, record in (one, other)))]
         found += _untested("", sources, target, *estimates)
         if one[1].key == other[1].key and np.array_equal(given[0].answer, given[1].answer):
             # a run never differs from itself
@@ -212,6 +218,20 @@ def _tested(
         few = f"provisional: {len(seeds)} common {'seed' if len(seeds) == 1 else 'seeds'}, not tested"
         return replace(line, interval=found.interval, note=few)
     return replace(line, interval=found.interval, p=tests[0].p)
+
+
+def _unless_apart(line: Line, first: Seen | None, second: Seen | None) -> Line:
+    """Return a comparison without its test where one of the two saw before what the other did not.
+
+    Args:
+        line: The comparison.
+        first: What the first saw before.
+        second: What the second saw before.
+    """
+    if first == second:
+        return line
+    told = (f"{which}: {seen.reason}" for which, seen in (("first", first), ("second", second)) if seen)
+    return replace(line, p=None, note=f"{APART}{', '.join(told)}")
 
 
 def _untested(data: str, source: str, target: str, one: Estimate, other: Estimate) -> list[Line]:

@@ -82,7 +82,7 @@ def cells_csv(board: Board) -> str:
     of_cell = ("dataset", "protocol", "folds", "seeds", "selection")
     of_estimate = ("label_set", "n", "units", "k", "kept_share", "small_classes")
     lines = []
-    for section, cell in ((s, c) for s in board.sections for c in s.cells):
+    for section, cell in ((s, c) for s in board.sections for c in (*s.cells, *s.outside)):
         own = {cell.dataset: cell.in_domain.estimate} if cell.in_domain else {}
         for target, found in (own | dict(cell.cross)).items():
             line: dict[str, object] = {
@@ -94,13 +94,14 @@ def cells_csv(board: Board) -> str:
             }
             line |= {name: getattr(cell, name) for name in of_cell}
             line |= {name: getattr(found, name) for name in of_estimate}
+            line["seen"] = cell.seen[target].reason if target in cell.seen else None
             if cell.in_domain and target == cell.dataset:
                 line |= {"fold_mean": cell.in_domain.fold_mean, "fold_sd": cell.in_domain.fold_sd}
             for name in names:
                 line |= _with_ends(name, found.values.get(name)) | {f"{name}_seed_sd": found.seed_sd(name)}
             lines.append(line)
     columns = ["data_kind", "profile", "method", *of_cell, "target", *of_estimate, "crop"]
-    columns += ["fold_mean", "fold_sd"]
+    columns += ["seen", "fold_mean", "fold_sd"]
     columns += [f"{name}{end}" for name in names for end in ("", "_low", "_high", "_seed_sd")]
     return _csv(columns, lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from string import ascii_lowercase
 
+from fer_bench.leaderboard.apart import notes_apart
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.markup import escape
 from fer_bench.leaderboard.tables import Section
@@ -61,7 +62,7 @@ class Notes:
 
 def notes_of(cell: Cell) -> tuple[str, ...]:
     """Return what a reader of a cell's numbers should know."""
-    found = list(cell.warnings)
+    found = [*cell.warnings, *notes_apart(cell)]
     total = max(r.folds for r in cell.records)
     found += [
         f"seed {seed} has finished {'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))} of "

@@ -28,6 +28,7 @@ from fer_bench.leaderboard.sections import (
     diagnostics,
     glance,
     in_domain,
+    outside,
     provenance,
     runs,
 )
@@ -152,6 +153,7 @@ def _section(section: Section, figures: Mapping[str, str], named: Sequence[str])
         "own": in_domain.context(section, notes),
         "diagnostics": diagnostics.context(section),
         "cross": cross.context(section, notes),
+        "outside": outside.context(section),
         "claims": claims.claimed(section),
         "runs": runs.context(section, named),
         "provenance": provenance.context(section),

@@ -9,6 +9,7 @@ import numpy as np
 
 from fer_bench.evaluation.intervals import Value
 from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
+from fer_bench.leaderboard.apart import NOT_COMPARED
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.tables import Section
 
@@ -110,14 +111,16 @@ def draw_in_domain(section: Section, path: Path) -> bool:
         axis = figure.subplots()
         width = 0.8 / len(labels)
         for i, label in enumerate(labels):
-            places, values = [], []
+            places, values, is_compared = [], [], False
             for j, source in enumerate(sources):
                 cell = section.cell(label, source)
                 if cell is not None and cell.in_domain is not None:
                     places.append(j + (i - (len(labels) - 1) / 2) * width)
                     values.append(cell.in_domain.estimate.values["uar"])
+                    is_compared = is_compared or cell.apart_in_domain is None
             colour = COLOURS[i % len(COLOURS)]
-            axis.bar(places, [100 * v.value for v in values], 0.92 * width, label=label, color=colour)
+            shown = label if is_compared or not values else f"{label} ({NOT_COMPARED})"
+            axis.bar(places, [100 * v.value for v in values], 0.92 * width, label=shown, color=colour)
             _whiskers(axis, places, values)
         for j, source in enumerate(sources):
             chance = next(100 / c.in_domain.estimate.k for c in section.of_source(source) if c.in_domain)

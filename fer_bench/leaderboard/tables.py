@@ -13,6 +13,7 @@ from typing import Any
 
 from fer_bench.datasets import members_of
 from fer_bench.evaluation.components import Combined
+from fer_bench.evaluation.exposure import Seen
 from fer_bench.evaluation.intervals import Value, average
 from fer_bench.evaluation.pairs import Column, compare
 from fer_bench.evaluation.statistics import mean_and_sd
@@ -35,6 +36,7 @@ class Overall:
         retention: Ratio of the means.
         seed_sd: Standard deviation (ddof 1) over the seeds, None where sources have other seeds or one.
         sources: Single datasets complete, with the same folds, for every method compared.
+        apart: Why the method is not compared with the others: its models saw a target before.
     """
 
     label: str
@@ -43,6 +45,7 @@ class Overall:
     retention: Value | None
     seed_sd: float | None
     sources: tuple[str, ...]
+    apart: Seen | None = None
 
     @property
     def comparable(self) -> Combined | None:
@@ -59,6 +62,7 @@ class Section:
         profile: Profile name.
         generator: What drew synthetic data, null for real data.
         cells: In the order of methods and sources.
+        outside: Models that were trained elsewhere; they are in none of the tables of methods.
         sources: Sources in board order.
         targets: Targets in board order.
         excluded: Pairs of datasets that share pictures.
@@ -75,6 +79,7 @@ class Section:
     profile: str
     generator: Mapping[str, Any] | None
     cells: tuple[Cell, ...]
+    outside: tuple[Cell, ...]
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     excluded: frozenset[frozenset[str]]
@@ -180,10 +185,11 @@ def _build_section(
     done = [r for r in records if r.status == "done"]
     problems: list[Problem] = []
     headline = _headline_protocols(done)
-    cells = []
+    cells: list[Cell] = []
+    outside: list[Cell] = []
     for label, usual, group in variants(done):
         cell, found = build_cell(store, label, usual, group, headline, named, excluded)
-        cells.append(cell)
+        (outside if group[0].is_outside else cells).append(cell)
         problems += found
     order = {name: i for i, name in enumerate(_board_order((c.dataset for c in cells), named))}
     cells.sort(key=lambda c: (c.method, not c.usual, c.label, order[c.dataset], not c.headline, c.protocol))
@@ -191,7 +197,8 @@ def _build_section(
         dict.fromkeys(c.source for c in sorted(cells, key=lambda c: (order[c.dataset], not c.headline)))
     )
     ran = {(r.method, r.dataset) for r in records}
-    every_method = tuple(dict.fromkeys((*methods, *sorted({r.method for r in records}))))
+    trained_here = sorted({r.method for r in records if not r.is_outside})
+    every_method = tuple(dict.fromkeys((*methods, *trained_here)))
     overall = _overall(cells)
     missing = Counter((target, reason) for r in records for target, reason in sorted(r.missing.items()))
     section = Section(
@@ -199,13 +206,18 @@ def _build_section(
         profile=records[0].profile,
         generator=records[0].generator,
         cells=tuple(cells),
+        outside=tuple(sorted(outside, key=lambda c: (c.label, c.dataset, c.protocol))),
         sources=sources,
-        targets=_board_order((*(t for c in cells for t in (*c.cross, *c.inside)), *named), named),
+        targets=_board_order(
+            (*(t for c in (*cells, *outside) for t in (*c.cross, *c.inside)), *named), named
+        ),
         excluded=excluded,
         overall=overall,
         own_columns={source: _own_column(cells, source) for source in sources},
         general_columns={source: _general_column(cells, source) for source in sources},
-        overall_column=compare({o.label: o.comparable for o in overall if o.comparable is not None}),
+        overall_column=compare(
+            {o.label: o.comparable for o in overall if o.comparable is not None and o.apart is None}
+        ),
         records=tuple(records),
         not_run={m: tuple(d for d in named if (m, d) not in ran) for m in every_method},
         missing=dict(sorted(missing.items())),
@@ -214,12 +226,13 @@ def _build_section(
 
 
 def _own_column(cells: Sequence[Cell], source: str) -> Column:
-    own = {c.label: c.own for c in cells if c.usual and c.source == source}
+    compared = [c for c in cells if c.usual and c.source == source and c.apart_in_domain is None]
+    own = {c.label: c.own for c in compared}
     return compare({label: one for label, one in own.items() if one is not None})
 
 
 def _general_column(cells: Sequence[Cell], source: str) -> Column:
-    ranked = [c for c in cells if c.usual and c.source == source]
+    ranked = [c for c in cells if c.usual and c.source == source and c.apart_elsewhere is None]
     return compare({c.label: c.comparable for c in ranked if c.comparable is not None})
 
 
@@ -231,17 +244,22 @@ def _headline_protocols(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
-    """Return the generalisation of each method with its usual settings, best first, none last.
+    """Return the generalisation of each method with its usual settings: best first, apart and none last.
 
-    Unions are other sources than their members and would count these twice, so they take no part.
+    Unions are other sources than their members and would count these twice, so they take no part. Methods
+    that are apart have their mean over the same sources and no say in which these are, unless all are.
     """
     ranked = [c for c in cells if c.usual and c.headline and not c.is_union]
     labels = tuple(dict.fromkeys(c.label for c in ranked))
-    compared = {c.label for c in ranked if c.generalisation.complete}
+    apart: dict[str, Seen] = {}
+    for cell in ranked:
+        if (seen := cell.apart_elsewhere) is not None:
+            apart.setdefault(cell.label, seen)
+    complete = [c for c in ranked if c.generalisation.complete]
+    compared = {c.label for c in complete if c.label not in apart} or {c.label for c in complete}
     common = []
-    for source in dict.fromkeys(c.source for c in ranked):
-        complete = [c for c in ranked if c.label in compared and c.generalisation.complete]
-        of_source = [c for c in complete if c.source == source]
+    for source in dict.fromkeys(c.source for c in ranked if c.label in compared):
+        of_source = [c for c in complete if c.label in compared and c.source == source]
         alike = {c.comparable.rows for c in of_source if c.comparable}
         if {c.label for c in of_source} == compared and len(alike) == 1:
             common.append(source)
@@ -249,7 +267,8 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
     for label in labels:
         mine = [c for c in ranked if c.label == label and c.source in common]
         parts = [c.generalisation for c in mine]
-        means = [p.mean for p in parts if p.mean is not None] if label in compared else []
+        whole = label in apart and len(mine) == len(common) and all(p.complete for p in parts)
+        means = [p.mean for p in parts if p.mean is not None] if label in compared or whole else []
         mean = average(means) if means else None
         sixes = [c.six.mean for c in mine if c.six.complete and c.six.mean is not None]
         result.append(
@@ -260,9 +279,14 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
                 retention=retention(parts) if means else None,
                 seed_sd=None if mean is None else _seed_sd(mean),
                 sources=tuple(common) if means else (),
+                apart=apart.get(label),
             )
         )
-    return tuple(sorted(result, key=lambda o: (o.mean is None, -(o.mean.value if o.mean else 0.0), o.label)))
+    return tuple(sorted(result, key=_place))
+
+
+def _place(mine: Overall) -> tuple[bool, bool, float, str]:
+    return mine.mean is None, mine.apart is not None, -(mine.mean.value if mine.mean else 0.0), mine.label
 
 
 def _seed_sd(mean: Value) -> float | None:

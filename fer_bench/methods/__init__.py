@@ -16,6 +16,7 @@ from fer_bench.registry import Registry
 if TYPE_CHECKING:
     from fer_bench.methods.base import Method
     from fer_bench.methods.cafe.method import CAFE as CAFE
+    from fer_bench.methods.erm.method import ERM as ERM
     from fer_bench.methods.gcn.method import GCN as GCN
     from fer_bench.methods.resemotenet.method import ResEmoteNet as ResEmoteNet
     from fer_bench.methods.ssmfar.method import SSMFAR as SSMFAR
@@ -43,6 +44,11 @@ BUILT_IN: dict[str, Entry] = {
         "fer_bench.methods.cafe.method:CAFE",
         "a trained mask chooses channels of a frozen CLIP feature",
         "Zhang et al., ECCV 2024, arXiv:2408.10614",
+    ),
+    "erm": Entry(
+        "fer_bench.methods.erm.method:ERM",
+        "the plain baseline: one network of timm or of this package, and cross-entropy",
+        "Vapnik, 1998; Gulrajani and Lopez-Paz, arXiv:2007.01434",
     ),
     "gcn": Entry(
         "fer_bench.methods.gcn.method:GCN",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, cast
 
-from torch import nn
+from torch import Tensor, nn
 
-from fer_bench.errors import DataError
+from fer_bench.errors import DataError, one_line
 from fer_bench.methods.weights import SHIPPED, Pretrained, open_weights, shipped
 
 Backbone = Literal["resnet18", "narrow"]
@@ -46,22 +48,45 @@ def build_backbone(kind: Backbone) -> tuple[nn.Module, int]:
 
 
 @cache
-def open_pretrained(name: str) -> Pretrained:
+def open_pretrained(name: str, **options: Any) -> Pretrained:
     """Read the pretrained weights of a backbone without executing anything in them.
 
     Args:
         name: See `open_weights`, or a tower of this package (`clip-tiny-neutral`), whose residual network is
             `narrow`.
+        **options: Passed on to `timm.create_model`, where timm fetches them.
 
     Raises:
         UsageError: Neither a file nor a name that is known.
         DataError: Not readable, no state dict, or the download failed.
     """
     if name not in SHIPPED:
-        return open_weights(name, "backbone", setting="weights", num_classes=0)
+        return open_weights(name, "backbone", setting="weights", num_classes=0, **options)
     tower, prefix = shipped(name).open(), "tower.trunk."
     trunk = {k.removeprefix(prefix): v for k, v in tower.state.items() if k.startswith(prefix)}
     return Pretrained(trunk, tower.sha256)
+
+
+def as_named_by_timm(network: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return weights with the tensor names and shapes of one of timm's networks.
+
+    timm knows the names that the authors' own files have, and resizes position embeddings.
+
+    Args:
+        network: The network.
+        state: Its weights, as the file has them.
+        name: Where they came from, for messages.
+
+    Raises:
+        DataError: They are of another network.
+    """
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return dict(state)
+    try:
+        return dict(convert(dict(state), network))
+    except (KeyError, RuntimeError, AttributeError, ValueError, IndexError) as error:
+        raise DataError(f"these are not the weights of this network: {one_line(error)}", file=name) from None
 
 
 def load_backbone(network: nn.Module, weights: Pretrained, name: str) -> None:
@@ -75,8 +100,9 @@ def load_backbone(network: nn.Module, weights: Pretrained, name: str) -> None:
     Raises:
         DataError: A tensor is missing, left over or of another shape.
     """
-    given = {key: value for key, value in weights.state.items() if not key.startswith(HEADS)}
     own = network.state_dict()
+    # A norm under `head.` belongs to some of timm's backbones.
+    given = {key: value for key, value in weights.state.items() if key in own or not key.startswith(HEADS)}
     counters = {key for key in own if key.endswith("num_batches_tracked")}
     for key in sorted((own.keys() | given.keys()) - counters):
         if key not in given or key not in own:

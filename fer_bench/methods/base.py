@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from inspect import isabstract
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
@@ -29,6 +29,7 @@ from fer_bench.methods.epoch_scores import EpochScores
 from fer_bench.methods.plain_file import is_local_file, read_method_name, refuse_misfit
 
 if TYPE_CHECKING:
+    from fer_bench.data.loading.datamodule import FaceDataModule
     from fer_bench.data.packs.pack import Pack
 
 __all__ = [
@@ -38,8 +39,6 @@ __all__ = [
     "OptimizerConfig",
     "Prediction",
     "Task",
-    "count_parameters",
-    "multiply_adds",
 ]
 
 S = TypeVar("S", bound=MethodSettings, default=Any)
@@ -227,16 +226,17 @@ class Method(LightningModule, ABC, Generic[S]):
         return {}
 
     @classmethod
+    def pretraining(cls, settings: S) -> dict[str, str]:
+        """Return what these were trained on, by part: scores on datasets that are named are not compared."""
+        return {}
+
+    @classmethod
     def caveats(cls, settings: S) -> tuple[str, ...]:
         """Return what a reader of a number should know about a run with these settings."""
         return ()
 
     def load_pretrained(self) -> None:
-        """Load the pretrained weights that the settings name.
-
-        Called on a fresh method only: a stored checkpoint holds all weights, so that restoring one needs no
-        other file.
-        """
+        """Load the weights that the settings name into a fresh method; a checkpoint holds all by itself."""
 
     @classmethod
     def adaptation(cls, task: Task, settings: S) -> str | None:
@@ -258,6 +258,24 @@ class Method(LightningModule, ABC, Generic[S]):
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, after `log_losses` of its parts."""
+
+    def train_loader(self, data: FaceDataModule) -> Iterable[Any]:
+        """Return the training batches; override it to bring a sampler, transforms or a loader.
+
+        - A sampler or transforms: `return data.training_loader(choose=..., change=...)`, made from
+          `data.rows("train")` and `data.labels("train")`.
+        - A loader: a `DataLoader`, or whatever else yields dicts with `image` and what `training_step` uses,
+          once per epoch. Float images [B, 3, H, W] are taken as they are; uint8 [B, H, W, 3] with `row` are
+          augmented and normalised. In a run on several processes each yields its own part
+          (`self.global_rank` of `self.trainer.world_size`), and all yield equally many batches.
+
+        Draws from the generators of torch, numpy and Python depend on (seed, epoch).
+
+        Args:
+            data: The data of the run.
+        """
+        loader: Iterable[Any] = data.train_dataloader()
+        return loader
 
     def log_losses(self, batch_size: int, **losses: Tensor) -> None:
         """Log the parts of the loss as epoch means over all processes, under `train/<name>`.
@@ -378,22 +396,3 @@ def classification_loss(logits: Tensor, label: Tensor, soft_label: Tensor | None
     hard = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="none")
     soft = -(soft_label * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
     return torch.where(given & (label >= 0), soft, hard).sum() / rows
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def multiply_adds(method: Method) -> int:
-    """Return the multiply-adds of one image's forward pass: half of what torch's FlopCounterMode counts."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    size = method.input_spec(method.settings).size
-    was_training = method.training
-    method.eval()
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        method(torch.zeros(1, 3, size, size, device=method.device))
-    method.train(was_training)
-    return int(counter.get_total_flops()) // 2

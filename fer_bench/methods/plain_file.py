@@ -13,16 +13,10 @@ import torch
 from torch import Tensor
 
 from fer_bench.errors import DataError, one_line
+from fer_bench.files import mistaken_for
 
 SHOWN = 5
 """Names that a message lists at most."""
-STARTS = {
-    b"version https://git-lfs": ("it is a Git LFS pointer, not the file itself", "git lfs pull"),
-    b"<!DOCTYPE": ("it is a web page, not the file itself", "download the file again"),
-    b"<html": ("it is a web page, not the file itself", "download the file again"),
-    b"\x89HDF": ("it is an HDF5 file, which torch cannot read", None),
-}
-"""First bytes of files that are often taken for checkpoints: what they are, and what helps."""
 SAVE_PLAIN = "save only the tensors where the file was written: torch.save(model.state_dict(), FILE)"
 
 
@@ -128,16 +122,8 @@ def _reason(error: Exception, path: Path) -> tuple[str, str | None]:
         ), SAVE_PLAIN
     if "TorchScript" in text:
         return "it is a TorchScript archive, which holds code", SAVE_PLAIN
-    try:
-        with path.open("rb") as opened:
-            start = opened.read(64).lstrip()
-    except OSError as unreadable:
-        return f"it cannot be read: {unreadable.strerror or unreadable}", None
-    if not start:
-        return "it is empty", None
-    for mark, (what, hint) in STARTS.items():
-        if start.lower().startswith(mark.lower()):
-            return what, hint
+    if (mistaken := mistaken_for(path)) is not None:
+        return mistaken
     if "Weights only load failed" in text:  # the pickle machine met a byte it does not know
         return "it is damaged, or torch.save did not write it", None
     if "PytorchStreamReader" in text:

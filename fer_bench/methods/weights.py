@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ SHIPPED = {
 
 The people and cameras are of a population that no benchmark shows.
 """
+NAMES_EXPRESSION = "with the expression"
+"""What the card of a tower says about its captions if they name the expression."""
 FOLDER = Path(__file__).with_name("shipped")
 
 
@@ -162,6 +165,30 @@ def trained_on(name: str) -> str | None:
     tags = re.split(r"[._]", re.split(r"[/:]", name)[-1])
     found = (text for tag in tags for start, text in TRAINING_DATA.items() if tag.startswith(start))
     return " and ".join(dict.fromkeys(found)) or None
+
+
+def described(name: str, told: str | None) -> str:
+    """Return what weights were trained on, as far as anybody says.
+
+    Args:
+        name: See `trained_on`.
+        told: What the user says.
+    """
+    return told or trained_on(name) or f"unknown data ({Path(name).name if _is_path(name) else name})"
+
+
+def learned_drawn_labels(sha256: str) -> bool:
+    """Return whether weights are of a shipped tower that learned which expression a face was drawn with.
+
+    Args:
+        sha256: Hash of the weights.
+    """
+    for name in SHIPPED:
+        with suppress(OSError, ValueError):  # who loads this tower is told what is wrong with it
+            card = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+            if card.get("sha256") == sha256:
+                return bool(card.get("captions") == NAMES_EXPRESSION)
+    return False
 
 
 def _is_path(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +18,21 @@ SCHEMA_VERSION: Literal[2] = 2
 Status = Literal["planned", "running", "done", "failed", "oom", "diverged", "interrupted", "skipped"]
 LOGGER_FAILED = "logger: "
 """Beginning of the warnings about loggers, which say nothing about a number."""
+OUTSIDE = "outside"
+"""What the record of a model that was trained elsewhere, on data of its own, names as its dataset."""
+SAW_GENERATOR = "backbone saw this generator's labels"
+"""Beginning of the warning by which records without `pretrained` say so."""
+GENERATOR = "generator"
+"""The name under which `TrainingData` says whether a model saw the expression labels of drawn faces."""
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
 are tested on their own dataset only."""
+
+
+def method_with(method: str, varied: Mapping[str, str]) -> str:
+    """Return a method's name with settings, as a grid is written: `gcn[lr=0.001,train.batch_size=16]`."""
+    settings = ",".join(f"{name}={text}" for name, text in varied.items())
+    return f"{method}[{settings}]" if settings else method
 
 
 class Score(Frozen):
@@ -102,6 +115,30 @@ class TargetData(Frozen):
     faces_weak: float = 0.0
 
 
+Exposure = Literal["in training", "seen the pictures", "unseen", "unknown"]
+SEEN: tuple[Exposure, ...] = ("in training", "seen the pictures")
+"""Exposures after which a score is neither generalisation nor ranked."""
+
+
+class TrainingData(Frozen):
+    """What weights that were not trained here were trained on, as far as that is known.
+
+    Attributes:
+        text: In words.
+        exposure: Per dataset, what the model saw of it in training: its labels (`in training`), its pictures
+            with other labels or none (`seen the pictures`), nothing (`unseen`), or nobody knows.
+        source: Where this was read.
+    """
+
+    text: str
+    exposure: dict[str, Exposure] = {}
+    source: str = ""
+
+    def of(self, dataset: str) -> Exposure:
+        """Return what the model saw of a dataset."""
+        return self.exposure.get(dataset, "unknown")
+
+
 class Failure(Frozen):
     """Why a run did not end well.
 
@@ -142,6 +179,8 @@ class Record(Frozen):
         classes: Ordered class names of the model.
         adapted: How the method is adapted to data it was not designed for, or null.
         settings: Resolved settings: `method`, `train`, `precision`.
+        varied: Settings that differ from the profile's, and chosen crops, by name as text; empty in records
+            of older versions.
         key_fields: What the key was computed from, for `diff`.
         parameters: Trainable parameters.
         multiply_adds: Multiply-adds of one image's forward pass.
@@ -153,6 +192,9 @@ class Record(Frozen):
         excluded: Per dataset the sample ids or paths that were left out by name; empty in records of older
             versions.
         class_map: Emotion, or `drop`, by class name of `folder`, where the user gave it.
+        training_data: What an outside model was trained on; null for runs that were trained here.
+        pretrained: What the pretrained weights that a run starts from, or stays with, were trained on, by
+            part of the network; empty in records of older versions.
         environment: Versions, commit, hardware.
         timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
         warnings: What a reader of the number should know.
@@ -174,6 +216,7 @@ class Record(Frozen):
     classes: tuple[str, ...]
     adapted: str | None = None
     settings: dict[str, Any]
+    varied: dict[str, str] = {}
     key_fields: dict[str, Any]
     parameters: int = 0
     multiply_adds: int = 0
@@ -184,6 +227,8 @@ class Record(Frozen):
     missing: dict[str, str] = {}
     excluded: dict[str, tuple[str, ...]] = {}
     class_map: dict[str, str] = {}
+    training_data: TrainingData | None = None
+    pretrained: dict[str, TrainingData] = {}
     environment: dict[str, Any] = {}
     timing: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
@@ -191,9 +236,10 @@ class Record(Frozen):
 
     @property
     def name(self) -> str:
-        """Return a readable name: method/dataset/protocol fold seed."""
+        """Return a readable name: method[varied settings]/dataset/protocol fold seed."""
         fold = f" fold {self.fold} of {self.folds}" if self.folds > 1 else ""
-        return f"{self.method}/{self.dataset}/{self.protocol}{fold} seed {self.seed}"
+        method = method_with(self.method, self.varied)
+        return f"{method}/{self.dataset}/{self.protocol}{fold} seed {self.seed}"
 
     @property
     def headline(self) -> Selection:
@@ -205,6 +251,11 @@ class Record(Frozen):
         """Return the SHA-256 of the weights that tables show the scores of, None before they exist."""
         chosen = self.selection.get(self.headline)
         return None if chosen is None else chosen.checkpoint
+
+    @property
+    def is_outside(self) -> bool:
+        """Return whether the model was trained elsewhere."""
+        return self.training_data is not None
 
     def score(self, target: str, selection: Selection = "val") -> Score | None:
         """Return the score on a target, or None when it was not evaluated."""

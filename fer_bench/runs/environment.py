@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 import platform
 import re
-import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fer_bench import __version__
+from fer_bench.distribution import commit, version
 
 PACKAGES = ["torchvision", "lightning", "torchmetrics", "timm", "numpy", "pandas", "opencv-python-headless"]
 
@@ -32,11 +31,11 @@ def describe() -> dict[str, Any]:
 def describe_without_torch() -> dict[str, Any]:
     """Return versions, commit, platform and processor, without importing torch, which takes a second."""
     return {
-        "fer_bench": __version__,
+        "fer_bench": version(),
         "python": platform.python_version(),
         "torch": _version("torch"),
         **{name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
+        "commit": commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
     }
@@ -73,27 +72,8 @@ def cuda_of_torch() -> str | None:
 
 def _version(package: str) -> str | None:
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-@cache
-def _commit() -> str | None:
-    """Return the git commit of the package's checkout, with `+` if files differ; None outside a checkout."""
-    folder = Path(__file__).parents[2]
-    if not (folder / ".git").exists():
-        return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--", "fer_bench", "pyproject.toml")
-        return f"{git('rev-parse', '--short=12', 'HEAD')}{'+' if changed else ''}"
-    except (OSError, subprocess.SubprocessError):
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return None
 
 

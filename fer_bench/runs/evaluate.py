@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,35 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_bench.data.index import stack_au
 from fer_bench.data.loading.datamodule import EVAL_BATCH, evaluation_batches
 from fer_bench.data.packs.pack import Pack
-from fer_bench.data.protocols import units_of
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.methods.base import Method
-from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame
-from fer_bench.results.record import Score, Selection, TargetData
-from fer_bench.results.store import kept_attributes
+from fer_bench.results.record import Selection
+from fer_bench.runs.assessment import Evaluation, answers_frame, assess
 from fer_bench.runs.distributed import Group, Place, Predict
 from fer_bench.workspace.sources import Source
 
 Share = dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one checkpoint did on one target.
-
-    Attributes:
-        predictions: Its predictions, with their metadata.
-        data: The data that they were made on.
-        score: Its score; None for validation rows, which only choose the checkpoint.
-    """
-
-    predictions: Predictions
-    data: TargetData
-    score: Score | None
 
 
 def predict_and_score(
@@ -82,33 +62,20 @@ def predict_and_score(
     frame = predict(
         method, dataset, pack, rows, device=device, group=group, on_batch=on_batch, weights=weights
     )
-    data = TargetData(
-        fingerprint=pack.fingerprint,
-        pixels=pack.pixel_hash,
-        recipe=pack.recipe.text,
-        card_version=dataset.card.version,
-        protocol=protocol,
-        faces_weak=round(pack.weak_share(rows), 4),
-    )
-    meta = PredictionsMeta(
+    return assess(
+        frame,
+        dataset,
+        pack,
+        rows,
         key=key,
         method=method.name,
-        source=trained_on,
+        trained_on=trained_on,
         target=target,
+        protocol=protocol,
         selection=selection,
         checkpoint=checkpoint,
-        card_version=data.card_version,
-        fingerprint=data.fingerprint,
-        pixels=data.pixels,
-        recipe=data.recipe,
         classes=method.task.classes,
     )
-    predictions = Predictions(frame, meta)
-    if target == "val":
-        return Evaluation(predictions, data, None)
-    index = kept_attributes(dataset.index)
-    score = score_predictions(predictions, target_emotions=dataset.card.emotions, index=index)
-    return Evaluation(predictions, data, score)
 
 
 def predict(
@@ -150,19 +117,7 @@ def predict(
         None if parts[0][at] is None else np.concatenate([part[at] for part in parts]) for at in range(3)
     )
     assert logits is not None
-    index = dataset.index.iloc[rows]
-    labels = index["label"].astype(object).where(index["label"].notna(), None)
-    return predictions_frame(
-        sample_ids=index["sample_id"].tolist(),
-        units=units_of(index, dataset.card),
-        labels=labels.tolist(),
-        classes=method.task.classes,
-        logits=logits,
-        va=va,
-        va_true=index[["valence", "arousal"]].to_numpy(np.float64),
-        au=au,
-        au_true=stack_au(index),
-    )
+    return answers_frame(dataset, rows, method.task.classes, logits, va, au)
 
 
 def predict_share(

@@ -34,6 +34,7 @@ from fer_bench.runs.records import (
     first_record,
     label_warnings,
     leak_warnings,
+    pretraining,
     run_warnings,
     with_target_warnings,
 )
@@ -216,6 +217,7 @@ class _Execution:
                 "generator": self.source.generator,
                 "excluded": self.workspace.excluded(members_of(config.dataset)),
                 "class_map": self.workspace.class_map(members_of(config.dataset)),
+                "pretrained": pretraining(config, self.planned.key_fields["weights"]),
                 "warnings": (*warnings, *leaks, *run_warnings(config, self.source)),
             }
         )
@@ -223,7 +225,7 @@ class _Execution:
         return record
 
     def _train(self, record: Record) -> Record:
-        from fer_bench.methods.base import count_parameters, multiply_adds
+        from fer_bench.methods.size import count_parameters, multiply_adds
         from fer_bench.runs.training.checkpoints import LAST_STATE, remove_damaged
         from fer_bench.runs.training.fit import build_data, build_method, fit
 

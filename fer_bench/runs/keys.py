@@ -103,7 +103,7 @@ def refuse_other_code(method: str, fields: Mapping[str, Any]) -> None:
     Raises:
         UsageError: It has other code, so that the run's key would name something else than what it does.
     """
-    for name, here in _code_fields(method).items():
+    for name, here in code_fields(method).items():
         if fields[name] != here:
             raise UsageError(
                 f"{name} has changed since the run was planned: another version is installed on "
@@ -141,13 +141,18 @@ def _method_fields(config: RunConfig, workspace: Workspace) -> tuple[int, dict[s
     """Return the input size of the network, and the part of the key that the method decides."""
     kind, settings = methods.get(config.method), method_settings(config)
     chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
-    code = workspace.once(("code", config.method), partial(_code_fields, config.method))
+    code = workspace.once(("code", config.method), partial(code_fields, config.method))
     with faults_named(config.method):
         size, weights = kind.input_spec(settings).size, kind.weights(settings)
     return size, {"method_settings": chosen, **code, "weights": weights}
 
 
-def _code_fields(method: str) -> dict[str, str]:
+def code_fields(method: str) -> dict[str, str]:
+    """Return the hashes of code that are in the key of a method's runs.
+
+    Raises:
+        UsageError: The method is not installed, or cannot be imported.
+    """
     return {"method_code": method_code_hash(method), "training_code": training_code_hash()}
 
 

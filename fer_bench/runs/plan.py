@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,19 @@ from fer_bench.config import RunConfig, SweepConfig
 from fer_bench.datasets import MAIN_SEVEN, source_name
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import short_hash
+from fer_bench.results.record import method_with
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.keys import key_fields
 from fer_bench.runs.resolve import (
+    changed_settings,
     input_spec,
+    method_settings,
     resolve_device,
     resolve_folds,
     resolve_precision,
     resolve_profile,
     resolve_settings,
+    spelled_settings,
 )
 from fer_bench.runs.sweepfile import Change, parse_grid
 from fer_bench.workspace.sources import DataKind
@@ -41,6 +45,8 @@ class PlannedRun:
         key_fields: Everything that can change the trained weights or the rows.
         missing: Targets that were asked for and are absent, with the reason.
         data_kind: Whether the source's faces are `real` or `synthetic`.
+        changed: Settings that differ from the profile's, and chosen crops; by name, as text.
+        shared: Settings that are the profile's while other runs of the sweep and method change them.
     """
 
     config: RunConfig
@@ -48,12 +54,15 @@ class PlannedRun:
     key_fields: dict[str, Any]
     missing: dict[str, str]
     data_kind: DataKind
+    changed: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Return a short readable name."""
+        """Return a readable name, in which runs of one sweep or profile differ."""
         c = self.config
-        return f"{c.method} on {c.dataset} ({c.protocol}, fold {c.fold}, seed {c.seed})"
+        method = method_with(c.method, dict(sorted({**self.changed, **self.shared}.items())))
+        return f"{method} on {c.dataset} ({c.protocol}, fold {c.fold}, seed {c.seed})"
 
     def folder(self, store: Store) -> RunDir:
         """Return the run's folder in a store."""
@@ -107,7 +116,7 @@ def plan_sweep(
                 missing[source] = f"{UNUSABLE}: {error}"
             else:
                 runs |= {run.key: run for run in planned}
-    return list(runs.values()), missing
+    return list(_name_grids(runs.values())), missing
 
 
 def _configs(
@@ -174,7 +183,22 @@ def plan_run(config: RunConfig, missing: dict[str, str], workspace: Workspace) -
         DataError: The data are absent or damaged.
     """
     fields = key_fields(config, workspace)
-    return PlannedRun(config, short_hash(fields), fields, missing, workspace.source(config.dataset).kind)
+    kind = workspace.source(config.dataset).kind
+    crops = {f"crop.{name}": text for name, text in workspace.crops.key.items()}
+    return PlannedRun(config, short_hash(fields), fields, missing, kind, changed_settings(config) | crops)
+
+
+def _name_grids(runs: Iterable[PlannedRun]) -> Iterator[PlannedRun]:
+    """Yield runs that all name the settings in which those of their method differ, also the usual ones."""
+    runs = list(runs)
+    names: dict[str, set[str]] = {}
+    for run in runs:
+        names.setdefault(run.config.method, set()).update(run.changed)
+    for run in runs:
+        if absent := names[run.config.method] - run.changed.keys():
+            own = spelled_settings(method_settings(run.config), run.config.train)
+            run = replace(run, shared={name: own[name] for name in absent if name in own})
+        yield run
 
 
 def prepare_targets(

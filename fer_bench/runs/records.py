@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fer_bench import methods
+from fer_bench import datasets, methods
 from fer_bench.data.audit.leaks import known_leaks
 from fer_bench.data.card import Protocol
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.protocols import find_protocol, folds_of, member_protocol
-from fer_bench.results.record import Record, TargetData
+from fer_bench.methods.weights import learned_drawn_labels
+from fer_bench.results.record import GENERATOR, Exposure, Record, TargetData, TrainingData
 from fer_bench.runs.keys import method_blind_spots
 from fer_bench.runs.resolve import method_settings
 from fer_bench.workspace.sources import Source
@@ -60,9 +61,28 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
             "nodes": config.nodes,
             "batch_rule": BATCH_RULE,
         },
+        varied=dict(planned.changed),
         key_fields=planned.key_fields,
         environment=system,
     )
+
+
+def pretraining(config: RunConfig, weights: Mapping[str, str]) -> dict[str, TrainingData]:
+    """Return what the pretrained weights of a run were trained on, by part of the network.
+
+    Args:
+        config: Settings of the run.
+        weights: Hash of the weights of each part.
+    """
+    told = methods.get(config.method).pretraining(method_settings(config))
+    found = {}
+    for part, sha256 in weights.items():
+        text = told.get(part, "unknown data")
+        exposure: dict[str, Exposure] = dict.fromkeys(datasets.named_in(text), "in training")
+        if learned_drawn_labels(sha256):
+            exposure[GENERATOR] = "in training"
+        found[part] = TrainingData(text=text, exposure=exposure)
+    return found
 
 
 def leak_warnings(source: Source, protocol_name: str) -> list[str]:
@@ -129,10 +149,19 @@ def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tupl
         data: What each target's predictions were made on.
     """
     seen = [note for name in sorted(data) if (note := seen_note(name, record.dataset)) is not None]
-    weak = [
+    weak = weak_notes(data)
+    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
+    return (*known, *seen, *weak)
+
+
+def weak_notes(data: Mapping[str, TargetData]) -> list[str]:
+    """Return a note per target some of whose faces were found weakly.
+
+    Args:
+        data: What each target's predictions were made on.
+    """
+    return [
         f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"
         for name, d in sorted(data.items())
         if d.faces_weak
     ]
-    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
-    return (*known, *seen, *weak)

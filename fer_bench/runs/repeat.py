@@ -1,4 +1,4 @@
-"""Compare two runs field by field, and repeat a run to compare its predictions."""
+"""Repeat a run from its record and compare its predictions."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fer_bench.errors import StoreError, UsageError
 from fer_bench.results.predictions import read_predictions
 from fer_bench.results.record import read_record
 from fer_bench.results.store import RunDir, Store
+from fer_bench.runs.contrast import differences
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import plan_run, prepare_targets
 from fer_bench.runs.sweep import Show
@@ -102,6 +103,9 @@ def repeat(
     if out.absolute() == store.root.absolute():
         raise UsageError("the repetition would replace the run", value=str(out), hint="another --out")
     record = read_record(run.record_file)
+    if record.is_outside:
+        problem = "an outside model was not trained here, so there is nothing to repeat"
+        raise UsageError(problem, file=run.path, hint="fer-bench evaluate MODEL --dataset DATASET")
     if record.status != "done":
         raise UsageError(
             f"the run is {record.status}, so it has no predictions to compare with",
@@ -164,24 +168,3 @@ def _difference(one: Path, other: Path) -> float:
     if (np.isnan(a) != np.isnan(b)).any():
         return float("inf")
     return float(np.nanmax(np.abs(a - b), initial=0.0))
-
-
-def differences(one: Any, other: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
-    """Return every field in which two JSON documents differ, by its dotted name; absent ones are None.
-
-    Args:
-        one: A document.
-        other: Another.
-        name: Prefix of the names.
-    """
-    if isinstance(one, dict) and isinstance(other, dict):
-        found: dict[str, tuple[Any, Any]] = {}
-        for key in dict.fromkeys((*one, *other)):
-            found |= differences(one.get(key), other.get(key), f"{name}.{key}" if name else str(key))
-        return found
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        found = {}
-        for at, (a, b) in enumerate(zip(one, other, strict=True)):
-            found |= differences(a, b, f"{name}[{at}]")
-        return found
-    return {} if one == other else {name: (one, other)}

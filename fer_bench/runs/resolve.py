@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from fer_bench import methods
 from fer_bench.config import (
@@ -15,6 +16,7 @@ from fer_bench.config import (
 )
 from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.errors import UsageError
+from fer_bench.files import canonical
 from fer_bench.methods.faults import faults_named
 
 if TYPE_CHECKING:
@@ -109,6 +111,38 @@ def method_settings(config: RunConfig) -> MethodSettings:
     with faults_named(config.method):
         settings: MethodSettings = methods.get(config.method).build_settings(config.method_settings)
         return settings
+
+
+def changed_settings(config: RunConfig) -> dict[str, str]:
+    """Return the settings that differ from those of the profile, by the name that a grid gives them.
+
+    What the method derives from other settings is not among them.
+
+    Args:
+        config: Resolved settings.
+    """
+    kind, settings = methods.get(config.method), method_settings(config)
+    with faults_named(config.method):
+        plain, train = kind.profile(config.profile)
+        usual = spelled_settings(plain, kind.resolve_train(settings, train))
+    own = spelled_settings(settings, config.train)
+    return {name: text for name, text in own.items() if usual.get(name) != text}
+
+
+def spelled_settings(settings: MethodSettings, train: TrainSettings) -> dict[str, str]:
+    """Return all settings by the name that a grid gives them: `lr`, `train.batch_size`."""
+    return spelled({**settings.model_dump(mode="json"), "train": train.model_dump(mode="json")})
+
+
+def spelled(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested values by their dotted names, as text."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= spelled(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value if isinstance(value, str) else canonical(value)
+    return found
 
 
 def input_spec(config: RunConfig) -> InputSpec:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +12,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench import datasets
+from fer_bench.config import ProfileName
 from fer_bench.data.card import Protocol
 from fer_bench.data.index import fingerprint, stack_au
 from fer_bench.data.loading.union import union_card
-from fer_bench.data.protocols import evaluation_rows, find_protocol, units_of
+from fer_bench.data.protocols import evaluation_rows, find_protocol, folds_of, units_of
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.datasets import members_of, share_pixels
+from fer_bench.datasets import members_of, share_pixels, source_name
 from fer_bench.emotions import ACTION_UNITS
-from fer_bench.errors import DataError, UsageError, nearest
+from fer_bench.errors import DataError, StoreError, UsageError, nearest
 from fer_bench.evaluation.scoring import score_predictions
+from fer_bench.files import short_hash
 from fer_bench.results.predictions import Predictions, PredictionsMeta, read_predictions
-from fer_bench.results.record import Score
-from fer_bench.results.store import kept_attributes
+from fer_bench.results.record import Chosen, Record, Score, TargetData, TrainingData
+from fer_bench.results.store import Store, kept_attributes
+from fer_bench.runs import environment
+from fer_bench.runs.assessment import Evaluation
+from fer_bench.runs.outside import keep, refuse_method_name
 from fer_bench.workspace.sources import DataRoots, Source, open_source
 
 
@@ -30,18 +37,25 @@ class CheckedSubmission:
     """A submission that passed.
 
     Attributes:
-        meta: The metadata of its predictions.
-        protocol: Protocol that the model was trained under.
+        predictions: Its predictions.
+        trained: Protocol that the model was trained under.
+        tested: Protocol whose rows these are.
         fold: Fold that the model was not trained on.
-        data_kind: `real` or `synthetic`.
+        source: The opened target.
         score: Its score.
     """
 
-    meta: PredictionsMeta
-    protocol: str
+    predictions: Predictions
+    trained: Protocol
+    tested: Protocol
     fold: int
-    data_kind: str
+    source: Source
     score: Score
+
+    @property
+    def meta(self) -> PredictionsMeta:
+        """The metadata of its predictions."""
+        return self.predictions.meta
 
 
 def check_submission(
@@ -105,7 +119,105 @@ def check_submission(
     _check_rows(predictions, dataset, rows, file, f"{meta.target}/{tested.name}")
     index = kept_attributes(dataset.index)
     score = score_predictions(predictions, target_emotions=dataset.card.emotions, index=index)
-    return CheckedSubmission(meta, trained.name, fold, source.kind, score)
+    return CheckedSubmission(predictions, trained, tested, fold, source, score)
+
+
+def add_submissions(
+    checked: Sequence[CheckedSubmission],
+    store: Store,
+    *,
+    profile: ProfileName,
+    pretrained_on: Sequence[str] = (),
+) -> list[Record]:
+    """Store checked submissions as rows of the board, beside what is stored of the same models.
+
+    Args:
+        checked: The submissions.
+        store: The store.
+        profile: Profile of the board's section.
+        pretrained_on: Datasets that the models saw besides their source.
+
+    Returns:
+        The record of each model and fold, with all targets that were submitted.
+
+    Raises:
+        UsageError: The model's name is that of a method, or no name of a folder; or an unknown dataset.
+        StoreError: The store cannot be written, or holds this model with another checkpoint.
+    """
+    for name in pretrained_on:
+        datasets.get(name)
+    rows = [(found, _row_of(found, store, profile, pretrained_on)) for found in checked]
+    kept: dict[str, Record] = {}
+    for found, record in rows:
+        meta, key = found.meta, record.key
+        own = replace(found.predictions, meta=meta.model_copy(update={"key": key, "source": record.dataset}))
+        data = TargetData(
+            fingerprint=meta.fingerprint,
+            pixels=meta.pixels,
+            recipe=meta.recipe,
+            card_version=meta.card_version,
+            protocol=found.tested.name,
+        )
+        index = found.source.dataset.index
+        kept[key] = keep(record, [Evaluation(own, data, found.score)], {meta.target: index}, store)
+    return list(kept.values())
+
+
+def _row_of(
+    found: CheckedSubmission, store: Store, profile: ProfileName, pretrained_on: Sequence[str]
+) -> Record:
+    """Return the record of a submission's model without scores."""
+    meta, source, trained_on = found.meta, found.source, source_name(found.meta.source)
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", meta.method) is None:
+        problem = "the name of the model must be letters, digits, dots, dashes and underscores"
+        raise UsageError(problem, value=meta.method, hint="`method` in the metadata of the file")
+    refuse_method_name(meta.method, "the submission")
+    fields = {
+        "submission": meta.key,
+        "source": trained_on,
+        "protocol": found.trained.name,
+        "classes": list(meta.classes),
+        "fold": found.fold,
+        "seed": 0,
+        "profile": profile,
+        "data_kind": source.kind,
+        "generator": source.generator,
+    }
+    key = short_hash(fields)
+    stored = store.run_dir(meta.method, trained_on, key).read_record()
+    if stored is not None and stored.checkpoint != meta.checkpoint:
+        raise StoreError(
+            f"the store holds {meta.method} {meta.key} with another checkpoint: {stored.checkpoint}",
+            file=store.run_dir(meta.method, trained_on, key).path,
+            value=meta.checkpoint,
+            hint="another model needs another `key` in its metadata; or delete this folder",
+        )
+    members = members_of(trained_on)
+    more = [name for name in pretrained_on if name not in members]
+    before = stored.training_data.exposure if stored is not None and stored.training_data else {}
+    told = f"{trained_on} ({found.trained.name}), as its file says"
+    return Record(
+        status="done",
+        key=key,
+        method=meta.method,
+        dataset=trained_on,
+        protocol=found.trained.name,
+        fold=found.fold,
+        folds=len(folds_of(found.trained)),
+        seed=0,
+        profile=profile,
+        data_kind=source.kind,
+        generator=source.generator,
+        classes=meta.classes,
+        settings={"submission": meta.model_dump(mode="json")},
+        key_fields=fields,
+        selection={meta.selection: Chosen(epoch=0, val_uar=None, checkpoint=meta.checkpoint)},
+        environment=environment.describe_without_torch(),
+        training_data=TrainingData(
+            text=f"{told}; pretrained on {', '.join(more)}" if more else told,
+            exposure=before | dict.fromkeys((*members, *more), "in training"),
+        ),
+    )
 
 
 def trained_under(source: str, protocol: str | None, *, quick: bool = False) -> Protocol:

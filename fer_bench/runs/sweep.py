@@ -75,6 +75,8 @@ def open_sweep(
     if not isinstance(sweep.targets, str):
         targets, roots = split_targets(sweep.targets, sweep.datasets, roots)
         sweep = sweep.model_copy(update={"targets": targets})
+    if sweep.classes or sweep.drop:
+        roots = roots.with_classes(sweep.classes, sweep.drop)
     check_loggers(options)
     launcher = launchers.get(options.launcher)(options)
     launcher.check_nodes(sweep.devices, sweep.nodes)

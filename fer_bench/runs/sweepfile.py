@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from fer_bench import methods
 from fer_bench.config import SweepConfig
 from fer_bench.datasets import names, source_name
+from fer_bench.datasets.folder_classes import class_names, refuse_unread
 from fer_bench.errors import FerBenchError, UsageError, nearest
+from fer_bench.files import expand_home
 from fer_bench.runs.resolve import resolve_settings
 
 Change = tuple[str, ...]
@@ -76,7 +78,18 @@ def read_sweep(what: str | Path, changes: Mapping[str, Any] | None = None) -> Sw
         raise UsageError(f"the sweep file cannot be read: {error}", file=path) from None
     if not isinstance(content, dict):
         raise UsageError("a sweep file is a YAML mapping", file=path, value=content)
+    given = content.get("classes")
+    if isinstance(given, dict):
+        content["classes"] = _texts(tree, "classes")  # YAML reads `0: anger` and `no: neutral` otherwise
+    elif isinstance(given, str):
+        content["classes"] = str(path.parent.absolute() / expand_home(given))
     return check_sweep({"name": path.stem, **content, **(changes or {})}, path, tree)
+
+
+def _texts(tree: Any, field: str) -> dict[str, str]:
+    """Return the lines of a mapping as they are written."""
+    node = next(value for key, value in tree.value if key.value == field)
+    return {str(key.value): str(value.value) for key, value in node.value}
 
 
 def check_sweep(
@@ -139,7 +152,22 @@ def check_sweep(
         checked("protocols", source, lambda source=source: source_name(source)): protocol
         for source, protocol in sweep.protocols.items()
     }
+    _check_classes(sweep, checked)
     return sweep.model_copy(update={"datasets": sources, "protocols": protocols})
+
+
+def _check_classes(sweep: SweepConfig, checked: Checked) -> None:
+    """Refuse class names that are no emotions, and those of a sweep that does not read `folder`."""
+    if not sweep.classes and not sweep.drop:
+        return
+    named = [each for each in (sweep.datasets, sweep.targets) if not isinstance(each, str)]
+    names = [name for each in named for name in each]
+    checked("classes" if sweep.classes else "drop", "", partial(refuse_unread, names))
+    if isinstance(sweep.classes, str):
+        class_names(sweep.classes, sweep.drop)  # errors are of the map, and name its lines
+        return
+    for name, emotion in sweep.classes.items():
+        checked("classes", name, partial(class_names, {name: emotion}))
 
 
 def _check_settings(sweep: SweepConfig, grids: list[tuple[str, list[Change]]], checked: Checked) -> None:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fer_bench
+from fer_bench import distribution
 from fer_bench.cli import main as cli
 
 SMALL = [
@@ -51,7 +52,8 @@ class TestHelp:
                 assert "fer-bench" in shown.stdout, name
 
     def test_version(self, run_cli):
-        assert run_cli("--version")[1].strip() == fer_bench.__version__
+        said = run_cli("--version")[1].strip()
+        assert said == f"{fer_bench.__version__} (commit {distribution.commit()})"
 
 
 class TestLists:

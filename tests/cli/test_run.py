@@ -78,6 +78,26 @@ def test_classes_are_named_kept_in_the_record_and_repeated(run_cli, tmp_path):
     assert "identical" in out
 
 
+def test_a_sweep_file_names_classes_as_the_command_line_does(run_cli, tmp_path):
+    root = paint(tmp_path / "pictures" / "folder", "froh", "traurig", "unbekannt", "x")
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "methods: [resemotenet]\ndatasets: [folder]\ntargets: none\nprofile: quick\n"
+        "set: [method.width=0.03, train.max_epochs=1, train.batch_size=16]\n"
+        "classes: map.yaml\ndrop: [unbekannt, x]\n"
+    )
+    (tmp_path / "map.yaml").write_text("froh: happiness\ntraurig: sadness\n")
+    code, out, err = run_cli("sweep", file, "--data-root", root.parent, "--json")
+    assert code == 0, err
+    (record,) = json.loads(out)["runs"]
+    names = {"froh": "happiness", "traurig": "sadness", "unbekannt": "drop", "x": "drop"}
+    assert record["class_map"] == names
+    more = ("--data-root", root.parent, "--drop", "unbekannt", "--json")
+    code, _, err = run_cli("sweep", file, *more)
+    assert code == 2  # options replace the file's
+    assert "class folders whose names match no emotion" in err
+
+
 def test_a_run_repeats_the_leaks_that_a_check_found(run_cli, tmp_path):
     root = paint(tmp_path / "pictures", "happy", "sad", n=36, alike=True)
     code, out, _ = run_cli("data", "verify", "-d", f"folder:{root}")

@@ -39,7 +39,11 @@ def test_rerun_status_logs_and_diff(run_cli, tiny_root, stored, tmp_path):
     assert fields["seed"] == (0, 1)
     assert fields["key_fields.seed"] == (0, 1)
     assert not any(name.startswith(("settings", "environment")) for name in fields)
-    assert "seed: 0 | 1" in run_cli("diff", one[:9], two[:9])[1]
+    code, out, err = run_cli("diff", one[:9], two[:9])
+    assert "seed: 0 | 1" in out
+    assert len(out.splitlines()) <= 2  # the seed and perhaps the UAR
+    assert f"to list them: fer-bench diff {one[:9]} {two[:9]} --all" in err
+    assert "key_fields.seed: 0 | 1" in run_cli("diff", one[:9], two[:9], "--all")[1]
 
     assert run_cli("logs", one)[0] == 0
     assert "no run has this key" in run_cli("logs", "nothing")[2]
@@ -202,7 +206,17 @@ def test_a_grid_on_the_command_line_and_its_plan(run_cli, tiny_root, tmp_path):
     code, out, err = run_cli(*command, "--dry-run")
     assert (code, out.count("to do")) == (0, 4)
     assert "4 of them have no earlier run" in err
-    assert run_cli(*command)[0] == 0
+    code, _, err = run_cli(*command)
+    assert code == 0
+    ends = [line.partition("done ")[2] for line in err.splitlines() if "/4]" in line]
+    ended = [text.strip().partition("  ")[0] for text in ends]
+    assert len(set(ended)) == 4, ended
+    assert all(ended.count(name) == 1 and ("lr=0.001" in name) != ("lr=0.0001" in name) for name in ended)
+    lines = run_cli("runs", "--set", "lr=1e-3")[1].splitlines()
+    assert [("[lr=0.001," in line, "UAR" in line) for line in lines[:-1]] == [(True, True)] * 2
+    assert lines[-1] == "2 runs"
+    listed = json.loads(run_cli("runs", "-m", "resemotenet", "--status", "done", "--json")[1])["runs"]
+    assert {run["varied"]["lr"] for run in listed} == {"0.001", "0.0001"}
     more = (*command[:3], "-d", "oulu", "--seed", 2, *command[9:])
     plan = json.loads(run_cli(*more, "--dry-run", "--json")[1])
     assert plan["estimate"]["runs_without_estimate"] == 0

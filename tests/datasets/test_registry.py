@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fer_bench.data.audit.describe import as_text
 from fer_bench.data.card import Card
 from fer_bench.data.protocols import deal_folds, find_protocol
-from fer_bench.datasets import BUILT_IN, MAIN_SEVEN, get, looks_like, names
+from fer_bench.datasets import BUILT_IN, MAIN_SEVEN, get, looks_like, named_in, names
 from fer_bench.emotions import LABEL_SETS, Emotion, project
 from fer_bench.errors import DataError, UsageError
 from fer_bench.workspace.sources import find_roots, open_source
@@ -193,3 +193,27 @@ def test_a_root_with_a_name_that_is_no_utf8_can_be_reported(tmp_path: Path) -> N
     with pytest.raises(DataError, match=re.escape(r"st\udce9phane.jpg")) as caught:
         get("rafdb")(tmp_path)
     str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("AffectNet-8, Raf DB and FER+", {"affectnet7", "rafdb", "ferplus"}),
+        ("AffectNet+RAF-DB", {"affectnet7", "rafdb"}),
+        ("unknown data (resnet18_rafdb.pth)", {"rafdb"}),
+        ("CK+, ck plus", {"ckplus"}),
+        ("FER 2013; SFEW; Aff-Wild", {"fer2013", "sfew", "affwild2"}),
+        ("OULU CASIA NIR", {"oulu"}),
+        ("MS-Celeb-1M, ImageNet-21k, FER, a folder of communicative faces", set()),
+        ("OpenAI's image-text pairs (not public)", set()),
+    ],
+)
+def test_datasets_are_found_in_words(text, found):
+    assert set(named_in(text)) == found
+
+
+def test_every_dataset_is_found_by_name_and_title():
+    for name, card in CARDS.items():
+        if name != "folder":
+            assert name in named_in(f"pretrained on {name}, then fine-tuned")
+            assert name in named_in(f"the {card.title} pictures") or "," in card.title

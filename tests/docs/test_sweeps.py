@@ -50,7 +50,7 @@ def test_the_commands_do_what_the_page_says(swept, run_cli, tmp_path):
     assert "4 of 4 runs are done" in first[2]
     assert "6 of 6 runs are done" in more[2]
     assert "4 of 6 run(s) are finished already" in more[3]
-    assert without_a_file[2].count("resemotenet on oulu") == 2
+    assert re.findall(r"resemotenet\[(.*?)\] on oulu", without_a_file[2]) == ["lr=0.001", "lr=0.0001"]
     assert status[2].strip() == "6 done"
 
     one, two = [run.path.name for run in Store(tmp_path / "runs").run_dirs()][:2]
@@ -59,22 +59,28 @@ def test_the_commands_do_what_the_page_says(swept, run_cli, tmp_path):
     assert run_cli("rerun", one)[0] == 0
     assert "\nquick " in run_cli("list", "sweeps")[1]
     assert "to do" in run_cli("sweep", "quick", "-d", "oulu", "--dry-run")[1]
+    code, listed, _ = run_cli("runs", "-m", "resemotenet", "--status", "done", "--set", "lr=1e-3")
+    assert (code, listed.count("UAR")) == (0, 3)
+    assert "would remove 0 runs" in run_cli("prune")[1]
     assert {command for command in INLINE if command.startswith("fer-bench")} == {
         "fer-bench list sweeps",
         "fer-bench sweep quick",
         "fer-bench status",
         "fer-bench logs KEY",
         "fer-bench diff KEY KEY",
+        "fer-bench prune",
         "fer-bench rerun KEY",
+        "fer-bench runs",
     }
 
 
 def test_every_option_exists(run_cli):
-    (sweep, rerun), said = (run_cli(name, "--help")[1] for name in ("sweep", "rerun")), set()
+    names, said = ("sweep", "rerun", "runs", "diff", "prune"), set()
+    known = "".join(run_cli(name, "--help")[1] for name in names)
     for text in INLINE:
         said |= set(re.findall(r"--[a-z0-9-]+", text))
     assert said >= {"--launcher", "--timeout", "--devices", "--tolerance"}
-    assert {option for option in said if option not in sweep + rerun} == set()
+    assert {option for option in said if option not in known} == set()
 
 
 def test_every_setting_of_a_launcher_is_named():

@@ -13,7 +13,7 @@ from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.files import short_hash
 from fer_bench.results.predictions import Predictions, PredictionsMeta, predictions_frame, write_predictions
-from fer_bench.results.record import Chosen, Failure, Record, TargetData
+from fer_bench.results.record import OUTSIDE, Chosen, Failure, Record, TargetData
 from fer_bench.results.store import Store
 
 EMOTIONS = {
@@ -67,7 +67,7 @@ def add(store: Store) -> Add:
         **fields: object,
     ) -> Record:
         classes = tuple(e.value for e in LABEL_SETS[EMOTIONS.get(dataset, "6")])
-        parts = dataset.split("+")
+        parts = [] if dataset == OUTSIDE else dataset.split("+")
         emotions_of = KNOWN | (known or {})
         protocol = str(fields.pop("protocol", f"{len(classes)}-4fold" if dataset in LAB else "official"))
         folds = 4 if dataset in LAB else 1

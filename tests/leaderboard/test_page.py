@@ -252,13 +252,13 @@ def test_a_union_shows_its_members_in_italics(store, add, tmp_path):
 
 def test_notes_of_records_stand_beside_the_numbers_and_below(store, full, add, tmp_path):
     for dataset in ("oulu", "rafdb"):
-        add("cafe", dataset, skill=1.5, warnings=("backbone saw this generator's labels",))
+        add("cafe", dataset, skill=1.5, warnings=("a backbone with random weights",))
     lost = f"{LOGGER_FAILED}no network"
     add("gcn", "mmi", skill=1.2, seed=1, warnings=("mmi: two clips are missing", lost))
     text = page(store, tmp_path)
     assert lost not in text  # it says nothing about a number
     assert "| **cafe** <sup>a</sup> |" in text
-    assert "- <sup>a</sup> backbone saw this generator's labels (cafe)" in text
+    assert "- <sup>a</sup> a backbone with random weights (cafe)" in text
     assert "- <sup>b</sup> mmi: two clips are missing (gcn on mmi)" in text
     assert re.search(r"\*\*gcn\*\* \|.* <sup>b</sup><br>", text)
     assert "Seeds differ (" in text

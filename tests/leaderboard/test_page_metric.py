@@ -1,4 +1,4 @@
-"""The metric in CONTRIBUTING.md as another package would bring it: one entry, and it is everywhere."""
+"""The metric in docs/own-metric.md as another package would bring it: one entry, and it is everywhere."""
 
 import csv
 import re

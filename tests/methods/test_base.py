@@ -17,19 +17,15 @@ from fer_bench.config import InputSpec, MethodSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
 from fer_bench.errors import DivergedError
 from fer_bench.methods import BUILT_IN, get
-from fer_bench.methods.base import (
-    Method,
-    Prediction,
-    classification_loss,
-    count_parameters,
-    multiply_adds,
-)
+from fer_bench.methods.base import Method, Prediction, classification_loss
+from fer_bench.methods.size import count_parameters, multiply_adds
 from tests.methods.two_processes import Step, joined, run_two
 
 CLASSES = ("neutral", "happiness", "surprise")
 TASK = Task(CLASSES, (4, 4, 4), has_reference=True)
 TINY = {
     "cafe": {"tower": "clip-tiny", "backbone": "narrow", "size": 32},
+    "erm": {"backbone": "small", "mode": "scratch", "size": 32, "width": 4},
     "gcn": {"width": 0.1, "hidden": 16},
     "resemotenet": {"width": 0.05, "recipe": "one-cycle"},
     "ssmfar": {"backbone": "narrow", "size": 32},

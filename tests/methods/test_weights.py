@@ -13,7 +13,7 @@ import torch
 from fer_bench.errors import DataError, StoreError, UsageError
 from fer_bench.methods import weights as module
 from fer_bench.methods.backbones import build_backbone, open_pretrained
-from fer_bench.methods.weights import shipped, state_hash, trained_on
+from fer_bench.methods.weights import described, learned_drawn_labels, shipped, state_hash, trained_on
 
 
 @pytest.fixture
@@ -101,6 +101,21 @@ def test_a_failing_download_says_what_to_do(monkeypatch):
 )
 def test_names_say_what_weights_were_trained_on(name, told):
     assert trained_on(name) == told
+
+
+def test_what_weights_were_trained_on_is_what_the_user_says_or_their_name(tmp_path):
+    assert described("resnet18.a1_in1k", None) == "ImageNet-1k"
+    assert described("resnet18.a1_in1k", "RAF-DB") == "RAF-DB"
+    file = tmp_path / "affectnet" / "mine.pth"
+    assert described(str(file), None) == "unknown data (mine.pth)"  # folders say nothing about it
+
+
+def test_only_the_tower_with_words_for_expressions_learned_drawn_labels(tmp_path, monkeypatch):
+    assert learned_drawn_labels(shipped("clip-tiny").sha256)
+    assert not learned_drawn_labels(shipped("clip-tiny-neutral").sha256)
+    assert not learned_drawn_labels("0" * 64)
+    monkeypatch.setattr(module, "FOLDER", tmp_path)  # no card: the weights cannot be of this package
+    assert not learned_drawn_labels("0" * 64)
 
 
 def test_damaged_or_absent_towers_are_refused(tmp_path, monkeypatch):

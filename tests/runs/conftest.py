@@ -4,6 +4,9 @@ import torch
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 from tests.plans import plan_one
+from tests.results.conftest import record
+
+__all__ = ["record"]
 
 SMALL = ("method.width=0.03", "train.batch_size=16")
 

@@ -11,7 +11,7 @@ CALL = ("run", "-m", "plain", "-d", "oulu", "--targets", "none", "--max-epochs",
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, run_cli, tiny_root):
-    """Run the method of CONTRIBUTING.md with a fault; return exit code, error and the line of the fault."""
+    """Run the example method with a fault; return exit code, error and the line of the fault."""
 
     def call(old, new):
         assert old in PLAIN

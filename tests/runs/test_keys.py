@@ -18,7 +18,7 @@ def first(lab):
 
 
 def states(lab):
-    return {row["run"].split()[0]: row["state"] for row in lab.json(*SWEEP, "--dry-run")["runs"]}
+    return {row["run"].partition("[")[0]: row["state"] for row in lab.json(*SWEEP, "--dry-run")["runs"]}
 
 
 def test_versions_of_packages_that_the_method_needs_are_on_record_and_not_in_the_key(lab, first):

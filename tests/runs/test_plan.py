@@ -5,7 +5,9 @@ import pytest
 
 from fer_bench.data.crops.choice import crops_of_key, read_crops
 from fer_bench.errors import DataError, UsageError
-from fer_bench.runs.plan import plan_run
+from fer_bench.runs.plan import plan_run, plan_sweep
+from fer_bench.runs.records import first_record
+from fer_bench.runs.sweepfile import check_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
@@ -76,3 +78,32 @@ class TestSweep:
         with pytest.raises(UsageError, match=r"oulu 0 labelled training row.*\n.*label_fraction=0\."):
             plan(overrides=("train.label_fraction=0.01",))
         assert plan(overrides=("train.label_fraction=0.5",))
+
+
+def test_what_varies_is_in_every_name(workspace):
+    grid = "resemotenet[lr=3e-3,1e-3,train.augmentation.flip=0.5,0]"  # the profile's come first
+    content = {"methods": [grid, "gcn"], "datasets": ["oulu"], "targets": "none", "profile": "quick"}
+    runs, _ = plan_sweep(check_sweep({**content, "set": ["train.batch_size=16"]}), workspace)
+    names = [run.name for run in runs]
+    assert len(set(names)) == 5
+    where = "on oulu (6-4fold, fold 1, seed 0)"
+    assert names[:2] == [
+        f"resemotenet[lr=0.003,train.augmentation.flip=0.5,train.batch_size=16] {where}",
+        f"resemotenet[lr=0.003,train.augmentation.flip=0.0,train.batch_size=16] {where}",
+    ]
+    assert names[4] == f"gcn {where}"  # 16 is gcn's own batch size
+    # Records are the same whatever sweep a run is part of, so they name what differs from the profile.
+    assert (
+        first_record(runs[0], {}).name == "resemotenet[train.batch_size=16]/oulu/6-4fold fold 1 of 4 seed 0"
+    )
+    assert first_record(runs[3], {}).varied == {
+        "lr": "0.001",
+        "train.augmentation.flip": "0.0",
+        "train.batch_size": "16",
+    }
+
+
+def test_chosen_crops_are_in_the_name(plan, tiny_root):
+    crops = read_crops(["oulu=detect+0.4"], None, ("oulu", "rafdb"))
+    run = plan(Workspace(find_roots(str(tiny_root)), crops=crops), overrides=(), max_epochs=None)
+    assert run.name.startswith("resemotenet[crop.oulu=detect+0.4] on oulu")

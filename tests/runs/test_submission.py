@@ -221,7 +221,7 @@ def test_a_model_of_a_union_is_tested_on_a_members_own_rows(check, guide, data, 
     assert set(pd.read_csv(tmp_path / "rows.csv")["sample_id"]) == set(pd.read_parquet(guide)["sample_id"])
     columns = ["sample_id", "unit", "label", *(f"logit_{c}" for c in told["classes"])]
     found = check(lambda f: f[columns], meta={"source": told["source"], "classes": told["classes"]})
-    assert found.protocol == "7-union"
+    assert found.trained.name == "7-union"
     assert found.score.kept_share == 1
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fer_bench.errors import UsageError
+from fer_bench.errors import DataError, UsageError
 from fer_bench.runs.sweepfile import SWEEPS, find_sweep, packaged_sweeps, parse_grid, read_sweep
 
 
@@ -86,3 +86,35 @@ def test_a_name_is_a_sweep_of_the_package_and_a_path_is_a_file(tmp_path, monkeyp
 def test_an_absent_sweep_is_named_with_the_nearest_of_the_package(name, word):
     with pytest.raises(UsageError, match=rf"does not exist[^$]*{word}[^$]*fer-bench list sweeps"):
         find_sweep(name)
+
+
+def test_class_names_are_texts_and_a_map_is_beside_the_sweep_file(tmp_path):
+    file = tmp_path / "sweeps" / "s.yaml"
+    file.parent.mkdir()
+    start = "methods: [gcn]\ndatasets: [folder]\n"
+    file.write_text(f"{start}classes:\n  0: anger\n  no: neutral\n  unknown: drop\ndrop: [misc]\n")
+    sweep = read_sweep(file)
+    assert sweep.classes == {"0": "anger", "no": "neutral", "unknown": "drop"}
+    assert sweep.drop == ("misc",)
+    assert read_sweep(file, {"drop": ["other"]}).drop == ("other",)
+    (tmp_path / "map.yaml").write_text("glad: happiness\nsad: sadnes\n")
+    file.write_text(f"{start}classes: ../map.yaml\n")
+    with pytest.raises(DataError, match="neither an emotion") as caught:
+        read_sweep(file)
+    assert (caught.value.file.resolve(), caught.value.line) == (tmp_path / "map.yaml", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("datasets: [folder]\nclasses:\n  glad: happiness\n  sad: sadnes\n", 4, "neither an emotion"),
+        ("datasets: [oulu]\nclasses: {glad: happiness}\n", 2, "which this command does not read"),
+        ("datasets: [oulu]\ntargets: [rafdb]\n\ndrop: [unknown]\n", 4, "which this command does not read"),
+    ],
+)
+def test_wrong_class_names_are_refused_with_their_line(tmp_path, text, line, word):
+    file = tmp_path / "s.yaml"
+    file.write_text(f"{text}methods: [gcn]\n")
+    with pytest.raises(UsageError, match=word) as caught:
+        read_sweep(file)
+    assert (caught.value.file, caught.value.line) == (file, line)

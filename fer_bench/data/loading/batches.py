@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -87,15 +87,20 @@ class PackedRows(Rows):
         self.reference = reference_rows(index, hidden) if with_reference else None
 
     def __getitem__(self, rows: Any) -> dict[str, Tensor]:
-        """Return the batch of the given index positions, pictures still uint8 [B, H, W, 3]."""
-        where = np.asarray(rows, np.int64)
+        """Return the batch of the given index positions, pictures still uint8 [B, H, W, 3].
+
+        A row that comes a second time within an epoch has the length of the index added to its position,
+        twice that the third time, so that it is augmented differently. The batch's `row` keeps these numbers.
+        """
+        numbers = np.asarray(rows, np.int64)
+        where = numbers % len(self.labels)
         at = torch.from_numpy(where)
         batch = {
             "image": torch.from_numpy(self.pixels[where]),
             "label": self.labels[at],
             "va": self.va[at],
             "au": self.au[at],
-            "row": at,
+            "row": torch.from_numpy(numbers),
         }
         if self.soft_labels is not None:
             batch["soft_label"] = self.soft_labels[at]
@@ -122,6 +127,18 @@ class FinishedRows(Rows):
     def __getitem__(self, wanted: EpochRows) -> dict[str, Tensor]:
         """Return the batch of index positions in their epoch."""
         return self.finish(self.rows[wanted], wanted.epoch)
+
+
+def number_turns(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return an order of rows as `PackedRows` wants it where a row comes several times.
+
+    Args:
+        rows: Index positions [n].
+        count: Rows of the index.
+    """
+    turns = pd.Series(rows).groupby(rows).cumcount().to_numpy(np.int64)
+    numbered: NDArray[np.int64] = rows + turns * count
+    return numbered
 
 
 class EpochBatches(DistributedSampler[EpochRows]):
@@ -191,3 +208,56 @@ class EpochBatches(DistributedSampler[EpochRows]):
         if self.order_seed is None:
             return self.rows
         return np.random.default_rng([self.order_seed, epoch]).permutation(self.rows)
+
+
+class OrderedBatches(EpochBatches):
+    """Batches of an epoch in an order that somebody else decides.
+
+    Args:
+        choose: Returns the index positions of an epoch, in their order; equally many in each epoch, and the
+            same in all processes. A row can come several times.
+        allowed: Index positions of the rows that may be trained on.
+        count: Rows of the index.
+        batch_size: Rows per step over all processes.
+        options: See `EpochBatches`.
+
+    Raises:
+        UsageError: What was chosen is not index positions, holds a row that may not be trained on, or is of
+            another length than the first time.
+    """
+
+    def __init__(
+        self,
+        choose: Callable[[int], Any],
+        allowed: NDArray[np.int64],
+        count: int,
+        batch_size: int,
+        **options: Any,
+    ) -> None:
+        self.choose, self.allowed, self.index_rows = choose, allowed, count
+        super().__init__(self._chosen(0), batch_size, seed=None, **options)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the rows of an epoch over all processes, in their order, numbered by `number_turns`."""
+        rows = self._chosen(epoch)
+        if len(rows) != len(self.rows):
+            raise UsageError(
+                f"choose returns {len(self.rows)} rows in epoch 0 and another number in epoch {epoch}",
+                value=len(rows),
+            )
+        return number_turns(rows, self.index_rows)
+
+    def _chosen(self, epoch: int) -> NDArray[np.int64]:
+        rows = np.asarray(self.choose(epoch))
+        if rows.ndim != 1 or not len(rows) or not np.issubdtype(rows.dtype, np.integer):
+            raise UsageError(
+                "choose returns a list of index positions, such as data.rows('train')",
+                value=f"{rows.dtype} {list(rows.shape)}",
+            )
+        if (foreign := ~np.isin(rows, self.allowed)).any():
+            raise UsageError(
+                f"choose may return training rows only; {int(foreign.sum())} of {len(rows)} are others",
+                value=int(rows[foreign][0]),
+                hint="take them from data.rows('train')",
+            )
+        return rows.astype(np.int64)

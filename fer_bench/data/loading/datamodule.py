@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,15 @@ from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.batch import Batch, Task
 from fer_bench.data.card import Protocol
 from fer_bench.data.index import stack_au
-from fer_bench.data.loading.batches import EpochBatches, FinishedRows, PackedRows, Rows, reference_rows
+from fer_bench.data.loading.batches import (
+    EpochBatches,
+    FinishedRows,
+    OrderedBatches,
+    PackedRows,
+    Rows,
+    reference_rows,
+)
+from fer_bench.data.loading.brought import ChangedRows, seed_epoch, seeded_loader
 from fer_bench.data.loading.label_fraction import hidden_rows
 from fer_bench.data.loading.transforms import Finish, finish_batch, prepare
 from fer_bench.data.packs.pack import Pack, open_pack
@@ -47,8 +55,6 @@ class FaceDataModule(LightningDataModule):
 
     The other arguments are those of `fer_bench.data.loading.reader_module.ReaderDataModule`.
     """
-
-    rows_type: ClassVar[type[PackedRows]] = PackedRows
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class FaceDataModule(LightningDataModule):
         self.augmentation = augmentation or Augmentation()
         self.with_reference, self.with_unlabelled = with_reference, with_unlabelled
         self.with_strong, self.with_affect = with_strong, with_affect
+        self._asked: list[EpochBatches] | None = None
 
     @cached_property
     def dataset(self) -> FaceDataset:
@@ -187,9 +194,52 @@ class FaceDataModule(LightningDataModule):
             unlabelled=int((~shown).sum()),
         )
 
-    def train_dataloader(self) -> Loader:
-        """Return shuffled, augmented training batches."""
-        rows: Rows = self.rows_type(
+    def labels(self, role: str) -> NDArray[np.int64]:
+        """Return the class of each of `rows(role)` as its position, -1 where no label is shown."""
+        position = {name: number for number, name in enumerate(self.classes)}
+        rows = self.rows(role)
+        names = self.dataset.index["label"].to_numpy(object)[rows]
+        found = np.array([position.get(name, -1) for name in names], np.int64)
+        return np.where(self.shown[rows], found, -1)
+
+    def train_dataloader(self) -> Any:
+        """Return shuffled, augmented training batches; in a Trainer those of the method's `train_loader`."""
+        trainer = self._running
+        bring = getattr(getattr(trainer, "lightning_module", None), "train_loader", None)
+        if bring is None or self._asked is not None:
+            return self.training_loader()
+        self._asked = []
+        try:
+            return seeded_loader(bring(self), self._asked, self._seed_epoch)
+        finally:
+            self._asked = None
+
+    def training_loader(
+        self,
+        *,
+        choose: Callable[[int], NDArray[np.int64]] | None = None,
+        change: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+    ) -> Loader:
+        """Return training batches that are chosen or changed in a way of your own.
+
+        Args:
+            choose: Returns the index positions of an epoch in their order, given the number of the epoch from
+                0: training rows only, equally many in each, and the same in all processes of a run. A row can
+                come several times and is augmented differently each time. None shuffles `rows("train")`.
+            change: Called on each batch of packed crops, uint8 [B, H, W, 3], before they are augmented and
+                normalised. Images that it turns into float [B, 3, H, W] are taken as they are.
+        """
+        rank, world, _ = self._place()
+        place: dict[str, Any] = {"rank": rank, "world": world, "advances": self._running is None}
+        if choose is not None:
+            batches: EpochBatches = OrderedBatches(
+                choose, self.rows("train"), len(self.roles), self.batch_size, **place
+            )
+        else:
+            batches = self._plain_batches if self._running is None else self._training_batches(**place)
+        if self._asked is not None:
+            self._asked.append(batches)
+        rows: Rows = PackedRows(
             self.pack,
             self.dataset,
             self.classes,
@@ -201,10 +251,9 @@ class FaceDataModule(LightningDataModule):
             from fer_bench.data.loading.strong_view import StrongRows
 
             rows = StrongRows(rows, self.seed)
-        if self._running is None:
-            return self._loader(rows, self._plain_batches, training=True)
-        rank, world, _ = self._place()
-        return self._loader(rows, self._training_batches(rank=rank, world=world), training=True)
+        if change is not None:
+            rows = ChangedRows(rows, change)
+        return self._loader(rows, batches, training=True)
 
     def val_dataloader(self) -> Loader | list[Loader]:
         """Return validation batches, in index order."""
@@ -239,7 +288,7 @@ class FaceDataModule(LightningDataModule):
         rows = np.flatnonzero((self.roles == "train") & self.shown)
         if self.epoch_rows is not None and len(rows) > self.epoch_rows:
             rows = np.random.default_rng([self.seed, epoch, 1]).permutation(rows)[: self.epoch_rows]
-        packed = self.rows_type(self.pack, self.dataset, self.classes)
+        packed = PackedRows(self.pack, self.dataset, self.classes)
         finish = self._finisher(training=True)
         for batch in _in_order(packed, rows[rank::world], device):
             yield cast(Batch, finish(batch, epoch))
@@ -255,6 +304,14 @@ class FaceDataModule(LightningDataModule):
         if (trainer := self._running) is None:
             return 0, 1, 0
         return trainer.global_rank, trainer.world_size, trainer.current_epoch
+
+    def _seed_epoch(self) -> int:
+        """Seed what a method's own loader draws in the epoch that starts; return the number of the epoch."""
+        assert self.trainer is not None
+        progress: Any = self.trainer.fit_loop.epoch_progress
+        epoch = int(progress.current.processed)  # `current_epoch` follows later when a run is resumed
+        seed_epoch(self.seed, epoch, self.trainer.global_rank)
+        return epoch
 
     def _finisher(self, *, training: bool) -> Finish:
         how = self.augmentation if training else None
@@ -279,7 +336,7 @@ class FaceDataModule(LightningDataModule):
     def _evaluation_loader(self, wanted: NDArray[np.int64]) -> Loader:
         rank, world, _ = self._place()
         batches = EpochBatches(wanted, self.eval_batch_size, seed=None, rank=rank, world=world)
-        rows = self.rows_type(self.pack, self.dataset, self.classes)
+        rows = PackedRows(self.pack, self.dataset, self.classes)
         return self._loader(rows, batches, training=False)
 
     def _loader(self, rows: Rows, batches: EpochBatches, *, training: bool) -> Loader:

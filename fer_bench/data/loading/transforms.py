@@ -105,9 +105,10 @@ def finish_batch(
     Returns:
         The batch with float32 [B, 3, H, W] and with index positions in `row`.
     """
-    image, row = batch["image"], batch["row"]
+    image = batch["image"]
     if image.dtype != torch.uint8:
         return batch
+    row = batch["row"]
     finished = {**batch, "row": row % count}
     if how is None:
         return {**finished, "image": prepare(image, spec)}

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fer_bench.data.loading.batches import EpochBatches, PackedRows
+from fer_bench.data.loading.batches import EpochBatches
 from fer_bench.data.loading.datamodule import FaceDataModule, Loader
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.packs.joined import join_packs
@@ -37,21 +35,6 @@ def make_datamodule(dataset: FaceDataset, **options: Any) -> FaceDataModule:
         data = FaceDataModule(dataset, **options)
     data.resolve()
     return data
-
-
-class UnionRows(PackedRows):
-    """Training rows of a union, each with the number of its turn.
-
-    A row that comes a second time within an epoch has the length of the index added to its position, twice
-    that the third time, so that it is augmented differently.
-    """
-
-    def __getitem__(self, rows: Any) -> dict[str, Tensor]:
-        """Return the batch of the given numbers; `row` keeps them."""
-        numbers = np.asarray(rows, np.int64)
-        batch = super().__getitem__(numbers % len(self.labels))
-        batch["row"] = torch.from_numpy(numbers)
-        return batch
 
 
 class UnionBatches(EpochBatches):
@@ -82,7 +65,7 @@ class UnionBatches(EpochBatches):
         self.key, self.total = seed, int(starts[-1])
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the rows of an epoch over all processes, in their order, numbered as `UnionRows` says."""
+        """Return the rows of an epoch over all processes, in their order, numbered as `PackedRows` wants."""
         who = np.random.default_rng([self.key, epoch]).integers(len(self.pools), size=self.count)
         order = np.empty(self.count, np.int64)
         for number, pool in enumerate(self.pools):
@@ -102,8 +85,6 @@ class UnionDataModule(FaceDataModule):
         epoch_rows: Rows per training epoch at most, and never more than 50,000.
         options: See `FaceDataModule`.
     """
-
-    rows_type = UnionRows
 
     def __init__(self, dataset: UnionDataset, *, epoch_rows: int | None = None, **options: Any) -> None:
         self.union = dataset

@@ -6,6 +6,7 @@ from typing import Any
 
 from fer_bench.evaluation.pairs import Column
 from fer_bench.evaluation.transfer import share_pictures
+from fer_bench.leaderboard.apart import NOT_COMPARED, by_source
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.markup import decimal, escape, lettered, share, stacked, table
 from fer_bench.leaderboard.notes import Notes
@@ -21,6 +22,8 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
         for name, column in columns.items()
         if column.scores
     }
+    apart = by_source((c, c.apart_elsewhere) for c in section.cells if c.usual and c.generalisation.mean)
+    said |= {"all": escape(apart)} if apart else {}
     matrices = []
     for label in section.labels:
         cells = [c for c in section.cells if c.label == label]
@@ -40,6 +43,7 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
         "matrices": matrices,
         "pairs": _pairs(section),
         "rare": sorted(rare),
+        "seen": any(target in cell.seen for cell in section.cells for target in cell.cross),
         "never_cross": sorted(" and ".join(sorted(p)) for p in section.excluded if p <= {*section.targets}),
     }
 
@@ -51,6 +55,7 @@ def _generalisation(section: Section, notes: Notes) -> str:
         mine = overall.get(label)
         more = [] if mine is None or mine.six is None else [f"six {mine.six.value:.2f}"]
         more += [] if mine is None or mine.seed_sd is None else [f"seed sd {mine.seed_sd:.2f}"]
+        more += [] if mine is None or mine.apart is None or mine.mean is None else [NOT_COMPARED]
         mean = decimal(mine.mean if mine else None)
         row = [f"**{escape(label)}**{notes.of_method(label)}"]
         row.append(lettered(mean, section.overall_column, label, more=more))
@@ -71,6 +76,7 @@ def _of_source(cell: Cell | None, column: Column, notes: Notes) -> str:
     more = [f"six {cell.six.mean.value:.2f}"] if cell.six.complete and cell.six.mean else []
     more += [] if cell.retention is None else [f"retains {share(cell.retention)}"]
     more += [] if cell.seed_sd is None else [f"seed sd {cell.seed_sd:.2f}"]
+    more += [] if cell.apart_elsewhere is None else [NOT_COMPARED]
     return lettered(decimal(mean), column, cell.label, mark=mark, more=more)
 
 
@@ -95,7 +101,8 @@ def _pair(section: Section, cell: Cell, target: str) -> str:
         return f"*{value.value:.2f}*" if value else "-"
     spread = found.seed_sd("transfer") if found else None
     more = [] if spread is None else [f"seed sd {spread:.2f}"]
-    return stacked(decimal(value), mark=" ‡" if found and found.small_classes else "", more=more)
+    marks = (" ‡" if found and found.small_classes else "") + (" §" if value and target in cell.seen else "")
+    return stacked(decimal(value), mark=marks, more=more)
 
 
 def _pairs(section: Section) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fer_bench.evaluation.pairs import Column
+from fer_bench.leaderboard.apart import NOT_COMPARED, told_apart
 from fer_bench.leaderboard.markup import decimal, escape, lettered, share, stacked, table, with_interval
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.sections.baseline import BASELINE
@@ -15,9 +16,11 @@ from fer_bench.leaderboard.wording import conclusion, plain_difference
 def context(section: Section, notes: Notes) -> dict[str, Any]:
     """Return the values of the template."""
     overall = section.overall_column
+    said = [conclusion(overall, "test units", plain_difference)] if overall.scores else []
+    said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
     return {
         "table": _table(section, notes),
-        "said": escape(conclusion(overall, "test units", plain_difference)) if overall.scores else "",
+        "said": " ".join(escape(text) for text in said if text),
         "common": next((o.sources for o in section.overall if o.sources), ()),
         "unions": any(c.is_union for c in section.cells),
         "seeds": _seeds(section),
@@ -31,11 +34,12 @@ def _table(section: Section, notes: Notes) -> str:
     column = section.overall_column
     shown = BASELINE in column.scores and column.best != BASELINE
     for mine in section.overall:
+        more = [NOT_COMPARED] if mine.apart and mine.mean else []
         done = {c.source for c in section.cells if c.label == mine.label and c.in_domain}
         rows.append(
             [
                 f"**{escape(mine.label)}**{notes.of_method(mine.label)}",
-                lettered(decimal(mine.mean), column, mine.label),
+                lettered(decimal(mine.mean), column, mine.label, more=more),
                 _apart(column, mine.label, column.best),
                 *(
                     [stacked(with_interval(column.difference(mine.label, BASELINE), plain_difference))]

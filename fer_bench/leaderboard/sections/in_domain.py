@@ -10,6 +10,7 @@ from fer_bench import datasets
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.estimates import SMALL_CLASS
 from fer_bench.evaluation.pairs import Column
+from fer_bench.leaderboard.apart import NOT_COMPARED, by_source
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.markup import escape, lettered, percent, points, stacked, table, with_interval
 from fer_bench.leaderboard.notes import Notes
@@ -46,7 +47,8 @@ def _uar(section: Section, notes: Notes) -> str:
                 continue
             mark = (" †" if cell.adapted else "") + notes.of_cell(cell)
             text = percent(cell.in_domain.estimate.values["uar"])
-            row.append(lettered(text, section.own_columns[source], label, mark=mark))
+            more = [NOT_COMPARED] if cell.apart_in_domain else []
+            row.append(lettered(text, section.own_columns[source], label, mark=mark, more=more))
         rows.append(row)
     chance, protocols = ["*guessing*"], ["*protocol*"]
     for source in section.sources:
@@ -71,14 +73,14 @@ def folds_text(cell: Cell) -> str:
 
 
 def _said(columns: Mapping[str, Column], section: Section) -> str:
-    """Return what can be concluded per source, each with the units of its dataset."""
-    return list_of(
-        {
-            escape(source): escape(conclusion(column, _units(section, source)))
-            for source, column in columns.items()
-            if any(c.in_domain for c in section.of_source(source))
-        }
-    )
+    """Return what can be concluded per source, each with its dataset's units, and who is not compared."""
+    said = {
+        escape(source): escape(conclusion(column, _units(section, source)))
+        for source, column in columns.items()
+        if column.scores and any(c.in_domain for c in section.of_source(source))
+    }
+    apart = by_source((c, c.apart_in_domain) for c in section.cells if c.usual and c.in_domain)
+    return list_of(said | ({"all": escape(apart)} if apart else {}))
 
 
 def _units(section: Section, source: str) -> str:
@@ -128,7 +130,7 @@ def _overlaps(section: Section) -> str:
             values = [
                 cell.in_domain.estimate.values.get(metric.name)
                 for cell in section.of_source(source)
-                if cell.usual and cell.in_domain
+                if cell.usual and cell.in_domain and cell.apart_in_domain is None
             ]
             known = [v.interval for v in values if v is not None and v.interval is not None]
             pairs += len(list(combinations(known, 2)))

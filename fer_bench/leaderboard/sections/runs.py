@@ -26,7 +26,8 @@ def context(section: Section, named: Sequence[str]) -> dict[str, Any]:
 
 
 def _table(section: Section, named: Sequence[str]) -> str:
-    names = tuple(dict.fromkeys((*named, *(r.dataset for r in section.records))))
+    trained_here = (r.dataset for r in section.records if not r.is_outside)
+    names = tuple(dict.fromkeys((*named, *trained_here)))
     rows = []
     for method in section.not_run:
         row = [f"**{escape(method)}**"]

@@ -12,11 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR
 
 from fer_bench.config import Augmentation, InputSpec, ProfileSettings, TrainSettings
-from fer_bench.data.loading import features
-from fer_bench.data.loading.datamodule import FaceDataModule
-from fer_bench.data.loading.union_module import UnionDataModule
 from fer_bench.errors import UsageError
-from fer_bench.files import short_hash
 from fer_bench.methods.backbones import fitting_backbone, load_backbone, open_pretrained
 from fer_bench.methods.base import Batch, Classes, Method, OptimizerConfig, Prediction, classification_loss
 from fer_bench.methods.cafe import losses
@@ -29,7 +25,8 @@ from fer_bench.methods.cafe.network import (
     tower_spec,
 )
 from fer_bench.methods.cafe.settings import CAFESettings
-from fer_bench.methods.weights import SHIPPED, state_hash, trained_on
+from fer_bench.methods.frozen import FeatureCache
+from fer_bench.methods.weights import SHIPPED, described, trained_on
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -89,8 +86,10 @@ class CAFE(Method[CAFESettings]):
         ).to(memory_format=torch.channels_last)
         if self.network.width < len(self.task.classes):
             raise UsageError("cafe needs at least one channel per class", value=self.network.width)
-        self._features: features.FrozenFeatures | None = None
-        self._training_is_cached = False
+        self._cache: FeatureCache | None = None
+        if self.network.tower is not None and settings.feature_cache:
+            identity = [settings.tower, settings.normalisation]
+            self._cache = FeatureCache(self.network.tower, self.input_spec(settings), identity)
 
     @classmethod
     def input_spec(cls, settings: CAFESettings) -> InputSpec:
@@ -112,6 +111,16 @@ class CAFE(Method[CAFESettings]):
             found["tower"] = fitting_tower(settings.tower, settings.tower_weights)
         if settings.mask != "none" and settings.mask_weights is not None:
             found["mask"] = fitting_backbone(settings.backbone, settings.mask_weights)
+        return found
+
+    @classmethod
+    def pretraining(cls, settings: CAFESettings) -> dict[str, str]:
+        """Return what the weights of the tower and of the mask network were trained on."""
+        found = {}
+        if settings.mask != "alone":
+            found["tower"] = described(settings.tower_weights, settings.clip_trained_on)
+        if settings.mask != "none" and settings.mask_weights is not None:
+            found["mask"] = described(settings.mask_weights, settings.mask_trained_on)
         return found
 
     @classmethod
@@ -144,8 +153,7 @@ class CAFE(Method[CAFESettings]):
 
     def predict_batch(self, batch: Batch) -> Prediction:
         """Predict from a batch, with the tower's features from the cache if they are there."""
-        known = self._features
-        frozen = known.look_up(batch["row"]) if known is not None else None
+        frozen = self._cache.look_up(batch) if self._cache is not None else None
         return self._predict(self.network(batch["image"], frozen))
 
     def _predict(self, found: Outputs) -> Prediction:
@@ -165,7 +173,8 @@ class CAFE(Method[CAFESettings]):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a training batch by name, without those whose weight is 0."""
         settings, label, classes = self.settings, batch["label"], len(self.task.classes)
-        found: Outputs = self.network(batch["image"], self._known_in_training(batch))
+        frozen = self._cache.look_up_training(batch, self) if self._cache is not None else None
+        found: Outputs = self.network(batch["image"], frozen)
         soft_label = batch.get("soft_label")
         parts = {"cls": classification_loss(found.logits, label, soft_label)}
         with torch.autocast(label.device.type, enabled=False):
@@ -176,50 +185,20 @@ class CAFE(Method[CAFESettings]):
                 parts["div"] = losses.diversity_loss(found.feature, classes, settings.diversity_mean)
         return parts
 
-    def _known_in_training(self, batch: Batch) -> Tensor | None:
-        if self._features is None or not self._training_is_cached:
-            return None
-        seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
-        mirrored = features.mirrored_rows(
-            batch["row"], self.train_settings.augmentation, seed=seed, epoch=self.current_epoch
-        )
-        return self._features.look_up(batch["row"], mirrored)
-
     def on_train_start(self) -> None:
-        """Open the cached features of the tower for validation rows and, if possible, for training rows.
-
-        Training rows cannot be cached if they are augmented by more than mirroring. Unions are left out: they
-        draw a row several times per epoch in different views, and their pictures are in several packs.
-        """
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, FaceDataModule) or isinstance(data, UnionDataModule):
-            return
-        self._training_is_cached = features.enumerable(data.augmentation)
-        rows = [data.rows("val")] + ([data.rows("train")] if self._training_is_cached else [])
-        self._open(data.pack, np.concatenate(rows), mirrored=self._training_is_cached)
+        """Open the cached features of the tower, see `FeatureCache.open_training`."""
+        if self._cache is not None:
+            self._cache.open_training(self.trainer)
 
     def on_train_end(self) -> None:
         """Drop the features, which belong to the training pack."""
-        self._features = None
+        if self._cache is not None:
+            self._cache.close()
 
     def use_pack(self, pack: Pack, rows: NDArray[np.int64]) -> None:
         """Open the cached features of the tower for rows that are about to be predicted."""
-        self._open(pack, rows, mirrored=False)
-
-    def _open(self, pack: Pack, rows: NDArray[np.int64], *, mirrored: bool) -> None:
-        self._features = None
-        tower = self.network.tower
-        if tower is None or not self.settings.feature_cache:
-            return
-        identity = [self.settings.tower, self.settings.normalisation, state_hash(tower.encoder.state_dict())]
-        self._features = features.open_features(
-            pack,
-            rows,
-            tower,
-            self.input_spec(self.settings),
-            encoder_hash=short_hash(identity),
-            mirrored=mirrored,
-        )
+        if self._cache is not None:
+            self._cache.open(pack, rows)
 
     def configure_optimizers(self) -> OptimizerConfig:
         """Return Adam on the trainable parameters, with the schedule of the recipe."""

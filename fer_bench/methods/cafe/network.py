@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from typing import Any, Literal, NamedTuple, cast
 
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.config import InputSpec
-from fer_bench.errors import DataError, UsageError, nearest, one_line
-from fer_bench.methods.backbones import Backbone, build_backbone, load_backbone
+from fer_bench.errors import UsageError, nearest
+from fer_bench.methods.backbones import Backbone, as_named_by_timm, build_backbone, load_backbone
 from fer_bench.methods.weights import SHIPPED, Pretrained, open_weights, shipped
 
 MaskKind = Literal["sigmoid", "linear", "none", "alone"]
@@ -97,16 +96,10 @@ def load_tower(tower: nn.Module, given: Pretrained, name: str) -> None:
     Raises:
         DataError: A tensor is missing, left over or of another shape.
     """
-    state = given.state
     if isinstance(tower, TinyTower):
-        state = {k.removeprefix("tower."): v.float() for k, v in state.items() if k != "prompts"}
-    elif convert := getattr(sys.modules[type(tower).__module__], "checkpoint_filter_fn", None):
-        try:
-            state = convert(dict(state), tower)
-        except (KeyError, RuntimeError, AttributeError, ValueError, IndexError) as error:
-            raise DataError(
-                f"these are not the weights of this tower: {one_line(error)}", file=name
-            ) from None
+        state = {k.removeprefix("tower."): v.float() for k, v in given.state.items() if k != "prompts"}
+    else:
+        state = as_named_by_timm(tower, given.state, name)
     inner = {f"tower.{key}": value.float() for key, value in state.items() if isinstance(value, Tensor)}
     # The prefix keeps `head.`, which is the projection here, from being skipped as a classifier.
     load_backbone(nn.ModuleDict({"tower": tower}), Pretrained(inner, given.sha256), name)

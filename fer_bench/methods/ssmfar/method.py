@@ -15,7 +15,7 @@ from fer_bench.methods.base import Batch, Classes, Method, OptimizerConfig, Pred
 from fer_bench.methods.ssmfar import losses
 from fer_bench.methods.ssmfar.network import Outputs, SSMFARNetwork
 from fer_bench.methods.ssmfar.settings import SSMFARSettings
-from fer_bench.methods.weights import trained_on
+from fer_bench.methods.weights import described, trained_on
 
 
 class SSMFAR(Method[SSMFARSettings]):
@@ -82,6 +82,13 @@ class SSMFAR(Method[SSMFARSettings]):
     def weights(cls, settings: SSMFARSettings) -> dict[str, str]:
         """Return the hash of the backbone's pretrained weights, after a trial load."""
         return {"backbone": fitting_backbone(settings.backbone, settings.weights)} if settings.weights else {}
+
+    @classmethod
+    def pretraining(cls, settings: SSMFARSettings) -> dict[str, str]:
+        """Return what the backbone's weights were trained on."""
+        return (
+            {"backbone": described(settings.weights, settings.weights_trained_on)} if settings.weights else {}
+        )
 
     @classmethod
     def caveats(cls, settings: SSMFARSettings) -> tuple[str, ...]:

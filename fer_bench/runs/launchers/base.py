@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, ClassVar, Generic, TypeVar
 
 from fer_bench.config import RunOptions, build, parse_override
+from fer_bench.distribution import install_hint
 from fer_bench.errors import UsageError
 from fer_bench.results.store import Store
 from fer_bench.runs.events import OnEvent
@@ -101,5 +102,5 @@ class Launcher(ABC, Generic[S]):
             raise UsageError(
                 f"the {self.name} launcher needs the package {self.requires}",
                 value=f"--launcher {self.name}",
-                hint=f'pip install "fer-bench[{self.name}]"',
+                hint=install_hint(self.name),
             ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from torch import Tensor
 
+from fer_bench.data.loading.brought import seed_epoch
 from fer_bench.runs.distributed import Place
 
 OnStep = Callable[[int, int, float | None], None]
@@ -23,8 +25,8 @@ class EpochSeeds(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Seed torch for the epoch that starts."""
-        torch.manual_seed((self.seed * 1_000_003 + trainer.current_epoch + 1) * 1_009 + trainer.global_rank)
+        """Seed the generators for the epoch that starts."""
+        seed_epoch(self.seed, trainer.current_epoch, trainer.global_rank)
 
 
 class RowWeightingCallback(Callback):
@@ -38,7 +40,7 @@ class RowWeightingCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Compute the share of the rows that this process has."""
-        own = torch.tensor(float(len(batch["row"])), device=pl_module.device)
+        own = torch.tensor(float(len(batch["image"])), device=pl_module.device)
         total = own.clone()
         torch.distributed.all_reduce(total)
         self.weight = own * trainer.world_size / total
@@ -99,11 +101,11 @@ class ThroughputCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count rows, and report when it is time."""
-        self.rows += len(batch["row"])
+        self.rows += len(batch["image"])
         passed = time.monotonic() - self.since
         if passed >= self.EVERY:
             rate = self.rows * trainer.world_size / passed
-            self.on_step(batch_idx + 1, int(trainer.num_training_batches), rate)
+            self.on_step(batch_idx + 1, self._steps(trainer, batch_idx + 1), rate)
             self.rows, self.since = 0, time.monotonic()
 
     def on_validation_batch_end(
@@ -117,9 +119,13 @@ class ThroughputCallback(Callback):
     ) -> None:
         """Report that validation makes progress."""
         if time.monotonic() - self.since >= self.EVERY:
-            steps = int(trainer.num_training_batches)
+            steps = self._steps(trainer, 1)
             self.on_step(steps, steps, None)
             self.since = time.monotonic()
+
+    def _steps(self, trainer: Trainer, done: int) -> int:
+        """Return the steps of an epoch; those done where a method's own loader does not tell its length."""
+        return int(trainer.num_training_batches) if math.isfinite(trainer.num_training_batches) else done
 
 
 class PlaceEnvironment(ClusterEnvironment):

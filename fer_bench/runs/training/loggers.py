@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fer_bench.config import RunOptions
+from fer_bench.distribution import install_hint
 from fer_bench.errors import UsageError, one_line
 from fer_bench.results.record import LOGGER_FAILED, Record
 from fer_bench.results.store import RunDir
@@ -35,7 +36,7 @@ def check_loggers(options: RunOptions) -> None:
     """
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UsageError(
-            "TensorBoard is not installed", value="--tensorboard", hint='pip install "fer-bench[tensorboard]"'
+            "TensorBoard is not installed", value="--tensorboard", hint=install_hint("tensorboard")
         )
 
 

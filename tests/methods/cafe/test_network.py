@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from fer_bench.config import InputSpec
-from fer_bench.methods.base import count_parameters
 from fer_bench.methods.cafe.network import (
     DEFAULT_TOWER,
     TINY_INPUT,
@@ -23,6 +22,7 @@ from fer_bench.methods.cafe.network import (
     open_tower,
     tower_spec,
 )
+from fer_bench.methods.size import count_parameters
 from fer_bench.methods.weights import Pretrained
 from tests.methods.cafe.small import make, make_batch, state_of
 

@@ -10,9 +10,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Task
 from fer_bench.errors import UsageError
-from fer_bench.methods.base import count_parameters
 from fer_bench.methods.gcn.method import GCN, cycle_share
 from fer_bench.methods.gcn.settings import GCNSettings
+from fer_bench.methods.size import count_parameters
 from tests.methods.gcn.small import SEVEN, make, make_batch
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from fer_bench.methods.base import count_parameters
 from fer_bench.methods.gcn.network import (
     Decoder,
     Encoder,
@@ -15,6 +14,7 @@ from fer_bench.methods.gcn.network import (
     convolve_doubled,
     unit_features,
 )
+from fer_bench.methods.size import count_parameters
 from tests.methods.gcn.small import make, make_batch
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from fer_bench.methods.base import count_parameters
 from fer_bench.methods.resemotenet.network import BaselineNetwork, ResEmoteNetwork, SqueezeExcitation
+from fer_bench.methods.size import count_parameters
 
 
 @pytest.fixture(scope="module")

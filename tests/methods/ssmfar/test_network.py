@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from fer_bench.data.batch import Task
-from fer_bench.methods.base import count_parameters
+from fer_bench.methods.size import count_parameters
 from fer_bench.methods.ssmfar.network import ActionUnitHeads, SSMFARNetwork
 from fer_bench.methods.ssmfar.settings import SSMFARSettings
 from tests.methods.ssmfar.small import THREE, make, make_batch

@@ -1,4 +1,4 @@
-"""The launcher in CONTRIBUTING.md as another package would bring it: one file and one entry point."""
+"""The launcher in docs/own-launcher.md as another package would bring it: one file and one entry point."""
 
 import pytest
 

@@ -1,0 +1,57 @@
+"""What is installed: the version and commit of this package, and how to install what an extra brings."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+NAME = "fer-bench"
+PACKAGE = Path(__file__).parent
+ROOT = PACKAGE.parent
+"""The checkout, or the folder of installed packages."""
+COMMIT = "commit.txt"
+"""Written into the package when a wheel or source archive is built from a checkout."""
+
+
+@cache
+def version() -> str:
+    """Return the installed version, which comes from the tags of the checkout it was installed from."""
+    try:
+        return metadata.version(NAME)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def commit() -> str | None:
+    """Return the git commit of the code, with `+` if files differ; None where it is not known.
+
+    That of the checkout, or the one that the installed wheel was built from.
+    """
+    if not (ROOT / ".git").exists():
+        built = PACKAGE / COMMIT
+        return built.read_text(encoding="utf-8").strip() if built.is_file() else None
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "fer_bench", "pyproject.toml")
+        return f"{git('rev-parse', '--short=12', 'HEAD')}{'+' if changed else ''}"
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs the packages of an extra, wherever this package came from."""
+    try:
+        required = metadata.requires(NAME) or []
+    except metadata.PackageNotFoundError:
+        required = []
+    parts = [(text.partition(";")[0].strip(), text.replace("'", '"')) for text in required]
+    wanted = [f'"{what}"' for what, text in parts if f'extra == "{extra}"' in text]
+    return f"pip install {' '.join(wanted) or f'{NAME}[{extra}]'}"

@@ -1,0 +1,65 @@
+"""Models that were trained elsewhere: what they score on each target, and what they had seen of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.markup import decimal, escape, stacked, table
+from fer_bench.leaderboard.tables import Section
+from fer_bench.results.record import OUTSIDE, TrainingData
+
+
+def context(section: Section) -> dict[str, Any]:
+    """Return the values of the template."""
+    texts = [_mark(cell, target) for cell in section.outside for target in cell.cross]
+    return {
+        "table": _table(section),
+        "seen": " †" in texts,
+        "unknown": " ?" in texts,
+        "own": sorted({f"{c.dataset}/{c.protocol}" for c in section.outside if c.dataset != OUTSIDE}),
+        "drawn": section.data_kind == "synthetic",
+        "facts": [fact for cell in section.outside for fact in _facts(cell)],
+    }
+
+
+def _table(section: Section) -> str:
+    tested = {name for cell in section.outside for name in (*cell.cross, *cell.inside, cell.dataset)}
+    targets = [name for name in section.targets if name in tested]
+    rows = []
+    for cell in section.outside:
+        general = cell.generalisation
+        count = f" ({general.scored}/{general.wanted})" if general.wanted and not general.complete else ""
+        mean = "-" if general.mean is None else stacked(decimal(general.mean), mark=count)
+        source = "" if cell.dataset == OUTSIDE else f", {cell.source}"
+        row = [f"**{escape(cell.label)}**{escape(source)}", mean]
+        rows.append([*row, *(_score(cell, target) for target in targets)])
+    return table(("outside model", "generalisation", *map(escape, targets)), rows)
+
+
+def _score(cell: Cell, target: str) -> str:
+    found = cell.cross.get(target) or cell.inside.get(target)
+    if target == cell.dataset and cell.in_domain is not None:
+        found = cell.in_domain.estimate
+    value = found.values.get("transfer") if found else None
+    if value is None:
+        return "-"
+    if target not in cell.cross:
+        return f"*{value.value:.2f}*"
+    return stacked(decimal(value), mark=_mark(cell, target))
+
+
+def _mark(cell: Cell, target: str) -> str:
+    if target in cell.seen:
+        return " †"
+    record = cell.records[0]
+    known = record.training_data or TrainingData(text="")
+    return " ?" if record.data_kind == "real" and known.of(target) == "unknown" else ""
+
+
+def _facts(cell: Cell) -> list[tuple[str, str]]:
+    """Return what a reader should know of a model: what it was trained on, and each warning."""
+    known = cell.records[0].training_data or TrainingData(text="unknown")
+    found = [f"trained on {known.text}{f' ({known.source})' if known.source else ''}", *cell.warnings]
+    found += [f"not tested on {name}: {why}" for name, why in sorted(cell.records[0].missing.items())]
+    return [(cell.label, text) for text in found]

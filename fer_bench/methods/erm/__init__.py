@@ -1,0 +1,1 @@
+"""erm: one backbone, one linear layer and cross-entropy, the reference of the board."""

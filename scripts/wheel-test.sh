@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Build the wheel from the source archive, install it with its core dependencies alone, and use it outside the checkout.
+# Versions are those of the lock, and uv links files from its cache: a complete environment costs seconds and little disk.
+set -euo pipefail
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+bin=${BIN:-$checkout/.venv/bin}
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
+
+say "build"
+"$bin/uv" build --quiet --no-build-isolation --python "$bin/python" --out-dir "$place/dist" "$checkout"
+
+say "install"
+"$bin/uv" venv --quiet --python "$bin/python" "$place/venv"
+"$bin/uv" pip install --quiet --python "$place/venv/bin/python" --constraints "$checkout/requirements.lock" \
+  "$place"/dist/*.whl
+
+unset PYTHONPATH FER_BENCH_DATA FER_BENCH_YUNET
+export FER_BENCH_CACHE=$place/cache PATH=$place/venv/bin:$PATH
+mkdir "$place/work" && cd "$place/work"
+
+say "import every module, from the wheel"
+CHECKOUT=$checkout python - <<'PYTHON'
+import importlib, os, pkgutil, sys
+from pathlib import Path
+
+import fer_bench
+
+assert Path(fer_bench.__file__).is_relative_to(sys.prefix), fer_bench.__file__
+assert not any(path.startswith(os.environ["CHECKOUT"]) for path in sys.path), sys.path
+names = [module.name for module in pkgutil.walk_packages(fer_bench.__path__, "fer_bench.")]
+for name in names:
+    importlib.import_module(name)
+print(f"{len(names)} modules")
+PYTHON
+
+say "command line"
+fer-bench --version | tee version.txt
+grep -q "commit $(git -C "$checkout" rev-parse --short=12 HEAD)" version.txt
+fer-bench docs sweeps | grep -q '^# Sweeps'
+fer-bench docs ckplus | grep -q 'Cohn-Kanade'
+fer-bench docs gcn > /dev/null
+fer-bench doctor
+
+say "sweep quick --dry-run"  # of one dataset: drawing all seven takes minutes and shows nothing more of the wheel
+fer-bench sweep quick --dataset oulu --targets none --dry-run
+
+say "one run and the leaderboard"
+fer-bench run --method resemotenet --dataset oulu --targets none --max-epochs 1 --set method.width=0.05
+fer-bench leaderboard
+grep -q 'SYNTHETIC DATA' leaderboard/README.md
+
+say "the wheel works without the checkout"
+du -sh "$place/venv" "$place"/dist/* | sed "s#$place/##"
+echo "1 passed, 0 failed"
