@@ -158,7 +158,7 @@ def add(store: Store) -> Add:
     return add_run
 
 
-SEEDED = ("oulu", "rafdb", "expw")
+SEEDED = ("rafdb", "affectnet7", "expw")
 
 
 @pytest.fixture

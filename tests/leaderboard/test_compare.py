@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from fer_bench.cli.scores import register
 from fer_bench.errors import FerBenchError
 from fer_bench.leaderboard.compare import compare_named
+from tests.leaderboard.conftest import SEEDED
 
 NAMED = ("ckplus", "mmi", "oulu", "rafdb", "affectnet7", "expw", "affwild2")
-SEEDED = ("oulu", "rafdb", "expw")
 app = typer.Typer()
 register(app)
 
@@ -148,7 +148,7 @@ def test_the_commands_print_text_and_json(store, seeded):
     assert len(document["lines"]) == 7
     assert json.loads(call("score", "--runs-dir", store.root, "--json", "--jobs", 1).stdout)["scored"] == 18
     assert "unchanged: 18" in call("score", "--runs-dir", store.root).stdout
-    file = next(store.root.rglob("oulu@val.parquet"))
+    file = next(store.root.rglob("rafdb@val.parquet"))
     file.write_bytes(b"no")
     failed = call("score", "--runs-dir", store.root, "--json")
     assert failed.exit_code == 1
