@@ -182,8 +182,9 @@ class Combined:
         for parts in self._trainings():
             found = _over_seeds(parts)
             if found is not None:
-                seeds += max(0.0, found.raw - found.shared)
-                below_seeds += found.raw**2 / found.freedom
+                own = max(0.0, found.raw - found.shared)
+                seeds += own
+                below_seeds += own * found.raw / found.freedom
         whole = (units + seeds) ** 2
         return Spread(
             units=units,

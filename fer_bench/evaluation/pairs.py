@@ -3,8 +3,9 @@
 If two methods are alike, the answers of one for a person (video, picture) might as well be those of the
 other. So both methods' answers for whole units are swapped, over all folds, seeds and sources at once, and
 the difference of the seed means is compared with the differences after many random ways of swapping. What
-another seed would change is added as a normal variable with the variance over seeds, and the observed
-difference is taken back by as much as Student's quantile is larger for few seeds.
+another seed would change is added as a normal variable with the variance over seeds. Differences are divided
+by their standard deviation, anew in each draw, and the observed one is taken back by as much as Student's
+quantile is larger for few seeds.
 
 All pairs of a column are swapped together: the probability that *any* pair differs by chance as much as this
 one (Westfall and Young's step-down max-T) needs no more draws for fifty methods than for two.
@@ -19,7 +20,7 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-from scipy.special import ndtri, stdtr
+from scipy.special import stdtr, stdtrit
 
 from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.confusion import Floats
@@ -45,6 +46,8 @@ _SAME = 1e-12
 _NEARLY = 1 - 1e-9
 """Sums of the same terms in another order are as far from 0."""
 _SMALLEST = 1e-300
+_MANY = 1e6
+"""Degrees of freedom from which Student's distribution is the normal one."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ class _Pair:
         squares: Sum of the squares of what is swapped.
         units: Units that differ.
         extra: Variance that swaps do not show.
-        distance: The difference in standard deviations, as if seeds were many.
+        distance: The difference in standard deviations, taken back for few seeds.
         interval: 95 % interval of the difference.
     """
 
@@ -239,8 +242,10 @@ def _pair(sums: Sequence[Combined], terms: Floats, extra: Floats, at: tuple[int,
     distance = abs(value.value) / np.sqrt(variance) if variance > 0 else 0.0
     spread = apart.spread()
     if np.isfinite(spread.seeds_freedom) and variance > 0:
-        freedom = max(1.0, spread.seeds_freedom * (variance / spread.variance) ** 2)
-        distance = -float(ndtri(max(float(stdtr(freedom, -distance)), _SMALLEST)))
+        known = (spread.units / spread.variance) ** 2 / max(len(swaps) - 1.0, 1.0)
+        drawn = min(1 / known, _MANY) if known > 0 else _MANY  # freedom of the drawn statistic
+        chance = max(float(stdtr(max(1.0, 1 / (known + 1 / spread.seeds_freedom)), -distance)), _SMALLEST)
+        distance = -float(stdtrit(max(1.0, drawn), chance))
     return _Pair(at, value.value, squares, len(swaps), own, distance, value.interval)
 
 

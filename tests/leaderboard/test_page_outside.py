@@ -39,7 +39,7 @@ def page(store, out):
     return text, text.partition("### Outside models")[2].partition("\n### ")[0]
 
 
-def test_an_outside_model_has_a_row_and_no_rank(store, outside, tmp_path):
+def test_an_outside_model_has_a_row_and_is_not_compared(store, outside, tmp_path):
     outside(**REAL)
     section = section_of(store)
     assert [cell.label for cell in section.outside] == ["theirs"]
@@ -48,10 +48,10 @@ def test_an_outside_model_has_a_row_and_no_rank(store, outside, tmp_path):
     assert section.sources == ("oulu",)
     assert "theirs" not in section.not_run
     for column in (section.overall_column, *section.own_columns.values(), *section.general_columns.values()):
-        assert "theirs" not in column.ranks
+        assert "theirs" not in column.scores
     text, part = page(store, tmp_path)
     assert "**theirs**" in part
-    assert "They have no rank" in part
+    assert "They are not compared" in part
     assert text.count("theirs") == part.count("theirs") + text.partition("### What ran")[2].count("theirs")
 
 
