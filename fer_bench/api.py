@@ -97,6 +97,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    portable: bool | None = None,
     classes: ClassMap | None = None,
     options: RunOptions = RunOptions(),
 ) -> Record:
@@ -118,6 +119,8 @@ def run(
         settings: Changed settings by dotted name, such as `{"method.lr": 1e-3, "train.max_epochs": 5}`.
         device: Where to train and test.
         precision: Precision of training.
+        portable: Whether every x86-64 processor with AVX2 computes the same bytes; by default quick runs on a
+            CPU do, unless torch has computed in this process already.
         classes: See `open_dataset`.
         options: How the run is carried out.
 
@@ -144,6 +147,7 @@ def run(
         "set": [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()],
         "device": device,
         "precision": precision,
+        "portable": portable,
     }
     result = _carry_out(check_sweep(cell), roots.with_classes(classes), runs_dir, options, strict=True)
     if not result.records:
@@ -198,6 +202,12 @@ def _carry_out(
     planned = open_sweep(config, roots, options)
     for source, reason in planned.missing.items():
         print(f"missing: {source}: {reason}", file=sys.stderr)
+    if config.portable is None and planned.has_computed_before:
+        print(
+            "not portable: torch has computed in this process already, and processors may get other bytes; "
+            "a fresh process, or portable=True, which starts one for each run",
+            file=sys.stderr,
+        )
     return carry_out(planned, Store(runs_dir), strict=strict)
 
 

@@ -54,10 +54,12 @@ def leaderboard(
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
     store = open_store(runs_dir)
+    from fer_bench.files import cpu_seconds
     from fer_bench.leaderboard.page import write_leaderboard
 
     written = write_leaderboard(store, out)
-    typer.echo(f"wrote {len(written)} files; open {out / 'README.md'}")
+    took = f"{cpu_seconds():.1f} CPU-seconds"
+    typer.echo(f"wrote {len(written)} files in {took}; open {out / 'README.md'}")
 
 
 @app.command(

@@ -136,6 +136,13 @@ class WorkOptions:
         bool | None, typer.Option("--tf32/--no-tf32", help="Faster float32 on GPUs, rounded.")
     ] = None
     compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")] = None
+    portable: Annotated[
+        bool | None,
+        typer.Option(
+            "--portable/--no-portable",
+            help="The same bytes on every x86-64 processor with AVX2; default: quick runs on a CPU.",
+        ),
+    ] = None
     devices: Annotated[
         int | None, typer.Option("--devices", min=1, help="GPUs or cores per machine that share one run.")
     ] = None
@@ -183,6 +190,7 @@ class WorkOptions:
             "precision": self.precision,
             "tf32": self.tf32,
             "compile": self.compile,
+            "portable": self.portable,
             "devices": self.devices,
             "nodes": self.nodes,
             "keep_checkpoints": self.keep_checkpoints or None,

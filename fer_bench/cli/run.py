@@ -121,6 +121,7 @@ def sweep(
             {"runs": [r.model_dump(mode="json") for r in result.records], "missing": dict(planned.missing)}
         )
     else:
+        _print_spent(result, planned)
         done = sum(record.status == "done" for record in result.records)
         where = options.runs_dir
         text = f"{done} of {len(result.planned)} runs are done in {where}; next: fer-bench leaderboard"
@@ -128,6 +129,15 @@ def sweep(
     if planned.has_unusable_sources:
         raise typer.Exit(2)
     raise typer.Exit(0 if result.all_done else 1)
+
+
+def _print_spent(result: SweepResult, planned: PlannedSweep) -> None:
+    """Print where the CPU time of a sweep's runs went, and what came before them."""
+    from fer_bench.runs.spent import spent_line, spent_table
+
+    for line in spent_table(result.records):
+        say(line)
+    say(spent_line(planned.workspace.spent, result.before_runs))
 
 
 def _echo_json(document: object) -> None:

@@ -196,7 +196,8 @@ class Record(Frozen):
         pretrained: What the pretrained weights that a run starts from, or stays with, were trained on, by
             part of the network; empty in records of older versions.
         environment: Versions, commit, hardware.
-        timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
+        timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole;
+            CPU-seconds of its parts as `cpu_<part>`, see `fer_bench.runs.spent`.
         warnings: What a reader of the number should know.
         error: Why the run did not end well, or null.
     """

@@ -56,6 +56,7 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
             "precision": config.precision,
             "tf32": config.tf32,
             "compile": config.compile,
+            "portable": config.portable,
             "device": config.device,
             "devices": config.devices,
             "nodes": config.nodes,

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from fer_bench import datasets
+from fer_bench import arithmetic, datasets
 from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.data.crops.choice import read_crops
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.evaluation import metrics
+from fer_bench.files import cpu_seconds
 from fer_bench.results.record import Record
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import launchers
@@ -49,6 +50,14 @@ class PlannedSweep:
     def has_unusable_sources(self) -> bool:
         """Whether a source is present but damaged."""
         return any(reason.startswith(UNUSABLE) for reason in self.missing.values())
+
+    @property
+    def has_computed_before(self) -> bool:
+        """Whether runs are not portable by default because this process computes in another way."""
+        configs = [run.config for run in self.runs]
+        quick = [c for c in configs if (c.profile, c.device, c.precision) == ("quick", "cpu", "32")]
+        unlike = any(not c.portable and not c.compile for c in quick)
+        return unlike and arithmetic.can_be_portable() and not arithmetic.is_portable()
 
 
 def open_sweep(
@@ -111,11 +120,13 @@ class SweepResult:
         planned: Its runs, in the order planned.
         records: Their records, in the same order; a run without a readable record is left out.
         bad_endings: Runs that did not end well this time.
+        before_runs: CPU-seconds that this process had taken when the runs started.
     """
 
     planned: tuple[PlannedRun, ...]
     records: tuple[Record, ...]
     bad_endings: tuple[BadEnding, ...]
+    before_runs: float = 0.0
 
     @property
     def all_done(self) -> bool:
@@ -160,6 +171,7 @@ def carry_out(
             shutil.rmtree(folders[run.key].path, ignore_errors=True)
     to_do = [run for run in planned if not is_complete(run, store, workspace)]
     workspace.announce = None
+    before_runs = cpu_seconds()
     endings: dict[str, tuple[str, str]] = {}
     display = show(to_do, len(planned) - len(to_do)) if show is not None else nullcontext()
     with display as on_event:
@@ -180,4 +192,4 @@ def carry_out(
         else:
             records += [] if record is None else [record]
     bad = [BadEnding(run, folders[run.key], *endings[run.key]) for run in planned if run.key in endings]
-    return SweepResult(tuple(planned), tuple(records), tuple(bad))
+    return SweepResult(tuple(planned), tuple(records), tuple(bad), before_runs)
