@@ -10,7 +10,6 @@ from fer_bench.data.audit.leaks import known_leaks
 from fer_bench.data.card import Protocol
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.protocols import find_protocol, folds_of, member_protocol
-from fer_bench.methods.weights import learned_drawn_labels
 from fer_bench.results.record import GENERATOR, Exposure, Record, TargetData, TrainingData
 from fer_bench.runs.keys import method_blind_spots
 from fer_bench.runs.resolve import method_settings
@@ -75,6 +74,8 @@ def pretraining(config: RunConfig, weights: Mapping[str, str]) -> dict[str, Trai
         config: Settings of the run.
         weights: Hash of the weights of each part.
     """
+    from fer_bench.methods.weights import learned_drawn_labels  # it needs torch, and outside models do not
+
     told = methods.get(config.method).pretraining(method_settings(config))
     found = {}
     for part, sha256 in weights.items():

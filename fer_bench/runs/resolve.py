@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 
 def resolve_profile(sweep: SweepConfig, kind: DataKind) -> ProfileName:
-    """Return the profile of a sweep's runs: by default `quick` on synthetic data and `paper` on real data."""
-    return sweep.profile or ("quick" if kind == "synthetic" else "paper")
+    """Return the profile of a sweep's runs."""
+    return sweep.profile or default_profile(kind)
+
+
+def default_profile(kind: DataKind) -> ProfileName:
+    """Return the profile that nobody has to name: `quick` on synthetic data, `paper` on real data."""
+    return "quick" if kind == "synthetic" else "paper"
 
 
 def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
