@@ -11,8 +11,7 @@ from torch import Tensor
 class EpochLosses:
     """Sum the parts of the loss over the batches of an epoch; every row weighs alike.
 
-    Lightning's own logging does the same with bookkeeping at each step, which takes a tenth of the CPU time
-    of a small network's training.
+    Lightning's own logging gives the same means, with bookkeeping at each step that a small network feels.
     """
 
     def __init__(self) -> None:
