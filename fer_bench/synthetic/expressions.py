@@ -186,7 +186,7 @@ def draw_prototype(rng: np.random.Generator, emotion: Emotion, style: Style) -> 
     au = np.zeros((len(FACE_AUS), 2))
     side = int(rng.integers(2))
     for number, (probability, mean) in units.items():
-        level = mean * float(np.clip(rng.normal(1, 0.16), 0.5, 1.4)) if rng.random() < probability else 0.0
+        level = mean * min(max(rng.normal(1, 0.16), 0.5), 1.4) if rng.random() < probability else 0.0
         au[ROW[number]] = level
         if number in _ONE_SIDED.get(emotion, ()):
             au[ROW[number], 1 - side] = 0.08 * level

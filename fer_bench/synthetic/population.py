@@ -181,7 +181,7 @@ def draw_person(rng: np.random.Generator, makeup: Makeup, number: int) -> Person
     bearded = not woman and years > 17 and rng.random() < makeup.beards
     identity = Identity(
         **shape,
-        age=float(np.clip((years - 15) / 60, 0, 1)),
+        age=min(max((years - 15) / 60, 0.0), 1.0),
         hair_style=int(styles[int(rng.integers(len(styles)))]),
         beard=int(rng.integers(1, 5)) if bearded else 0,
         glasses=int(rng.integers(1, 3)) if rng.random() < makeup.glasses else 0,
@@ -201,7 +201,7 @@ def draw_person(rng: np.random.Generator, makeup: Makeup, number: int) -> Person
 
 
 def _colour(values: Array) -> Colour:
-    red, green, blue = (float(c) for c in np.clip(values, 0, 255))
+    red, green, blue = (min(max(value, 0.0), 255.0) for value in values.tolist())
     return red, green, blue
 
 
