@@ -208,6 +208,8 @@ class SweepConfig(Frozen):
         classes: What class folders of `folder` mean: emotion or `drop` by name, or a YAML file of such lines
             (in a sweep file: relative to it).
         drop: Class folders of `folder` to leave out.
+        rows: Lists of rows that are also scored on their own: file by `[DATASET:]NAME` (in a sweep file:
+            relative to it).
         device: Where to train and test; `auto` takes a GPU where there is one.
         precision: See `RunConfig`; `auto` is bf16-mixed on GPUs that have it, else 32.
         tf32: See `RunConfig`.
@@ -232,6 +234,7 @@ class SweepConfig(Frozen):
     faces: Literal["whole", "detect"] | None = None
     classes: dict[str, str] | str = {}
     drop: tuple[str, ...] = ()
+    rows: dict[str, str] = {}
     device: Device = "auto"
     precision: Precision = "auto"
     tf32: bool = False

@@ -99,7 +99,7 @@ def sweep(
 ) -> None:
     """Run methods x datasets x folds x seeds. What is finished is never repeated.
 
-    Options replace what the file says; --set, --crop and --protocol add to it.
+    Options replace what the file says; --set, --crop, --protocol and --rows add to it.
     Exit codes: 0 all runs are done, 1 a run is not, 2 wrong usage or data.
     """
     from fer_bench.cli.hints import complete
@@ -245,6 +245,13 @@ def _print_record(record: Record, runs_dir: Path) -> None:
         if score.selection == record.headline:
             texts = (f"{m.text(score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
             typer.echo(f"  {score.target:12} {score.n:>6} {score.k:>7} {' '.join(texts)}")
+    for subset in record.subsets:
+        texts = (f"{m.text(subset.score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
+        name = f"{subset.score.target}:{subset.name}"
+        typer.echo(f"  {name:12} {subset.score.n:>6} {subset.score.k:>7} {' '.join(texts)}")
+        if subset.tested < subset.listed:
+            left = subset.listed - subset.tested
+            typer.echo(f"  note: {name} lists {subset.listed} rows, {left} of which this run does not test")
     for target, reason in record.missing.items():
         typer.echo(f"  {target:12} missing: {reason}")
     for warning in record.warnings:

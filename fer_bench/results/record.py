@@ -79,6 +79,24 @@ class Score(Frozen):
         return found
 
 
+class SubsetScore(Frozen):
+    """How the headline's checkpoint did on a named subset of a target's rows.
+
+    Attributes:
+        name: Name of the subset.
+        hash: Hash of its sample ids.
+        listed: Rows that it names.
+        tested: Those among them that the run tested; of a fold, those of its test people.
+        score: Score on these, over the classes of the whole target.
+    """
+
+    name: str
+    hash: str
+    listed: int
+    tested: int
+    score: Score
+
+
 class Chosen(Frozen):
     """Which epoch a selection took.
 
@@ -187,6 +205,7 @@ class Record(Frozen):
         rows: Rows per role.
         selection: Chosen epoch per selection.
         scores: One entry per target and selection.
+        subsets: Scores on named subsets of targets' rows.
         targets: Data that each target's predictions were made on.
         missing: Targets that were asked for and absent, with the reason.
         excluded: Per dataset the sample ids or paths that were left out by name; empty in records of older
@@ -224,6 +243,7 @@ class Record(Frozen):
     rows: dict[str, int] = {}
     selection: dict[str, Chosen] = {}
     scores: tuple[Score, ...] = ()
+    subsets: tuple[SubsetScore, ...] = ()
     targets: dict[str, TargetData] = {}
     missing: dict[str, str] = {}
     excluded: dict[str, tuple[str, ...]] = {}

@@ -15,6 +15,7 @@ from fer_bench.config import RunOptions
 from fer_bench.data.protocols import find_protocol
 from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError
+from fer_bench.evaluation.subsets import score_subsets
 from fer_bench.files import write_json, write_text
 from fer_bench.results.record import Failure, Record, Selection, Status
 from fer_bench.results.store import RunDir, Store
@@ -322,6 +323,7 @@ class _Execution:
                 "error": None,
             }
         )
+        record = record.model_copy(update={"subsets": score_subsets(self.store, record)})
         self.run.write_record(record)
         return record
 

@@ -13,14 +13,17 @@ from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.data.crops.choice import read_crops
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.evaluation import metrics
+from fer_bench.evaluation.rescore import score_run
 from fer_bench.files import cpu_seconds
 from fer_bench.results.record import Record
 from fer_bench.results.store import RunDir, Store
+from fer_bench.results.subsets import Subset, add_subset
 from fer_bench.runs import launchers
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.events import Event, OnEvent
 from fer_bench.runs.launchers.base import Launcher
 from fer_bench.runs.plan import UNUSABLE, PlannedRun, plan_sweep, prepare_targets
+from fer_bench.runs.rows import subsets_for_runs
 from fer_bench.runs.training.loggers import check_loggers
 from fer_bench.workspace.sources import DataRoots, split_targets
 from fer_bench.workspace.workspace import Announce, Workspace
@@ -39,12 +42,14 @@ class PlannedSweep:
         missing: Sources that cannot be used, with the reason.
         workspace: Its datasets and packs.
         launcher: Runs them.
+        subsets: Rows that are also scored on their own.
     """
 
     runs: tuple[PlannedRun, ...]
     missing: Mapping[str, str]
     workspace: Workspace
     launcher: Launcher[Any]
+    subsets: tuple[Subset, ...] = ()
 
     @property
     def has_unusable_sources(self) -> bool:
@@ -79,7 +84,7 @@ def open_sweep(
 
     Raises:
         UsageError: A name or setting that does not exist, or a launcher or logger that is not installed.
-        DataError: No source can be used.
+        DataError: No source can be used, or a list of rows names others.
     """
     if not isinstance(sweep.targets, str):
         targets, roots = split_targets(sweep.targets, sweep.datasets, roots)
@@ -92,7 +97,10 @@ def open_sweep(
     crops = read_crops(sweep.crop, sweep.faces, datasets.names())
     workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce)
     runs, missing = plan_sweep(sweep, workspace, elsewhere=launcher.is_remote)
-    return PlannedSweep(tuple(runs), missing, workspace, launcher)
+    sources = list(dict.fromkeys(run.config.dataset for run in runs))
+    tested = list(dict.fromkeys(target for run in runs for target in run.config.targets))
+    subsets = subsets_for_runs(sweep.rows, sources, tested, workspace)
+    return PlannedSweep(tuple(runs), missing, workspace, launcher, tuple(subsets))
 
 
 @dataclass(frozen=True)
@@ -153,14 +161,16 @@ def carry_out(
         force: Delete what is stored of these runs and start anew.
 
     Raises:
-        UsageError: Another process works on a run that is to be deleted, or a metric of another package
-            cannot be used.
+        UsageError: Another process works on a run that is to be deleted, a metric of another package cannot
+            be used, or the store has a subset of the same name with other rows.
         DataError: With `strict`, a target is damaged.
         StoreError: The store cannot be written.
         KeyboardInterrupt: The user stopped it; the same call goes on where it was.
     """
     store.check_writable()
     metrics.registry()  # refuses those of other packages that cannot be used
+    for subset in sweep.subsets:
+        add_subset(store.root, subset)
     workspace = sweep.workspace
     planned = prepare_targets(sweep.runs, workspace, skip_damaged=not strict)
     folders = {run.key: run.folder(store) for run in planned}
@@ -183,6 +193,8 @@ def carry_out(
                 on_event(event)
 
         sweep.launcher.run(to_do, store, workspace, note)
+    if sweep.subsets:
+        endings |= _score_finished([run for run in planned if run not in to_do], store, folders)
     records: list[Record] = []
     for run in planned:
         try:
@@ -193,3 +205,15 @@ def carry_out(
             records += [] if record is None else [record]
     bad = [BadEnding(run, folders[run.key], *endings[run.key]) for run in planned if run.key in endings]
     return SweepResult(tuple(planned), tuple(records), tuple(bad), before_runs)
+
+
+def _score_finished(
+    runs: Sequence[PlannedRun], store: Store, folders: Mapping[str, RunDir]
+) -> dict[str, tuple[str, str]]:
+    """Score finished runs on subsets that are new to the store; return how those ended that could not be."""
+    found = {}
+    for run in runs:
+        scored = score_run(store, folders[run.key].path.relative_to(store.root).as_posix())
+        if scored.state in ("failed", "busy"):
+            found[run.key] = ("unscored", scored.problem or "another process works on it")
+    return found
