@@ -123,6 +123,7 @@ class TargetData(Frozen):
         card_version: Version of its card.
         protocol: Protocol whose rows were used.
         faces_weak: Share of the scored faces found by a weak fallback of the recipe, in [0, 1].
+        damaged: Rows whose picture decodes only in part.
     """
 
     fingerprint: str
@@ -131,6 +132,7 @@ class TargetData(Frozen):
     card_version: int
     protocol: str
     faces_weak: float = 0.0
+    damaged: int = 0
 
 
 Exposure = Literal["in training", "seen the pictures", "unseen", "unknown"]

@@ -217,7 +217,7 @@ class _Execution:
                 "excluded": self.workspace.excluded(members_of(config.dataset)),
                 "class_map": self.workspace.class_map(members_of(config.dataset)),
                 "pretrained": pretraining(config, self.planned.key_fields["weights"]),
-                "warnings": (*warnings, *leaks, *run_warnings(config, self.source)),
+                "warnings": (*warnings, *leaks, *run_warnings(config, self.workspace)),
             }
         )
         self.run.write_record(record)

@@ -25,7 +25,7 @@ from fer_bench.results.record import OUTSIDE, Chosen, Record, Selection, TargetD
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.assessment import Evaluation, answers_frame, assess
-from fer_bench.runs.records import weak_notes
+from fer_bench.runs.records import picture_notes
 from fer_bench.runs.resolve import default_profile
 from fer_bench.runs.supervision import heartbeat
 from fer_bench.workspace.sources import DataKind, DataRoots, Source, available
@@ -343,7 +343,7 @@ def _merged(record: Record, before: Record | None, done: Sequence[Evaluation]) -
         scores[target], data[target] = one.score, one.data
         if (order := other_order(one.predictions)) is not None:
             warnings.append(f"{target}: {order.text}")
-    warnings += weak_notes({one.predictions.meta.target: one.data for one in done})
+    warnings += picture_notes({one.predictions.meta.target: one.data for one in done})
     asked = {**(before.missing if before else {}), **record.missing}
     timing = {**record.timing, "finished_at": round(time.time(), 3)}
     return record.model_copy(
