@@ -159,9 +159,8 @@ class _Execution:
             record = self.run.read_record()
         except StoreError as error:
             record = None
-            damage.append(
-                f"the record of an earlier attempt was damaged, so the run was done again: {error.message}"
-            )
+            why = "the record of an earlier attempt was damaged, so the run was done again"
+            damage.append(f"{why}: {error.message}")
         if record is None or record.status != "done":
             record = self._fresh_record(damage)
         return record
@@ -201,9 +200,8 @@ class _Execution:
     def _fresh_record(self, warnings: list[str]) -> Record:
         config = self.config
         self.run.path.mkdir(parents=True, exist_ok=True)
-        write_text(
-            self.run.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        )
+        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_text(self.run.path / "config.yaml", settings)
         system = environment.describe()
         leaks = self.workspace.once(
             ("leaks", config.dataset, config.protocol), partial(leak_warnings, self.source, config.protocol)
