@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from fer_bench.api import StoreFrames, load_method, open_dataset, read_store, run, score, sweep
+    from fer_bench.api import StoreFrames, evaluate, load_method, open_dataset, read_store, run, score, sweep
 
-__all__ = ["StoreFrames", "load_method", "open_dataset", "read_store", "run", "score", "sweep"]
+__all__ = ["StoreFrames", "evaluate", "load_method", "open_dataset", "read_store", "run", "score", "sweep"]
 
 
 _PACKAGES = ("datasets", "methods")

@@ -97,6 +97,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    portable: bool | None = None,
     classes: ClassMap | None = None,
     options: RunOptions = RunOptions(),
 ) -> Record:
@@ -118,6 +119,8 @@ def run(
         settings: Changed settings by dotted name, such as `{"method.lr": 1e-3, "train.max_epochs": 5}`.
         device: Where to train and test.
         precision: Precision of training.
+        portable: Whether every x86-64 processor with AVX2 computes the same bytes; by default quick runs on a
+            CPU do, unless torch has computed in this process already.
         classes: See `open_dataset`.
         options: How the run is carried out.
 
@@ -144,6 +147,7 @@ def run(
         "set": [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()],
         "device": device,
         "precision": precision,
+        "portable": portable,
     }
     result = _carry_out(check_sweep(cell), roots.with_classes(classes), runs_dir, options, strict=True)
     if not result.records:
@@ -189,6 +193,52 @@ def sweep(
     return list(_carry_out(what, roots, runs_dir, options, strict=False).records)
 
 
+def evaluate(
+    model: str | Path,
+    dataset: str | Sequence[str] = "all",
+    *,
+    card: str | Path | None = None,
+    root: str | Path | None = None,
+    follow_links: bool = False,
+    runs_dir: str | Path = "runs",
+    profile: ProfileName | None = None,
+    crop: Sequence[str] = (),
+    classes: ClassMap | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> Record:
+    """Test a model that was trained elsewhere and store it as a row of the board. It is `fer-bench evaluate`.
+
+    Args:
+        model: An ONNX file, a name of timm, or an entry point of `fer_bench.models`.
+        dataset: One or several datasets, also `folder:PATH`, or `all` for the seven of the board.
+        card: The model's card; by default the YAML file beside it, or the package's card of its file.
+        root: See `open_dataset`.
+        follow_links: See `open_dataset`.
+        runs_dir: The run store.
+        profile: See `run`.
+        crop: Crops instead of those of the card, such as `rafdb=detect`.
+        classes: See `open_dataset`.
+        device: Where to compute.
+
+    Raises:
+        UsageError: No such model, dataset or crop, no card, or a missing package.
+        DataError: The model cannot be used or does not fit its card, or the data are absent or damaged.
+        StoreError: The store cannot be written.
+    """
+    from fer_bench.runs.outside import evaluate_model, prepare
+    from fer_bench.workspace.sources import split_source, split_targets
+
+    roots = split_source("", root, follow_links=follow_links)[1]
+    names = (dataset,) if isinstance(dataset, str) else tuple(dataset)
+    if names != ("all",):
+        names, roots = split_targets(names, (), roots)
+    roots = roots.with_classes(classes)
+    _say(roots)
+    described = None if card is None else str(card)
+    ready = prepare(str(model), names, roots, card=described, profile=profile, crop=crop, device=device)
+    return evaluate_model(ready, Store(runs_dir))
+
+
 def _carry_out(
     config: SweepConfig, roots: DataRoots, runs_dir: str | Path, options: RunOptions, *, strict: bool
 ) -> SweepResult:
@@ -198,6 +248,12 @@ def _carry_out(
     planned = open_sweep(config, roots, options)
     for source, reason in planned.missing.items():
         print(f"missing: {source}: {reason}", file=sys.stderr)
+    if config.portable is None and planned.has_computed_before:
+        print(
+            "not portable: torch has computed in this process already, and processors may get other bytes; "
+            "a fresh process, or portable=True, which starts one for each run",
+            file=sys.stderr,
+        )
     return carry_out(planned, Store(runs_dir), strict=strict)
 
 

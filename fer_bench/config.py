@@ -132,6 +132,8 @@ class RunConfig(Frozen):
         precision: Resolved precision (`32`, `bf16-mixed`, `16-mixed` or `bf16-true`).
         tf32: Whether float32 products on a GPU may round their inputs to TF32 (10 bits of mantissa).
         compile: Whether the network goes through `torch.compile`.
+        portable: Whether it computes in the same way on every x86-64 processor with AVX2, see
+            `fer_bench.arithmetic`; on a CPU and in precision 32 only.
         device: Where it runs.
         devices: Processes per machine, one per GPU or core, that share every training step.
         nodes: Machines.
@@ -150,6 +152,7 @@ class RunConfig(Frozen):
     precision: ResolvedPrecision = "32"
     tf32: bool = False
     compile: bool = False
+    portable: bool = False
     device: Literal["cpu", "cuda"] = "cpu"
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
@@ -205,10 +208,13 @@ class SweepConfig(Frozen):
         classes: What class folders of `folder` mean: emotion or `drop` by name, or a YAML file of such lines
             (in a sweep file: relative to it).
         drop: Class folders of `folder` to leave out.
+        rows: Lists of rows that are also scored on their own: file by `[DATASET:]NAME` (in a sweep file:
+            relative to it).
         device: Where to train and test; `auto` takes a GPU where there is one.
         precision: See `RunConfig`; `auto` is bf16-mixed on GPUs that have it, else 32.
         tf32: See `RunConfig`.
         compile: See `RunConfig`.
+        portable: See `RunConfig`; None takes it for the profile `quick` on CPUs that can.
         devices: See `RunConfig`.
         nodes: See `RunConfig`.
         keep_checkpoints: See `RunConfig`.
@@ -228,10 +234,12 @@ class SweepConfig(Frozen):
     faces: Literal["whole", "detect"] | None = None
     classes: dict[str, str] | str = {}
     drop: tuple[str, ...] = ()
+    rows: dict[str, str] = {}
     device: Device = "auto"
     precision: Precision = "auto"
     tf32: bool = False
     compile: bool = False
+    portable: bool | None = None
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     keep_checkpoints: bool = False

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fer_bench.arithmetic import PORTABLE
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.update(PORTABLE)  # before torch computes, so that tests do not depend on the processor
 
 
 @pytest.fixture(scope="session", autouse=True)

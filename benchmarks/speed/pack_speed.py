@@ -22,7 +22,8 @@ import numpy as np
 
 from benchmarks.speed.verify_scale import CLASSES, PARTS
 from fer_bench.data.crops.recipe import recipe_for
-from fer_bench.data.packs.pack import fill, open_pack
+from fer_bench.data.packs.filling import fill
+from fer_bench.data.packs.pack import open_pack
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.datasets import get
 

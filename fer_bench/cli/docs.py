@@ -12,11 +12,12 @@ import typer
 from fer_bench.cli.options import AsJson, check_name
 from fer_bench.distribution import PACKAGE, ROOT
 
-EPILOG = "Examples: fer-bench docs; fer-bench docs sweeps; fer-bench docs gcn; fer-bench docs ckplus"
+EPILOG = "Examples: fer-bench docs; fer-bench docs sweeps; fer-bench docs gcn; fer-bench docs ckplus; "
+"fer-bench docs emotion-ferplus-8"
 
 
 def pages() -> dict[str, Path]:
-    """Return the file of every page by its name: of the suite, of each method and of each dataset."""
+    """Return the file of every page by its name: of the suite, each method, model card and dataset."""
     packaged = PACKAGE / "pages"
     root = packaged if packaged.is_dir() else ROOT
     found = {file.stem.lower(): file for file in sorted(root.glob("*.md"))}
@@ -24,6 +25,7 @@ def pages() -> dict[str, Path]:
         file.stem: file for pattern in ("*.md", "*.ipynb") for file in sorted((root / "docs").glob(pattern))
     }
     found |= {file.parent.name: file for file in sorted((PACKAGE / "methods").glob("*/README.md"))}
+    found |= {file.stem: file for file in sorted((PACKAGE / "models" / "cards").glob("*.yaml"))}
     datasets = sorted((root / "docs" / "datasets").glob("*.md"))
     return found | {"datasets" if file.stem == "README" else file.stem: file for file in datasets}
 
@@ -31,6 +33,8 @@ def pages() -> dict[str, Path]:
 def title(file: Path) -> str:
     """Return the heading of a page."""
     lines = file.read_text(encoding="utf-8").splitlines()
+    if file.suffix == ".yaml":
+        return next(line.removeprefix("title: ") for line in lines if line.startswith("title: "))
     if file.suffix == ".ipynb":
         lines = [line for cell in json.loads("\n".join(lines))["cells"][:1] for line in cell["source"]]
     return next((line.removeprefix("# ").strip() for line in lines if line.startswith("# ")), file.stem)

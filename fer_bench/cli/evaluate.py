@@ -90,44 +90,39 @@ def evaluate(
 
     The rows are those on which runs of other datasets are tested. What is stored already is not repeated.
     """
-    from fer_bench import datasets
     from fer_bench.cli.terminal import Preparation
-    from fer_bench.data.crops.choice import read_crops
-    from fer_bench.models.opening import open_model
     from fer_bench.results.store import Store
-    from fer_bench.runs.outside import evaluate_model, find_targets
+    from fer_bench.runs.outside import evaluate_model, prepare
     from fer_bench.workspace.sources import find_roots, split_targets
-    from fer_bench.workspace.workspace import Workspace
 
-    opened = open_model(model, card=card, device=device)
     roots = find_roots(data_root, follow_links=follow_links)
     names: tuple[str, ...] = ("all",)
     if list(dataset) != ["all"]:
         names, roots = split_targets(dataset, (), roots)
     roots = named_classes(roots, classes, drop, names)
     announce_roots(roots, quiet=as_json)
-    texts = crop or ([opened.card.crop] if opened.card.crop else [])
     display = Preparation(quiet=as_json)
     with closing(display):
-        workspace = Workspace(
+        ready = prepare(
+            model,
+            names,
             roots,
+            card=card,
+            profile=profile,
+            crop=crop or (),
+            faces=faces,
             leave_out=None if exclude is None else read_exclude(exclude),
-            crops=read_crops(texts, faces, datasets.names()),
+            device=device,
             announce=display,
         )
-        targets = find_targets(names, workspace)
-        if profile is None:
-            profile = "quick" if targets.kind == "synthetic" else "paper"
         if show is not None:
             from fer_bench.runs.sheet import write_sheet
 
-            write_sheet(opened, targets, workspace, show, quick=profile == "quick")
+            write_sheet(ready, show)
             display.close()
             typer.echo(f"wrote {show}")
             return
-        record = evaluate_model(
-            opened, targets, workspace, Store(runs_dir), profile=profile, announce=display
-        )
+        record = evaluate_model(ready, Store(runs_dir), announce=display)
     if as_json:
         typer.echo(json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False))
         return

@@ -61,6 +61,7 @@ def leaderboard(
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
     store = open_store(runs_dir)
+    from fer_bench.files import cpu_seconds
     from fer_bench.leaderboard.page import read_board, write_pages
     from fer_bench.leaderboard.wording import seeds_needed
 
@@ -73,7 +74,8 @@ def leaderboard(
                 f"{section.data_kind}, {section.profile}: 95 % interval of a difference of two methods"
             )
             typer.echo("\n".join(f"  {line}" for line in lines))
-    typer.echo(f"wrote {len(written)} files; open {out / 'README.md'}")
+    took = f"{cpu_seconds():.1f} CPU-seconds"
+    typer.echo(f"wrote {len(written)} files in {took}; open {out / 'README.md'}")
 
 
 @app.command(

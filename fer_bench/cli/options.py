@@ -66,6 +66,14 @@ Drop = Annotated[
     list[str] | None,
     typer.Option("--drop", metavar="NAME", help="Leave out the folders of this name in `folder`."),
 ]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rows",
+        metavar="[DATASET:]NAME=FILE",
+        help="Also score the rows that a file lists (sample ids or picture names, one a line) as a subset.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +131,7 @@ class WorkOptions:
     exclude: Exclude = None
     classes: Classes = None
     drop: Drop = None
+    rows: Rows = None
     runs_dir: RunsDir = Path("runs")
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
@@ -136,6 +145,13 @@ class WorkOptions:
         bool | None, typer.Option("--tf32/--no-tf32", help="Faster float32 on GPUs, rounded.")
     ] = None
     compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")] = None
+    portable: Annotated[
+        bool | None,
+        typer.Option(
+            "--portable/--no-portable",
+            help="The same bytes on every x86-64 processor with AVX2; default: quick runs on a CPU.",
+        ),
+    ] = None
     devices: Annotated[
         int | None, typer.Option("--devices", min=1, help="GPUs or cores per machine that share one run.")
     ] = None
@@ -183,6 +199,7 @@ class WorkOptions:
             "precision": self.precision,
             "tf32": self.tf32,
             "compile": self.compile,
+            "portable": self.portable,
             "devices": self.devices,
             "nodes": self.nodes,
             "keep_checkpoints": self.keep_checkpoints or None,
@@ -190,14 +207,18 @@ class WorkOptions:
         return {name: value for name, value in given.items() if value is not None}
 
     def added_to(self, sweep: SweepConfig) -> SweepConfig:
-        """Return a sweep with what these options add to its settings, crops and protocols.
+        """Return a sweep with what these options add to its settings, crops, protocols and subsets.
 
         Raises:
-            UsageError: A protocol of a source that the sweep does not have.
+            UsageError: A protocol of a source that the sweep does not have, or a subset of rows that is not
+                written as it should be.
         """
         epochs = () if self.max_epochs is None else (f"train.max_epochs={self.max_epochs}",)
+        from fer_bench.runs.rows import parse_rows
+
         return sweep.model_copy(
             update={
+                "rows": sweep.rows | parse_rows(self.rows or ()),
                 "set": (*sweep.set, *(self.settings or ()), *epochs),
                 "crop": (*sweep.crop, *(self.crop or ())),
                 "protocols": _protocols(self.protocol or (), sweep),

@@ -99,7 +99,7 @@ def sweep(
 ) -> None:
     """Run methods x datasets x folds x seeds. What is finished is never repeated.
 
-    Options replace what the file says; --set, --crop and --protocol add to it.
+    Options replace what the file says; --set, --crop, --protocol and --rows add to it.
     Exit codes: 0 all runs are done, 1 a run is not, 2 wrong usage or data.
     """
     from fer_bench.cli.hints import complete
@@ -121,6 +121,7 @@ def sweep(
             {"runs": [r.model_dump(mode="json") for r in result.records], "missing": dict(planned.missing)}
         )
     else:
+        _print_spent(result, planned)
         done = sum(record.status == "done" for record in result.records)
         where = options.runs_dir
         text = f"{done} of {len(result.planned)} runs are done in {where}; next: fer-bench leaderboard"
@@ -128,6 +129,15 @@ def sweep(
     if planned.has_unusable_sources:
         raise typer.Exit(2)
     raise typer.Exit(0 if result.all_done else 1)
+
+
+def _print_spent(result: SweepResult, planned: PlannedSweep) -> None:
+    """Print where the CPU time of a sweep's runs went, and what came before them."""
+    from fer_bench.runs.spent import spent_line, spent_table
+
+    for line in spent_table(result.records):
+        say(line)
+    say(spent_line(planned.workspace.spent, result.before_runs))
 
 
 def _echo_json(document: object) -> None:
@@ -235,6 +245,13 @@ def _print_record(record: Record, runs_dir: Path) -> None:
         if score.selection == record.headline:
             texts = (f"{m.text(score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
             typer.echo(f"  {score.target:12} {score.n:>6} {score.k:>7} {' '.join(texts)}")
+    for subset in record.subsets:
+        texts = (f"{m.text(subset.score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
+        name = f"{subset.score.target}:{subset.name}"
+        typer.echo(f"  {name:12} {subset.score.n:>6} {subset.score.k:>7} {' '.join(texts)}")
+        if subset.tested < subset.listed:
+            left = subset.listed - subset.tested
+            typer.echo(f"  note: {name} lists {subset.listed} rows, {left} of which this run does not test")
     for target, reason in record.missing.items():
         typer.echo(f"  {target:12} missing: {reason}")
     for warning in record.warnings:

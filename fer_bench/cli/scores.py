@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_bench.cli.options import AsJson, DataRoot, RunsDir, open_store
+from fer_bench.cli.options import AsJson, DataRoot, Rows, RunsDir, open_store, say
 
 if TYPE_CHECKING:
     from fer_bench.leaderboard.compare import Line
@@ -34,7 +34,10 @@ Quick = Annotated[bool, typer.Option("--quick", help="The protocols of the quick
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command(epilog="Examples: fer-bench score; fer-bench score --all --jobs 4")(score)
+    app.command(
+        epilog="Examples: fer-bench score; fer-bench score --all --jobs 4; "
+        "fer-bench score --rows rafdb:occlusion=rafdb_occlusion_list.txt"
+    )(score)
     app.command(
         epilog="Examples: fer-bench compare gcn resemotenet; fer-bench compare 3f2a 91bc; "
         "fer-bench compare runs/gcn/oulu/3f2a.../record.json other/gcn/oulu/91bc.../record.json"
@@ -48,17 +51,26 @@ def score(
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default one per core.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Include runs that have not changed.")] = False,
+    rows: Rows = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute the scores of a store again from its predictions: of runs that changed, or of all.
 
+    With --rows every run that was tested on the dataset is also scored on the listed rows, now and later.
     Exit code 1 if a run could not be scored; the others are.
     """
     from fer_bench.evaluation.rescore import rescore
     from fer_bench.files import usable_cores
+    from fer_bench.results.subsets import add_subset
+    from fer_bench.runs.rows import parse_rows, subsets_for_store
 
     store = open_store(runs_dir)
     store.check_writable()
+    for subset in subsets_for_store(parse_rows(rows or ()), store):
+        add_subset(store.root, subset)
+        again = f", {subset.repeated} lines repeat a row" if subset.repeated else ""
+        named = f"{subset.dataset}:{subset.name}"
+        say(f"{named}: {len(subset.rows)} rows (hash {subset.hash}){again}", quiet=as_json)
 
     def show(done: int, total: int) -> None:
         if not as_json and (done == total or done % 100 == 0):

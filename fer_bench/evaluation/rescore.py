@@ -20,10 +20,12 @@ from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.scoring import score_classes
 from fer_bench.evaluation.stored import read_scored, stored_index
+from fer_bench.evaluation.subsets import score_subsets
 from fer_bench.files import file_hash, short_hash, write_json
 from fer_bench.provenance import code_hash
 from fer_bench.results.record import Record
 from fer_bench.results.store import RunDir, Store
+from fer_bench.results.subsets import subset_files
 
 MANIFEST = "scores.json"
 AT_LEAST_PER_PROCESS = 20
@@ -159,14 +161,16 @@ def _update(store: Store, folder: RunDir, record: Record) -> bool:
                 value=new.n,
             )
         scores.append(new)
-    if tuple(scores) == record.scores:
+    fresh = record.model_copy(update={"scores": tuple(scores)})
+    fresh = fresh.model_copy(update={"subsets": score_subsets(store, fresh)})
+    if fresh == record:
         return False
-    folder.write_record(record.model_copy(update={"scores": tuple(scores)}))
+    folder.write_record(fresh)
     return True
 
 
 def digest_of(store: Store, run: str) -> str:
-    """Return a hash of a run's record, of its predictions and of the stored indexes of its targets."""
+    """Return a hash of a run's record and predictions, and of stored indexes and subsets of its targets."""
     folder = RunDir(store.root / run)
     try:
         summary = folder.read_summary()
@@ -177,6 +181,9 @@ def digest_of(store: Store, run: str) -> str:
             path = store.root / "indexes" / f"{fingerprint}.parquet"
             known = _index_hash(path, path.stat().st_mtime_ns) if path.exists() else "-"
             digest.update(f"\n{fingerprint} {known}".encode())
+        for target in sorted(summary.targets) if summary else ():
+            for path in subset_files(store.root, target):
+                digest.update(f"\n{target} {path.name} {file_hash(path)}".encode())
     except (OSError, StoreError):
         return ""  # a file is absent or damaged: scoring will say which
     return digest.hexdigest()

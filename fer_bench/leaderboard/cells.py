@@ -27,6 +27,7 @@ from fer_bench.evaluation.transfer import (
     share_pictures,
 )
 from fer_bench.leaderboard.in_domain import InDomain, score_in_domain, score_on_label_sets
+from fer_bench.leaderboard.parts import Part, SubsetModels
 from fer_bench.leaderboard.variants import whole_seeds
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import LOGGER_FAILED, Record, Score, Selection
@@ -73,6 +74,7 @@ class Cell:
         in_domain: Score on the source, None when its predictions cannot be used.
         cross: Estimate per target.
         inside: Estimate per member of a union, which is not another dataset.
+        parts: Estimates on named subsets of rows.
         generalisation: Mean transfer over the named targets.
         six: The same over the six basic emotions alone.
         retention: Share of the in-domain score that is retained on other datasets.
@@ -95,6 +97,7 @@ class Cell:
     in_domain: InDomain | None
     cross: Mapping[str, Estimate]
     inside: Mapping[str, Estimate]
+    parts: tuple[Part, ...]
     generalisation: Generalisation
     six: Generalisation
     retention: Value | None
@@ -189,6 +192,7 @@ def build_cell(
     own: list[tuple[Record, Predictions]] = []
     cross: dict[str, list[_Answered]] = {}
     problems: list[Problem] = []
+    named_rows = SubsetModels(store)
     outdated: set[str] = set()
     for record in records:
         for score in record.scores:
@@ -203,6 +207,7 @@ def build_cell(
                 problems.append(Problem.of(store, error))
                 continue
             outdated |= outdated_metrics(predictions, score)
+            named_rows.add(record, score, predictions)
             if target == record.dataset:
                 own.append((record, predictions))
             else:
@@ -243,6 +248,7 @@ def build_cell(
         in_domain=in_domain,
         cross=estimates,
         inside=inside,
+        parts=named_rows.estimates(len(records)),
         generalisation=general,
         six=generalisation({t: v for t, v in six.items() if v is not None}, wanted),
         retention=retention([general]),

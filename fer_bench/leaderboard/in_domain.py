@@ -52,7 +52,7 @@ class InDomain:
     gap: Gap | None
 
 
-def _pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -> dict[int, Answers]:
+def pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) -> dict[int, Answers]:
     """Return the answers of each seed with its folds pooled.
 
     Raises:
@@ -88,7 +88,7 @@ def score_in_domain(store: Store, own: Sequence[tuple[Record, Predictions]], tra
         StoreError: Two folds of a seed test the same row.
     """
     first = own[0][0]
-    pooled = _pool(own, first.classes)
+    pooled = pool(own, first.classes)
     given = list(pooled.values())
     folds = sorted({r.fold for r, _ in own})
     uar = [(r.fold, uar_of_answers(answers(p, first.classes))) for r, p in own]
@@ -131,7 +131,7 @@ def score_on_label_sets(
     """
     by_set: dict[tuple[str, ...], Value] = {}
     for label_set in dict.fromkeys(label_sets):
-        pooled = _pool(own, label_set)
+        pooled = pool(own, label_set)
         given = list(pooled.values())
         if not all(len(one.truth) for one in given):
             return None

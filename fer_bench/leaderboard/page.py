@@ -29,6 +29,7 @@ from fer_bench.leaderboard.sections import (
     glance,
     in_domain,
     outside,
+    parts,
     provenance,
     runs,
 )
@@ -154,6 +155,7 @@ def _section(section: Section, figures: Mapping[str, str], named: Sequence[str])
         "diagnostics": diagnostics.context(section),
         "cross": cross.context(section, notes),
         "outside": outside.context(section),
+        "parts": parts.parts_table(section, notes),
         "claims": claims.claimed(section),
         "runs": runs.context(section, named),
         "provenance": provenance.context(section),

@@ -25,6 +25,7 @@ from fer_bench.config import InputSpec, MethodSettings, ProfileSettings, TrainSe
 from fer_bench.data.batch import Batch, Task
 from fer_bench.emotions import ABAW_EXPRESSIONS
 from fer_bench.errors import DivergedError, UsageError, nearest
+from fer_bench.methods.epoch_losses import EpochLosses
 from fer_bench.methods.epoch_scores import EpochScores
 from fer_bench.methods.plain_file import is_local_file, read_method_name, refuse_misfit
 
@@ -137,6 +138,7 @@ class Method(LightningModule, ABC, Generic[S]):
         )
         whole = self.predicts_affect and self.task.has_va and self.task.has_au
         count = len(self.task.classes)
+        self.epoch_losses = EpochLosses()
         self.epoch_scores = EpochScores(count, with_affect=whole and count == ABAW_EXPRESSIONS)
 
     @classmethod
@@ -282,8 +284,7 @@ class Method(LightningModule, ABC, Generic[S]):
 
         Nothing here waits for the device.
         """
-        named = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
+        self.epoch_losses.add(batch_size, losses)
 
     def one_cycle(self, optimizer: Optimizer) -> OptimizerConfig:
         """Return an optimiser with a one-cycle schedule over all steps, whose peak is its learning rate."""
@@ -349,15 +350,14 @@ class Method(LightningModule, ABC, Generic[S]):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_train_epoch_end(self) -> None:
-        """Stop a run whose loss is not finite.
+        """Log the means of the losses, and stop a run whose loss is not finite.
 
         Raises:
-            DivergedError: A logged loss of this epoch, or a parameter, is NaN or infinite.
+            DivergedError: A loss of this epoch, or a parameter, is NaN or infinite.
         """
-        metrics = self.trainer.callback_metrics
-        bad = [
-            name for name, value in metrics.items() if name.startswith("train/") and not torch.isfinite(value)
-        ]
+        means = self.epoch_losses.take(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
+        self.log_dict(named := {f"train/{name}": value for name, value in means.items()})
+        bad = [name for name, value in named.items() if not torch.isfinite(value)]
         if bad or not all(torch.isfinite(p).all() for p in self.parameters()):
             what = bad[0] if bad else "a parameter"
             raise DivergedError(f"{what} became NaN or infinite in epoch {self.current_epoch}")

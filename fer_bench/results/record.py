@@ -79,6 +79,24 @@ class Score(Frozen):
         return found
 
 
+class SubsetScore(Frozen):
+    """How the headline's checkpoint did on a named subset of a target's rows.
+
+    Attributes:
+        name: Name of the subset.
+        hash: Hash of its sample ids.
+        listed: Rows that it names.
+        tested: Those among them that the run tested; of a fold, those of its test people.
+        score: Score on these, over the classes of the whole target.
+    """
+
+    name: str
+    hash: str
+    listed: int
+    tested: int
+    score: Score
+
+
 class Chosen(Frozen):
     """Which epoch a selection took.
 
@@ -105,6 +123,7 @@ class TargetData(Frozen):
         card_version: Version of its card.
         protocol: Protocol whose rows were used.
         faces_weak: Share of the scored faces found by a weak fallback of the recipe, in [0, 1].
+        damaged: Rows whose picture decodes only in part.
     """
 
     fingerprint: str
@@ -113,6 +132,7 @@ class TargetData(Frozen):
     card_version: int
     protocol: str
     faces_weak: float = 0.0
+    damaged: int = 0
 
 
 Exposure = Literal["in training", "seen the pictures", "unseen", "unknown"]
@@ -187,6 +207,7 @@ class Record(Frozen):
         rows: Rows per role.
         selection: Chosen epoch per selection.
         scores: One entry per target and selection.
+        subsets: Scores on named subsets of targets' rows.
         targets: Data that each target's predictions were made on.
         missing: Targets that were asked for and absent, with the reason.
         excluded: Per dataset the sample ids or paths that were left out by name; empty in records of older
@@ -196,7 +217,8 @@ class Record(Frozen):
         pretrained: What the pretrained weights that a run starts from, or stays with, were trained on, by
             part of the network; empty in records of older versions.
         environment: Versions, commit, hardware.
-        timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole.
+        timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole;
+            CPU-seconds of its parts as `cpu_<part>`, see `fer_bench.runs.spent`.
         warnings: What a reader of the number should know.
         error: Why the run did not end well, or null.
     """
@@ -223,6 +245,7 @@ class Record(Frozen):
     rows: dict[str, int] = {}
     selection: dict[str, Chosen] = {}
     scores: tuple[Score, ...] = ()
+    subsets: tuple[SubsetScore, ...] = ()
     targets: dict[str, TargetData] = {}
     missing: dict[str, str] = {}
     excluded: dict[str, tuple[str, ...]] = {}

@@ -5,6 +5,7 @@ runs/
   <method>/<dataset>/<key>/      config.yaml env.json record.json summary.json metrics.csv log.txt
                                  predictions/ checkpoints/
   indexes/<fingerprint>.parquet  attributes of a target's rows, once per fingerprint
+  subsets/<dataset>/<name>.json  rows of a dataset that are also scored on their own
   frozen/<hash>.pt               weights that are never trained, shared by checkpoints
 ```
 
@@ -32,7 +33,7 @@ from fer_bench.results.record import Record, Selection, read_record
 from fer_bench.results.summary import Summary, stamp_of, stored_summary, summarise
 
 KEPT_COLUMNS = (
-    *("sample_id", "label", "subject", "sequence", "group", "variant", "split"),
+    *("sample_id", "path", "label", "subject", "sequence", "group", "variant", "split"),
     *("gender", "race", "age"),
 )
 FROZEN = "frozen"

@@ -108,6 +108,7 @@ def assess(
         card_version=dataset.card.version,
         protocol=protocol,
         faces_weak=round(pack.weak_share(rows), 4),
+        damaged=int(pack.damaged[rows].sum()),
     )
     meta = PredictionsMeta(
         key=key,

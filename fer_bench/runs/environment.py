@@ -11,13 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fer_bench import arithmetic
 from fer_bench.distribution import commit, version
 
 PACKAGES = ["torchvision", "lightning", "torchmetrics", "timm", "numpy", "pandas", "opencv-python-headless"]
 
 
 def describe() -> dict[str, Any]:
-    """Return versions, commit, platform, processor, GPU and thread count of this process."""
+    """Return versions, commit, platform, processor, GPU, threads and arithmetic of this process."""
     import torch
 
     return {
@@ -25,6 +26,7 @@ def describe() -> dict[str, Any]:
         "torch": torch.__version__,
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
+        "arithmetic": arithmetic.describe(),
     }
 
 
@@ -38,6 +40,7 @@ def describe_without_torch() -> dict[str, Any]:
         "commit": commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
+        "cpu_level": arithmetic.processor_level(),
     }
 
 

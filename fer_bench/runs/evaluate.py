@@ -18,6 +18,7 @@ from fer_bench.methods.base import Method
 from fer_bench.results.record import Selection
 from fer_bench.runs.assessment import Evaluation, answers_frame, assess
 from fer_bench.runs.distributed import Group, Place, Predict
+from fer_bench.runs.spent import SpentClock
 from fer_bench.workspace.sources import Source
 
 Share = dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]]
@@ -39,6 +40,8 @@ def predict_and_score(
     group: Group | None = None,
     on_batch: Callable[[], None] | None = None,
     weights: Path | None = None,
+    known: pd.DataFrame | None = None,
+    clock: SpentClock | None = None,
 ) -> Evaluation:
     """Predict rows of an opened dataset and score the predictions.
 
@@ -57,12 +60,17 @@ def predict_and_score(
         group: See `predict`.
         on_batch: See `predict`.
         weights: See `predict`.
+        known: What the same weights predicted for these rows before; None predicts.
+        clock: Counts CPU time.
     """
-    dataset = source.dataset
-    frame = predict(
-        method, dataset, pack, rows, device=device, group=group, on_batch=on_batch, weights=weights
-    )
-    return assess(
+    dataset, clock = source.dataset, clock or SpentClock()
+    frame = known
+    if frame is None:
+        frame = predict(
+            method, dataset, pack, rows, device=device, group=group, on_batch=on_batch, weights=weights
+        )
+    clock.lap("predict")
+    found = assess(
         frame,
         dataset,
         pack,
@@ -76,6 +84,8 @@ def predict_and_score(
         checkpoint=checkpoint,
         classes=method.task.classes,
     )
+    clock.lap("score")
+    return found
 
 
 def predict(

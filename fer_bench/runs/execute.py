@@ -6,20 +6,18 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from fer_bench import methods
 from fer_bench.config import RunOptions
-from fer_bench.data.protocols import evaluation_rows, find_protocol, in_label_set
+from fer_bench.data.protocols import find_protocol
 from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError
+from fer_bench.evaluation.subsets import score_subsets
 from fer_bench.files import write_json, write_text
-from fer_bench.results.predictions import write_predictions
-from fer_bench.results.record import Failure, Record, Score, Selection, Status, TargetData
+from fer_bench.results.record import Failure, Record, Selection, Status
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.completeness import stale_targets, still_missing
@@ -39,13 +37,14 @@ from fer_bench.runs.records import (
     with_target_warnings,
 )
 from fer_bench.runs.resolve import method_settings
+from fer_bench.runs.spent import SpentClock
 from fer_bench.runs.supervision import HangTimer, heartbeat, log_tail, log_to
+from fer_bench.runs.testing import Tester
 from fer_bench.runs.training.loggers import Loggers
-from fer_bench.workspace.sources import Source
 from fer_bench.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fer_bench.data.card import Protocol
+    pass
 
 
 class Busy(FerBenchError):  # noqa: N818 - it is a state, not a fault
@@ -141,7 +140,7 @@ class _Execution:
         options: RunOptions,
         tick: Callable[[], None],
     ) -> None:
-        self.started = time.perf_counter()
+        self.started, self.clock = time.perf_counter(), SpentClock()
         self.planned, self.config, self.store = planned, planned.config, store
         self.workspace, self.run, self.on_event = workspace, run, on_event
         self.source = workspace.source(planned.config.dataset)
@@ -160,9 +159,8 @@ class _Execution:
             record = self.run.read_record()
         except StoreError as error:
             record = None
-            damage.append(
-                f"the record of an earlier attempt was damaged, so the run was done again: {error.message}"
-            )
+            why = "the record of an earlier attempt was damaged, so the run was done again"
+            damage.append(f"{why}: {error.message}")
         if record is None or record.status != "done":
             record = self._fresh_record(damage)
         return record
@@ -202,9 +200,8 @@ class _Execution:
     def _fresh_record(self, warnings: list[str]) -> Record:
         config = self.config
         self.run.path.mkdir(parents=True, exist_ok=True)
-        write_text(
-            self.run.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        )
+        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_text(self.run.path / "config.yaml", settings)
         system = environment.describe()
         leaks = self.workspace.once(
             ("leaks", config.dataset, config.protocol), partial(leak_warnings, self.source, config.protocol)
@@ -218,7 +215,7 @@ class _Execution:
                 "excluded": self.workspace.excluded(members_of(config.dataset)),
                 "class_map": self.workspace.class_map(members_of(config.dataset)),
                 "pretrained": pretraining(config, self.planned.key_fields["weights"]),
-                "warnings": (*warnings, *leaks, *run_warnings(config, self.source)),
+                "warnings": (*warnings, *leaks, *run_warnings(config, self.workspace)),
             }
         )
         self.run.write_record(record)
@@ -263,6 +260,7 @@ class _Execution:
         def on_step(done: int, total: int, rate: float | None) -> None:
             self.on_event(Event(key, "step", done, total, rate=rate, memory=peak_memory(config.device)))
 
+        self.clock.lap("start")
         result = fit(
             method,
             data,
@@ -272,17 +270,19 @@ class _Execution:
             on_step=on_step,
             group=self.group,
             frozen=self.store.frozen,
+            clock=self.clock,
         )
+        self.clock.lap("train")
         self.timing["train"] = round(result.seconds, 3)
         return record.model_copy(update={"selection": result.selection})
 
     def _evaluate(self, record: Record, *, stale: set[str] | None) -> Record:
         """Predict, score, and write the record as `done`; only the stale targets where they are given."""
-        from fer_bench.runs.training.checkpoints import load_weights
-
         started = time.perf_counter()
         headline = record.headline
-        loaded: dict[str, Any] = {}
+        tester = Tester(
+            *(self.planned, self.store, self.workspace, self.run), tick=self.tick, clock=self.clock
+        )
         own = members_of(self.config.dataset)
         jobs: list[tuple[str, Selection]] = [(member, headline) for member in own]
         others: list[Selection] = ["last", "val_abaw"] if headline != "last" else []
@@ -296,17 +296,14 @@ class _Execution:
         for number, (target, selection) in enumerate(jobs, start=1):
             if stale is not None and target not in stale:
                 continue
-            if selection not in loaded:
-                loaded[selection] = load_weights(
-                    self.run.checkpoints / f"{selection}.pt", expected=record.selection[selection].checkpoint
-                )
-            score, described = self._test(loaded[selection], record, target, selection)
+            score, described = tester.test(record, target, selection, self.group)
             data[target] = described
             excluded.pop(target, None)
             excluded |= self.workspace.excluded((target,))
             if score is not None:
                 scores[target, selection] = score
             self.on_event(Event(self.planned.key, "evaluate", number, len(jobs)))
+        self.timing |= self.clock.timing()
         self.timing["evaluate"] = round(time.perf_counter() - started, 3)
         self.timing["finished_at"] = round(time.time(), 3)
         self.timing["attempt"] = round(time.perf_counter() - self.started, 3)
@@ -324,6 +321,7 @@ class _Execution:
                 "error": None,
             }
         )
+        record = record.model_copy(update={"subsets": score_subsets(self.store, record)})
         self.run.write_record(record)
         return record
 
@@ -333,51 +331,6 @@ class _Execution:
             spent = (f"{name}.pt" for name in record.selection if name != record.headline)
             for file in ("last.ckpt", *spent):
                 (self.run.checkpoints / file).unlink(missing_ok=True)
-
-    def _test(
-        self, method: Any, record: Record, target: str, selection: Selection
-    ) -> tuple[Score | None, TargetData]:
-        """Predict and score one target with one checkpoint, and store the predictions."""
-        from fer_bench.runs.evaluate import predict_and_score
-
-        name = self.config.dataset if target == "val" else target
-        source = self.workspace.source(name)
-        pack = self.workspace.pack(name, method.input_spec(method.settings).size)
-        protocol, rows = self._rows(source, target, with_affect=method.predicts_affect)
-        found = predict_and_score(
-            method,
-            source,
-            pack,
-            rows,
-            key=self.planned.key,
-            trained_on=self.config.dataset,
-            target=target,
-            protocol=protocol.name,
-            selection=selection,
-            checkpoint=record.selection[selection].checkpoint,
-            device=self.config.device,
-            group=self.group,
-            on_batch=self.tick,
-            weights=self.run.checkpoints / f"{selection}.pt",
-        )
-        write_predictions(self.run.predictions_file(target, selection), found.predictions)
-        self.store.keep_index(pack.fingerprint, source.dataset.index)
-        return found.score, found.data
-
-    def _rows(self, source: Source, target: str, *, with_affect: bool) -> tuple[Protocol, NDArray[np.int64]]:
-        """Return the protocol and the index positions of the rows to predict."""
-        index, card = source.dataset.index, source.dataset.card
-        if target == "val":
-            validation = source.dataset.roles(self.protocol, self.config.fold) == "val"
-            return self.protocol, np.flatnonzero(validation & in_label_set(index, self.protocol))
-        return evaluation_rows(
-            index,
-            card,
-            self.protocol if target in members_of(self.config.dataset) else None,
-            fold=self.config.fold,
-            quick=self.config.profile == "quick",
-            with_affect=with_affect,
-        )
 
     def _fail(self, record: Record, error: BaseException) -> Record:
         """Put on record how and why a run did not end well; return that record."""

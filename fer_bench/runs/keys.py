@@ -43,6 +43,7 @@ NOT_DECIDING = (
     "fer_bench.files",
     "fer_bench.provenance.*",
     "fer_bench.results.*",
+    "fer_bench.runs.spent",
     "fer_bench.runs.distributed",  # the number of processes is in the key
     "fer_bench.runs.training.loggers",
     "fer_bench.schema",
@@ -89,6 +90,7 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         "tf32": config.tf32,
         "compile": config.compile,
         "world_size": config.world_size,
+        **({"portable": True} if config.portable else {}),
         **({"crops": workspace.crops.key} if workspace.crops.key else {}),
     }
 

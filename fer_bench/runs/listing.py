@@ -74,6 +74,7 @@ class ListedRun:
             "varied": dict(self.varied),
             "uar": self.uar,
             "scores": scores,
+            "subsets": {f"{s.score.target}:{s.name}": s.score.metrics for s in r.subsets},
             "error": None if r.error is None else r.error.reason,
             "path": str(self.run.path),
         }

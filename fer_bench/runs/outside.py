@@ -13,20 +13,22 @@ from numpy.typing import NDArray
 
 from fer_bench import datasets, methods
 from fer_bench.config import ProfileName
+from fer_bench.data.crops.choice import Faces, read_crops
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import evaluation_rows
 from fer_bench.errors import DataError, StoreError, UsageError
 from fer_bench.evaluation.class_order import other_order
 from fer_bench.files import short_hash
-from fer_bench.models.opening import OutsideModel
+from fer_bench.models.opening import OutsideModel, open_model
 from fer_bench.results.predictions import read_predictions, write_predictions
 from fer_bench.results.record import OUTSIDE, Chosen, Record, Selection, TargetData
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.assessment import Evaluation, answers_frame, assess
-from fer_bench.runs.records import weak_notes
+from fer_bench.runs.records import picture_notes
+from fer_bench.runs.resolve import default_profile
 from fer_bench.runs.supervision import heartbeat
-from fer_bench.workspace.sources import DataKind, Source, available
+from fer_bench.workspace.sources import DataKind, DataRoots, Source, available
 from fer_bench.workspace.workspace import Announce, Workspace
 
 SELECTION: Selection = "last"
@@ -49,6 +51,63 @@ class Targets:
     missing: dict[str, str]
     kind: DataKind
     generator: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that a test of an outside model needs.
+
+    Attributes:
+        model: The opened model.
+        targets: The datasets.
+        workspace: Datasets and packs, with the crops that the model is given.
+        profile: Whose protocols decide the rows of lab datasets.
+    """
+
+    model: OutsideModel
+    targets: Targets
+    workspace: Workspace
+    profile: ProfileName
+
+
+def prepare(
+    name: str,
+    wanted: Sequence[str],
+    roots: DataRoots,
+    *,
+    card: str | None = None,
+    profile: ProfileName | None = None,
+    crop: Sequence[str] = (),
+    faces: Faces | None = None,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    device: str = "cpu",
+    announce: Announce | None = None,
+) -> Prepared:
+    """Open a model and the datasets that it is to be tested on.
+
+    Args:
+        name: See `open_model`.
+        wanted: See `find_targets`.
+        roots: Where data are.
+        card: See `open_model`.
+        profile: By default `quick` on synthetic data and `paper` on real data.
+        crop: Crops instead of those of the card, as on the command line.
+        faces: See `CropChoice`.
+        leave_out: Sample ids or paths to leave out, per dataset.
+        device: `cpu` or `cuda`.
+        announce: Called while data are prepared.
+
+    Raises:
+        UsageError: See `open_model` and `find_targets`; or an unknown crop.
+        DataError: See `open_model` and `find_targets`.
+    """
+    model = open_model(name, card=card, device=device)
+    texts = crop or ([model.card.crop] if model.card.crop else [])
+    workspace = Workspace(
+        roots, leave_out=leave_out, crops=read_crops(texts, faces, datasets.names()), announce=announce
+    )
+    targets = find_targets(wanted, workspace)
+    return Prepared(model, targets, workspace, profile or default_profile(targets.kind))
 
 
 def find_targets(wanted: Sequence[str], workspace: Workspace) -> Targets:
@@ -93,25 +152,14 @@ def find_targets(wanted: Sequence[str], workspace: Workspace) -> Targets:
     return Targets(tuple(opened), missing, first.kind, first.generator)
 
 
-def evaluate_model(
-    model: OutsideModel,
-    targets: Targets,
-    workspace: Workspace,
-    store: Store,
-    *,
-    profile: ProfileName,
-    announce: Announce | None = None,
-) -> Record:
+def evaluate_model(ready: Prepared, store: Store, *, announce: Announce | None = None) -> Record:
     """Test a model on every target and store predictions and record; what is stored already stays.
 
     Nothing is written unless the model's answers on all targets are what its card says.
 
     Args:
-        model: The model.
-        targets: From `find_targets`.
-        workspace: Datasets and packs, with the crops that the model is given.
+        ready: The model and the datasets.
         store: Where the record goes.
-        profile: Whose protocols decide the rows of lab datasets.
         announce: Called with a label, rows done and total rows.
 
     Raises:
@@ -121,6 +169,7 @@ def evaluate_model(
         StoreError: The store cannot be written, or another process works on the same model.
     """
     started = time.perf_counter()
+    model, targets, workspace, profile = ready.model, ready.targets, ready.workspace, ready.profile
     card = model.card
     refuse_method_name(card.name, "the model card")
     fields = {
@@ -294,7 +343,7 @@ def _merged(record: Record, before: Record | None, done: Sequence[Evaluation]) -
         scores[target], data[target] = one.score, one.data
         if (order := other_order(one.predictions)) is not None:
             warnings.append(f"{target}: {order.text}")
-    warnings += weak_notes({one.predictions.meta.target: one.data for one in done})
+    warnings += picture_notes({one.predictions.meta.target: one.data for one in done})
     asked = {**(before.missing if before else {}), **record.missing}
     timing = {**record.timing, "finished_at": round(time.time(), 3)}
     return record.model_copy(

@@ -21,6 +21,7 @@ from fer_bench.runs.resolve import (
     method_settings,
     resolve_device,
     resolve_folds,
+    resolve_portable,
     resolve_precision,
     resolve_profile,
     resolve_settings,
@@ -108,7 +109,8 @@ def plan_sweep(
                 continue
             try:
                 planned = [
-                    plan_run(*each, workspace) for each in _configs(sweep, workspace, source, seed, device)
+                    plan_run(*each, workspace)
+                    for each in _configs(sweep, workspace, source, seed, device, elsewhere=elsewhere)
                 ]
             except DataError as error:
                 if len(wanted) == 1:
@@ -120,7 +122,7 @@ def plan_sweep(
 
 
 def _configs(
-    sweep: SweepConfig, workspace: Workspace, source: str, seed: int, device: str
+    sweep: SweepConfig, workspace: Workspace, source: str, seed: int, device: str, *, elsewhere: bool
 ) -> Iterator[tuple[RunConfig, dict[str, str]]]:
     """Yield the settings of each run of one source and seed, with the targets that are absent and why."""
     opened = workspace.source(source)
@@ -128,6 +130,15 @@ def _configs(
     protocol, folds = resolve_folds(sweep, source, opened.dataset.card, profile)
     targets, missing = workspace.once(
         ("targets", sweep.targets, source), partial(workspace.targets, sweep.targets, source)
+    )
+    precision = resolve_precision(sweep.precision, device)
+    portable = resolve_portable(
+        sweep.portable,
+        profile=profile,
+        device=device,
+        precision=precision,
+        compiled=sweep.compile,
+        elsewhere=elsewhere,
     )
     for method, change in _variants(sweep):
         settings, train = workspace.once(
@@ -151,9 +162,10 @@ def _configs(
                 method_settings=settings.model_dump(mode="json"),
                 train=train,
                 targets=tuple(targets),
-                precision=resolve_precision(sweep.precision, device),
+                precision=precision,
                 tf32=sweep.tf32,
                 compile=sweep.compile,
+                portable=portable,
                 device="cuda" if device == "cuda" else "cpu",
                 devices=sweep.devices,
                 nodes=sweep.nodes,

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from fer_bench import arithmetic
 from fer_bench.config import RunConfig
+from fer_bench.errors import UsageError
 
 TIMED_OUT, STOPPED = 124, 130
 """Exit codes of a process that made no progress (the code of `timeout`) and of one that was stopped."""
@@ -24,11 +26,24 @@ class Interrupted(BaseException):
 
 
 def configure_torch(config: RunConfig) -> None:
-    """Use one thread on a CPU, so that sums have one order, and float32 or TF32 on a GPU as the run asks."""
+    """Make this process compute as a run asks.
+
+    On a CPU with one thread, so that sums have one order, and portably if so wanted; on a GPU in float32 or
+    TF32.
+
+    Raises:
+        UsageError: The run is portable, and this process has computed in another way already.
+    """
     import torch
 
     if config.device == "cpu":
         torch.set_num_threads(1)
+        if not arithmetic.use(portable=config.portable):
+            raise UsageError(
+                "the run wants portable arithmetic, and this process or machine computes in another way",
+                value={name: value for name, value in arithmetic.describe().items() if name != "digest"},
+                hint="a fresh process, as the local launcher starts; or --no-portable",
+            )
     else:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
 

@@ -10,10 +10,10 @@ from fer_bench.data.audit.leaks import known_leaks
 from fer_bench.data.card import Protocol
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.protocols import find_protocol, folds_of, member_protocol
-from fer_bench.methods.weights import learned_drawn_labels
+from fer_bench.datasets import members_of
 from fer_bench.results.record import GENERATOR, Exposure, Record, TargetData, TrainingData
 from fer_bench.runs.keys import method_blind_spots
-from fer_bench.runs.resolve import method_settings
+from fer_bench.runs.resolve import input_spec, method_settings
 from fer_bench.workspace.sources import Source
 from fer_bench.workspace.unions import seen_note
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from fer_bench.config import RunConfig
     from fer_bench.data.batch import Task
     from fer_bench.runs.plan import PlannedRun
+    from fer_bench.workspace.workspace import Workspace
 
 BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the learning rate is not scaled"
 WEAKLY = "found weakly, by the cascade or not at all"
+IN_PART = "decode only in part, and decoders filled in the rest"
 
 
 def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
@@ -56,6 +58,7 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
             "precision": config.precision,
             "tf32": config.tf32,
             "compile": config.compile,
+            "portable": config.portable,
             "device": config.device,
             "devices": config.devices,
             "nodes": config.nodes,
@@ -74,6 +77,8 @@ def pretraining(config: RunConfig, weights: Mapping[str, str]) -> dict[str, Trai
         config: Settings of the run.
         weights: Hash of the weights of each part.
     """
+    from fer_bench.methods.weights import learned_drawn_labels  # it needs torch, and outside models do not
+
     told = methods.get(config.method).pretraining(method_settings(config))
     found = {}
     for part, sha256 in weights.items():
@@ -105,14 +110,18 @@ def leak_warnings(source: Source, protocol_name: str) -> list[str]:
     ]
 
 
-def run_warnings(config: RunConfig, source: Source) -> Iterator[str]:
-    """Yield what is known before training: notes of the reader, caveats of the settings, unseen code.
+def run_warnings(config: RunConfig, workspace: Workspace) -> Iterator[str]:
+    """Yield what is known before training: notes of the reader, damage, caveats of settings, unseen code.
 
     Args:
         config: Settings of the run.
-        source: What it is trained on.
+        workspace: Its datasets and packs.
     """
+    source = workspace.source(config.dataset)
     dataset = source.dataset
+    damaged = int(workspace.pack(config.dataset, input_spec(config).size).damaged.sum())
+    if damaged:
+        yield _damage_note(config.dataset, damaged, f"{len(dataset.index):,} pictures")
     # What a reader says of the official download (such as missing sequences) says nothing about drawn data.
     notes = (*dataset.warnings, *dataset.notes) if source.kind == "real" else dataset.left_out
     yield from (f"{dataset.card.name}: {note}" for note in notes)
@@ -149,19 +158,31 @@ def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tupl
         data: What each target's predictions were made on.
     """
     seen = [note for name in sorted(data) if (note := seen_note(name, record.dataset)) is not None]
-    weak = weak_notes(data)
-    known = [text for text in record.warnings if WEAKLY not in text and text not in seen]
-    return (*known, *seen, *weak)
+    noted = picture_notes(data)
+    known = [
+        text
+        for text in record.warnings
+        if WEAKLY not in text and text not in seen and not (IN_PART in text and "scored" in text)
+    ]
+    return (*known, *seen, *noted)
 
 
-def weak_notes(data: Mapping[str, TargetData]) -> list[str]:
-    """Return a note per target some of whose faces were found weakly.
+def picture_notes(data: Mapping[str, TargetData]) -> list[str]:
+    """Return a note per target some of whose faces were found weakly, or whose pictures are damaged.
 
     Args:
         data: What each target's predictions were made on.
     """
-    return [
+    weak = [
         f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"
         for name, d in sorted(data.items())
         if d.faces_weak
     ]
+    return weak + [
+        _damage_note(name, d.damaged, "the scored pictures") for name, d in sorted(data.items()) if d.damaged
+    ]
+
+
+def _damage_note(dataset: str, count: int, among: str) -> str:
+    names = " and ".join(f"fer-bench data verify --dataset {name}" for name in members_of(dataset))
+    return f"{dataset}: {count} of {among} {IN_PART}; {names} names them"

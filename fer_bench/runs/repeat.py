@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from fer_bench import arithmetic
 from fer_bench.config import RunConfig, build
 from fer_bench.data.crops.choice import crops_of_key
 from fer_bench.datasets import members_of
@@ -37,6 +38,7 @@ class Repetition:
             or a file is absent.
         failure: Why the repetition failed, None if it did not.
         missing: Targets that could not be opened this time, with the reason.
+        arithmetic: In which way the arithmetic of the two differs; None where it does not or is unknown.
     """
 
     key: str
@@ -44,6 +46,7 @@ class Repetition:
     differences: dict[str, float]
     failure: str | None
     missing: Mapping[str, str] = field(default_factory=dict)
+    arithmetic: str | None = None
 
     @property
     def identical(self) -> bool:
@@ -65,6 +68,7 @@ class Repetition:
             "differences": shown,
             "failure": self.failure,
             "missing": dict(self.missing),
+            "arithmetic": self.arithmetic,
         }
 
     @property
@@ -120,6 +124,8 @@ def repeat(
     config = build(RunConfig, content, str(file))
     own = members_of(config.dataset)  # targets may have been asked for after the settings were written
     config = config.model_copy(update={"targets": tuple(t for t in record.targets if t not in own)})
+    if config.portable:
+        arithmetic.choose_portable()  # before anything is computed
     drawn = record.generator or {}
     workspace = Workspace(
         roots.with_classes(record.class_map) if record.class_map else roots,
@@ -149,7 +155,8 @@ def repeat(
         path.name: _difference(path, again.path / "predictions" / path.name)
         for path in sorted((run.path / "predictions").glob("*.parquet"))
     }
-    return Repetition(planned.key, changed, found, None, planned.missing)
+    other = arithmetic.difference(record.environment, repeated.environment)
+    return Repetition(planned.key, changed, found, None, planned.missing, other)
 
 
 def _difference(one: Path, other: Path) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fer_bench import methods
+from fer_bench import arithmetic, methods
 from fer_bench.config import (
     Device,
     Precision,
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 
 def resolve_profile(sweep: SweepConfig, kind: DataKind) -> ProfileName:
-    """Return the profile of a sweep's runs: by default `quick` on synthetic data and `paper` on real data."""
-    return sweep.profile or ("quick" if kind == "synthetic" else "paper")
+    """Return the profile of a sweep's runs."""
+    return sweep.profile or default_profile(kind)
+
+
+def default_profile(kind: DataKind) -> ProfileName:
+    """Return the profile that nobody has to name: `quick` on synthetic data, `paper` on real data."""
+    return "quick" if kind == "synthetic" else "paper"
 
 
 def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
@@ -64,6 +69,47 @@ def resolve_precision(wanted: Precision, device: str) -> ResolvedPrecision:
             "this GPU has no bfloat16", value=f"--precision {wanted}", hint="--precision 16-mixed, or 32"
         )
     return wanted
+
+
+def resolve_portable(
+    wanted: bool | None,
+    *,
+    profile: str,
+    device: str,
+    precision: str,
+    compiled: bool,
+    elsewhere: bool = False,
+) -> bool:
+    """Return whether a run takes the portable arithmetic; takes it in this process where the run does.
+
+    By default runs of the profile `quick` do, where they can and this process has not computed otherwise yet.
+
+    Args:
+        wanted: What was asked for, None for the default.
+        profile: Profile name.
+        device: `cpu` or `cuda`.
+        precision: Resolved precision.
+        compiled: Whether the network goes through `torch.compile`.
+        elsewhere: Whether runs go to other machines.
+
+    Raises:
+        UsageError: It was asked for, and the run or this machine cannot.
+    """
+    obstacle = None
+    if device != "cpu":
+        obstacle = "portable arithmetic is that of CPUs", "--device cpu"
+    elif precision != "32":
+        obstacle = "portable arithmetic is that of float32", "--precision 32"
+    elif compiled:
+        obstacle = "code that torch.compile makes depends on the machine", "--no-compile"
+    elif not (elsewhere and wanted) and not arithmetic.can_be_portable():
+        obstacle = "portable arithmetic needs Linux on x86-64 with AVX2", "fer-bench doctor"
+    if wanted and obstacle is not None:
+        raise UsageError(obstacle[0], value="--portable", hint=obstacle[1])
+    if obstacle is not None or wanted is False or (wanted is None and profile != "quick"):
+        return False
+    chosen = elsewhere or arithmetic.choose_portable()
+    return bool(wanted) or chosen
 
 
 def resolve_device(wanted: Device, *, elsewhere: bool = False) -> str:

@@ -18,10 +18,8 @@ from fer_bench.errors import UsageError
 from fer_bench.figures import figure_style, new_figure, save_figure
 from fer_bench.files import write_text
 from fer_bench.models.card import ModelCard
-from fer_bench.models.opening import OutsideModel
 from fer_bench.models.preprocess import Crops, network_input, shown_input
-from fer_bench.runs.outside import Targets
-from fer_bench.workspace.workspace import Workspace
+from fer_bench.runs.outside import Prepared
 
 FACES = 24
 COLUMNS = 4
@@ -50,21 +48,19 @@ class Sheet:
     shares: NDArray[np.float64]
 
 
-def make_sheet(model: OutsideModel, targets: Targets, workspace: Workspace, *, quick: bool) -> Sheet:
+def make_sheet(ready: Prepared) -> Sheet:
     """Return what a model sees of some faces of the first target, as many of each class as there is room for.
 
     Args:
-        model: The model.
-        targets: The datasets.
-        workspace: Datasets and packs, with the crops that the model is given.
-        quick: Whether the protocols of the `quick` profile decide the rows.
+        ready: The model and the datasets.
 
     Raises:
         DataError: The model cannot be computed, or its answers are not what its card says.
     """
+    model, targets, workspace = ready.model, ready.targets, ready.workspace
     name, card = targets.names[0], model.card
     dataset, pack = workspace.source(name).dataset, workspace.pack(name, card.input.size)
-    _, rows = evaluation_rows(dataset.index, dataset.card, None, quick=quick)
+    _, rows = evaluation_rows(dataset.index, dataset.card, None, quick=ready.profile == "quick")
     chosen = _spread(dataset.index.iloc[rows]["label"], FACES)
     index, crops = dataset.index.iloc[rows[chosen]], np.asarray(pack.pixels[rows[chosen]])
     logits = model.logits(model.answer(crops)).astype(np.float64)
@@ -110,24 +106,20 @@ def _of_values(values: NDArray[np.float32], card: ModelCard) -> str:
     )
 
 
-def write_sheet(
-    model: OutsideModel, targets: Targets, workspace: Workspace, file: Path, *, quick: bool
-) -> Sheet:
-    """Write a sheet of what a model sees; arguments and errors as for `make_sheet`.
+def write_sheet(ready: Prepared, file: Path) -> Sheet:
+    """Write a sheet of what a model sees.
 
     Args:
-        model: The model.
-        targets: The datasets.
-        workspace: Datasets and packs.
+        ready: The model and the datasets.
         file: A PNG file, or an HTML page with the picture and all probabilities.
-        quick: See `make_sheet`.
 
     Raises:
         UsageError: Another suffix.
+        DataError: See `make_sheet`.
     """
     if file.suffix not in (".png", ".html"):
         raise UsageError("a sheet is a PNG file or an HTML page", value=str(file), hint="--show seen.png")
-    sheet = make_sheet(model, targets, workspace, quick=quick)
+    sheet = make_sheet(ready)
     if file.suffix == ".png":
         _draw(sheet, file)
         return sheet

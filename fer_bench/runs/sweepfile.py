@@ -83,6 +83,10 @@ def read_sweep(what: str | Path, changes: Mapping[str, Any] | None = None) -> Sw
         content["classes"] = _texts(tree, "classes")  # YAML reads `0: anger` and `no: neutral` otherwise
     elif isinstance(given, str):
         content["classes"] = str(path.parent.absolute() / expand_home(given))
+    if isinstance(rows := content.get("rows"), dict):
+        content["rows"] = {
+            str(name): str(path.parent.absolute() / expand_home(str(file))) for name, file in rows.items()
+        }
     return check_sweep({"name": path.stem, **content, **(changes or {})}, path, tree)
 
 

@@ -6,5 +6,5 @@ of the package works on them, and everything made from them says *synthetic*.
 
 from __future__ import annotations
 
-GENERATOR_VERSION = "3"
+GENERATOR_VERSION = "4"
 """Raised whenever the same seed gives other bytes; stored in every marker file."""

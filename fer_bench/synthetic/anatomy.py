@@ -178,12 +178,13 @@ class Units:
 
 
 @lru_cache(maxsize=256)
-def texture_of(seed: int) -> tuple[NDArray[np.float32], Array, Array]:
+def texture_of(seed: int) -> tuple[Picture, Array, Array]:
     """Return the random texture of a person: the mottling of the skin [24, 20] and the strands of the hair.
 
-    Strands have a position along the hair in [0, 1], ascending, and a bend around zero, both [14].
+    The mottling is around 128 in thousandths of the brightness. Strands have a position along the hair in
+    [0, 1], ascending, and a bend around zero, both [14].
     """
     rng = np.random.default_rng(seed)
-    mottling = rng.normal(0, 0.022, (24, 20)).astype(np.float32)
+    mottling = np.minimum(np.maximum(rng.normal(128, 22, (24, 20)), 0), 255).astype(np.uint8)
     places = (np.arange(14) + rng.random(14)) / 14
     return mottling, places, rng.normal(0, 0.5, 14)

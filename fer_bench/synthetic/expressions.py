@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -162,9 +163,7 @@ def mean_of(weights: Mapping[int, float], au: Array) -> float:
 
 def valence_arousal(au: Array) -> tuple[float, float]:
     """Return valence and arousal in [-1, 1] that follow from intensities [17, 2]."""
-    valence = np.tanh(1.25 * mean_of(_VALENCE, au))
-    arousal = np.tanh(1.1 * (mean_of(_AROUSAL, au) - 0.06))
-    return float(valence), float(arousal)
+    return math.tanh(1.25 * mean_of(_VALENCE, au)), math.tanh(1.1 * (mean_of(_AROUSAL, au) - 0.06))
 
 
 def coded_units(au: Array, threshold: float = 0.3) -> NDArray[np.int8]:
@@ -187,7 +186,7 @@ def draw_prototype(rng: np.random.Generator, emotion: Emotion, style: Style) -> 
     au = np.zeros((len(FACE_AUS), 2))
     side = int(rng.integers(2))
     for number, (probability, mean) in units.items():
-        level = mean * float(np.clip(rng.normal(1, 0.16), 0.5, 1.4)) if rng.random() < probability else 0.0
+        level = mean * min(max(rng.normal(1, 0.16), 0.5), 1.4) if rng.random() < probability else 0.0
         au[ROW[number]] = level
         if number in _ONE_SIDED.get(emotion, ()):
             au[ROW[number], 1 - side] = 0.08 * level
@@ -202,21 +201,29 @@ def behind_label(rng: np.random.Generator, label: Emotion, style: Style) -> Emot
 
 
 def votes(
-    rng: np.random.Generator, label: Emotion, clarity: float, classes: LabelSet, count: int = 40
+    rng: np.random.Generator,
+    label: Emotion,
+    shown: Emotion,
+    clarity: float,
+    classes: LabelSet,
+    count: int = 40,
 ) -> Array:
     """Return the shares of votes per class that led to a label, which always has the most.
+
+    People vote for what they see. Where the label is another emotion, it has won by a single vote.
 
     Args:
         rng: Random generator.
         label: The winning class.
+        shown: The emotion drawn, which may be none of the classes.
         clarity: 1 for a clear expression, towards 0 for a doubtful one.
         classes: Classes that annotators choose from, in the order of the result.
         count: Number of annotators.
     """
     agree = float(np.clip(0.45 + 0.5 * clarity + rng.normal(0, 0.05), 0.45, 0.98))
-    others = {e: CONFUSIONS[label].get(e, 0.03) for e in classes if e is not label}
+    others = {e: CONFUSIONS[shown].get(e, 0.03) for e in classes if e is not shown}
     total = sum(others.values())
-    chances = np.array([agree if e is label else (1 - agree) * others[e] / total for e in classes])
+    chances = np.array([agree if e is shown else (1 - agree) * others[e] / total for e in classes])
     given: Array = rng.multinomial(count, chances / chances.sum()).astype(np.float64)
     winner = list(classes).index(label)
     given[winner] = max(given[winner], np.delete(given, winner).max() + 1)

@@ -70,7 +70,7 @@ def draw_face(
     units = Units(au_array(au))
     points = turned(face_curves(identity, units, pose), pose, scale, centre)
     canvas = Canvas(height, width, scale, points)
-    paint(canvas, points, identity, units, scale)
+    paint(canvas, points, identity, units, pose, scale)
     picture, alpha = canvas.flatten()
     relief = Relief(height, width, scale, points)
     carve(relief, identity, units)

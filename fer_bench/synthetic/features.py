@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fer_bench.synthetic.anatomy import Array, Identity, Pose, Units
+from fer_bench.synthetic.exact import exponential, on_grid, power, product, sine
 from fer_bench.synthetic.splines import COLUMN, SIDE, both, resample, spline, xyz
 
 # --- Brows and eyes
@@ -12,28 +13,30 @@ from fer_bench.synthetic.splines import COLUMN, SIDE, both, resample, spline, xy
 _ALONG = np.linspace(0, 1, 5)
 _BROW_X = 0.16 + 0.52 * _ALONG
 _BROW_Z = np.array([0.30, 0.30, 0.26, 0.16, 0.02])
-_BROW_ARCH = np.sin(np.pi * np.minimum(1, 0.15 + 0.8 * _ALONG))
-_BROW_THICK = 0.5 * np.array([0.85, 1.0, 0.95, 0.7, 0.25])
-_BROW_DOWN = np.array(
-    [
-        (-0.20, -0.13, -0.04, 0.0, 0.01),
-        (0.0, -0.06, -0.15, -0.19, -0.14),
-        (0.15, 0.13, 0.09, 0.05, 0.01),
-        (0.09, 0.06, 0.03, 0.01, 0.0),
-    ]
+_BROW_ARCH = sine(np.pi * np.minimum(1, 0.15 + 0.8 * _ALONG))
+_BROW_HALF = product(spline(5, 11), 0.5 * np.array([0.85, 1.0, 0.95, 0.7, 0.25]))
+_BROW_DOWN = on_grid(
+    np.array(
+        [
+            (-0.20, -0.13, -0.04, 0.0, 0.01),
+            (0.0, -0.06, -0.15, -0.19, -0.14),
+            (0.15, 0.13, 0.09, 0.05, 0.01),
+            (0.09, 0.06, 0.03, 0.01, 0.0),
+        ]
+    )
 )
 """How AU1, 2, 4 and 9 move the brow downwards, from its inner to its outer end."""
-_BROW_OUT = np.array(
-    [(0.0, 0.0, 0.0, 0.0, 0.0)] * 2 + [(-0.075, -0.06, -0.03, -0.01, 0.0)] + [(-0.03, -0.02, 0.0, 0.0, 0.0)]
+_BROW_OUT = on_grid(
+    np.array([(0.0,) * 5, (0.0,) * 5, (-0.075, -0.06, -0.03, -0.01, 0.0), (-0.03, -0.02, 0.0, 0.0, 0.0)])
 )
 """How AU1, 2, 4 and 9 move the brow outwards."""
 
 _LID = np.linspace(-1, 1, 13)
-_LID_FLAT = 1 - np.abs(_LID) ** 2.3
+_LID_FLAT = 1 - power(np.abs(_LID), 2.3)
 _LID_BOW = 0.18 * _LID * _LID_FLAT
 _LID_Z = 0.16 - 0.10 * (_LID + 1) + 0.05 * _LID_FLAT
 _LID_SLANT = 0.7 * (0.3 + _LID) * _LID_FLAT
-_CREASE = 1 - np.abs(_LID) ** 2.6
+_CREASE = 1 - power(np.abs(_LID), 2.6)
 _CROW = np.array([(0.05, dy * 0.35, -0.05, 0.19, dy + 0.02, -0.14) for dy in (-0.09, 0.01, 0.11)]).reshape(
     -1, 3
 )
@@ -45,7 +48,7 @@ def add_brows(curves: dict[str, Array], who: Identity, au: Units) -> None:
     AU1 lifts the inner end, AU2 the outer part, AU4 lowers the brow and draws it inwards, AU9 pulls the inner
     end down.
     """
-    units = au.sides(1, 2, 4, 9)
+    units = on_grid(au.sides(1, 2, 4, 9))
     y = (
         (-0.315 - 0.035 * who.brow_height)
         + 0.035 * who.brow_tilt * (0.5 - _ALONG)
@@ -56,7 +59,7 @@ def add_brows(curves: dict[str, Array], who: Identity, au: Units) -> None:
     x = (_BROW_X + 0.04 * who.eye_distance + units @ _BROW_OUT) * COLUMN
     line = xyz(x, y, _BROW_Z)
     dense = resample(line, 11)
-    half = spline(5, 11) @ ((0.068 + 0.018 * who.brow_thickness) * _BROW_THICK)
+    half = (0.068 + 0.018 * who.brow_thickness) * _BROW_HALF
     area = np.concatenate([dense, dense[:, ::-1]], axis=1)
     area[:, :11, 1] -= half
     area[:, 11:, 1] += half[::-1]
@@ -162,15 +165,15 @@ def add_nose(curves: dict[str, Array], who: Identity, au: Units) -> None:
 
 _LIP = np.linspace(-1, 1, 17)
 _LIP_SIDE = (_LIP > 0).astype(int)
-_LIP_SHARE = np.stack([0.5 - 0.5 * _LIP, 0.5 + 0.5 * _LIP])
+_LIP_SHARE = np.stack([0.5 - 0.5 * _LIP, 0.5 + 0.5 * _LIP])  # sixteenths, free of rounding
 _REACH = np.abs(_LIP)
-_REACH_CORNER, _REACH_2 = _REACH**1.7, _REACH**2
-_ROUND, _SQUARE = 1 - _REACH_2, 1 - _REACH**4
+_REACH_CORNER, _REACH_2 = power(_REACH, 1.7), _REACH * _REACH
+_ROUND, _SQUARE = 1 - _REACH_2, 1 - _REACH_2 * _REACH_2
 _ARCH = np.sqrt(_ROUND)
-_LIP_UPPER = (1 - _REACH**1.8) ** 0.8 * (1 - 0.22 * np.exp(-((_LIP / 0.16) ** 2)))
-_LIP_LOWER = (1 - _REACH**2.2) ** 0.8
+_LIP_UPPER = power(1 - power(_REACH, 1.8), 0.8) * (1 - 0.22 * exponential(-((_LIP / 0.16) ** 2)))
+_LIP_LOWER = power(1 - power(_REACH, 2.2), 0.8)
 _LIP_Z = 0.40 - 0.22 * _REACH_2
-_TONGUE = 0.45 * np.clip(1.1 - _REACH * 1.4, 0, 1) ** 0.5
+_TONGUE = 0.45 * np.sqrt(np.clip(1.1 - _REACH * 1.4, 0, 1))
 _CHIN_T = np.array((-1, -0.5, 0, 0.5, 1))
 
 
@@ -192,11 +195,11 @@ def add_mouth(curves: dict[str, Array], who: Identity, au: Units) -> None:
         halves.append(half - (0.04 + 0.06 * parted) * a26 * (1 - max(b12, b20)))
         corner = -0.19 * b12 - 0.045 * b14 + 0.155 * b15 + 0.045 * b20 - 0.016 * who.mouth_curve
         corners.append(corner + 0.008 * sign * who.asymmetry + 0.3 * jaw * parted)
-    upwards = au.sides(10, 9).T @ _LIP_SHARE
+    upwards = on_grid(au.sides(10, 9)).T @ _LIP_SHARE
     line = (
         height
         + np.array(corners)[_LIP_SIDE] * _REACH_CORNER
-        - (0.075 * a17 + np.array((0.045, 0.03)) @ upwards) * _ROUND
+        - (0.075 * a17 + 0.045 * upwards[0] + 0.03 * upwards[1]) * _ROUND
     )
     x = _LIP * np.array(halves)[_LIP_SIDE]
     raised = max(a10, 0.6 * a9)

@@ -16,6 +16,7 @@ import numpy as np
 
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.anatomy import FACE_AUS, Array, Colour, Identity
+from fer_bench.synthetic.exact import exponential
 from fer_bench.synthetic.expressions import PROTOTYPES, ROW, Expression, Style, draw_prototype
 
 PopulationName = Literal["benchmark", "development", "pretraining"]
@@ -149,7 +150,10 @@ def draw_person(rng: np.random.Generator, makeup: Makeup, number: int) -> Person
     gender = "female" if rng.random() < makeup.female else "male"
     years = int(rng.integers(makeup.years[0], makeup.years[1] + 1))
     race = ("caucasian", "african", "asian")[int(rng.choice(3, p=makeup.races))]
-    shape = {name: float(np.clip(rng.normal(), -2, 2)) for name in _SHAPE}
+    shape = {
+        name: min(max(number, -2.0), 2.0)
+        for name, number in zip(_SHAPE, rng.normal(size=len(_SHAPE)).tolist(), strict=True)
+    }
     woman, child = gender == "female", years < 12
     shape["jaw"] += -0.6 if woman else 0.5
     shape["brow_thickness"] += -0.8 if woman else 0.5
@@ -177,7 +181,7 @@ def draw_person(rng: np.random.Generator, makeup: Makeup, number: int) -> Person
     bearded = not woman and years > 17 and rng.random() < makeup.beards
     identity = Identity(
         **shape,
-        age=float(np.clip((years - 15) / 60, 0, 1)),
+        age=min(max((years - 15) / 60, 0.0), 1.0),
         hair_style=int(styles[int(rng.integers(len(styles)))]),
         beard=int(rng.integers(1, 5)) if bearded else 0,
         glasses=int(rng.integers(1, 3)) if rng.random() < makeup.glasses else 0,
@@ -192,12 +196,12 @@ def draw_person(rng: np.random.Generator, makeup: Makeup, number: int) -> Person
         (rng.exponential(0.05, len(FACE_AUS)) * (rng.random(len(FACE_AUS)) < 0.35))[:, None], 2, axis=1
     )
     rest[[ROW[n] for n in (5, 9, 20, 26)]] *= 0.3
-    dialect = np.clip(rng.normal(1.0, 0.10) * np.exp(rng.normal(0, 0.18, len(FACE_AUS))), 0.55, 1.5)
+    dialect = np.clip(rng.normal(1.0, 0.10) * exponential(rng.normal(0, 0.18, len(FACE_AUS))), 0.55, 1.5)
     return Person(number, identity, gender, years, race, rest, dialect)
 
 
 def _colour(values: Array) -> Colour:
-    red, green, blue = (float(c) for c in np.clip(values, 0, 255))
+    red, green, blue = (min(max(value, 0.0), 255.0) for value in values.tolist())
     return red, green, blue
 
 

@@ -14,23 +14,29 @@ from numpy.typing import NDArray
 
 from fer_bench.synthetic.anatomy import Identity, Light, Picture, Pose, Units, texture_of
 from fer_bench.synthetic.curves import Points
+from fer_bench.synthetic.exact import doubled, smooth
 
 _SHIFT = 4
 _CONTRAST = 0.62 / 128
-_UNIT = 150
+_UNIT = 151
+"""Brightness of what is fully lit; odd, so that no product divided by it is half a grey level."""
+_MOTTLING = 0.001
+_SLOPE = np.float32(-0.35)
+_UPRIGHT = 1 - _SLOPE * _SLOPE
 
 
 class Relief:
-    """Brightness of the surface around the head: broad forms, sharp lines and a lit ellipsoid.
+    """Brightness of the surface of a person: broad forms, sharp lines, and light on head and body.
 
     `broad` and `sharp` are the face's curves in the units in which the two are drawn.
     """
 
     def __init__(self, height: int, width: int, scale: float, points: Points[np.float64]) -> None:
         x, y = points["head"][0].tolist()
-        self.x0, self.y0 = max(0, int(x - 1.7 * scale)), max(0, int(y - 2.1 * scale))
-        self.x1 = max(min(width, int(x + 1.7 * scale) + 1), self.x0 + 1)
-        self.y1 = max(min(height, int(y + 2.2 * scale) + 1), self.y0 + 1)
+        self.x0, self.y0 = max(0, int(x - 2.7 * scale)), max(0, int(y - 2.1 * scale))
+        self.x1 = max(min(width, int(x + 2.7 * scale) + 1), self.x0 + 1)
+        self.y1 = max(height, self.y0 + 1)
+        self.body, self.chin = points["throat"][0].tolist()
         self.scale = scale
         rows, columns = self.y1 - self.y0, self.x1 - self.x0
         self.soft = np.full(((rows + 1) // 2, (columns + 1) // 2), 128, np.uint8)
@@ -38,7 +44,7 @@ class Relief:
         unit = 1 << _SHIFT
         corner = np.array((self.x0, self.y0), np.float64)
         self.sharp = points.whole(unit, 0.5 - (corner + 0.5) * unit)
-        self.broad = points.whole(unit / 2, 0.5 - (corner / 2 + 0.5) * unit)
+        self.broad = points.whole(unit / 2, 0.5 - (corner + 0.5) * (unit / 2))
 
     def crease(self, lines: list[NDArray[np.int32]], depth: float, width: float = 0.04) -> None:
         """Draw sharp dark lines of the given depth in [0, 1] and width in face units."""
@@ -74,37 +80,56 @@ class Relief:
         centre: tuple[float, float],
     ) -> None:
         """Multiply light and relief into a picture in place."""
-        size = (self.fine.shape[1], self.fine.shape[0])
-        blurred = cv2.GaussianBlur(self.soft.astype(np.float32), (0, 0), max(0.5, 0.0375 * self.scale))
+        # Multiples of 1/4096, of which `doubled` makes sums without rounding.
+        contrast = np.float32(light.relief * _CONTRAST)
+        mottled = np.float32(_MOTTLING * (0.5 + who.age))
         mottling = cv2.resize(texture_of(who.texture)[0], self.soft.shape[::-1])
-        contrast = light.relief * _CONTRAST
-        forms = 1 - 128 * contrast + contrast * blurred + (0.5 + who.age) * mottling
-        lit = cv2.resize(self._lambert(pose, light, centre) * forms, size)
-        lines = cv2.GaussianBlur(self.fine.astype(np.float32), (3, 3), max(0.5, 0.014 * self.scale))
-        lit = cv2.multiply(lit, 1 - 128 * contrast + contrast * lines)
-        # Shadows on skin are reddish: red falls off more slowly than the other channels.
+        forms = contrast * smooth(self.soft, max(0.5, 0.0375 * self.scale)) + mottled * mottling
+        forms += 1 - 128 * (contrast + mottled)
+        half = np.rint(4096 * self._lambert(pose, light, centre) * forms) * np.float32(1 / 4096)
+        lit = doubled(half, self.fine.shape)
+        lines = contrast * smooth(self.fine, max(0.5, 0.014 * self.scale), taps=3)
+        lines += 1 - 128 * contrast
+        lit *= lines
+        # Shadows on skin are reddish: red falls off more slowly than the other channels. OpenCV gets one
+        # product to round at a time, as it may fuse a product and a sum.
         unit = _UNIT * light.strength
-        red = cv2.convertScaleAbs(lit, alpha=0.87 * unit, beta=0.13 * unit)
+        red = cv2.convertScaleAbs(lit + np.float32(0.13 / 0.87), alpha=0.87 * unit)
         green = cv2.convertScaleAbs(lit, alpha=unit)
-        blue = cv2.convertScaleAbs(lit, alpha=1.06 * unit, beta=-0.06 * unit)
+        blue = cv2.convertScaleAbs(lit - np.float32(0.06 / 1.06), alpha=1.06 * unit)
         region = picture[self.y0 : self.y1, self.x0 : self.x1]
         bright = cv2.multiply(region, cv2.merge([red, green, blue]), scale=1 / _UNIT)
         cover = cv2.cvtColor(alpha[self.y0 : self.y1, self.x0 : self.x1], cv2.COLOR_GRAY2RGB)
         np.minimum(bright, cover, out=region)
 
     def _lambert(self, pose: Pose, light: Light, centre: tuple[float, float]) -> NDArray[np.float32]:
-        """Return the light on an ellipsoid in place of the head at half the resolution, 1 = fully lit."""
+        """Return the light on a person at half the resolution, 1 = fully lit.
+
+        The head is an ellipsoid, the body below the chin an upright cylinder with sloping shoulders.
+        """
         height, width = self.soft.shape
         turn = math.sin(math.radians(pose.yaw)) * 0.25
-        left, top = self.x0 + 0.5 - centre[0], self.y0 + 0.5 - centre[1]
-        u = (2 * np.arange(width, dtype=np.float32) + left) / (1.28 * self.scale) - turn
-        v = (2 * np.arange(height, dtype=np.float32) + top) / (1.85 * self.scale)
+        across = 2 * np.arange(width, dtype=np.float32) + np.float32(self.x0 + 0.5 - centre[0])
+        down = 2 * np.arange(height, dtype=np.float32) + np.float32(self.y0 + 0.5 - centre[1])
+        u = across * np.float32(1 / (1.28 * self.scale)) - np.float32(turn)
+        v = down * np.float32(1 / (1.85 * self.scale))
         u, v = np.minimum(np.maximum(u, -1), 1), np.minimum(np.maximum(v, -1), 1)[:, None]
         x, y, z = light.direction
         direct = (1 - light.ambient) / math.sqrt(x * x + y * y + z * z)
-        toward = np.sqrt(np.maximum((1 - u * u) - v * v, 0.12))
-        lambert = np.maximum((z * direct) * toward + (x * direct) * u + (y * direct) * v, 0)
-        found: NDArray[np.float32] = np.maximum(light.ambient + lambert, 0.02)
+        x_, y_, z_ = np.float32(x * direct), np.float32(y * direct), np.float32(z * direct)
+        toward = np.sqrt(np.maximum((1 - u * u) - v * v, np.float32(0.12)))
+        lambert = z_ * toward
+        lambert += x_ * u + y_ * v
+        side = np.float32(1 / (2.6 * self.scale)) * (across - np.float32(self.body - centre[0]))
+        side = np.minimum(np.maximum(side, -1), 1)
+        body = z_ * np.sqrt(np.maximum(_UPRIGHT - side * side, np.float32(0.12))) + x_ * side + y_ * _SLOPE
+        share = (down + np.float32(centre[1] - self.chin)) * np.float32(1 / (0.5 * self.scale))
+        first = int(np.searchsorted(share, 0))
+        below = lambert[first:]
+        below += np.minimum(share[first:], 1)[:, None] * (body - below)
+        ambient = np.float32(light.ambient)
+        found: NDArray[np.float32] = np.maximum(lambert, max(np.float32(0), np.float32(0.02) - ambient))
+        found += ambient
         return found
 
 

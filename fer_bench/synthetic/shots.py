@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -11,12 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from fer_bench.synthetic.anatomy import Identity, Light, Picture, Pose
 from fer_bench.synthetic.camera import Camera
+from fer_bench.synthetic.exact import on_grid, power, product, smooth
 from fer_bench.synthetic.face import draw_face
+from fer_bench.synthetic.splines import spline
 
 Array = NDArray[np.float64]
 
 _GRAIN = 30
 _LEVELS = np.arange(256) / 255
+_FINER = on_grid(np.asarray(np.kron(spline(5, 21), spline(5, 21)), np.float64))
+"""Makes 21 x 21 patches of a wall out of 5 x 5."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> 
     aim = rng.normal(0, camera.light_spread, 2) + camera.light
     ambient, strength = float(rng.uniform(*camera.ambient)), float(rng.uniform(*camera.strength))
     grey = camera.mode != "colour" or bool(rng.random() < camera.grey)
-    warm, green = np.exp(rng.normal(0, camera.tint)) * camera.warmth, 1 + rng.normal(0, 0.3 * camera.tint)
+    warm = math.exp(rng.normal(0, camera.tint)) * camera.warmth
+    green = 1 + rng.normal(0, 0.3 * camera.tint)
     gains = tuple(_within(float(gain), 0.7, 1.3) for gain in (warm, green, 1 / warm))
     occlusion = None
     if rng.random() < camera.occluded:
@@ -89,7 +95,7 @@ def arrange(camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> 
         pose=pose,
         light=Light((float(aim[0]), float(aim[1]), 1.0), ambient, strength, camera.relief),
         gains=(gains[0], gains[1], gains[2]),
-        gamma=float(rng.uniform(*camera.gamma)),
+        gamma=round(64 * rng.uniform(*camera.gamma)) / 64,
         blur=float(rng.uniform(*camera.blur)),
         noise=float(rng.uniform(*camera.noise)),
         coarse=float(rng.uniform(*camera.coarse)),
@@ -215,8 +221,14 @@ def develop(camera: Camera, scene: Scene, picture: Picture, rng: np.random.Gener
 
 
 def _tone(gamma: float, gains: tuple[float, float, float]) -> Picture:
-    curves = (255 * _LEVELS**gamma)[:, None] * gains + 0.5
+    curves = _curve(gamma)[:, None] * gains + 0.5
     return np.minimum(curves, 255).astype(np.uint8).reshape(256, 1, 3)
+
+
+@lru_cache(maxsize=128)
+def _curve(gamma: float) -> Array:
+    """Return the tone curve, 0 to 255; scenes have few different exponents, as powers take long."""
+    return 255 * power(_LEVELS, gamma)
 
 
 @cache
@@ -237,7 +249,7 @@ def _add_noise(picture: Picture, level: float, grey: bool, rng: np.random.Genera
     grain = _grain()[y : y + height, x : x + width]
     if grey:
         grain = _u8(cv2.cvtColor(grain[:, :, 0], cv2.COLOR_GRAY2RGB))
-    share = level / _GRAIN
+    share = round(1024 * level / _GRAIN) / 1024  # so that nothing is rounded before the sum
     return _u8(cv2.addWeighted(picture, 1.0, grain, share, -128 * share))
 
 
@@ -261,7 +273,9 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
     # The background is out of focus: half the resolution is enough.
     columns, rows = (width + 1) // 2, (height + 1) // 2
     patches = np.clip(level + rng.normal(0, 38, (5, 5, 1)) + rng.normal(0, 13, (5, 5, 3)), 0, 255)
-    wall = _u8(cv2.resize(patches.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_CUBIC))
+    curved = 256 * product(_FINER, patches.reshape(25, 3) / 256)
+    finer = np.rint(np.minimum(np.maximum(curved, 0), 255)).astype(np.uint8).reshape(21, 21, 3)
+    wall = _u8(cv2.resize(finer, (columns, rows), interpolation=cv2.INTER_LINEAR))
     count = int(rng.integers(2, 7))
     colours = rng.uniform(20, 230, (count, 1)) + rng.normal(0, 28, (count, 3))
     for (red, green, blue), chances in zip(colours.tolist(), rng.random((count, 5)).tolist(), strict=True):
@@ -274,9 +288,8 @@ def backdrop(camera: Camera, size: tuple[int, int], seed: int) -> Picture:
         else:
             axes = (across // 2, down // 2)
             cv2.ellipse(wall, (x0, y0), axes, 0, 0, 360, (red, green, blue), -1, cv2.LINE_AA)
-    # In floating point, as OpenCV takes several times as long to blur whole numbers.
-    soft = cv2.GaussianBlur(wall.astype(np.float32), (0, 0), max(0.4, 0.006 * width))
-    return _u8(cv2.resize(soft.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR))
+    soft = smooth(wall, max(0.4, 0.006 * width)).astype(np.uint8)
+    return _u8(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _occlude(
@@ -306,7 +319,7 @@ def _occlude(
         middle = landmarks[30]
         angle = float(rng.uniform(0, 2 * np.pi))
         reach = float(rng.uniform(0.38, 0.52)) * span
-        outward = np.array((np.cos(angle), np.sin(angle)))
+        outward = np.array((math.cos(angle), math.sin(angle)))
         across = np.array((-outward[1], outward[0]))
         near = middle + outward * reach
         half = (0.16 if kind == "object" else 0.9) * span

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fer_bench.synthetic.anatomy import Array
+from fer_bench.synthetic.exact import on_grid, product
 
 SIDE = np.array([-1.0, 1.0])
 """Sign of x on the left and on the right side of the picture."""
@@ -32,8 +33,7 @@ def both(points: ArrayLike) -> Array:
 
 def resample(points: Array, count: int) -> Array:
     """Return a smooth curve [..., count, 3] through the given points."""
-    found: Array = spline(points.shape[-2], count) @ points
-    return found
+    return product(spline(points.shape[-2], count), points)
 
 
 @cache
@@ -44,10 +44,10 @@ def spline(given: int, wanted: int) -> Array:
         i = min(int(position), given - 2)
         t = position - i
         weights = (
-            -0.5 * t + t * t - 0.5 * t**3,
-            1 - 2.5 * t * t + 1.5 * t**3,
-            0.5 * t + 2 * t * t - 1.5 * t**3,
-            0.5 * (t**3 - t * t),
+            -0.5 * t + t * t - 0.5 * t * t * t,
+            1 - 2.5 * t * t + 1.5 * t * t * t,
+            0.5 * t + 2 * t * t - 1.5 * t * t * t,
+            0.5 * (t * t * t - t * t),
         )
         for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
             at = i + offset
@@ -59,4 +59,4 @@ def spline(given: int, wanted: int) -> Array:
                 matrix[row, -2] -= weight
             else:
                 matrix[row, at] += weight
-    return matrix
+    return on_grid(matrix)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fer_bench.data.crops.choice import CropChoice
@@ -11,6 +12,7 @@ from fer_bench.data.packs.pack import Pack, open_pack
 from fer_bench.datasets import MAIN_SEVEN, members_of
 from fer_bench.datasets.folder_classes import DROP
 from fer_bench.errors import DataError
+from fer_bench.files import cpu_seconds
 from fer_bench.workspace.sources import DataRoots, Source, available, open_source
 from fer_bench.workspace.unions import drop_seen, open_union, refuse_same_tree
 
@@ -46,6 +48,8 @@ class Workspace:
         self._sources: dict[str, Source] = {}
         self._packs: dict[tuple[str, int], Pack] = {}
         self._memory: dict[tuple[Any, ...], Any] = {}
+        self.spent = {"drawing and reading": 0.0, "packing": 0.0}
+        """CPU-seconds of this process and its children that opening took, by kind of work."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without open files; they are opened again there."""
@@ -80,13 +84,14 @@ class Workspace:
         if name not in self._sources and len(members := members_of(name)) > 1:
             self._sources[name] = open_union([self.source(member) for member in members])
         if name not in self._sources:
-            source = open_source(
-                name,
-                self.roots,
-                size=self.size,
-                population=self.population,
-                progress=self._progress(f"drawing {name}"),
-            )
+            with self._counted("drawing and reading"):
+                source = open_source(
+                    name,
+                    self.roots,
+                    size=self.size,
+                    population=self.population,
+                    progress=self._progress(f"drawing {name}"),
+                )
             if self._leave_out.get(name):
                 source.dataset.leave_out(self._leave_out[name])
             self.crops.apply(source.dataset)
@@ -99,7 +104,8 @@ class Workspace:
             self._packs[name, size] = join_packs({member: self.pack(member, size) for member in members})
         if (name, size) not in self._packs:
             dataset = self.source(name).dataset
-            self._packs[name, size] = open_pack(dataset, size, progress=self._progress(f"packing {name}"))
+            with self._counted("packing"):
+                self._packs[name, size] = open_pack(dataset, size, progress=self._progress(f"packing {name}"))
         return self._packs[name, size]
 
     def targets(self, wanted: Sequence[str] | str, source: str) -> tuple[list[str], dict[str, str]]:
@@ -128,6 +134,15 @@ class Workspace:
                     raise
                 seen[target] = error.message
         return [target for target in found if target not in seen], missing | seen
+
+    @contextmanager
+    def _counted(self, what: str) -> Iterator[None]:
+        """Add the CPU time of the block to `spent`."""
+        before = cpu_seconds()
+        try:
+            yield
+        finally:
+            self.spent[what] += cpu_seconds() - before
 
     def _progress(self, label: str) -> Callable[[int, int], None] | None:
         announce = self.announce

@@ -15,6 +15,7 @@ from fer_bench import datasets, methods
 from fer_bench.cli.docs import pages
 from fer_bench.cli.hints import command_of
 from fer_bench.cli.main import app
+from fer_bench.models.card import shipped_names
 from tests.cli.test_hints import strings
 
 ROOT = Path(fer_bench.__file__).parents[1]
@@ -23,7 +24,16 @@ ROOT = Path(fer_bench.__file__).parents[1]
 def test_there_is_a_page_for_each_method_and_dataset_and_every_page_is_listed_with_its_title(run_cli):
     rows = json.loads(run_cli("docs", "--json")[1])
     names = {row["name"] for row in rows}
-    assert names >= {*methods.names(), *datasets.names(), "sweeps", "data", "submit", "datasets", "readme"}
+    assert names >= {
+        *methods.names(),
+        *datasets.names(),
+        *shipped_names(),
+        "sweeps",
+        "data",
+        "submit",
+        "datasets",
+        "readme",
+    }
     assert all(row["title"] and Path(row["file"]).is_file() for row in rows)
     assert {row["title"] for row in rows} >= {"Sweeps", "Python API", "fer-bench in a notebook"}
 
@@ -34,6 +44,7 @@ def test_there_is_a_page_for_each_method_and_dataset_and_every_page_is_listed_wi
         ("sweeps", "docs/sweeps.md"),
         ("gcn", "fer_bench/methods/gcn/README.md"),
         ("oulu", "docs/datasets/oulu.md"),
+        ("emotion-ferplus-8", "fer_bench/models/cards/emotion-ferplus-8.yaml"),
     ],
 )
 def test_a_page_is_printed_as_it_is(run_cli, name, file):

@@ -68,7 +68,7 @@ class TestLists:
     def test_a_list_with_a_slip_is_suggested(self, run_cli):
         code, _, err = run_cli("list", "metods")
         assert code == 2
-        assert "did you mean methods?" in err
+        assert "did you mean methods or models?" in err
 
     def test_describe_and_stats(self, run_cli, tiny_root):
         assert "Folder tree" in run_cli("data", "describe", "oulu")[1]

@@ -141,3 +141,16 @@ def test_a_folder_is_a_target_as_it_is_a_source(run_cli, tmp_path):
     code, _, err = run_cli(*arguments(source)[:-4], "--targets", f"folder:{other}")
     assert code == 2
     assert f"folder is {source} already" in err
+
+
+def test_pictures_that_decode_only_in_part_are_counted_in_the_record(run_cli, tmp_path):
+    from tests.data.reading.test_decoder_messages import JPEG, half
+
+    root = paint(tmp_path / "pictures", "happy", "sad")
+    for number, file in enumerate(sorted(root.rglob("*.png"))):
+        file.write_bytes(half(JPEG) if number == 3 else JPEG)
+    code, out, err = run_cli(*arguments(root, "--json"))
+    assert code == 0, err
+    warnings = json.loads(out)["warnings"]
+    assert any("folder: 1 of 24 pictures decode only in part" in text for text in warnings), warnings
+    assert "Premature end" not in err

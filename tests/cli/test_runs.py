@@ -90,6 +90,26 @@ def test_rerun_tells_a_difference(run_cli, tiny_root, stored, tmp_path, monkeypa
     assert not json.loads(out)["identical"]
 
 
+def test_rerun_names_other_arithmetic(run_cli, tiny_root, stored, tmp_path, monkeypatch):
+    folder = Store(tmp_path / "runs").find(stored[0])
+    record = folder.read_record()
+    then = {"torch": "AVX512", "onednn": "all", "mkl": "off", "processor": "AVX-512", "digest": "0" * 12}
+    folder.write_record(record.model_copy(update={"environment": {**record.environment, "arithmetic": then}}))
+    monkeypatch.setattr("fer_bench.data.loading.batches.EpochBatches.order", lambda self, epoch: self.rows)
+    code, out, err = run_cli("rerun", stored[0], "--data-root", tiny_root)
+    assert code == 1
+    assert "other arithmetic, by up to" in out
+    assert "differs" not in out
+    assert "torch AVX512 then, " in err
+    assert "3.4 points on average" in err
+    told = json.loads(run_cli("rerun", stored[0], "--data-root", tiny_root, "--json")[1])
+    assert told["arithmetic"].startswith("torch AVX512 then")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    same = json.loads(run_cli("rerun", stored[1], "--data-root", tiny_root, "--json")[1])
+    assert (same["identical"], same["arithmetic"]) == (True, None)
+
+
 def test_rerun_crops_faces_as_the_run_did(run_cli, tiny_root):
     code, out, _ = run_cli(
         *("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *COMMON, "--max-epochs", 1),

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from fer_bench.cli import run as run_command
 from fer_bench.cli import scores as commands
 from fer_bench.config import RunOptions
+from fer_bench.data.protocols import find_protocol
+from fer_bench.datasets import get
 from fer_bench.evaluation.rescore import rescore
 from fer_bench.leaderboard.page import write_leaderboard
 from fer_bench.runs.submission import CheckedSubmission
@@ -73,7 +75,10 @@ def test_it_is_printed_and_logged(records, capsys):
     own = records[0].score("rafdb")
     assert f"{100 - 100 * own.uar:.1f}%" in first[2].split()
     meta = SimpleNamespace(method="m", source="rafdb", target="rafdb")
-    commands._print_checked(CheckedSubmission(meta, "7-official", 1, "real", own))
+    predictions = SimpleNamespace(meta=meta)
+    official = find_protocol(get("rafdb").card, "7-official")
+    source = SimpleNamespace(kind="real")
+    commands._print_checked(CheckedSubmission(predictions, official, official, 1, source, own))
     assert re.search(rf"  BER +{100 - 100 * own.uar:.1f} % \[\d+\.\d, \d+\.\d\]", capsys.readouterr().out)
     logged = {}
     loggers = Loggers(None, None, RunOptions(), lambda event: None)

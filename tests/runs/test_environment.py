@@ -49,4 +49,4 @@ def test_what_torch_says_of_itself_is_known_without_importing_it():
     assert environment.cuda_of_torch() == torch.version.cuda
     assert whole["torch"] == torch.__version__
     assert whole["torch"].startswith(quick["torch"])
-    assert quick.keys() | {"gpu", "threads"} == whole.keys()
+    assert quick.keys() | {"gpu", "threads", "arithmetic"} == whole.keys()

@@ -1,20 +1,24 @@
 """Models that were trained elsewhere on the tiny data: predictions, scores, records and what is refused."""
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import timm
 import torch
 
+import fer_bench
 from fer_bench.data.protocols import evaluation_rows
 from fer_bench.errors import DataError, UsageError
 from fer_bench.evaluation.exposure import seen_before
 from fer_bench.evaluation.rescore import score_run
 from fer_bench.models.onnx_file import OnnxNetwork
-from fer_bench.models.opening import open_model
 from fer_bench.results.record import OUTSIDE
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.outside import evaluate_model, find_targets
+from fer_bench.runs.outside import evaluate_model, find_targets, prepare
 from fer_bench.runs.training.checkpoints import load_weights
 from tests.models.networks import write_card, write_network
 
@@ -27,8 +31,7 @@ def store(tmp_path):
 @pytest.fixture
 def evaluate(workspace, store):
     def run(file, names=("rafdb",), **more):
-        targets = find_targets(names, workspace)
-        return evaluate_model(open_model(str(file)), targets, workspace, store, profile="quick", **more)
+        return evaluate_model(prepare(str(file), names, workspace.roots), store, **more)
 
     return run
 
@@ -204,12 +207,29 @@ def test_another_class_order_than_the_card_says_is_a_warning(plan, workspace, st
     write_network(file)
     for order, warned in ((classes, False), ([*classes[:2], "anger", *classes[3:6], "sadness"], True)):
         write_card(file, classes=f"[{', '.join(order)}]")
-        card = open_model(str(file)).card
-        targets = find_targets(["rafdb"], workspace)
-        record = evaluate_model(Oracle(card), targets, workspace, store, profile="quick")
+        ready = prepare(str(file), ["rafdb"], workspace.roots)
+        record = evaluate_model(replace(ready, model=Oracle(ready.model.card)), store)
         found = [text for text in record.warnings if "another order" in text]
         assert bool(found) == warned
         if warned:
             assert found[0].startswith("rafdb: the outputs may be in another order than the card says")
             assert "anger answers sadness" in found[0]
             assert "sadness answers anger" in found[0]
+
+
+def test_the_python_api_does_the_same(network, evaluate, tiny_root, tmp_path):
+    by_name = fer_bench.evaluate(network, "rafdb", root=tiny_root, runs_dir=tmp_path / "api")
+    record = evaluate(network)
+    assert (by_name.key, by_name.scores) == (record.key, record.scores)
+    several = fer_bench.evaluate(network, ["rafdb", "ckplus"], root=tiny_root, runs_dir=tmp_path / "api")
+    assert [score.target for score in several.scores] == ["ckplus", "rafdb"]
+
+
+def test_an_onnx_file_needs_no_torch(network, tiny_root, tmp_path):
+    runs = tmp_path / "r"
+    program = (
+        "import sys, fer_bench\n"
+        f"fer_bench.evaluate({str(network)!r}, 'rafdb', root={str(tiny_root)!r}, runs_dir={str(runs)!r})\n"
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

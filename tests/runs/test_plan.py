@@ -33,6 +33,10 @@ class TestKey:
     def test_changes_with_what_can_change_the_weights(self, plan, change):
         assert plan().key != plan(**change).key
 
+    def test_names_portable_arithmetic_only_where_it_is_taken(self, plan):
+        assert plan(portable=True).key_fields["portable"] is True
+        assert "portable" not in plan(portable=False).key_fields
+
     def test_ignores_targets_and_checkpoint_keeping(self, plan):
         assert plan().key == plan(targets="none").key == plan(keep_checkpoints=True).key
 

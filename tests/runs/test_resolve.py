@@ -1,10 +1,12 @@
 import pytest
 
+from fer_bench import arithmetic
 from fer_bench.config import SweepConfig
 from fer_bench.errors import UsageError
 from fer_bench.runs.resolve import (
     resolve_device,
     resolve_folds,
+    resolve_portable,
     resolve_precision,
     resolve_profile,
     resolve_settings,
@@ -40,6 +42,43 @@ class TestResolving:
         assert resolve_device("cpu") == "cpu"
         assert resolve_precision("auto", "cpu") == "32"
         assert resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
+
+    def test_quick_runs_on_a_cpu_are_portable(self, monkeypatch):
+        def resolved(wanted, profile="quick", device="cpu", precision="32", **fields):
+            return resolve_portable(
+                wanted, profile=profile, device=device, precision=precision, **{"compiled": False, **fields}
+            )
+
+        monkeypatch.setattr(arithmetic, "can_be_portable", lambda: True)
+        monkeypatch.setattr(arithmetic, "choose_portable", lambda: True)
+        assert resolved(None)
+        assert resolved(True, profile="paper")
+        assert not resolved(False)
+        for other in (
+            {"profile": "paper"},
+            {"device": "cuda"},
+            {"precision": "bf16-mixed"},
+            {"compiled": True},
+        ):
+            assert not resolved(None, **other)
+        for other, hint in (
+            ({"device": "cuda"}, "--device cpu"),
+            ({"precision": "bf16-mixed"}, "--precision 32"),
+            ({"compiled": True}, "--no-compile"),
+        ):
+            assert not resolved(None, **other)
+            with pytest.raises(UsageError, match=hint):
+                resolved(True, **other)
+        monkeypatch.setattr(arithmetic, "choose_portable", lambda: False)  # it has computed otherwise before
+        assert not resolved(None)
+        assert resolved(True)
+        assert resolved(None, elsewhere=True)
+        monkeypatch.setattr(arithmetic, "can_be_portable", lambda: False)
+        assert not resolved(None)
+        assert not resolved(None, elsewhere=True)
+        assert resolved(True, elsewhere=True)
+        with pytest.raises(UsageError, match="AVX2"):
+            resolved(True)
 
     def test_folds(self, workspace):
         card = workspace.source("oulu").dataset.card

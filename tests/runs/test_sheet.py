@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_bench.models.opening import open_model
-from fer_bench.runs.outside import find_targets
+from fer_bench.runs.outside import prepare
 from fer_bench.runs.sheet import FACES, make_sheet, write_sheet
 from tests.models.networks import write_card, write_network
 
@@ -13,14 +12,15 @@ def sheet(workspace, tmp_path):
         file = tmp_path / "mine.onnx"
         write_network(file, channels=1 if "gray" in changes.get("input", "") else 3)
         write_card(file, **changes)
-        model = open_model(str(file))
-        return make_sheet(model, find_targets(["rafdb"], workspace), workspace, quick=True), model
+        ready = prepare(str(file), ["rafdb"], workspace.roots)
+        return make_sheet(ready), ready
 
     return make
 
 
 def test_it_shows_faces_of_every_class_and_the_models_answers(sheet):
-    found, model = sheet()
+    found, ready = sheet()
+    model = ready.model
     assert len(found.labels) <= FACES
     assert set(found.labels) == set(found.classes)
     np.testing.assert_allclose(found.shares.sum(axis=1), 1)
@@ -39,11 +39,10 @@ def test_swapped_colours_and_gray_are_seen(sheet):
     assert (found.seen[..., 0] == found.seen[..., 2]).all()
 
 
-def test_the_page_holds_every_probability(sheet, workspace, tmp_path):
-    _, model = sheet()
-    targets = find_targets(["rafdb"], workspace)
+def test_the_page_holds_every_probability(sheet, tmp_path):
+    _, ready = sheet()
     file = tmp_path / "seen.html"
-    found = write_sheet(model, targets, workspace, file, quick=True)
+    found = write_sheet(ready, file)
     text = file.read_text()
     assert text.count("<tr>") == 1 + len(found.labels)
     assert f"<td>{100 * found.shares[0, 0]:.1f}</td>" in text

@@ -32,6 +32,20 @@ def test_ckplus_quirks(drawn):
         assert channels == (2 if row["grey"] else 3)
 
 
+def test_rafdb_votes_follow_the_emotion_drawn_where_the_label_is_another(drawn):
+    """Of the classes other than the label, most people voted for what was drawn."""
+    order = [str(emotion) for emotion in rafdb._ORDER]
+    lines = (drawn / "rafdb" / "basic" / "EmoLabel" / "distribution_basic.txt").read_text().splitlines()
+    shares = {line.split()[0].removesuffix(".jpg"): np.array(line.split()[1:], float) for line in lines}
+    truth = read_truth(drawn / "rafdb")
+    wrong = truth[(truth["label"] != truth["expression"]) & truth["expression"].isin(order)]
+    assert len(wrong) > 0
+    for _, row in wrong.iterrows():
+        given = shares[row["path"].split("/")[-1].removesuffix("_aligned.jpg")]
+        label, shown = order.index(row["label"]), order.index(row["expression"])
+        assert np.argsort(given)[::-1][:2].tolist() == [label, shown]
+
+
 def test_ckplus_sequences_go_from_neutral_to_apex(drawn):
     index = get("ckplus")(drawn).index
     smiles = index[(index["label"] == Emotion.HAPPINESS) & index["au"].map(lambda au: au[6] == 1)]

@@ -101,6 +101,23 @@ def test_other_settings_do_not_continue_each_other(drawn, tree, tmp_path):
     assert write("affectnet7", tmp_path, seed=1).kept > 0
 
 
+def test_a_folder_of_another_version_is_replaced_and_its_partial_work_not_continued(
+    drawn, tree, tmp_path, monkeypatch
+):
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "GENERATOR_VERSION", "older")
+    layouts.write("affectnet7", tmp_path, size="tiny")
+    (tmp_path / "affectnet7" / "left over.jpg").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        layouts.write("affectnet7", tmp_path, size="tiny", seed=1, progress=stop)
+    monkeypatch.undo()
+    assert write("affectnet7", tmp_path).kept == 0
+    assert tree(tmp_path / "affectnet7") == tree(drawn / "affectnet7")
+    assert write("affectnet7", tmp_path, seed=1).kept == 0
+
+
 def test_a_changed_plan_starts_anew(tmp_path):
     folder = tmp_path / "partial"
     first = journal.Journal(folder, {"tasks": 3})

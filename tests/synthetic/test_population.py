@@ -119,13 +119,28 @@ def test_labels_are_wrong_as_often_as_the_style_says():
 
 
 @pytest.mark.parametrize("clarity", [0.1, 0.5, 1.0])
-def test_the_label_always_has_the_most_votes(clarity):
+@pytest.mark.parametrize("shown", [None, Emotion.CONTEMPT])
+def test_the_label_always_has_the_most_votes(clarity, shown):
     rng = np.random.default_rng(1)
     for label in LABEL_SETS["7"]:
-        given = votes(rng, label, clarity, LABEL_SETS["7"])
+        given = votes(rng, label, shown or label, clarity, LABEL_SETS["7"])
         assert given.sum() == pytest.approx(1)
         winner = LABEL_SETS["7"].index(label)
         assert given[winner] > np.delete(given, winner).max()
+
+
+def test_people_vote_for_the_emotion_shown_whatever_the_label():
+    rng = np.random.default_rng(2)
+    classes = LABEL_SETS["7"]
+    fear, surprise = classes.index(Emotion.FEAR), classes.index(Emotion.SURPRISE)
+    wrong = np.mean([votes(rng, Emotion.SURPRISE, Emotion.FEAR, 0.9, classes) for _ in range(200)], axis=0)
+    assert np.argsort(wrong)[::-1][:2].tolist() == [surprise, fear]
+    assert wrong[surprise] - wrong[fear] < 0.03  # it won by one vote
+    assert wrong[fear] > 0.4
+    right = np.mean(
+        [votes(rng, Emotion.SURPRISE, Emotion.SURPRISE, 0.9, classes) for _ in range(200)], axis=0
+    )
+    assert right[surprise] > 0.8
 
 
 def test_every_dataset_has_its_people_and_every_emotion_its_prototype():

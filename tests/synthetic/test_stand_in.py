@@ -7,6 +7,8 @@ from fer_bench.synthetic import layouts
 from fer_bench.synthetic.marker import MARKER
 from fer_bench.synthetic.stand_in import stand_in
 
+VERSION = "fer_bench.synthetic.stand_in.GENERATOR_VERSION"
+
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
@@ -38,6 +40,17 @@ def test_every_drawing_has_a_folder_of_its_own(drawn):
         for n in (0, 1)
     }
     assert len(places) == len(drawn) == 8
+
+
+def test_what_another_version_drew_is_drawn_anew_and_not_mixed(drawn, monkeypatch):
+    monkeypatch.setattr(VERSION, "1")
+    old = stand_in("folder", "tiny")
+    (old / "picture.jpg").write_bytes(b"old")
+    monkeypatch.setattr(VERSION, "2")
+    new = stand_in("folder", "tiny")
+    assert len(drawn) == 2
+    assert new != old
+    assert not (new / "picture.jpg").exists()
 
 
 def test_what_the_generator_does_not_draw_is_refused(drawn):

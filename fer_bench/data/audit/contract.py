@@ -13,7 +13,7 @@ import pandas as pd
 from fer_bench.data.card import Folds, Protocol
 from fer_bench.data.crops.recipe import crop_face, recipe_for
 from fer_bench.data.index import NO_AU, fingerprint, validate_index
-from fer_bench.data.packs.pack import by_file
+from fer_bench.data.packs.filling import by_file
 from fer_bench.data.protocols import assign_roles, find_protocol, folds_of, in_label_set
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import DataError, FerBenchError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 from fer_bench.data.audit.lookalikes import PRINT, face_region, take_print
 from fer_bench.data.crops.recipe import LARGEST
 from fer_bench.data.index import fingerprint
-from fer_bench.data.packs.pack import batched, by_file, file_stamp
-from fer_bench.data.reading import jpeg
+from fer_bench.data.packs.filling import batched, by_file, lost_pixels
+from fer_bench.data.packs.pack import file_stamp
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.data.reading.decoder_messages import captured_messages, damage
+from fer_bench.data.reading.decoder_messages import captured_messages, tells_of_damage
 from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError, FerBenchError, StoreError
 from fer_bench.files import cache_root, short_hash, usable_cores, write_atomic
@@ -83,8 +82,6 @@ class Scan:
             path, rows = job
             try:
                 images = self.dataset.load(path, [int(frames[row]) for row in rows])
-                if jpeg.has_zeroed_pixels(read_jpeg(self.dataset.base / path)):
-                    raise damaged("zeros replace pixels", self.dataset.base / path)
             except FerBenchError as error:
                 return path, rows, str(error)
             for row, image in zip(rows, images, strict=True):
@@ -101,7 +98,7 @@ class Scan:
                 for batch in batched(todo, workers):
                     with captured_messages() as messages:
                         found = list(pool.map(look, batch))
-                    if messages:
+                    if tells_of_damage(messages):
                         found = self._name_damaged(found)
                     for path, rows, problem in found:
                         if problem is not None:
@@ -123,11 +120,8 @@ class Scan:
         frames = self.dataset.index["frame"].to_numpy()
         judged: list[Looked] = []
         for path, rows, problem in found:
-            why = None
-            if problem is None:
-                with captured_messages() as messages, suppress(FerBenchError):
-                    self.dataset.load(path, [int(frames[row]) for row in rows])
-                why = damage(messages, self.dataset.base / path)
+            wanted = [int(frames[row]) for row in rows]
+            why = lost_pixels(self.dataset, path, wanted) if problem is None else None
             if why is not None:
                 problem = str(damaged(why, self.dataset.base / path))
             judged.append((path, rows, problem))
@@ -154,16 +148,6 @@ class Scan:
         except StoreError as error:
             self.unsaved = error.message
         self._saved_at = time.monotonic()
-
-
-def read_jpeg(file: Path) -> bytes:
-    """Return the content of a JPEG file, nothing for other files."""
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(len(jpeg.SIGNATURE))
-            return start + stream.read() if start == jpeg.SIGNATURE else b""
-    except OSError:  # a reader may keep its pictures elsewhere
-        return b""
 
 
 def damaged(why: str, file: Path) -> DataError:

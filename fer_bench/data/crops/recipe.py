@@ -138,7 +138,8 @@ def five_points(landmarks: Any) -> NDArray[np.float64] | None:
 def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.float64] | None:
     """Return the shift, rotation and scaling that bring five points closest to the template.
 
-    The least-squares fit without reflection (Umeyama 1991), written with complex numbers: `w = a z + b`.
+    The least-squares fit without reflection (Umeyama 1991). There is no matrix product and no complex number
+    in it, as their last bits depend on the processor.
 
     Args:
         points: [5, 2] in pixels of the picture.
@@ -148,16 +149,18 @@ def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.fl
         The matrix [2, 3] from pixels of the picture to pixels of the crop, None if the points coincide.
     """
     wanted = ((TEMPLATE - 0.5) / (1 + recipe.margin) + 0.5) * recipe.size
-    z, w = points @ np.array([1, 1j]), wanted @ np.array([1, 1j])
-    centred = z - z.mean()
-    spread = float((np.abs(centred) ** 2).sum())
+    middle, aim = points.mean(axis=0), wanted.mean(axis=0)
+    (x, y), (u, v) = (points - middle).T, (wanted - aim).T
+    spread = float((x * x + y * y).sum())
     if spread < 1.0:
         return None
-    a = complex((centred.conj() * (w - w.mean())).sum() / spread)
-    if abs(a) < 1e-6:
+    cosine, sine = float((x * u + y * v).sum()) / spread, float((x * v - y * u).sum()) / spread
+    if max(abs(cosine), abs(sine)) < 1e-6:
         return None
-    b = complex(w.mean() - a * z.mean())
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+    (x0, y0), (u0, v0) = middle.tolist(), aim.tolist()
+    return np.array(
+        [[cosine, -sine, u0 - (cosine * x0 - sine * y0)], [sine, cosine, v0 - (sine * x0 + cosine * y0)]]
+    )
 
 
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
@@ -182,7 +185,9 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
         )
     finer = max(1, min(int(np.ceil(1 / scale)), FINEST // size))
     centred = matrix * finer
-    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the centre of the first pixel
+    centred[:, 2] += (
+        0.5 * (centred[:, 0] + centred[:, 1]) - 0.5
+    )  # OpenCV counts from the centre of the first pixel
     side = size * finer
     moved = cv2.warpAffine(
         image, centred, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -6,27 +6,23 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.data.crops.detectors import DetectorError
-from fer_bench.data.crops.recipe import CropRecipe, Found, crop_face, recipe_for
+from fer_bench.data.crops.recipe import CropRecipe, recipe_for
 from fer_bench.data.index import fingerprint
+from fer_bench.data.packs.filling import WAYS, Progress, fill
 from fer_bench.data.reading.dataset import FaceDataset
-from fer_bench.data.reading.decoder_messages import captured_messages
-from fer_bench.errors import DataError, FerBenchError, StoreError
-from fer_bench.files import cache_root, file_hash, short_hash, usable_cores, write_json
+from fer_bench.errors import StoreError
+from fer_bench.files import cache_root, file_hash, short_hash, write_json
 
 try:
     import fcntl
@@ -35,20 +31,11 @@ except ImportError:  # on Windows, where we cannot tell whether a pack is in use
 
 ROWS_AT_ONCE = 1 << 16
 """Paths that are hashed at once."""
-FRAMES_AT_ONCE = 4096
-FILES_AT_ONCE = 64
-"""Files per thread between two reports of progress."""
-PARTS = 4
-"""Parts per thread that these files are dealt in: one task per picture costs as much as decoding it."""
-PACK_VERSION = 2
+PACK_VERSION = 3
 """Raised when the format of packs changes."""
 CHECKED = "checked.json"
 """File with size and time of the pixel file when its hash was last checked. They are not in `pack.json`,
 which is equal for equal packs and cannot be replaced while processes hold locks on it."""
-WAYS: tuple[Found, ...] = get_args(Found)
-Progress = Callable[[int, int], None]
-Job = tuple[str, NDArray[np.int64]]
-"""A file and its rows."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +49,7 @@ class Pack:
         recipe: How crops were cut.
         found: Number of rows per way of finding the face.
         weak: bool [N], rows whose face was found by a weak detector or not at all.
+        damaged: bool [N], rows whose picture decodes only in part; decoders fill in the rest.
     """
 
     pixels: NDArray[np.uint8]
@@ -70,6 +58,7 @@ class Pack:
     recipe: CropRecipe
     found: dict[str, int]
     weak: NDArray[np.bool_]
+    damaged: NDArray[np.bool_]
 
     def weak_share(self, rows: NDArray[np.int64]) -> float:
         """Return the share of weakly found faces among some rows, 0 for no rows."""
@@ -124,33 +113,39 @@ def check_pack(folder: Path) -> None:
             if fcntl is not None:
                 with contextlib.suppress(OSError):  # without locks it is not protected from pruning
                     fcntl.flock(opened, fcntl.LOCK_SH)
-            _, _, pixel_hash = _read(folder)
-            _check_pixels(folder, pixel_hash, in_full=True)
+            _, _, facts = _read(folder)
+            _check_pixels(folder, facts["pixel_hash"], in_full=True)
     except OSError as error:
         raise _damaged(folder, str(error)) from None
 
 
 def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> Pack:
-    pixels, ways, pixel_hash = _read(folder)
+    pixels, ways, facts = _read(folder)
     if pixels.shape != (rows, recipe.size, recipe.size, 3):
         raise _damaged(folder, value=pixels.shape)
-    _check_pixels(folder, pixel_hash)
+    _check_pixels(folder, facts["pixel_hash"])
+    damaged = np.zeros(rows, np.bool_)
+    try:
+        damaged[facts["damaged"]] = True
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise _damaged(folder, str(error)) from None
     counts = np.bincount(ways, minlength=len(WAYS)).tolist()
     found = {str(way): int(count) for way, count in sorted(zip(WAYS, counts, strict=True)) if count}
     is_weak = np.array([recipe.is_weak(way) for way in WAYS])
-    return Pack(pixels, print_of_index, pixel_hash, recipe, found, is_weak[ways])
+    return Pack(pixels, print_of_index, facts["pixel_hash"], recipe, found, is_weak[ways], damaged)
 
 
-def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-    """Return pixels, how faces were found, and the hash of the pixels as they were packed."""
+def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:
+    """Return pixels, how faces were found, and what was noted of them as they were packed."""
     try:
-        pixel_hash = json.loads((folder / "pack.json").read_text())["pixel_hash"]
+        facts = json.loads((folder / "pack.json").read_text())
+        facts["pixel_hash"]
         pixels, ways = np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "ways.npy")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, str(error)) from None
     if pixels.dtype != np.uint8 or ways.shape != pixels.shape[:1] or ways.max(initial=0) >= len(WAYS):
         raise _damaged(folder, value=pixels.shape)
-    return pixels, ways, pixel_hash
+    return pixels, ways, facts
 
 
 def _check_pixels(folder: Path, pixel_hash: str, *, in_full: bool = False) -> None:
@@ -264,10 +259,10 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
         temporary.chmod(0o755)  # mkdtemp makes it private, but a cache may be shared
         pixels = np.lib.format.open_memmap(temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
         _claim(temporary / "pixels.npy")
-        ways = fill(dataset, recipe, pixels, progress)
+        filled = fill(dataset, recipe, pixels, progress)
         pixels.flush()
+        pixel_hash = _hash(temporary / "pixels.npy", pixels)
         del pixels
-        pixel_hash = file_hash(temporary / "pixels.npy")
         look = _look(temporary, pixel_hash)
         facts = {
             "pixel_hash": pixel_hash,
@@ -275,8 +270,9 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
             "dataset": dataset.card.name,
             "card_version": dataset.card.version,
             "base": str(dataset.base.absolute()),
+            "damaged": np.flatnonzero(filled.damaged).tolist(),
         }
-        np.save(temporary / "ways.npy", ways)
+        np.save(temporary / "ways.npy", filled.ways)
         (temporary / "pack.json").write_text(json.dumps(facts))
         (temporary / CHECKED).write_text(json.dumps(look))
         try:
@@ -295,6 +291,14 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _hash(file: Path, pixels: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of a file of pixels without copying what is mapped to memory."""
+    with file.open("rb") as opened:
+        digest = hashlib.sha256(opened.read(file.stat().st_size - pixels.nbytes))
+    digest.update(pixels.reshape(-1).data)
+    return digest.hexdigest()
+
+
 def _claim(file: Path) -> None:
     """Allocate the disk space of a file: writing to a memory map on a full disk kills the process (SIGBUS).
 
@@ -309,88 +313,3 @@ def _claim(file: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
-
-
-def fill(
-    dataset: FaceDataset, recipe: CropRecipe, pixels: NDArray[np.uint8], progress: Progress | None
-) -> NDArray[np.uint8]:
-    """Write all crops to `pixels` and return how each face was found, as positions in `WAYS`."""
-    index = dataset.index
-    boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
-    frames = index["frame"].to_list()
-    ways = np.zeros(len(index), np.uint8)
-    broken: list[FerBenchError] = []
-
-    def work(jobs: Sequence[Job]) -> list[FerBenchError]:
-        problems = []
-        for path, rows in jobs:
-            try:
-                places = rows.tolist()
-                images = dataset.load(path, [frames[row] for row in places])
-                for row, image in zip(places, images, strict=True):
-                    pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
-                    ways[row] = WAYS.index(way)
-            except DetectorError:  # no fault of this picture
-                raise
-            except FerBenchError as error:
-                if error.file is None:
-                    error = DataError(error.message, file=dataset.base / path, value=error.value)
-                problems.append(error)
-        return problems
-
-    done, workers = 0, usable_cores()
-    with ThreadPoolExecutor(workers) as pool:
-        for jobs in batched(by_file(index), workers):
-            size = math.ceil(len(jobs) / (workers * PARTS))
-            parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-            with captured_messages():  # `data verify` reports what decoders say
-                for problems in pool.map(work, parts):
-                    broken += problems
-            for _, rows in jobs:
-                done += len(rows)
-                if progress is not None:
-                    progress(done, len(index))
-    if broken:
-        raise _unreadable(dataset, broken)
-    return ways
-
-
-def batched(jobs: Iterable[Job], workers: int) -> Iterator[list[Job]]:
-    """Yield files with their rows in lists that some workers process at once, with progress in between.
-
-    Args:
-        jobs: Files with their rows, as from `by_file`.
-        workers: Number of threads.
-    """
-    batch: list[Job] = []
-    rows = 0
-    for job in jobs:
-        if batch and (len(batch) == FILES_AT_ONCE * workers or rows + len(job[1]) > FRAMES_AT_ONCE * workers):
-            yield batch
-            batch, rows = [], 0
-        batch.append(job)
-        rows += len(job[1])
-    if batch:
-        yield batch
-
-
-def by_file(index: pd.DataFrame) -> Iterator[Job]:
-    """Yield each file with its rows, so that a photo or clip is decoded once."""
-    number, paths = pd.factorize(index["path"], sort=True)  # groups would take 300 bytes per file
-    order = np.argsort(number, kind="stable").astype(np.int64)
-    ends = np.cumsum(np.bincount(number))
-    for path, end, start in zip(paths, ends, np.r_[0, ends[:-1]], strict=True):
-        for first in range(start, end, FRAMES_AT_ONCE):
-            yield str(path), order[first : min(first + FRAMES_AT_ONCE, end)]
-
-
-def _unreadable(dataset: FaceDataset, broken: list[FerBenchError]) -> DataError:
-    name = dataset.card.name
-    listed = "".join(f"\n    {error}" for error in broken[:5])
-    more = f"\n    and {len(broken) - 5} more" if len(broken) > 5 else ""
-    return DataError(
-        f"{len(broken)} file(s) of {name} cannot be used:{listed}{more}",
-        file=dataset.base,
-        hint=f"restore them, or leave them out by name: fer-bench data verify --dataset {name} "
-        "--write-exclude FILE, then --exclude FILE",
-    )

@@ -33,7 +33,21 @@ _IN_PIXELS = (_END, "c4", "da", *(f"d{number}" for number in range(8)))
 """Markers that follow pixels: bytes left over before them belonged to pixels that were lost."""
 _CONSUMED = 4
 """Bytes before padding at the end; if all of them are zero, zeros were decoded as pixels."""
+ZEROED = "Corrupt JPEG data: zeros replace pixels"
+"""What is reported of JPEG files of whose lost pixels decoders say nothing."""
 _lock = threading.RLock()
+_captures: list[list[str]] = []
+
+
+def report(line: str) -> None:
+    """Add a line to those of the decoders, where they are captured; may be called in any thread."""
+    if _captures:
+        _captures[-1].append(line)
+
+
+def tells_of_damage(messages: Iterable[str]) -> bool:
+    """Return whether a line may be about lost pixels."""
+    return any(_DAMAGE.search(line) for line in messages)
 
 
 @contextmanager
@@ -43,7 +57,7 @@ def captured_messages() -> Iterator[list[str]]:
     Whatever else was written there appears on standard error at the end of the block.
     """
     lines: list[str] = []
-    with _lock, tempfile.TemporaryFile() as kept:
+    with _lock, tempfile.TemporaryFile() as kept, _reported_to(lines):
         try:
             terminal = os.dup(_STDERR)
         except OSError:  # there is no standard error
@@ -60,6 +74,15 @@ def captured_messages() -> Iterator[list[str]]:
             if kept.tell():
                 kept.seek(0)
                 _sort(kept.read(), lines)
+
+
+@contextmanager
+def _reported_to(lines: list[str]) -> Iterator[None]:
+    _captures.append(lines)
+    try:
+        yield
+    finally:
+        _captures.remove(lines)
 
 
 def damage(messages: Iterable[str], file: Path) -> str | None:

@@ -31,9 +31,11 @@ def has_zeroed_pixels(raw: bytes) -> bool:
     "no change" and "end of block": flat areas then are zeros. Progressive files and files of several scans
     are not judged.
     """
+    if raw[:2] != SIGNATURE or _ZEROS not in raw:
+        return False
     start = start_of_scan(raw)
     end = raw.find(END, start)
-    if raw[:2] != SIGNATURE or raw.find(_ZEROS, start, end) < 0 or raw.find(b"\xff\xda", start + 2, end) >= 0:
+    if raw.find(_ZEROS, start, end) < 0 or raw.find(b"\xff\xda", start + 2, end) >= 0:
         return False
     first_symbols: dict[int, int] = {}
     is_sequential = False

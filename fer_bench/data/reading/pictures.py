@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.reading import jpeg
+from fer_bench.data.reading.decoder_messages import ZEROED, report
 from fer_bench.errors import DataError
 
 Image = NDArray[np.uint8]
@@ -49,7 +50,9 @@ def read_picture(file: Path | str) -> Image:
         decoded = None
     if decoded is None:
         raise DataError("the picture cannot be decoded", file=file, value=f"{len(raw)} bytes")
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB, dst=decoded)  # type: ignore[no-any-return]
+    if jpeg.has_zeroed_pixels(raw):
+        report(ZEROED)
+    return decoded  # type: ignore[no-any-return]
 
 
 def _content(file: Path | str) -> bytes:
@@ -66,12 +69,12 @@ def _content(file: Path | str) -> bytes:
 
 
 def _decode(raw: bytes, file: Path | str) -> Any:
-    """Return a picture as BGR uint8 [H, W, 3], None if it cannot be decoded."""
+    """Return a picture as RGB uint8 [H, W, 3], None if it cannot be decoded."""
     import cv2
 
     data: Any = np.frombuffer(raw, np.uint8)
     if _is_plain(raw):
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     stored: Any = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if stored is None:
         return None
@@ -80,12 +83,13 @@ def _decode(raw: bytes, file: Path | str) -> Any:
         raise DataError(problem, file=file, value=str(stored.dtype), hint="save it as a PNG file of 8 bits")
     has_alpha = stored.ndim == 3 and stored.shape[2] == 4
     if stored.dtype == np.uint8 and not has_alpha:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
-    colours: Any = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    colours: Any = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # as RGB wrong in TIFF files
+    colours = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
     bits = bits_in_use(colours)
     uses_all = colours.dtype == np.uint8 or bits == 16
     shown: Any = (
-        cv2.imdecode(data, cv2.IMREAD_COLOR) if uses_all else (colours >> (bits - 8)).astype(np.uint8)
+        cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if uses_all else (colours >> (bits - 8)).astype(np.uint8)
     )
     return _composite(shown, _alpha(stored, colours)) if has_alpha else shown
 
@@ -101,8 +105,9 @@ def _alpha(stored: NDArray[Any], colours: NDArray[Any]) -> NDArray[np.float32]:
 
     Args:
         stored: BGRA [h, w, 4] as stored, which ignores the file's orientation.
-        colours: BGR [H, W, 3] in the file's orientation.
+        colours: RGB [H, W, 3] in the file's orientation.
     """
+    stored = stored[:, :, [2, 1, 0, 3]]
     turned = [np.rot90(each, turns) for each in (stored, stored[:, ::-1]) for turns in range(4)]
     upright = next((each for each in turned if np.array_equal(each[:, :, :3], colours)), stored)
     opaque = (1 << bits_in_use(stored[:, :, 3])) - 1

@@ -204,7 +204,7 @@ class CAFE(Method[CAFESettings]):
         """Return Adam on the trainable parameters, with the schedule of the recipe."""
         settings = self.settings
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        adam = torch.optim.Adam(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
+        adam = torch.optim.Adam(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         if settings.recipe == "paper":
             return {"optimizer": adam, "lr_scheduler": ExponentialLR(adam, DECAY)}
         return self.one_cycle(adam)

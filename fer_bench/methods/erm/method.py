@@ -265,7 +265,7 @@ class ERM(Method[ERMSettings]):
             {"params": decayed, "weight_decay": self.settings.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        adamw = torch.optim.AdamW(groups, lr=self.settings.lr)
+        adamw = torch.optim.AdamW(groups, lr=self.settings.lr, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         rising = math.ceil(self.settings.warmup * steps)
         schedule = LambdaLR(adamw, lambda step: rate_at(step, steps, rising))

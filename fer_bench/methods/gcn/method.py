@@ -269,7 +269,7 @@ class GCN(Method[GCNSettings]):
     def configure_optimizers(self) -> OptimizerConfig:
         """Return AdamW on a one-cycle schedule over the whole training, or one over each of two steps."""
         settings = self.settings
-        adamw = partial(torch.optim.AdamW, lr=settings.lr, weight_decay=settings.weight_decay)
+        adamw = partial(torch.optim.AdamW, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         if not self.first_epochs:
             return self.one_cycle(adamw(self.parameters()))
         optimizer = adamw([{"params": parameters} for parameters in self._groups()])

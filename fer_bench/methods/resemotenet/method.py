@@ -133,7 +133,7 @@ class ResEmoteNet(Method[ResEmoteNetSettings]):
             # Not strict: protocols without a validation part keep the first rate.
             config = {"scheduler": plateau, "monitor": "val/accuracy", "strict": False}
             return {"optimizer": sgd, "lr_scheduler": config}
-        return self.one_cycle(torch.optim.AdamW(self.parameters(), lr=lr))
+        return self.one_cycle(torch.optim.AdamW(self.parameters(), lr=lr, fused=True))
 
 
 def _build(classes: int, settings: ResEmoteNetSettings) -> ResEmoteNetwork | BaselineNetwork:

@@ -197,5 +197,5 @@ class SSMFAR(Method[SSMFARSettings]):
 
     def configure_optimizers(self) -> OptimizerConfig:
         """Return Adam, with the schedule of the recipe."""
-        adam = torch.optim.Adam(self.parameters(), lr=self.settings.lr)
+        adam = torch.optim.Adam(self.parameters(), lr=self.settings.lr, fused=True)
         return adam if self.settings.recipe == "paper" else self.one_cycle(adam)

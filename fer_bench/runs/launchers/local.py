@@ -1,7 +1,8 @@
 """Run on this machine: a process per run, one single-threaded run per core, or runs on each GPU.
 
-On a CPU processes are forked from this one, which has loaded the libraries already; on a GPU each run gets a
-fresh interpreter, because CUDA does not survive a fork.
+On a CPU processes are forked from this one, which has loaded the libraries already. A run gets a fresh
+interpreter on a GPU, because CUDA does not survive a fork, and where it wants portable arithmetic and this
+process has computed in another way already.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from fer_bench import arithmetic
 from fer_bench.config import RunOptions
 from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
@@ -138,7 +140,8 @@ class LocalLauncher(Launcher[LauncherSettings]):
         return tuple(room)
 
     def _start(self, run: PlannedRun, store: Store, workspace: Workspace, gpus: tuple[str, ...]) -> None:
-        context = multiprocessing.get_context("fork" if run.config.device == "cpu" else "spawn")
+        fits = run.config.device == "cpu" and (not run.config.portable or arithmetic.is_portable())
+        context = multiprocessing.get_context("fork" if fits else "spawn")
         receiver, sender = multiprocessing.Pipe(duplex=False)
         sys.stdout.flush()
         sys.stderr.flush()

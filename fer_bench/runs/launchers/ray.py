@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
+from fer_bench import arithmetic
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import usable_cores
 from fer_bench.provenance import package_folder
@@ -113,6 +114,8 @@ class RayLauncher(Launcher[RaySettings]):
         resources: dict[str, Any] = {"num_cpus": self.settings.cpus or config.devices, "max_retries": 0}
         if config.device == "cuda":
             resources["num_gpus"] = config.devices if config.devices > 1 else 1 / self.options.runs_per_gpu
+        if config.portable:  # a worker of its own, which has not computed in another way before
+            resources["runtime_env"] = {"env_vars": {**_variables(), **arithmetic.PORTABLE}}
         task = ray.remote(work).options(name=f"fer-bench {run.key}", **resources)
         return task.remote(run, store, shared, self.options)
 
@@ -161,9 +164,14 @@ def _has_ended(run: PlannedRun, store: Store) -> bool:
     return False
 
 
+def _variables() -> dict[str, str]:
+    """Return the variables of this package that workers get as well."""
+    return {name: value for name, value in os.environ.items() if name.startswith("FER_BENCH_")}
+
+
 def _connect(ray: Any, address: str | None) -> None:
-    variables = {name: value for name, value in os.environ.items() if name.startswith("FER_BENCH_")}
     where = address or os.environ.get("RAY_ADDRESS")
+    variables = _variables()
     if not where:  # processes of this machine import the package from the same folder
         paths = (str(package_folder().parent), os.environ.get("PYTHONPATH", ""))
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

@@ -19,6 +19,7 @@ from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.methods.base import Method
 from fer_bench.runs.distributed import ALONE, Fit, Group
+from fer_bench.runs.spent import SpentClock
 from fer_bench.runs.training.callbacks import (
     EpochSeeds,
     InputDtypeCallback,
@@ -75,6 +76,7 @@ def fit(
     group: Group | None = None,
     resume: bool | None = None,
     frozen: Path | None = None,
+    clock: SpentClock | None = None,
 ) -> FitResult:
     """Train a method, resuming after the last complete epoch if there is one.
 
@@ -88,6 +90,7 @@ def fit(
         group: The run's processes if there are several.
         resume: Whether to resume; None resumes if there is a checkpoint.
         frozen: Folder for weights that are never trained, see `save_weights`.
+        clock: Counts CPU time.
 
     Returns:
         Which epochs were selected; `folder` then holds `last.pt`, `val.pt` where there is validation, and
@@ -105,7 +108,7 @@ def fit(
         method.get_submodule("network").compile()
     validates = len(data.rows("val")) > 0
     selection = EpochSelection(
-        folder, validates=validates, train=config.train, on_epoch=on_epoch, frozen=frozen
+        folder, validates=validates, train=config.train, on_epoch=on_epoch, frozen=frozen, clock=clock
     )
     callbacks: list[Callback] = [EpochSeeds(config.seed), selection]
     place = ALONE if group is None else group.place

@@ -19,6 +19,7 @@ from fer_bench.files import write_text
 from fer_bench.methods.base import Method
 from fer_bench.methods.weights import state_hash
 from fer_bench.results.record import Chosen, Selection
+from fer_bench.runs.spent import SpentClock
 from fer_bench.runs.training.checkpoints import LAST_STATE, save_weights
 
 OnEpoch = Callable[[int, int, Mapping[str, float]], None]
@@ -50,6 +51,7 @@ class EpochSelection(Checkpoint):
         train: Number of epochs and early stopping.
         on_epoch: Called with epochs done, number of epochs and the epoch's metrics.
         frozen: Folder for weights that are never trained, see `save_weights`.
+        clock: Counts CPU time.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class EpochSelection(Checkpoint):
         train: TrainSettings,
         on_epoch: OnEpoch | None = None,
         frozen: Path | None = None,
+        clock: SpentClock | None = None,
     ) -> None:
+        self.clock = clock or SpentClock()
         self.folder, self.validates, self.train_settings = folder, validates, train
         self.on_epoch, self.frozen = on_epoch, frozen
         self.chosen: dict[Selection, Chosen] = {}
@@ -86,6 +90,14 @@ class EpochSelection(Checkpoint):
         """Start the clock of the epoch."""
         self._started = time.perf_counter()
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count what training took."""
+        self.clock.lap("train")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count what validation took."""
+        self.clock.lap("validate")
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Select, write checkpoints and history, and stop early when it is time."""
         assert isinstance(pl_module, Method)
@@ -93,6 +105,7 @@ class EpochSelection(Checkpoint):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         uar, abaw = (metrics.get(name) if self.validates else None for name in ("val/uar", "val/abaw"))
         self.seconds += time.perf_counter() - self._started
+        self.clock.lap("train")
         self.history.append({"epoch": float(epoch), **metrics})
         write = trainer.is_global_zero
         if self._is_best("val", uar):
@@ -104,6 +117,7 @@ class EpochSelection(Checkpoint):
         if write:
             self._write_history()
         trainer.save_checkpoint(self.folder / LAST_STATE)
+        self.clock.lap("save")
         if self.on_epoch is not None:
             self.on_epoch(epoch + 1, self.train_settings.max_epochs, metrics)
 

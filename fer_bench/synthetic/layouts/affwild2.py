@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -127,7 +128,7 @@ def _draw_video(
 def _drifted(pose: Pose, spread: float, time: float, serial: int) -> Pose:
     """Return the pose as the head turns slowly through a video."""
     return replace(
-        pose, yaw=float(np.clip(pose.yaw + 0.6 * spread * np.sin(2 * np.pi * time + serial), -38, 38))
+        pose, yaw=float(np.clip(pose.yaw + 0.6 * spread * math.sin(2 * math.pi * time + serial), -38, 38))
     )
 
 

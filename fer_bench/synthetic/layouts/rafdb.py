@@ -108,7 +108,7 @@ def _draw_face(
     write_lines(
         base / "Annotation" / "boundingbox" / f"{stem}_boundingbox.txt", [" ".join(f"{v:.4f}" for v in edges)]
     )
-    shares = votes(rng, label, expression.clarity, _ORDER)
+    shares = votes(rng, label, expression.emotion, expression.clarity, _ORDER)
     code = _ORDER.index(label) + 1
     face = FaceTruth(person, expression, expression.au, scene, shot.pose)
     path, original = f"Image/aligned/{stem}_aligned.jpg", f"Image/original/{stem}.jpg"
@@ -129,9 +129,10 @@ def _align(picture: Picture, five: Array) -> Picture:
     norm = float((a**2).sum())
     cosine = float((a * b).sum()) / norm
     sine = float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / norm
-    turn = np.array([(cosine, -sine), (sine, cosine)])
-    shift = target.mean(axis=0) - turn @ source.mean(axis=0)
-    matrix = np.hstack([turn, shift[:, None]])
+    (x, y), (to_x, to_y) = source.mean(axis=0).tolist(), target.mean(axis=0).tolist()
+    matrix = np.array(
+        [(cosine, -sine, to_x - (cosine * x - sine * y)), (sine, cosine, to_y - (sine * x + cosine * y))]
+    )
     aligned = cv2.warpAffine(
         picture, matrix, (100, 100), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

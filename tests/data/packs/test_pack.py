@@ -12,10 +12,13 @@ import pytest
 
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.data.packs import pack as module
+from fer_bench.data.packs.filling import Filled
 from fer_bench.data.packs.pack import CHECKED, check_pack, open_pack
 from fer_bench.errors import DataError, StoreError
 from fer_bench.files import file_hash
 from tests.data.toy import toy_rows
+
+FILLED = Filled(np.zeros(36, np.uint8), np.zeros(36, np.bool_))
 
 
 @pytest.fixture
@@ -125,7 +128,7 @@ def test_many_unusable_pictures_are_counted(toy, tmp_path):
         open_pack(toy, 20, cache=tmp_path)
 
 
-@pytest.mark.parametrize("place", ["fill", "_claim", "file_hash"])
+@pytest.mark.parametrize("place", ["fill", "_claim", "_hash"])
 def test_a_full_disk_is_one_message_and_leaves_no_broken_pack(toy, tmp_path, monkeypatch, place):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -144,7 +147,7 @@ def test_a_full_disk_is_one_message_and_leaves_no_broken_pack(toy, tmp_path, mon
 def test_the_disk_space_is_taken_before_pictures_are_decoded(toy, tmp_path, monkeypatch):
     taken = []
     monkeypatch.setattr(module.os, "posix_fallocate", lambda file, start, size: taken.append(size))
-    monkeypatch.setattr(module, "fill", lambda *_: taken.append("fill") or np.zeros(36, np.uint8))
+    monkeypatch.setattr(module, "fill", lambda *_: taken.append("fill") or FILLED)
     open_pack(toy, 20, cache=tmp_path)
     assert taken == [128 + 36 * 20 * 20 * 3, "fill"]
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from fer_bench import arithmetic
 from fer_bench.config import RunOptions
 from fer_bench.results.store import Store
 from fer_bench.runs.events import Event
@@ -38,6 +39,25 @@ def test_processes_give_the_same_bytes_as_this_one(plans, workspace, tmp_path):
     execute(plans[0], here, workspace)
     file = [plans[0].folder(s).predictions_file("oulu", "val") for s in (apart, here)]
     assert file[0].read_bytes() == file[1].read_bytes()
+
+
+@pytest.mark.skipif(not arithmetic.can_be_portable(), reason="needs Linux on x86-64 with AVX2")
+def test_a_portable_run_gets_a_fresh_process_where_this_one_has_computed_otherwise(
+    plan, workspace, tmp_path, monkeypatch
+):
+    portable = plan(targets="none", max_epochs=1, portable=True)
+    apart, here = Store(tmp_path / "apart"), Store(tmp_path / "here")
+    execute(portable, here, workspace)
+    monkeypatch.setattr(arithmetic, "is_portable", lambda: False)
+    LocalLauncher(RunOptions(jobs=1)).run([portable], apart, workspace, lambda event: None)
+    records = [portable.folder(s).read_record() for s in (apart, here)]
+    assert [r.status for r in records] == ["done"] * 2  # a forked process would have refused
+    assert records[0].environment["arithmetic"]["digest"] == records[1].environment["arithmetic"]["digest"]
+    file = [portable.folder(s).predictions_file("oulu", "val") for s in (apart, here)]
+    assert file[0].read_bytes() == file[1].read_bytes()
+    assert execute(portable, Store(tmp_path / "refused"), workspace).error.message.startswith(
+        "the run wants portable arithmetic"
+    )
 
 
 def test_code_that_was_edited_since_the_plan_is_not_run_under_its_key(plans, workspace, tmp_path):

@@ -1,0 +1,125 @@
+"""Test the checkpoints of a run on targets: predict, score and store; the same weights predict once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.protocols import evaluation_rows, find_protocol, in_label_set
+from fer_bench.datasets import members_of
+from fer_bench.results.predictions import write_predictions
+from fer_bench.results.record import Record, Score, Selection, TargetData
+from fer_bench.results.store import RunDir, Store
+from fer_bench.runs.distributed import Group
+from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.spent import SpentClock
+from fer_bench.workspace.sources import Source
+from fer_bench.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fer_bench.data.card import Protocol
+
+
+class Tester:
+    """Predict and score with the checkpoints of one run.
+
+    Selections often choose the same epoch; its weights predict each target once.
+
+    Args:
+        planned: The run.
+        store: Where it is kept.
+        workspace: Datasets and packs.
+        run: Its folder.
+        tick: Called after every batch.
+        clock: Counts CPU time.
+    """
+
+    def __init__(
+        self,
+        planned: PlannedRun,
+        store: Store,
+        workspace: Workspace,
+        run: RunDir,
+        *,
+        tick: Callable[..., None],
+        clock: SpentClock,
+    ) -> None:
+        self.planned, self.config, self.store = planned, planned.config, store
+        self.workspace, self.run, self.tick, self.clock = workspace, run, tick, clock
+        card = workspace.source(planned.config.dataset).dataset.card
+        self.protocol = find_protocol(card, planned.config.protocol)
+        self._methods: dict[str, Any] = {}
+        self._known: dict[tuple[str, str], pd.DataFrame] = {}
+
+    def test(
+        self, record: Record, target: str, selection: Selection, group: Group | None
+    ) -> tuple[Score | None, TargetData]:
+        """Predict and score one target with one checkpoint, and store the predictions.
+
+        Args:
+            record: The run's record, with its selections.
+            target: A target; `val` for the validation rows of the source.
+            selection: Which checkpoint.
+            group: The run's processes if there are several.
+        """
+        from fer_bench.runs.evaluate import predict_and_score
+
+        checkpoint = record.selection[selection].checkpoint
+        method = self._method(checkpoint, selection)
+        name = self.config.dataset if target == "val" else target
+        source = self.workspace.source(name)
+        pack = self.workspace.pack(name, method.input_spec(method.settings).size)
+        protocol, rows = self._rows(source, target, with_affect=method.predicts_affect)
+        found = predict_and_score(
+            method,
+            source,
+            pack,
+            rows,
+            key=self.planned.key,
+            trained_on=self.config.dataset,
+            target=target,
+            protocol=protocol.name,
+            selection=selection,
+            checkpoint=checkpoint,
+            device=self.config.device,
+            group=group,
+            on_batch=self.tick,
+            weights=self.run.checkpoints / f"{selection}.pt",
+            known=self._known.get((target, checkpoint)),
+            clock=self.clock,
+        )
+        if target in members_of(self.config.dataset):  # the only targets of further selections
+            self._known[target, checkpoint] = found.predictions.frame
+        write_predictions(self.run.predictions_file(target, selection), found.predictions)
+        self.store.keep_index(pack.fingerprint, source.dataset.index)
+        self.clock.lap("save")
+        return found.score, found.data
+
+    def _method(self, checkpoint: str, selection: Selection) -> Any:
+        """Return the method with the weights of a checkpoint, loaded once."""
+        from fer_bench.runs.training.checkpoints import load_weights
+
+        if checkpoint not in self._methods:
+            file = self.run.checkpoints / f"{selection}.pt"
+            self._methods[checkpoint] = load_weights(file, expected=checkpoint)
+        return self._methods[checkpoint]
+
+    def _rows(self, source: Source, target: str, *, with_affect: bool) -> tuple[Protocol, NDArray[np.int64]]:
+        """Return the protocol and the index positions of the rows to predict."""
+        index, card = source.dataset.index, source.dataset.card
+        if target == "val":
+            validation = source.dataset.roles(self.protocol, self.config.fold) == "val"
+            return self.protocol, np.flatnonzero(validation & in_label_set(index, self.protocol))
+        return evaluation_rows(
+            index,
+            card,
+            self.protocol if target in members_of(self.config.dataset) else None,
+            fold=self.config.fold,
+            quick=self.config.profile == "quick",
+            with_affect=with_affect,
+        )
