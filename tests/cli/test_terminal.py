@@ -11,6 +11,9 @@ from fer_bench.cli import terminal
 from fer_bench.cli.terminal import SweepDisplay
 from fer_bench.runs.events import Event
 
+RUN = "resemotenet[train.batch_size=16,train.max_epochs=3,width=0.03] on oulu"
+"""Its name says what differs from the profile."""
+
 
 @pytest.fixture
 def runs(plan):
@@ -54,8 +57,8 @@ def test_a_warning_is_shown_once_and_also_when_only_the_end_tells_of_it(runs, ca
         display(Event(runs[1].key, "end", status="done", warnings=("logger: no disk",)))
     lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert lines == [
-        "warning: resemotenet on oulu (6-4fold, fold 1, seed 0): logger: no network",
-        "warning: resemotenet on oulu (6-4fold, fold 1, seed 1): logger: no disk",
+        f"warning: {RUN} (6-4fold, fold 1, seed 0): logger: no network",
+        f"warning: {RUN} (6-4fold, fold 1, seed 1): logger: no disk",
     ]
     assert display.failures == {}
 
@@ -66,7 +69,7 @@ def test_elsewhere_it_is_a_line_per_end(runs, capsys):
             display(event)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("[    1/4] done     resemotenet on oulu (6-4fold, fold 1, seed 0)")
+    assert lines[0].startswith(f"[    1/4] done     {RUN}")
     assert "out of memory at batch size 16" in lines[1]
     assert "more" not in lines[1]
 
