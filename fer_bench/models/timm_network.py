@@ -9,7 +9,7 @@ import timm
 import torch
 from numpy.typing import NDArray
 
-from fer_bench.errors import DataError, one_line
+from fer_bench.errors import DataError, UsageError, one_line
 from fer_bench.methods.weights import state_hash
 from fer_bench.models.card import ModelCard
 from fer_bench.models.preprocess import Crops, network_input
@@ -28,12 +28,15 @@ def open_timm(name: str, card: ModelCard, device: str) -> tuple[Callable[[Crops]
         device: `cpu` or `cuda`.
 
     Raises:
+        UsageError: There is no such device.
         DataError: The weights cannot be fetched or read, or the card's input is not that of timm's networks.
     """
     if card.input.layout != "nchw" or card.input.depth != 3:
         wanted = f"{card.input.layout} with {card.input.depth} channels"
         problem = "a network of timm takes nchw with 3 channels, and the card says something else"
         raise DataError(problem, file=name, value=wanted)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device is available", value="--device cuda", hint="fer-bench doctor")
     try:
         network = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub, safetensors and torch each raise their own

@@ -123,6 +123,17 @@ def test_a_network_of_timm_needs_a_card_that_fits(hub_folder, tmp_path):
     assert "\n" not in error.value.message
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_named(hub_folder, tmp_path):
+    folder, card, _ = hub_folder
+    with pytest.raises(UsageError, match="no CUDA device"):
+        open_model(f"local-dir:{folder}", card=str(card), device="cuda")
+    write_network(tmp_path / "mine.onnx")
+    write_card(tmp_path / "mine.onnx")
+    with pytest.raises(UsageError, match=r"on the CPU only.*\n.*onnxruntime-gpu"):
+        open_model(str(tmp_path / "mine.onnx"), device="cuda")
+
+
 def test_a_pickle_in_a_hub_folder_is_not_executed(hub_folder):
     class Trap:
         def __reduce__(self):
