@@ -4,6 +4,7 @@
 set -euo pipefail
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 bin=${BIN:-$checkout/.venv/bin}
+commit=$(git -C "$checkout" rev-parse --short=12 HEAD)
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
@@ -37,7 +38,7 @@ PYTHON
 
 say "command line"
 fer-bench --version | tee version.txt
-grep -q "commit $(git -C "$checkout" rev-parse --short=12 HEAD)" version.txt
+grep -q "(commit $commit" version.txt
 fer-bench docs sweeps | grep -q '^# Sweeps'
 fer-bench docs ckplus | grep -q 'Cohn-Kanade'
 fer-bench docs gcn > /dev/null

@@ -12,11 +12,16 @@ Rows = Sequence[Sequence[str]]
 _LONGEST = 300
 
 
-def escape(text: object) -> str:
-    """Return text that shows as itself in a markdown table: one line, no HTML, at most 300 characters."""
+def escape(text: object, longest: int | None = _LONGEST) -> str:
+    """Return text that shows as itself in a markdown table: one line, no HTML.
+
+    Args:
+        text: The text.
+        longest: Characters after which it is cut; None for sentences of our own.
+    """
     line = " ".join(str(text).split())
-    if len(line) > _LONGEST:
-        line = f"{line[: _LONGEST - 1]}…"
+    if longest is not None and len(line) > longest:
+        line = f"{line[: longest - 1]}…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
 
@@ -46,6 +51,11 @@ def percent(value: Value | None) -> str:
 def decimal(value: Value | None) -> str:
     """Return `0.41 [0.36, 0.45]`."""
     return with_interval(value, lambda v: f"{v:.2f}")
+
+
+def signed_percent(difference: float) -> str:
+    """Return a difference of shares as `+3.4`, in points."""
+    return f"{100 * difference:+.1f}"
 
 
 def points(value: float | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fer_bench.evaluation.estimates import Estimate
 from fer_bench.evaluation.pairs import MIN_SEEDS, Column, PairTest
 from fer_bench.evaluation.planning import MOST_SEEDS, half_width, power, seeds_for
+from fer_bench.leaderboard.markup import signed_percent
 
 
 def p_text(p: float) -> str:
@@ -16,7 +17,7 @@ def p_text(p: float) -> str:
 
 def points(difference: float) -> str:
     """Return a difference of shares in percentage points."""
-    return f"{100 * difference:+.1f} points"
+    return f"{signed_percent(difference)} points"
 
 
 def plain_difference(difference: float) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fer_bench.evaluation.pairs import Column
-from fer_bench.leaderboard.markup import escape, stacked, table, with_interval
+from fer_bench.leaderboard.markup import escape, signed_percent, stacked, table, with_interval
 from fer_bench.leaderboard.tables import Section
-from fer_bench.leaderboard.wording import and_of, p_text, plain_difference, points
+from fer_bench.leaderboard.wording import and_of, p_text, plain_difference
 
 BASELINE = "erm"
 """The method that every other is compared with: a plain network and cross-entropy."""
@@ -21,8 +21,8 @@ def context(section: Section) -> dict[str, Any] | None:
     general = {"overall": section.overall_column, **section.general_columns}
     return {
         "name": BASELINE,
-        "said": escape(_said(section)),
-        "own": _table(section, section.own_columns, points),
+        "said": escape(_said(section), None),
+        "own": _table(section, section.own_columns, signed_percent),
         "general": _table(section, general, plain_difference),
     }
 

@@ -18,7 +18,7 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
     """Return the values of the template."""
     columns = {"overall": section.overall_column, **section.general_columns}
     said = {
-        escape(name): escape(conclusion(column, "test units", plain_difference))
+        escape(name): escape(conclusion(column, "test units", plain_difference), None)
         for name, column in columns.items()
         if column.scores
     }

@@ -20,7 +20,7 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
     said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
     return {
         "table": _table(section, notes),
-        "said": " ".join(escape(text) for text in said if text),
+        "said": " ".join(escape(text, None) for text in said if text),
         "common": next((o.sources for o in section.overall if o.sources), ()),
         "unions": any(c.is_union for c in section.cells),
         "seeds": _seeds(section),

@@ -75,7 +75,7 @@ def folds_text(cell: Cell) -> str:
 def _said(columns: Mapping[str, Column], section: Section) -> str:
     """Return what can be concluded per source, each with its dataset's units, and who is not compared."""
     said = {
-        escape(source): escape(conclusion(column, _units(section, source)))
+        escape(source): escape(conclusion(column, _units(section, source)), None)
         for source, column in columns.items()
         if column.scores and any(c.in_domain for c in section.of_source(source))
     }
