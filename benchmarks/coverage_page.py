@@ -107,11 +107,13 @@ def _cell(by_score: pd.DataFrame, score: str) -> str:
 
 def _missed(table: pd.DataFrame) -> list[str]:
     """Return the lines that name what is outside the wanted range."""
-    lines = ["## What is outside the wanted range", "", "Sampling error is ignored.", ""]
+    lines = ["## What is outside the wanted range", "", "By more than two standard errors.", ""]
     for score, title in {**TITLES, TEST: "tests of equal methods"}.items():
         part = table[table["score"] == score]
         low, high = (1 - ERRORS[1], 1 - ERRORS[0]) if score == TEST else WANTED
-        below, above = part[part["held"] < low], part[part["held"] > high]
+        share = part["held"].clip(0.5, LEVEL)
+        slack = 2 * np.sqrt(share * (1 - share) / part["repetitions"])
+        below, above = part[part["held"] + slack < low], part[part["held"] - slack > high]
         said = []
         for found, what in ((below, "too seldom"), (above, "too often")):
             if score == TEST:
