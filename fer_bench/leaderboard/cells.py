@@ -69,6 +69,7 @@ class Cell:
         headline: Whether this is the source's main protocol in the section.
         records: Finished runs of the seeds that have all folds that any seed has.
         partial: Folds of the seeds that lack some; they are left out.
+        ahead: Folds of the other seeds that are left out, since too few seeds have them.
         mixed: Datasets that the runs were tested on in several versions or crops; they are left out.
         selection: Which checkpoint is shown.
         in_domain: Score on the source, None when its predictions cannot be used.
@@ -92,6 +93,7 @@ class Cell:
     headline: bool
     records: tuple[Record, ...]
     partial: Mapping[int, tuple[int, ...]]
+    ahead: Mapping[int, tuple[int, ...]]
     mixed: tuple[str, ...]
     selection: Selection
     in_domain: InDomain | None
@@ -187,7 +189,8 @@ def build_cell(
     Returns:
         The cell, and predictions that cannot be used.
     """
-    records, partial = whole_seeds(finished)
+    whole = whole_seeds(finished)
+    records = whole.records
     first, mixed = records[0], _mixed_targets(records)
     own: list[tuple[Record, Predictions]] = []
     cross: dict[str, list[_Answered]] = {}
@@ -241,8 +244,9 @@ def build_cell(
         dataset=first.dataset,
         protocol=first.protocol,
         headline=headline[first.dataset] == first.protocol,
-        records=tuple(records),
-        partial=partial,
+        records=records,
+        partial=whole.partial,
+        ahead=whole.ahead,
         mixed=mixed,
         selection=first.headline,
         in_domain=in_domain,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from string import ascii_lowercase
 
 from fer_bench.leaderboard.apart import notes_apart
@@ -65,9 +65,13 @@ def notes_of(cell: Cell) -> tuple[str, ...]:
     found = [*cell.warnings, *notes_apart(cell)]
     total = max(r.folds for r in cell.records)
     found += [
-        f"seed {seed} has finished {'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))} of "
-        f"{total} only and is left out of the means"
+        f"seed {seed} has finished {_folds(folds)} of {total} only and is left out of the means"
         for seed, folds in cell.partial.items()
+    ]
+    found += [
+        f"{_folds(folds)} of seed {seed} {'is' if len(folds) == 1 else 'are'} left out of the means until more seeds have finished "
+        f"{'it' if len(folds) == 1 else 'them'}"
+        for seed, folds in cell.ahead.items()
     ]
     found += [
         f"runs were tested on several versions or crops of {name}, so it is left out" for name in cell.mixed
@@ -78,6 +82,11 @@ def notes_of(cell: Cell) -> tuple[str, ...]:
             "`fer-bench score` brings them up to date"
         )
     return tuple(found)
+
+
+def _folds(folds: Sequence[int]) -> str:
+    """Return `fold 3` or `folds 3, 4`."""
+    return f"{'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))}"
 
 
 def _letter(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fer_bench.files import canonical
@@ -70,11 +71,27 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def whole_seeds(records: Sequence[Record]) -> tuple[list[Record], dict[int, tuple[int, ...]]]:
-    """Return the runs of the seeds that can be averaged, and the folds of the others.
+@dataclass(frozen=True)
+class WholeSeeds:
+    """The runs of a cell that can be averaged.
 
-    A seed that lacks a fold would be a mean over other models and rows than the rest. The largest set of
-    folds is taken, of several equally large ones that of most seeds.
+    Attributes:
+        records: Runs of the same folds for every seed.
+        partial: Seeds that lack some of these folds, with the folds they have; they are left out.
+        ahead: Folds of the other seeds that are left out, since too few seeds have them.
+    """
+
+    records: tuple[Record, ...]
+    partial: Mapping[int, tuple[int, ...]]
+    ahead: Mapping[int, tuple[int, ...]]
+
+
+def whole_seeds(records: Sequence[Record]) -> WholeSeeds:
+    """Return the runs of the seeds that can be averaged.
+
+    A seed that lacks a fold would be a mean over other models and rows than the rest. Of the sets of folds
+    that some seed has, the one with the most runs of seeds that have all of it is taken, so that one further
+    fold of one seed takes no other seed away; of equal ones the largest.
 
     Args:
         records: Finished runs of one cell.
@@ -82,7 +99,10 @@ def whole_seeds(records: Sequence[Record]) -> tuple[list[Record], dict[int, tupl
     folds: dict[int, set[int]] = {}
     for r in records:
         folds.setdefault(r.seed, set()).add(r.fold)
-    sets = Counter(tuple(sorted(found)) for found in folds.values())
-    chosen = max(sorted(sets), key=lambda found: (len(found), sets[found]))
-    partial = {seed: tuple(sorted(f)) for seed, f in sorted(folds.items()) if tuple(sorted(f)) != chosen}
-    return [r for r in records if r.seed not in partial], partial
+    sets = sorted({tuple(sorted(found)) for found in folds.values()})
+    counts = {one: len(one) * sum(found >= {*one} for found in folds.values()) for one in sets}
+    chosen = {*max(sets, key=lambda one: (counts[one], len(one)))}
+    partial = {seed: tuple(sorted(f)) for seed, f in sorted(folds.items()) if not f >= chosen}
+    ahead = {s: tuple(sorted(f - chosen)) for s, f in sorted(folds.items()) if f > chosen}
+    kept = tuple(r for r in records if r.seed not in partial and r.fold in chosen)
+    return WholeSeeds(kept, partial, ahead)

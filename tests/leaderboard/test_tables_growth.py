@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fer_bench.evaluation import pairs
+from fer_bench.leaderboard.notes import notes_of
 from tests.leaderboard.test_tables import only_section
 
 SKILLS = {"resemotenet": 2.2, "gcn": 1.9, "cafe": 1.0}
@@ -58,3 +59,16 @@ def test_folds_of_a_further_seed_take_no_comparison_away(store, add):
         assert (one.first, one.seeds, one.significant) == (other.first, other.seeds, other.significant)
         assert other.difference == pytest.approx(one.difference)
         assert other.p == pytest.approx(one.p, abs=0.005)
+
+
+def test_a_further_fold_of_one_seed_takes_no_comparison_away(store, add):
+    for method, seed, fold in product(("gcn", "cafe"), range(3), (1, 2)):
+        add(method, "oulu", skill=SKILLS[method], seed=seed, fold=fold, targets=())
+    before = only_section(store).own_columns["oulu"]
+    assert before.tests
+    add("gcn", "oulu", skill=SKILLS["gcn"], seed=0, fold=3, targets=())
+    section = only_section(store)
+    assert section.own_columns["oulu"].tests == before.tests
+    cell = section.cell("gcn", "oulu")
+    assert (cell.folds, cell.seeds, cell.partial, cell.ahead) == ((1, 2), (0, 1, 2), {}, {0: (3,)})
+    assert "left out of the means until more seeds have them: fold 3 of seed 0" in notes_of(cell)
