@@ -69,8 +69,7 @@ def notes_of(cell: Cell) -> tuple[str, ...]:
         for seed, folds in cell.partial.items()
     ]
     found += [
-        f"{_folds(folds)} of seed {seed} {'is' if len(folds) == 1 else 'are'} left out of the means until more seeds have finished "
-        f"{'it' if len(folds) == 1 else 'them'}"
+        f"left out of the means until more seeds have them: {_folds(folds)} of seed {seed}"
         for seed, folds in cell.ahead.items()
     ]
     found += [
