@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trials = read_trials(store, given.seeds)
     given.out.mkdir(parents=True, exist_ok=True)
     write_text(given.out / TABLE, to_csv(trials))
-    write_text(given.out / PAGE, page(pd.DataFrame([asdict(trial) for trial in trials])))
+    write_text(given.out / PAGE, page(pd.read_csv(given.out / TABLE)))
     print(f"wrote {given.out / TABLE} and {given.out / PAGE}")
 
 
@@ -201,43 +202,41 @@ def noise(table: pd.DataFrame) -> float:
     return float(np.sqrt(spread.mean()))
 
 
-INTRODUCTION = """\
-# How the quick settings were chosen
-
-**SYNTHETIC DATA**, generator version {version}, {population} population: people and cameras that the
-benchmark never shows. Written by `python benchmarks/choose_quick.py` from stored runs, each of which is a
-line of [{table}]({table}). Test rows took no part.
-
-**The budget, the same for every method:** {count} candidates ({common}, and one
-change that is the method's own), each trained on {datasets} (fold 1 of 4, and the carved validation
-part) with {seeds} seed(s): {runs} runs. Every run has {epochs} epochs of at most {rows} rows, in batches of
-{batch} where that is not what is tried. The candidate with the highest mean validation UAR, of each run's
-best epoch, is `quick`; a test compares. What an epoch costs differs: multiply-adds per picture are given.
-
-**What it does not equal out:** networks, augmentation and the settings that are not named here were set
-earlier, with unequal effort, on older drawn faces; what was tried for gcn is in its README. {noise}The
-chosen candidate's own mean is flattered by having been chosen.
-"""
+INTRODUCTION = (
+    "**SYNTHETIC DATA**, generator version {version}, {population} population: people and cameras that the "
+    "benchmark never shows. Written by `python benchmarks/choose_quick.py` from stored runs, each of which "
+    "is a line of [{table}]({table}). Test rows took no part.",
+    "**The budget, the same for every method:** {count} candidates ({common}, and one change that is the "
+    "method's own), each trained on {datasets} (fold 1 of 4, and the carved validation part) with {seeds} "
+    "seed(s): {runs} runs. Every run has {epochs} epochs of at most {rows} rows, in batches of {batch} where "
+    "that is not what is tried. The candidate with the highest mean validation UAR, of each run's best "
+    "epoch, is `quick`; a test compares. What an epoch costs differs: multiply-adds per picture are given.",
+    "**What it does not equal out:** networks, augmentation and the settings that are not named here were "
+    "set earlier, with unequal effort, on older drawn faces; what was tried for gcn is in its README. {noise}The "
+    "chosen candidate's own mean is flattered by having been chosen.",
+)
 
 
 def page(table: pd.DataFrame) -> str:
     """Return the page."""
     count, seeds = len(candidates(next(iter(BUILT_IN)))), table["seed"].nunique()
-    introduction = INTRODUCTION.format(
-        version=table["generator_version"].iloc[0],
-        population=POPULATION,
-        table=TABLE,
-        count=count,
-        common=", ".join(_common()),
-        datasets=" and ".join(DATASETS),
-        seeds=seeds,
-        runs=count * len(DATASETS) * seeds,
-        epochs=EPOCHS,
-        rows=ROWS,
-        batch=BATCH,
-        noise=_about_noise(table),
-    )
-    return "\n".join([introduction, *(line for method in BUILT_IN for line in _section(table, method))])
+    values = {
+        "version": table["generator_version"].iloc[0],
+        "population": POPULATION,
+        "table": TABLE,
+        "count": count,
+        "common": ", ".join(_common()),
+        "datasets": " and ".join(DATASETS),
+        "seeds": seeds,
+        "runs": count * len(DATASETS) * seeds,
+        "epochs": EPOCHS,
+        "rows": ROWS,
+        "batch": BATCH,
+        "noise": _about_noise(table),
+    }
+    paragraphs = [fill(text.format(**values), 116, break_on_hyphens=False) for text in INTRODUCTION]
+    sections = [line for method in BUILT_IN for line in _section(table, method)]
+    return "\n".join(["# How the quick settings were chosen", "", "\n\n".join(paragraphs), "", *sections])
 
 
 def _about_noise(table: pd.DataFrame) -> str:

@@ -104,3 +104,26 @@ def test_the_highest_mean_is_chosen_and_the_earlier_one_on_ties(choose):
     # Half the squared difference of two is their variance.
     expected = ((0.2**2 + 0.1**2 + 0.1**2 + 0.8**2) / 2 / 4) ** 0.5
     assert choose.noise(table) == pytest.approx(expected)
+
+
+@pytest.fixture
+def stored(choose):
+    return pd.read_csv(DOCS / choose.TABLE)
+
+
+def test_the_page_of_the_docs_is_made_from_its_table(choose, stored):
+    assert choose.page(stored) == (DOCS / choose.PAGE).read_text(encoding="utf-8")
+
+
+def test_every_candidate_was_trained_as_often(choose, stored):
+    wanted = {(m, c.name, " ".join(c.settings)) for m in BUILT_IN for c in choose.candidates(m)}
+    assert set(zip(stored["method"], stored["candidate"], stored["settings"], strict=True)) == wanted
+    often = stored.groupby(["method", "candidate", "dataset"])["seed"].agg(set)
+    assert len(often) == len(wanted) * len(choose.DATASETS)
+    assert all(seeds == often.iloc[0] for seeds in often)
+
+
+@pytest.mark.parametrize("method", BUILT_IN)
+def test_the_quick_profile_is_what_was_chosen(choose, stored, method):
+    (chosen,) = [c for c in choose.candidates(method) if c.name == choose.best(stored, method)]
+    assert resolve_settings(method, "quick", chosen.settings) == resolve_settings(method, "quick")

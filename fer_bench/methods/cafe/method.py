@@ -51,7 +51,7 @@ class CAFE(Method[CAFESettings]):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=12, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5)
+                max_epochs=24, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5)
             ),
             method={
                 "tower": "clip-tiny",

@@ -57,7 +57,7 @@ class ERM(Method[ERMSettings]):
         "quick": ProfileSettings(
             train=TrainSettings(
                 max_epochs=24,
-                batch_size=32,
+                batch_size=16,
                 epoch_rows=400,
                 augmentation=Augmentation(flip=0.5, crop_pad=3, brightness=0.3, contrast=0.3),
             ),

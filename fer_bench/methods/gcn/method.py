@@ -65,7 +65,7 @@ class GCN(Method[GCNSettings]):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=30, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=24, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
             method={"width": 0.25, "hidden": 128, "lr": 5e-3, "distance": "signed"},
         ),

@@ -48,7 +48,7 @@ class ResEmoteNet(Method[ResEmoteNetSettings]):
                 "stem_dropout": 0.0,
                 "head_dropout": 0.0,
                 "recipe": "one-cycle",
-                "lr": 3e-3,
+                "lr": 1e-3,
             },
         ),
         "paper": ProfileSettings(

@@ -33,13 +33,13 @@ class SSMFAR(Method[SSMFARSettings]):
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
-                max_epochs=20, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
+                max_epochs=24, batch_size=32, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
             method={
                 "backbone": "narrow",
                 "weights": "clip-tiny-neutral",
                 "size": 64,
-                "dropout": 0.0,
+                "dropout": 0.1,
                 "feature_scale": 14.0,
                 "recipe": "one-cycle",
                 "lr": 3e-3,
