@@ -35,10 +35,13 @@ def board_table(folder: Path, root: Path = ROOT) -> str:
     runs = pd.read_csv(folder / "results.csv")
     own = cells[cells["target"] == cells["dataset"]].groupby("method")["uar"].mean()
     rows = []
-    for line in means.sort_values("transfer", ascending=False).itertuples():
+    means = means.sort_values(["seen", "transfer"], ascending=[True, False], na_position="first")
+    for line in means.itertuples():
         page = f"fer_bench/methods/{line.method.partition('[')[0]}/README.md"
         name = f"[{line.method}]({page})" if (root / page).is_file() else line.method
-        transfer = f"{line.transfer:.2f} [{line.transfer_low:.2f}, {line.transfer_high:.2f}]"
+        letters = "" if pd.isna(line.letters) else f" {line.letters}"
+        transfer = f"{line.transfer:.2f}{letters} [{line.transfer_low:.2f}, {line.transfer_high:.2f}]"
+        transfer += "" if pd.isna(line.seen) else " *not compared*"
         retention = "-" if pd.isna(line.retention) else f"{100 * line.retention:.0f} %"
         rows.append((name, f"{100 * own[line.method]:.1f}", transfer, retention))
     header = ("method", "UAR on its own dataset, %", "transfer to the others [95 %]", "kept")
@@ -49,7 +52,13 @@ def board_table(folder: Path, root: Path = ROOT) -> str:
     counted = (
         f"{runs['key'].nunique()} runs, {runs['dataset'].nunique()} datasets, {seeds} seed{'s' * (seeds > 1)}"
     )
-    return "\n".join([*figure_table(header, rows), "", f"*{text}{counted}; written by `make readme`.*"])
+    said = [counted, "provisional"]
+    if means["letters"].notna().any():
+        said[1] = "methods that share a letter are not shown to differ"
+    if means["seen"].notna().any():
+        said.append("not compared: the model saw labels of what it is tested on")
+    told = f"*{text}{'; '.join(said)}; written by `make readme`.*"
+    return "\n".join([*figure_table(header, rows), "", told])
 
 
 def faces_strip(dataset: FaceDataset) -> np.ndarray:

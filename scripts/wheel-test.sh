@@ -56,4 +56,4 @@ grep -q 'SYNTHETIC DATA' leaderboard/README.md
 
 say "the wheel works without the checkout"
 du -sh "$place/venv" "$place"/dist/* | sed "s#$place/##"
-echo "1 passed, 0 failed"
+echo "the wheel works outside the checkout"

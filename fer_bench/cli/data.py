@@ -60,7 +60,7 @@ data_app.command(
 )(verify)
 
 
-@data_app.command(epilog="Example: fer-bench data synth --dataset all --size quick --out /tmp/faces")
+@data_app.command(epilog="Example: fer-bench data synth --dataset all --size quick --out faces")
 def synth(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets one folder per dataset.")],
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Dataset or all.")] = "all",

@@ -12,8 +12,10 @@ import typer
 from fer_bench.cli.options import AsJson, check_name
 from fer_bench.distribution import PACKAGE, ROOT
 
-EPILOG = "Examples: fer-bench docs; fer-bench docs sweeps; fer-bench docs gcn; fer-bench docs ckplus; "
-"fer-bench docs emotion-ferplus-8"
+EPILOG = (
+    "Examples: fer-bench docs; fer-bench docs sweeps; fer-bench docs gcn; fer-bench docs ckplus; "
+    "fer-bench docs emotion-ferplus-8"
+)
 
 
 def pages() -> dict[str, Path]:

@@ -38,7 +38,7 @@ MIN_SEEDS = 3
 """With fewer common seeds two methods are not tested: two seeds hardly tell how much a third would change."""
 ALPHA = 0.05
 _CHUNK_CELLS = 1_000_000
-_MOST_CELLS = 100_000_000
+_MOST_CELLS = 200_000_000
 _SURE = 4.0
 """Drawing stops when no adjusted p-value is within so many standard errors of 0.05."""
 _SAME = 1e-12

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import PairTest
-from fer_bench.evaluation.planning import over_sources
 from fer_bench.evaluation.statistics import Interval
-from fer_bench.leaderboard.tables import Board, Section
+from fer_bench.leaderboard.tables import Board
 from fer_bench.results.record import Record
 
 Line = Mapping[str, object]
@@ -57,23 +55,13 @@ def pairs_csv(board: Board) -> str:
                 for name in ("first", "second"):
                     line[f"{name}_letters"] = column.letters[getattr(test, name)]
                 if source == "overall":
-                    line |= _over_sources(section, test)
+                    line |= dict(
+                        zip(_OVER_SOURCES, section.over_sources(test.first, test.second), strict=True)
+                    )
                 lines.append(line)
     columns = ["data_kind", "profile", "score", "source", "first", "second"]
     columns += ["difference", "difference_low", "difference_high", "p", "adjusted", "units", "seeds"]
     return _csv([*columns, "first_letters", "second_letters", *_OVER_SOURCES], lines)
-
-
-def _over_sources(section: Section, test: PairTest) -> dict[str, object]:
-    """Return on how many sources the first method is ahead, as a check on the overall test."""
-    columns = section.general_columns.values()
-    differences = [
-        column.scores[test.first] - column.scores[test.second]
-        for column in columns
-        if {test.first, test.second} <= {*column.scores}
-    ]
-    won, p = over_sources(differences)
-    return dict(zip(_OVER_SOURCES, (won, len(differences), p), strict=True))
 
 
 def cells_csv(board: Board) -> str:
@@ -117,6 +105,7 @@ def generalisation_csv(board: Board) -> str:
                     place
                     | {"method": mine.label, "source": "overall", "over": mine.sources}
                     | {"letters": section.overall_column.letters.get(mine.label)}
+                    | {"seen": mine.apart.reason if mine.apart else None}
                     | {"seed_sd": mine.seed_sd}
                     | _with_ends("retention", mine.retention)
                     | _with_ends("transfer", mine.mean)
@@ -130,12 +119,13 @@ def generalisation_csv(board: Board) -> str:
                     place
                     | {"method": cell.label, "source": cell.source, **counts}
                     | {"letters": section.general_columns[cell.source].letters.get(cell.label)}
+                    | {"seen": cell.apart_elsewhere.reason if cell.apart_elsewhere else None}
                     | {"seed_sd": cell.seed_sd}
                     | _with_ends("retention", cell.retention)
                     | _with_ends("transfer", general.mean)
                     | _with_ends("six", six.mean)
                 )
-    columns = ["data_kind", "profile", "method", "source", "over", "scored", "wanted", "letters"]
+    columns = ["data_kind", "profile", "method", "source", "over", "scored", "wanted", "letters", "seen"]
     columns += ["transfer", "transfer_low", "transfer_high", "seed_sd"]
     columns += ["retention", "retention_low", "retention_high"]
     return _csv([*columns, "scored_six", "six", "six_low", "six_high"], lines)

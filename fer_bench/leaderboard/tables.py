@@ -16,6 +16,7 @@ from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.exposure import Seen
 from fer_bench.evaluation.intervals import Value, average
 from fer_bench.evaluation.pairs import Column, compare
+from fer_bench.evaluation.planning import over_sources
 from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.transfer import never_cross, retention
 from fer_bench.files import canonical
@@ -112,6 +113,18 @@ class Section:
     def cell(self, label: str, source: str) -> Cell | None:
         """Return the cell of a method and source, or None."""
         return next((c for c in self.cells if c.label == label and c.source == source), None)
+
+    def over_sources(self, first: str, second: str) -> tuple[int, int, float | None]:
+        """Return on how many sources a method's generalisation is ahead of another's, as a check on their test.
+
+        Returns:
+            Sources on which the first is ahead, sources that both have, and the p-value of Wilcoxon's
+            signed-rank test.
+        """
+        columns = [c for c in self.general_columns.values() if {first, second} <= {*c.scores}]
+        differences = [column.scores[first] - column.scores[second] for column in columns]
+        won, p = over_sources(differences)
+        return won, len(differences), p
 
     def of_source(self, source: str) -> tuple[Cell, ...]:
         """Return all cells of a source."""

@@ -140,7 +140,7 @@ def seeds_needed(columns: Mapping[str, Column], wanted: float) -> list[str]:
         have = min(len(one.seeds) for one in column.sums.values())
         size = f"{100 * wanted:g} points"
         if seeds is None:
-            text = "one seed says nothing about the spread of seeds; two or three would: --seeds 0,1,2"
+            text = "one seed says nothing about the spread of seeds; three are compared: --seed 0,1,2"
         elif seeds > MOST_SEEDS:
             text = (
                 f"± {100 * now:.1f} points; no number of seeds shows {size}: the test units alone leave more"

@@ -124,6 +124,7 @@ class TargetData(Frozen):
         protocol: Protocol whose rows were used.
         faces_weak: Share of the scored faces found by a weak fallback of the recipe, in [0, 1].
         damaged: Rows whose picture decodes only in part.
+        copy_note: How the copy of the dataset differs from the official release, empty if it does not.
     """
 
     fingerprint: str
@@ -133,6 +134,7 @@ class TargetData(Frozen):
     protocol: str
     faces_weak: float = 0.0
     damaged: int = 0
+    copy_note: str = ""
 
 
 Exposure = Literal["in training", "seen the pictures", "unseen", "unknown"]

@@ -18,6 +18,9 @@ from fer_bench.results.predictions import Predictions, PredictionsMeta, predicti
 from fer_bench.results.record import Score, Selection, TargetData
 from fer_bench.results.store import kept_attributes
 
+REPACKAGED = "repackaged: "
+"""How the note of a reader begins that reads a public copy in another layout than the official one."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -109,6 +112,7 @@ def assess(
         protocol=protocol,
         faces_weak=round(pack.weak_share(rows), 4),
         damaged=int(pack.damaged[rows].sum()),
+        copy_note=next((note for note in dataset.notes if note.startswith(REPACKAGED)), ""),
     )
     meta = PredictionsMeta(
         key=key,

@@ -151,7 +151,7 @@ def label_warnings(fraction: float, task: Task, hidden: NDArray[np.bool_]) -> It
 
 
 def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple[str, ...]:
-    """Return a record's warnings and those about its targets: weakly found faces, pictures seen in training.
+    """Return a record's warnings and those about its targets: how faces were found, pictures seen, copies.
 
     Args:
         record: The record so far.
@@ -164,11 +164,11 @@ def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tupl
         for text in record.warnings
         if WEAKLY not in text and text not in seen and not (IN_PART in text and "scored" in text)
     ]
-    return (*known, *seen, *noted)
+    return tuple(dict.fromkeys((*known, *seen, *noted)))
 
 
 def picture_notes(data: Mapping[str, TargetData]) -> list[str]:
-    """Return a note per target some of whose faces were found weakly, or whose pictures are damaged.
+    """Return a note per target whose faces were found weakly, or that is damaged or a repackaged copy.
 
     Args:
         data: What each target's predictions were made on.
@@ -178,9 +178,10 @@ def picture_notes(data: Mapping[str, TargetData]) -> list[str]:
         for name, d in sorted(data.items())
         if d.faces_weak
     ]
-    return weak + [
+    damage = [
         _damage_note(name, d.damaged, "the scored pictures") for name, d in sorted(data.items()) if d.damaged
     ]
+    return [*weak, *damage, *(f"{name}: {d.copy_note}" for name, d in sorted(data.items()) if d.copy_note)]
 
 
 def _damage_note(dataset: str, count: int, among: str) -> str:

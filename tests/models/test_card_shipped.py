@@ -35,10 +35,9 @@ def test_a_card_is_whole(name):
 def test_a_card_opens_a_network_of_its_signature(name, tmp_path, monkeypatch):
     card, spec = shipped_card(name), shipped_card(name).input
     file = tmp_path / card.file
-    size = 260 if spec.size == 260 else spec.size
     write_network(
         file,
-        size=size,
+        size=spec.size,
         classes=len(card.classes),
         channels=spec.depth,
         batch=FIXED.get(name, "batch"),

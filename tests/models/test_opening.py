@@ -134,16 +134,21 @@ def test_a_device_that_is_not_there_is_named(hub_folder, tmp_path):
         open_model(str(tmp_path / "mine.onnx"), device="cuda")
 
 
-def test_a_pickle_in_a_hub_folder_is_not_executed(hub_folder):
+def test_a_pickle_in_a_hub_folder_is_not_executed(hub_folder, tmp_path):
+    sprung = tmp_path / "sprung"
+
     class Trap:
         def __reduce__(self):
-            return print, ("executed",)
+            return Path.touch, (sprung,)
 
     folder, card, _ = hub_folder
     (folder / "model.safetensors").unlink()
     torch.save({"state_dict": Trap()}, folder / "pytorch_model.bin")
     with pytest.raises(DataError, match="timm cannot open the network"):
         open_model(f"local-dir:{folder}", card=str(card))
+    assert not sprung.exists()
+    torch.load(folder / "pytorch_model.bin", weights_only=False)
+    assert sprung.exists()  # the trap works
 
 
 PACKAGE = """

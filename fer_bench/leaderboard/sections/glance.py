@@ -10,13 +10,14 @@ from fer_bench.leaderboard.markup import decimal, escape, lettered, share, stack
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.sections.baseline import BASELINE
 from fer_bench.leaderboard.tables import Section
-from fer_bench.leaderboard.wording import conclusion, plain_difference
+from fer_bench.leaderboard.wording import and_of, conclusion, p_text, plain_difference
 
 
 def context(section: Section, notes: Notes) -> dict[str, Any]:
     """Return the values of the template."""
     overall = section.overall_column
     said = [conclusion(overall, "test units", plain_difference)] if overall.scores else []
+    said.append(_ahead(section))
     said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
     return {
         "table": _table(section, notes),
@@ -52,6 +53,16 @@ def _table(section: Section, notes: Notes) -> str:
     header = ["method", "generalisation, overall", "difference from the best"]
     header += [f"difference from {BASELINE}"] * shown
     return table((*header, "retention", "datasets trained on"), rows)
+
+
+def _ahead(section: Section) -> str:
+    """Say on how many sources the best method is ahead of each other one that it was tested with."""
+    column, parts = section.overall_column, []
+    for name in column.scores:
+        if column.test(name, column.best) is not None:
+            won, count, p = section.over_sources(column.best, name)
+            parts.append(f"{name} on {won} of {count}" + ("" if p is None else f" (Wilcoxon {p_text(p)})"))
+    return f"Source by source {column.best} is ahead of {and_of(parts)}." if parts else ""
 
 
 def _apart(column: Column, label: str, reference: str) -> str:
