@@ -55,9 +55,8 @@ def pairs_csv(board: Board) -> str:
                 for name in ("first", "second"):
                     line[f"{name}_letters"] = column.letters[getattr(test, name)]
                 if source == "overall":
-                    line |= dict(
-                        zip(_OVER_SOURCES, section.over_sources(test.first, test.second), strict=True)
-                    )
+                    counts = section.over_sources(test.first, test.second)
+                    line |= dict(zip(_OVER_SOURCES, counts, strict=True))
                 lines.append(line)
     columns = ["data_kind", "profile", "score", "source", "first", "second"]
     columns += ["difference", "difference_low", "difference_high", "p", "adjusted", "units", "seeds"]

@@ -115,7 +115,7 @@ class Section:
         return next((c for c in self.cells if c.label == label and c.source == source), None)
 
     def over_sources(self, first: str, second: str) -> tuple[int, int, float | None]:
-        """Return on how many sources a method's generalisation is ahead of another's, as a check on their test.
+        """Return on how many sources a method's generalisation is ahead of another's: a check on their test.
 
         Returns:
             Sources on which the first is ahead, sources that both have, and the p-value of Wilcoxon's
