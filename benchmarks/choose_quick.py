@@ -212,8 +212,8 @@ INTRODUCTION = (
     "that is not what is tried. The candidate with the highest mean validation UAR, of each run's best "
     "epoch, is `quick`; a test compares. What an epoch costs differs: multiply-adds per picture are given.",
     "**What it does not equal out:** networks, augmentation and the settings that are not named here were "
-    "set earlier, with unequal effort, on older drawn faces; what was tried for gcn is in its README. {noise}The "
-    "chosen candidate's own mean is flattered by having been chosen.",
+    "set earlier, with unequal effort, on older drawn faces; what was tried for gcn is in its README. {noise}"
+    "The chosen candidate's own mean is flattered by having been chosen.",
 )
 
 
