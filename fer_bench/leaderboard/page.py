@@ -32,6 +32,7 @@ from fer_bench.leaderboard.sections import (
     parts,
     provenance,
     runs,
+    sources,
 )
 from fer_bench.leaderboard.tables import Board, Section, build_board
 from fer_bench.results.store import Store
@@ -159,4 +160,5 @@ def _section(section: Section, figures: Mapping[str, str], named: Sequence[str])
         "claims": claims.claimed(section),
         "runs": runs.context(section, named),
         "provenance": provenance.context(section),
+        "sources": sources.context(section),
     }

@@ -293,3 +293,13 @@ def test_spread_over_seeds_is_printed_for_transfer(store, add, tmp_path):
     assert re.search(r"seed sd 0\.\d\d", text)
     with (tmp_path / "cells.csv").open(newline="") as file:
         assert all(float(row["transfer_seed_sd"]) > 0 for row in csv.DictReader(file))
+
+
+def test_methods_and_datasets_have_links(store, add, tmp_path):
+    add("gcn", "oulu", targets=("oulu", "rafdb"))
+    write_leaderboard(store, tmp_path)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    part = text.partition("Methods and datasets: papers, owners, pages")[2].partition("</details>")[0]
+    assert "[arXiv:1703.07140](https://arxiv.org/abs/1703.07140)); `fer-bench docs gcn`" in part
+    assert "[owner's page](http://www.whdeng.cn/RAF/model1.html); `fer-bench docs rafdb`" in part
+    assert "`fer-bench docs oulu`" in part
