@@ -45,8 +45,11 @@ def installed_files(files, points, group, folder, monkeypatch, distribution="out
     (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
     monkeypatch.syspath_prepend(str(folder))
     _forget()
-    yield
-    _forget()
+    try:
+        yield
+    finally:
+        sys.path[:] = [place for place in sys.path if place != str(folder)]
+        _forget()
     tops = {name.partition("/")[0].removesuffix(".py") for name in files}
     for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
         del sys.modules[name]

@@ -85,15 +85,15 @@ class TestSweep:
 
 
 def test_what_varies_is_in_every_name(workspace):
-    grid = "resemotenet[lr=3e-3,1e-3,train.augmentation.flip=0.5,0]"  # the profile's come first
+    grid = "resemotenet[lr=1e-3,3e-3,train.augmentation.flip=0.5,0]"  # the profile's come first
     content = {"methods": [grid, "gcn"], "datasets": ["oulu"], "targets": "none", "profile": "quick"}
     runs, _ = plan_sweep(check_sweep({**content, "set": ["train.batch_size=16"]}), workspace)
     names = [run.name for run in runs]
     assert len(set(names)) == 5
     where = "on oulu (6-4fold, fold 1, seed 0)"
     assert names[:2] == [
-        f"resemotenet[lr=0.003,train.augmentation.flip=0.5,train.batch_size=16] {where}",
-        f"resemotenet[lr=0.003,train.augmentation.flip=0.0,train.batch_size=16] {where}",
+        f"resemotenet[lr=0.001,train.augmentation.flip=0.5,train.batch_size=16] {where}",
+        f"resemotenet[lr=0.001,train.augmentation.flip=0.0,train.batch_size=16] {where}",
     ]
     assert names[4] == f"gcn {where}"  # 16 is gcn's own batch size
     # Records are the same whatever sweep a run is part of, so they name what differs from the profile.
@@ -101,7 +101,7 @@ def test_what_varies_is_in_every_name(workspace):
         first_record(runs[0], {}).name == "resemotenet[train.batch_size=16]/oulu/6-4fold fold 1 of 4 seed 0"
     )
     assert first_record(runs[3], {}).varied == {
-        "lr": "0.001",
+        "lr": "0.003",
         "train.augmentation.flip": "0.0",
         "train.batch_size": "16",
     }

@@ -13,7 +13,7 @@ from fer_bench.data.audit.lookalikes import face_region, near_pairs, take_print
 from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.verify import verify
 from fer_bench.data.card import ExpectedCount, Official, Protocol
-from fer_bench.data.packs import pack
+from fer_bench.data.packs import filling
 from fer_bench.datasets.fer2013 import FER2013
 from fer_bench.emotions import LABEL_SETS, Emotion
 from tests.data.toy import CARD, Toy, toy_rows
@@ -187,7 +187,7 @@ def test_two_faces_of_one_photo_are_not_the_same_picture(wild, tmp_path):
 
 
 def test_a_stopped_check_goes_on_where_it_was(wild, tmp_path, monkeypatch):
-    monkeypatch.setattr(pack, "FILES_AT_ONCE", 5)
+    monkeypatch.setattr(filling, "FILES_AT_ONCE", 5)
     monkeypatch.setattr(scan, "usable_cores", lambda: 2)
     loaded = []
     load = wild.load

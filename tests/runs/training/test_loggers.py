@@ -125,7 +125,7 @@ def test_what_fails_is_a_warning_on_the_screen_and_in_the_record(run_cli, tiny_r
     command = ("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *SMALL)
     code, out, err = run_cli(*command, "--wandb", "online")  # there is no account
     assert code == 0
-    (warning,) = (line for line in err.splitlines() if line.startswith("warning: resemotenet on oulu"))
+    (warning,) = (line for line in err.splitlines() if line.startswith("warning: resemotenet["))
     assert "Weights & Biases did not start: " in warning
     assert "API key" in warning
     assert "Weights & Biases did not start: " in out
