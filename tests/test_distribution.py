@@ -73,6 +73,7 @@ def test_every_extra_that_a_message_or_page_names_exists():
     root = Path(__file__).parents[1]
     files = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("fer_bench/**/*.py")]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    named = {*re.findall(r"fer-bench\[([a-z]+)\]", text), *re.findall(r'install_hint\("(\w+)"\)', text)}
+    shown = re.findall(r"(?:fer-bench|pip install \"\.)\[([a-z]+)\]", text)
+    named = {*shown, *re.findall(r'install_hint\("(\w+)"\)', text)}
     extras = PROJECT["optional-dependencies"].keys()
     assert {"ray", "slurm", "tensorboard"} <= named <= extras

@@ -135,7 +135,7 @@ def draw_in_domain(section: Section, path: Path) -> bool:
         axis.set_xlim(-0.6, len(sources) - 0.4)
         axis.set_ylim(0, 100)
         axis.set_ylabel("UAR, %")
-        axis.set_title(f"In-domain, 95 % intervals over units - {kind_of(section)}")
+        axis.set_title(f"In-domain UAR with 95 % intervals - {kind_of(section)}")
         axis.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.1))
         save_figure(figure, path)
     return True

@@ -65,7 +65,7 @@ def test_the_page_has_a_row_for_the_whole_and_for_each_subset(filled, tmp_path):
         ]
     )
     assert "20 of 40 listed" in part
-    assert "neither ranked nor part of a mean" in part
+    assert "neither compared nor part of a mean" in part
 
 
 def test_without_subsets_the_page_does_not_speak_of_them(store, add, tmp_path):
