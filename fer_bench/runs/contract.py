@@ -21,11 +21,13 @@ from fer_bench.methods.base import Method, Prediction
 from fer_bench.methods.faults import describe_fault
 from fer_bench.methods.size import count_parameters, multiply_adds
 from fer_bench.methods.weights import state_hash
+from fer_bench.runs.distributed import ALONE
 from fer_bench.runs.keys import method_blind_spots, method_packages
 from fer_bench.runs.plan import plan_sweep
 from fer_bench.runs.sweepfile import check_sweep
+from fer_bench.runs.training.callbacks import PlaceEnvironment
 from fer_bench.runs.training.checkpoints import load_weights, save_weights
-from fer_bench.runs.training.fit import build_data, build_method, fit
+from fer_bench.runs.training.fit import build_data, build_method, fit, without_trainer_variables
 from fer_bench.runs.training.probes import GradientWatch, PlainNetwork, Stopped, quiet
 from fer_bench.workspace.workspace import Workspace
 
@@ -129,7 +131,7 @@ class _Suite:
             settings, train = kind.profile(profile)
             if not isinstance(train, TrainSettings):
                 raise DataError(
-                    f"the training settings of profile {profile} are no TrainSettings", value=train
+                    f"the training settings of profile {profile} are not TrainSettings", value=train
                 )
             if kind.build_settings(settings.model_dump(mode="json")) != settings:
                 raise DataError(f"settings of profile {profile} change when they are stored as JSON")
@@ -138,10 +140,10 @@ class _Suite:
             if not isinstance(kind.resolve_train(settings, train), TrainSettings):
                 raise DataError("resolve_train returns no TrainSettings")
             if not all(isinstance(text, str) for text in kind.caveats(settings)):
-                raise DataError("caveats are no texts", value=kind.caveats(settings))
+                raise DataError("caveats are not all strings", value=kind.caveats(settings))
             if not all(isinstance(text, str) for text in kind.pretraining(settings).values()):
                 raise DataError(
-                    "pretraining holds something else than texts", value=kind.pretraining(settings)
+                    "pretraining returns values that are not strings", value=kind.pretraining(settings)
                 )
         names = ", ".join(kind.settings_type.model_fields) or "none"
         return f"profiles {' and '.join(PROFILES)} are valid; settings: {names}"
@@ -258,8 +260,8 @@ class _Suite:
         config = self._config(AFFECT)
         data, method = self._fresh(config)
         self._train(data, method)
-        image: Any = next(iter(data.val_dataloader()))
-        found = _predict(method, image["image"][:ROWS])
+        batch: Any = next(iter(data.val_dataloader()))
+        found = _predict(method, batch["image"][:ROWS])
         for name, value, width in (("va", found.va, 2), ("au", found.au, 12)):
             if value is None or tuple(value.shape) != (len(found.logits), width):
                 shape = None if value is None else list(value.shape)
@@ -267,12 +269,12 @@ class _Suite:
         return f"valence, arousal and action units on {AFFECT}"
 
     def save(self) -> str:
-        _, method = (None, self.trained) if self.trained is not None else self._fresh(self.config)
+        method = self.trained if self.trained is not None else self._fresh(self.config)[1]
         image, file = self.image, self.folder / "saved" / "val.pt"
         wanted = _predict(method, image).logits
         save_weights(method, file)
         if not torch.equal(wanted, _predict(load_weights(file), image).logits):
-            raise DataError("a stored checkpoint predicts something else: is a part of the state no buffer?")
+            raise DataError("a stored checkpoint predicts something else: is part of the state not a buffer?")
         return "a stored checkpoint predicts the same bits"
 
     def resume(self) -> str:
@@ -333,21 +335,24 @@ class _Suite:
         self, data: FaceDataModule, method: Method, *callbacks: Callback, precision: Any = "32-true"
     ) -> None:
         """Take two steps and validate."""
-        trainer = Trainer(
-            accelerator="cpu",
-            precision=precision,
-            max_epochs=1,
-            limit_train_batches=2,
-            limit_val_batches=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            default_root_dir=str(self.folder),
-            callbacks=list(callbacks),
-        )
+        with without_trainer_variables():
+            trainer = Trainer(
+                accelerator="cpu",
+                devices=1,
+                precision=precision,
+                max_epochs=1,
+                limit_train_batches=2,
+                limit_val_batches=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                default_root_dir=str(self.folder),
+                callbacks=list(callbacks),
+                plugins=[PlaceEnvironment(ALONE)],
+            )
         trainer.fit(method, datamodule=data)
 
 

@@ -9,6 +9,7 @@ from fer_bench.runs.contract import check_method
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
 from tests.outside import block, installed_files
+from tests.runs.training.test_fit_surroundings import CLUSTERS
 
 PLAIN = block("Add a method", "python").replace(
     "import torch\n", "import random\n\nimport numpy as np\nimport torch\n"
@@ -26,6 +27,14 @@ def test_built_in_methods_keep_it(drawn, name):
     results = check_method(name, drawn, overrides=small)
     assert [result for result in results if not result.ok] == []
     assert len(results) == 13
+
+
+@pytest.mark.parametrize("cluster", ["slurm", "lightning"])
+def test_it_ignores_the_cluster_around_it(drawn, cluster, monkeypatch):
+    for name, value in CLUSTERS[cluster].items():
+        monkeypatch.setenv(name, value)
+    results = check_method("resemotenet", drawn, overrides=["method.width=0.03"])
+    assert [result for result in results if not result.ok] == []
 
 
 @pytest.fixture
