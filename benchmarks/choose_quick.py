@@ -41,6 +41,8 @@ from fer_bench.workspace.workspace import Workspace
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, TABLE = "quick-defaults.md", "quick-defaults.csv"
+ANY = next(iter(BUILT_IN))
+"""Any method: all have as many candidates."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def train(store: Store, seeds: Sequence[int], jobs: int | None = None) -> None:
     planned = [
         plan(workspace, method, candidates(method)[number].settings, dataset, seed)
         for seed in seeds
-        for number in range(len(candidates(next(iter(BUILT_IN)))))
+        for number in range(len(candidates(ANY)))
         for dataset in DATASETS
         for method in BUILT_IN
     ]
@@ -219,7 +221,7 @@ INTRODUCTION = (
 
 def page(table: pd.DataFrame) -> str:
     """Return the page."""
-    count, seeds = len(candidates(next(iter(BUILT_IN)))), table["seed"].nunique()
+    count, seeds = len(candidates(ANY)), table["seed"].nunique()
     values = {
         "version": table["generator_version"].iloc[0],
         "population": POPULATION,
@@ -250,8 +252,8 @@ def _about_noise(table: pd.DataFrame) -> str:
 
 
 def _common() -> list[str]:
-    own = OWN[next(iter(BUILT_IN))][0]
-    return [each.name for each in candidates(next(iter(BUILT_IN))) if each.name != own]
+    own = OWN[ANY][0]
+    return [each.name for each in candidates(ANY) if each.name != own]
 
 
 def _section(table: pd.DataFrame, method: str) -> list[str]:

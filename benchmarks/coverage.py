@@ -148,10 +148,8 @@ def simulate_means(seeds: int, seed_sd: float, repetitions: int) -> list[Row]:
             models = sample(case, rng, shifts)
             chance.append(1 / len(models[0][0].classes))
             for method, mine in enumerate(models):
-                target = f"{case.population}"
-                found[method].append(
-                    estimate(mine, target, seeds=range(seeds), training="source").values["transfer"]
-                )
+                whole = estimate(mine, case.population, seeds=range(seeds), training="source")
+                found[method].append(whole.values["transfer"])
         truth = float(np.mean([(0.6 - c) / (1 - c) for c in chance]))
         means = [average(values) for values in found]
         tally.add("mean transfer", means[0], truth)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from readme_section import figure_table
 
 from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.coverage import TEST, TITLES, sentence
@@ -71,24 +72,24 @@ def page(table: pd.DataFrame, populations: Mapping[str, str]) -> str:
         "## Every population",
         "",
         *_paragraph(LEGEND),
-        f"| population | units | UAR | seeds | sd | {' | '.join(COLUMNS.values())} | second way | wrong |",
-        "| --- " * (len(COLUMNS) + 7) + "|",
     ]
+    rows: list[list[str]] = []
     single = table[table["units"] > 0]
     for place, group in single.groupby(PLACE, sort=False):
         by_score = group.set_index("score")
         name = f"{place[0]}, opposite" if place[5] == "opposite" else str(place[0])
         cells = [_cell(by_score, score) for score in (*COLUMNS, BOOTSTRAP)]
         wrong = f"{100 * (1 - by_score['held'][TEST]):.1f}" if TEST in by_score.index else "-"
-        where = f"{name} | {place[1]:,} | {place[2]:.2f} | {place[3]} | {100 * place[4]:.0f}"
-        lines.append(f"| {where} | {' | '.join(cells)} | {wrong} |")
-    lines += ["", "## Means over three targets", ""]
-    lines.append(f"| seeds | seed sd | {' | '.join(MEANS.values())} |")
-    lines.append("| --- " * (len(MEANS) + 2) + "|")
+        where = [name, f"{place[1]:,}", f"{place[2]:.2f}", str(place[3]), f"{100 * place[4]:.0f}"]
+        rows.append([*where, *cells, wrong])
+    header = ("population", "units", "UAR", "seeds", "sd", *COLUMNS.values(), "second way", "wrong")
+    lines += [*figure_table(header, rows), "", "## Means over three targets", ""]
+    rows = []
     for place, group in table[table["units"] == 0].groupby(["seeds", "seed_sd"], sort=False):
         by_score = group.set_index("score")
         cells = [_cell(by_score, score) for score in MEANS]
-        lines.append(f"| {place[0]} | {100 * place[1]:.0f} | {' | '.join(cells)} |")
+        rows.append([str(place[0]), f"{100 * place[1]:.0f}", *cells])
+    lines += figure_table(("seeds", "seed sd", *MEANS.values()), rows)
     lines += ["", "Populations:", ""]
     lines += [f"- *{name}*: {text}" for name, text in populations.items()]
     return "\n".join(lines) + "\n"
@@ -114,12 +115,12 @@ def _missed(table: pd.DataFrame) -> list[str]:
         share = part["held"].clip(0.5, LEVEL)
         slack = 2 * np.sqrt(share * (1 - share) / part["repetitions"])
         below, above = part[part["held"] + slack < low], part[part["held"] - slack > high]
-        said = []
-        for found, what in ((below, "too seldom"), (above, "too often")):
-            if score == TEST:
-                what = "wrong too often" if what == "too seldom" else "too careful"
-            if len(found):
-                said.append(f"{what} in {len(found)} ({_places(found, score)})")
+        words = ("wrong too often", "too careful") if score == TEST else ("too seldom", "too often")
+        said = [
+            f"{what} in {len(found)} ({_places(found, score)})"
+            for found, what in zip((below, above), words, strict=True)
+            if len(found)
+        ]
         if len(part):
             lines.append(
                 f"- **{title}**, {len(below) + len(above)} of {len(part)} settings: {'; '.join(said) or '-'}."

@@ -9,7 +9,7 @@ import math
 import os
 import resource
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -166,6 +166,17 @@ def write_json(path: Path, value: Any) -> os.stat_result:
 def canonical(value: Any) -> str:
     """Return JSON text that is the same for equal values: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def spelled(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested values by their dotted names, as text."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= spelled(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value if isinstance(value, str) else canonical(value)
+    return found
 
 
 def short_hash(value: Any, digits: int = 16) -> str:

@@ -124,7 +124,8 @@ def for_site(text: str, source: str) -> str:
     GitHub starts a list below a line of text and renders markdown within `<details>`; Python-Markdown needs
     an empty line and an attribute for that.
     """
-    here, known, out = places()[source], places(), list[str]()
+    known = places()
+    here, out = known[source], list[str]()
 
     def moved(found: re.Match[str]) -> str:
         start, target = found.groups()
@@ -180,28 +181,30 @@ def methods_page() -> str:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Write the navigation; pages of docs/ that it does not name come under Background."""
-    datasets = sorted(path for path in places().values() if path.startswith("datasets/"))
+    pages = set(places().values())
+    datasets = [path for path in pages if path.startswith("datasets/")]
     listed = dict(NAV) | {
         "Methods": ["methods/index.md", *(f"methods/{name}.md" for name in methods())],
         "Datasets": sorted(datasets, key=lambda path: (not path.endswith("README.md"), path)),
     }
     listed["Python"] = [*listed["Python"], *reference_pages()]
-    named = {page for pages in listed.values() for page in pages}
-    listed["Background"] = [*listed["Background"], *sorted(set(places().values()) - named)]
-    config.nav = [{title: pages} for title, pages in listed.items()]
+    named = {page for chapter in listed.values() for page in chapter}
+    listed["Background"] = [*listed["Background"], *sorted(pages - named)]
+    config.nav = [{title: chapter} for title, chapter in listed.items()]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add pages and files from outside docs/."""
     made = {"methods/index.md": methods_page(), **reference_pages()}
-    for source, place in places().items():
+    known = places()
+    for source, place in known.items():
         text = notebook_page() if source == NOTEBOOK else (ROOT / source).read_text(encoding="utf-8")
         if not source.startswith("docs/") or source == NOTEBOOK:
             made[place] = text
         for target in links(text):
             path = resolved(source, target)
-            added = path in places() or path.startswith("docs/") or files.get_file_from_path(path) is not None
+            added = path in known or path.startswith("docs/") or files.get_file_from_path(path) is not None
             if (ROOT / path).is_file() and not added:
                 files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     for place, text in made.items():

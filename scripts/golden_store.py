@@ -55,9 +55,7 @@ def main() -> None:
         if statuses != ["done"] * len(statuses):
             raise SystemExit(f"a run did not end well: {statuses}")
         shutil.rmtree(out, ignore_errors=True)
-        shutil.copytree(
-            store.root, out, ignore=shutil.ignore_patterns(*DROPPED, "log.txt", "*.lock", "lock*")
-        )
+        shutil.copytree(store.root, out, ignore=shutil.ignore_patterns(*DROPPED))
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     print(f"wrote {len(statuses)} runs to {out}, {size / 1024:.0f} KiB")
 

@@ -101,8 +101,7 @@ def evaluate(
         names, roots = split_targets(dataset, (), roots)
     roots = named_classes(roots, classes, drop, names)
     announce_roots(roots, quiet=as_json)
-    display = Preparation(quiet=as_json)
-    with closing(display):
+    with closing(Preparation(quiet=as_json)) as display:
         ready = prepare(
             model,
             names,
@@ -136,21 +135,15 @@ def print_outside(record: Record, runs_dir: Path) -> None:
         record: Its record.
         runs_dir: The run store.
     """
-    from fer_bench.evaluation.metrics import shown_in
+    from fer_bench.cli.score_table import ScoreTable, print_rest
 
     assert record.training_data is not None
     kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
-    shown = {metric: max(7, 1 + len(metric.title)) for metric in shown_in("cli")}
+    scores = ScoreTable()
     typer.echo(f"{record.method}: trained on {record.training_data.text}{kind}")
-    titles = " ".join(f"{metric.title:>{width}}" for metric, width in shown.items())
-    typer.echo(f"  {'target':12} {'n':>6} {'classes':>7} {titles}  in training?")
+    typer.echo(f"{scores.header}  in training?")
     for score in record.scores:
-        texts = (f"{m.text(score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
         exposure = "no, drawn" if record.data_kind == "synthetic" else record.training_data.of(score.target)
-        typer.echo(f"  {score.target:12} {score.n:>6} {score.k:>7} {' '.join(texts)}  {exposure}")
-    for target, reason in record.missing.items():
-        typer.echo(f"  {target:12} missing: {reason}")
-    for warning in record.warnings:
-        typer.echo(f"  note: {warning}")
-    typer.echo(f"  stored in {runs_dir / record.method / record.dataset / record.key}")
+        typer.echo(f"{scores.line(score.target, score)}  {exposure}")
+    print_rest(record, runs_dir)
     say("next: fer-bench leaderboard")

@@ -120,7 +120,7 @@ def prune(
         how = f"replaced by {one.replaced_by}" if one.replaced_by else "not replaced"
         typer.echo(f"{_line(one.listed)}  {format_bytes(one.size)}, {how}")
     for listed in kept:
-        say(f"kept, a process works on it: {listed.record.key}")
+        say(f"kept, a process is working on it: {listed.record.key}")
     for name in sorted({listed.record.method for listed in unknown}):
         count = sum(listed.record.method == name for listed in unknown)
         say(f"kept: {count} runs of {name}, which is not installed here")

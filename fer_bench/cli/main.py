@@ -94,13 +94,14 @@ def list_(
     if what == "methods":
         rows = [(name, (e := methods.entry(name)).title, e.source) for name in methods.names()]
     elif what == "datasets":
-        unusable = {name: f"cannot be used: fer-bench check dataset {name}" for name in datasets.names()}
-        cards = {name: reader.card for name, reader in datasets.REGISTRY.usable().items()}
-        titles = unusable | {name: card.title for name, card in cards.items()}
-        notes = {
-            c.name: f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}" for c in cards.values()
-        }
-        rows = [(name, titles[name], notes.get(name, "")) for name in datasets.names()]
+        usable, rows = datasets.REGISTRY.usable(), []
+        for name in datasets.names():
+            if name in usable:
+                c = usable[name].card
+                note = f"{c.setting}, {len(c.emotions)} emotions, {c.default_protocol}"
+                rows.append((name, c.title, note))
+            else:
+                rows.append((name, f"cannot be used: fer-bench check dataset {name}", ""))
     elif what == "models":
         from fer_bench.models import REGISTRY
         from fer_bench.models.card import shipped_card, shipped_names

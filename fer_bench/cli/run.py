@@ -233,27 +233,20 @@ def _row_of(p: PlannedState) -> dict[str, object]:
 
 def _print_record(record: Record, runs_dir: Path) -> None:
     """Print how a run ended and what it scored."""
-    from fer_bench.evaluation.metrics import shown_in
+    from fer_bench.cli.score_table import ScoreTable, print_rest
 
     kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
-    shown = {metric: max(7, 1 + len(metric.title)) for metric in shown_in("cli")}
+    scores = ScoreTable()
     typer.echo(f"{record.name}: {record.status}{kind}")
     if record.scores:
-        titles = (f"{metric.title:>{width}}" for metric, width in shown.items())
-        typer.echo(f"  {'target':12} {'n':>6} {'classes':>7} {' '.join(titles)}")
+        typer.echo(scores.header)
     for score in sorted(record.scores, key=lambda s: (s.target != record.dataset, s.target)):
         if score.selection == record.headline:
-            texts = (f"{m.text(score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
-            typer.echo(f"  {score.target:12} {score.n:>6} {score.k:>7} {' '.join(texts)}")
+            typer.echo(scores.line(score.target, score))
     for subset in record.subsets:
-        texts = (f"{m.text(subset.score.metrics.get(m.name)):>{width}}" for m, width in shown.items())
         name = f"{subset.score.target}:{subset.name}"
-        typer.echo(f"  {name:12} {subset.score.n:>6} {subset.score.k:>7} {' '.join(texts)}")
+        typer.echo(scores.line(name, subset.score))
         if subset.tested < subset.listed:
             left = subset.listed - subset.tested
             typer.echo(f"  note: {name} lists {subset.listed} rows, {left} of which this run does not test")
-    for target, reason in record.missing.items():
-        typer.echo(f"  {target:12} missing: {reason}")
-    for warning in record.warnings:
-        typer.echo(f"  note: {warning}")
-    typer.echo(f"  stored in {runs_dir / record.method / record.dataset / record.key}")
+    print_rest(record, runs_dir)

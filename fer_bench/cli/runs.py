@@ -159,7 +159,7 @@ def rerun(
             what = what if math.isfinite(difference) else "absent, or other rows or columns"
             typer.echo(f"{file:32} {what}")
         if result.arithmetic is not None and not result.identical:
-            say(f"this process computes in another way: {result.arithmetic}\n  {OTHER_ARITHMETIC}")
+            say(f"this process does its arithmetic differently: {result.arithmetic}\n  {OTHER_ARITHMETIC}")
         if result.failure:
             typer.echo(f"the repetition did not end well: {result.failure}")
         if result.other_rows and exclude is None:
@@ -196,7 +196,7 @@ def diff(
         typer.echo(f"{name}: {_short(a)} | {_short(b)}")
     if left:
         listed = ", ".join(f"{name} ({count})" for name, count in left.items())
-        say(f"fields that differ besides: {listed}; to list them: fer-bench diff {one} {other} --all")
+        say(f"other fields that differ: {listed}; to list them: fer-bench diff {one} {other} --all")
     if not found:
         say("the records are the same")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from fer_bench.evaluation.confusion import Floats
+from fer_bench.evaluation.statistics import mean_and_sd
 
 LEVEL = 0.95
 """Wanted coverage of every interval."""
@@ -138,7 +140,7 @@ class Combined:
     @property
     def fewest_units(self) -> int:
         """Return the number of units of the target with the fewest."""
-        return min(max(len(part.units) for part in parts) for parts in self._targets())
+        return min(max(len(part.units) for part in parts) for parts in _grouped(self.parts, "target"))
 
     def by_seed(self) -> dict[int, float]:
         """Return the sum of each seed's scores; empty where components have other seeds than others."""
@@ -146,6 +148,12 @@ class Combined:
             return {}
         sums = np.sum([part.weight * part.scores for part in self.parts], axis=0)
         return dict(zip(self.parts[0].seeds, map(float, sums), strict=True))
+
+    @property
+    def seed_sd(self) -> float | None:
+        """Return the standard deviation (ddof 1) over seeds; None for one, or where parts have others."""
+        values = list(self.by_seed().values())
+        return mean_and_sd(values)[1] if values else None
 
     def on(self, seeds: Collection[int]) -> Combined:
         """Return the sum over some of the seeds."""
@@ -164,6 +172,7 @@ class Combined:
         """Return the difference from the score of other models."""
         return Combined(self.times(1.0, "first ").parts + other.times(-1.0, "second ").parts)
 
+    @cached_property
     def spread(self) -> Spread:
         """Return the variance over units and seeds.
 
@@ -173,13 +182,13 @@ class Combined:
         independent even where their seeds have the same number.
         """
         units, below, below_seeds = 0.0, 0.0, 0.0
-        for parts in self._targets():
-            _, (pulls,) = aligned(parts, [[p.weight * p.pulls.mean(axis=0) for p in parts]])
+        for parts in _grouped(self.parts, "target"):
+            _, pulls = _aligned(parts, [p.weight * p.pulls.mean(axis=0) for p in parts])
             variance = float((pulls**2).sum()) + sum(p.weight**2 * p.unseen for p in parts)
             units += variance
             below += variance**2 / min(p.freedom for p in parts)
         seeds = 0.0
-        for parts in self._trainings():
+        for parts in _grouped(self.parts, "training"):
             found = _over_seeds(parts)
             if found is not None:
                 own = max(0.0, found.raw - found.shared)
@@ -196,8 +205,8 @@ class Combined:
     def exchangeable(self) -> tuple[NDArray[np.object_], Floats]:
         """Return the units of all targets, target by target [U], and what an exchange test swaps [U]."""
         names, terms = [], []
-        for parts in sorted(self._targets(), key=lambda parts: parts[0].target):
-            units, (summed,) = aligned(parts, [[p.exchangeable for p in parts]])
+        for parts in sorted(_grouped(self.parts, "target"), key=lambda parts: parts[0].target):
+            units, summed = _aligned(parts, [p.exchangeable for p in parts])
             names.append(units)
             terms.append(summed)
         return np.concatenate(names), np.concatenate(terms)
@@ -205,14 +214,6 @@ class Combined:
     def unseen(self) -> float:
         """Return the variance of outcomes that swapping pictures about their class's mean cannot show."""
         return float(sum(p.weight**2 * p.unseen for p in self.parts if p.pictures))
-
-    def _targets(self) -> list[list[Component]]:
-        names = dict.fromkeys(p.target for p in self.parts)
-        return [[p for p in self.parts if p.target == name] for name in names]
-
-    def _trainings(self) -> list[list[Component]]:
-        names = dict.fromkeys(p.training for p in self.parts)
-        return [[p for p in self.parts if p.training == name] for name in names]
 
 
 class _Seeds(NamedTuple):
@@ -235,34 +236,34 @@ def _over_seeds(parts: Sequence[Component]) -> _Seeds | None:
         return None
     scores = np.sum([p.weight * p.scores for p in parts], axis=0)
     shared = 0.0
-    for name in dict.fromkeys(p.target for p in parts):
-        alike = [p for p in parts if p.target == name]
-        _, (pulls,) = aligned(alike, [[p.weight * p.pulls for p in alike]])
+    for alike in _grouped(parts, "target"):
+        _, pulls = _aligned(alike, [p.weight * p.pulls for p in alike])
         shared += float(pulls.var(axis=0, ddof=1).sum())
     return _Seeds(float(scores.var(ddof=1)) / count, shared / count, count - 1)
 
 
-def aligned(
-    parts: Sequence[Component], values: Sequence[Sequence[Floats]]
-) -> tuple[NDArray[np.object_], list[Floats]]:
-    """Return the units of several components of one target, and sums of arrays over them.
+def _grouped(parts: Sequence[Component], name: str) -> list[list[Component]]:
+    """Return the components that share a field, in the order in which its values come first."""
+    values = dict.fromkeys(getattr(part, name) for part in parts)
+    return [[part for part in parts if getattr(part, name) == value] for value in values]
+
+
+def _aligned(parts: Sequence[Component], arrays: Sequence[Floats]) -> tuple[NDArray[np.object_], Floats]:
+    """Return the units of several components of one target, and the sum of their arrays unit by unit.
 
     Args:
         parts: The components.
-        values: Lists of one array [..., U] per component; those of a list are added unit by unit.
+        arrays: One array [..., U] per component.
     """
     first = parts[0].units
     if all(part.units is first or np.array_equal(part.units, first) for part in parts):
-        return first, [np.sum(arrays, axis=0) for arrays in values]
+        whole: Floats = np.sum(arrays, axis=0)
+        return first, whole
     units = np.unique(np.concatenate([part.units for part in parts]))
-    places = [np.searchsorted(units, part.units) for part in parts]
-    sums = []
-    for arrays in values:
-        whole = np.zeros((*arrays[0].shape[:-1], len(units)))
-        for array, at in zip(arrays, places, strict=True):
-            whole[..., at] += array
-        sums.append(whole)
-    return units, sums
+    whole = np.zeros((*arrays[0].shape[:-1], len(units)))
+    for part, array in zip(parts, arrays, strict=True):
+        whole[..., np.searchsorted(units, part.units)] += array
+    return units, whole
 
 
 def mean_of(given: Sequence[Combined]) -> Combined:

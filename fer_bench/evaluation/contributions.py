@@ -8,6 +8,7 @@ confusion matrix that was observed.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,8 +124,7 @@ def recalls(
     size = (len(names), len(units.names), k)
     hits, scores = np.zeros(size), np.zeros(len(names))
     terms, pulls, rows = np.zeros(size), np.zeros(size), np.zeros(size[1:])
-    for model, seed, unit in zip(answered, seeds, units.of_rows, strict=True):
-        at, share = names.index(seed), 1 / list(seeds).count(seed)
+    for model, unit, (at, share) in zip(answered, units.of_rows, _places(seeds, names), strict=True):
         right, held = _by_unit(model, unit, len(units.names), k)
         total = held.sum(0)
         recall = right.sum(0) / np.maximum(total, 1)
@@ -146,6 +146,12 @@ def recalls(
         pictures=rows.sum() <= (1 + SHARED_ROWS) * scored.sum(),
         rows=_rows(answered, seeds) if by_class else "",
     )
+
+
+def _places(seeds: Sequence[int], names: Sequence[int]) -> list[tuple[int, float]]:
+    """Return for each model the position of its seed, and its share in the mean over the seed's folds."""
+    counts = Counter(seeds)
+    return [(names.index(seed), 1 / counts[seed]) for seed in seeds]
 
 
 def _by_unit(model: Answers, unit: NDArray[np.int64], units: int, k: int) -> tuple[Floats, Floats]:
@@ -202,8 +208,7 @@ def influence(
     scores = np.zeros(len(like.seeds))
     pulls = np.zeros((len(like.seeds), len(units.names)))
     held = np.zeros(len(units.names))
-    for model, seed, unit in zip(answered, seeds, units.of_rows, strict=True):
-        at, share = like.seeds.index(seed), 1 / list(seeds).count(seed)
+    for model, unit, (at, share) in zip(answered, units.of_rows, _places(seeds, like.seeds), strict=True):
         cells = model.truth * k + model.answer
         counts = np.bincount(cells, minlength=k * k).astype(np.float64)
         value, slopes = _slopes(function, counts, k)

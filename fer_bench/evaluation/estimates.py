@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fer_bench.evaluation import confusion, metrics
 from fer_bench.evaluation.intervals import Sample, Value
-from fer_bench.evaluation.statistics import Answers, find_units, mean_and_sd
+from fer_bench.evaluation.statistics import Answers, find_units
 from fer_bench.results.predictions import Predictions
 
 
@@ -55,7 +55,6 @@ class Estimate:
         kept_share: Scored rows divided by labelled rows.
         label_set: Scored classes.
         small_classes: Those with fewer than five rows.
-        by_seed: Each score per seed, folds averaged.
     """
 
     values: Mapping[str, Value]
@@ -65,12 +64,15 @@ class Estimate:
     kept_share: float
     label_set: tuple[str, ...]
     small_classes: tuple[str, ...] = ()
-    by_seed: Mapping[str, Mapping[int, float]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def by_seed(self) -> dict[str, dict[int, float]]:
+        """Return each score per seed, folds averaged."""
+        return {name: v.combined.by_seed() for name, v in self.values.items() if v.combined is not None}
 
     def seed_sd(self, name: str) -> float | None:
         """Return the standard deviation (ddof 1) of a score over the seeds, None for a single seed."""
-        values = list(self.by_seed.get(name, {}).values())
-        return mean_and_sd(values)[1] if values else None
+        return self.values[name].seed_sd if name in self.values else None
 
 
 def uar_of_answers(given: Answers) -> float:
@@ -130,10 +132,4 @@ def estimate(
             for name, count in zip(largest.classes, rows, strict=True)
             if name in largest.scored_classes and count < SMALL_CLASS
         ),
-        by_seed={
-            name: dict(zip(part.seeds, map(float, part.scores), strict=True))
-            for name, value in values.items()
-            if value.combined is not None
-            for part in value.combined.parts
-        },
     )

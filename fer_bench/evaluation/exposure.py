@@ -30,7 +30,7 @@ def seen_before(record: Record, target: str) -> Seen | None:
     That is: labels or pictures of the target in the pretraining of a part of the network, or in the training
     of an outside model; pictures that the target shares with the source; and, on drawn faces, which
     expressions the generator draws. Drawn faces are not the pictures of the dataset that they stand for, so
-    pretraining on photographs does not matter there. What nobody knows does not count as seen.
+    pretraining on photographs does not matter there. What is unknown does not count as seen.
 
     Args:
         record: The run.

@@ -36,6 +36,11 @@ class Value:
     interval: Interval | None
     combined: Combined | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def seed_sd(self) -> float | None:
+        """Return the standard deviation (ddof 1) over seeds, None where it is unknown."""
+        return None if self.combined is None else self.combined.seed_sd
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -104,7 +109,7 @@ def of_share(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) -
     found = of_counts(sample, function)
     if found.interval is None or found.combined is None:
         return found
-    spread, classes = found.combined.spread(), sample.by_class.classes
+    spread, classes = found.combined.spread, sample.by_class.classes
     most = len(classes.most) ** 2 / float((1 / classes.most).sum())
     smooth = (found.value * most + 0.5) / (most + 1)
     variance = max(spread.variance - float(classes.unseen.sum()), smooth * (1 - smooth) / most)
@@ -122,7 +127,7 @@ def symmetric(combined: Combined, value: float | None = None) -> Value:
     value = combined.value if value is None else value
     if combined.fewest_units < MIN_UNITS:
         return Value(value, None, combined)
-    half = combined.spread().half_width()
+    half = combined.spread.half_width()
     return Value(value, Interval(value - half, value + half), combined)
 
 
@@ -132,7 +137,7 @@ def _from_limits(given: Recalls, sample: Sample, scale: float = 1.0, shift: floa
     value = combined.value
     if len(given.units) < MIN_UNITS:
         return Value(value, None, combined)
-    spread = Combined((given.component(*sample.place),)).spread()
+    spread = Combined((given.component(*sample.place),)).spread
     low, high = _limits(given.classes, float(given.scores.mean()), spread)
     return Value(value, Interval(low * scale + shift, high * scale + shift), combined)
 

@@ -27,13 +27,14 @@ def letters(order: Sequence[str], apart: Collection[frozenset[str]]) -> dict[str
             if not any(group < other or (group == other and place > at) for at, other in enumerate(split))
         ]
     groups.sort(key=lambda group: sorted(map(order.index, group)))
-    marks = [_letter(place) for place in range(len(groups))]
+    marks = [letter(place) for place in range(len(groups))]
     return {
         name: "".join(mark for mark, group in zip(marks, groups, strict=True) if name in group)
         for name in order
     }
 
 
-def _letter(number: int) -> str:
+def letter(number: int) -> str:
+    """Return the number-th mark, from 0: a to z, then aa, ab and so on."""
     first, second = divmod(number, len(ascii_lowercase))
     return (ascii_lowercase[first - 1] if first else "") + ascii_lowercase[second]

@@ -136,10 +136,8 @@ class Column:
         """
         if name == reference or not {name, reference} <= {*self.sums}:
             return None
-        seeds = common_seeds(self.sums[name], self.sums[reference])
-        if not seeds:
-            return None
-        return symmetric(self.sums[name].on(seeds).minus(self.sums[reference].on(seeds)))
+        apart = apart_on_common_seeds(self.sums[name], self.sums[reference])
+        return None if apart is None else symmetric(apart)
 
     def test(self, name: str, reference: str) -> PairTest | None:
         """Return the test of two methods, None where they were not tested."""
@@ -149,6 +147,12 @@ class Column:
 def common_seeds(first: Combined, second: Combined) -> tuple[int, ...]:
     """Return the seeds that both methods have throughout."""
     return tuple(sorted({*first.seeds} & {*second.seeds}))
+
+
+def apart_on_common_seeds(first: Combined, second: Combined) -> Combined | None:
+    """Return the difference of two methods on the seeds that both have, None without a common seed."""
+    seeds = common_seeds(first, second)
+    return first.on(seeds).minus(second.on(seeds)) if seeds else None
 
 
 def compare(entries: Mapping[str, Combined], least_seeds: int = MIN_SEEDS) -> Column:
@@ -166,12 +170,12 @@ def compare(entries: Mapping[str, Combined], least_seeds: int = MIN_SEEDS) -> Co
     for name in order:
         groups.setdefault(entries[name].rows, []).append(name)
     compared = max(groups.values(), key=len, default=[])
-    pairs = list(combinations(compared, 2))
-    tested = [pair for pair in pairs if len(common_seeds(entries[pair[0]], entries[pair[1]])) >= least_seeds]
+    pairs = {(a, b): common_seeds(entries[a], entries[b]) for a, b in combinations(compared, 2)}
+    tested = {pair: seeds for pair, seeds in pairs.items() if len(seeds) >= least_seeds}
     return Column(
         scores={name: scores[name] for name in compared},
         tests=_test(entries, tested),
-        untested=tuple(pair for pair in pairs if pair not in set(tested)),
+        untested=tuple(pair for pair in pairs if pair not in tested),
         left_out=tuple(name for name in order if name not in compared),
         sums={name: entries[name] for name in compared},
     )
@@ -200,27 +204,27 @@ class _Pair:
     interval: Interval | None
 
 
-def _test(entries: Mapping[str, Combined], pairs: Sequence[tuple[str, str]]) -> tuple[PairTest, ...]:
+def _test(
+    entries: Mapping[str, Combined], pairs: Mapping[tuple[str, str], tuple[int, ...]]
+) -> tuple[PairTest, ...]:
+    """Test pairs of methods, each on the seeds given for it."""
     if not pairs:
         return ()
     places: dict[tuple[str, tuple[int, ...]], int] = {}
     sums: list[Combined] = []
-    for first, second in pairs:
-        seeds = common_seeds(entries[first], entries[second])
-        for name in (first, second):
+    for names, seeds in pairs.items():
+        for name in names:
             if (name, seeds) not in places:
                 places[name, seeds] = len(sums)
                 sums.append(entries[name].on(seeds))
     swapped = [one.exchangeable() for one in sums]
     units, terms = swapped[0][0], np.stack([found for _, found in swapped], axis=1)
-    extra = np.array([one.unseen() + one.spread().seeds for one in sums])
-    seeds_of = [common_seeds(entries[a], entries[b]) for a, b in pairs]
-    at = [(places[a, s], places[b, s]) for (a, b), s in zip(pairs, seeds_of, strict=True)]
-    found = [_pair(sums, terms, extra, columns) for columns in at]
+    extra = np.array([one.unseen() + one.spread.seeds for one in sums])
+    found = [_pair(sums, terms, extra, (places[a, s], places[b, s])) for (a, b), s in pairs.items()]
     digest = hashlib.sha256("\n".join(units).encode()).digest()
     p, adjusted = _p_values(terms, extra, found, int.from_bytes(digest[:8], "big"))
     tests = []
-    for (a, b), pair, raw, over, seeds in zip(pairs, found, p, adjusted, seeds_of, strict=True):
+    for ((a, b), seeds), pair, raw, over in zip(pairs.items(), found, p, adjusted, strict=True):
         flip = pair.difference < 0
         ends = pair.interval
         if flip and ends is not None:
@@ -240,7 +244,7 @@ def _pair(sums: Sequence[Combined], terms: Floats, extra: Floats, at: tuple[int,
     squares, own = float((swaps**2).sum()), float(extra[a] + extra[b])
     variance = float(_variance(np.array(swaps.sum()), squares, len(swaps), own))
     distance = abs(value.value) / np.sqrt(variance) if variance > 0 else 0.0
-    spread = apart.spread()
+    spread = apart.spread
     if np.isfinite(spread.seeds_freedom) and variance > 0:
         known = (spread.units / spread.variance) ** 2 / max(len(swaps) - 1.0, 1.0)
         drawn = min(1 / known, _MANY) if known > 0 else _MANY  # freedom of the drawn statistic

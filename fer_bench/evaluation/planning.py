@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from scipy.stats import nct, wilcoxon
 
 from fer_bench.evaluation.components import LEVEL, Combined
-from fer_bench.evaluation.pairs import Column, common_seeds
+from fer_bench.evaluation.pairs import Column, apart_on_common_seeds
 
 MOST_SEEDS = 100
 """More seeds than this are not planned."""
@@ -30,10 +30,10 @@ def power(column: Column, difference: float) -> float | None:
     """
     found = []
     for test in column.tests:
-        apart = column.sums[test.first].on(test.seeds).minus(column.sums[test.second].on(test.seeds))
-        spread = apart.spread()
-        if spread.variance <= 0:
+        apart = apart_on_common_seeds(column.sums[test.first], column.sums[test.second])
+        if apart is None or apart.spread.variance <= 0:
             continue
+        spread = apart.spread
         freedom = min(spread.freedom, 1e6)
         limit, shift = stdtrit(freedom, (1 + LEVEL) / 2), abs(difference) / np.sqrt(spread.variance)
         ahead, behind = nct.sf(limit, freedom, shift), nct.cdf(-limit, freedom, shift)
@@ -48,9 +48,8 @@ def half_width(column: Column) -> float | None:
     Args:
         column: The methods compared.
     """
-    pairs = combinations(column.sums.values(), 2)
-    shared = ((first, second, common_seeds(first, second)) for first, second in pairs)
-    found = [a.on(seeds).minus(b.on(seeds)).spread().half_width() for a, b, seeds in shared if seeds]
+    pairs = (apart_on_common_seeds(a, b) for a, b in combinations(column.sums.values(), 2))
+    found = [apart.spread.half_width() for apart in pairs if apart is not None]
     return float(np.median(found)) if found else None
 
 
@@ -69,18 +68,18 @@ def seeds_for(column: Column, half_width: float) -> int | None:
     """
     wanted = []
     for first, second in combinations(column.sums.values(), 2):
-        seeds = common_seeds(first, second)
-        if len(seeds) < 2:
+        apart = apart_on_common_seeds(first, second)
+        if apart is None or len(apart.seeds) < 2:
             return None
-        wanted.append(_seeds_for(first.on(seeds).minus(second.on(seeds)), len(seeds), half_width))
+        wanted.append(_seeds_for(apart, half_width))
     return int(np.median(wanted)) if wanted else None
 
 
-def _seeds_for(apart: Combined, seeds: int, half_width: float) -> int:
-    spread = apart.spread()
+def _seeds_for(apart: Combined, half_width: float) -> int:
+    spread = apart.spread
     for count in range(2, MOST_SEEDS + 1):
-        variance = spread.units + spread.seeds * seeds / count
-        over_seeds = spread.seeds * seeds / count
+        over_seeds = spread.seeds * len(apart.seeds) / count
+        variance = spread.units + over_seeds
         below = over_seeds**2 / (2 * (count - 1))
         freedom = variance**2 / below if below > 0 else np.inf
         if stdtrit(min(freedom, 1e6), (1 + LEVEL) / 2) * np.sqrt(variance) <= half_width:

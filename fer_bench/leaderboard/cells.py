@@ -17,7 +17,7 @@ from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_a
 from fer_bench.evaluation.exposure import Seen, seen_before
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.scoring import outdated_metrics
-from fer_bench.evaluation.statistics import Answers, mean_and_sd
+from fer_bench.evaluation.statistics import Answers
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import (
     Generalisation,
@@ -141,8 +141,7 @@ class Cell:
     def seed_sd(self) -> float | None:
         """Return the standard deviation (ddof 1) of generalisation over the seeds, None for a single one."""
         mean = self.generalisation.mean
-        by_seed = mean.combined.by_seed() if mean is not None and mean.combined is not None else {}
-        return mean_and_sd(list(by_seed.values()))[1] if by_seed else None
+        return None if mean is None else mean.seed_sd
 
     @property
     def comparable(self) -> Combined | None:
@@ -231,7 +230,7 @@ def build_cell(
     members = members_of(first.dataset)
     inside = {target: estimates.pop(target) for target in members if target in estimates}
     wanted = counted_targets(first.dataset, named, excluded)
-    if first.is_outside:  # not compared, so a mean over fewer targets misleads nobody
+    if first.is_outside:  # not compared with others, so its mean may cover fewer targets
         wanted = tuple(target for target in wanted if seen_before(first, target) is None)
     scored = {t: estimates[t] for t in wanted if t in estimates and "transfer" in estimates[t].values}
     base = score_on_label_sets(own, [e.label_set for e in scored.values()], training) if in_domain else None

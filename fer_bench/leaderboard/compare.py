@@ -191,16 +191,13 @@ def compare_runs(one: tuple[Store, Record], other: tuple[Store, Record]) -> list
     return lines
 
 
-def _tested(
-    place: tuple[str, str, str, str], first: Combined, second: Combined, *, least_seeds: int = MIN_SEEDS
-) -> Line:
-    """Compare two scores on the seeds that both have, with an exchange test where these are enough.
+def _difference(place: tuple[str, str, str, str], first: Combined, second: Combined) -> Line:
+    """Compare two scores on the seeds that both have, without a test.
 
     Args:
         place: Data, source, target and title of the score.
         first: A score.
         second: Another.
-        least_seeds: Common seeds that the test needs.
     """
     seeds = common_seeds(first, second)
     units = sum(len(part.units) for part in first.parts)
@@ -212,12 +209,28 @@ def _tested(
         return replace(line, note="no common seed")
     one, other = first.on(seeds), second.on(seeds)
     line = replace(line, first=one.value, second=other.value, difference=one.value - other.value)
-    found = symmetric(one.minus(other))
-    tests = compare({"first": one, "second": other}, least_seeds).tests
+    return replace(line, interval=symmetric(one.minus(other)).interval)
+
+
+def _tested(
+    place: tuple[str, str, str, str], first: Combined, second: Combined, *, least_seeds: int = MIN_SEEDS
+) -> Line:
+    """Compare two scores on the seeds that both have, with an exchange test where these are enough.
+
+    Args:
+        place: Data, source, target and title of the score.
+        first: A score.
+        second: Another.
+        least_seeds: Common seeds that the test needs.
+    """
+    line = _difference(place, first, second)
+    if line.note:
+        return line
+    tests = compare({"first": first, "second": second}, least_seeds).tests
     if not tests:
-        few = f"provisional: {len(seeds)} common {'seed' if len(seeds) == 1 else 'seeds'}, not tested"
-        return replace(line, interval=found.interval, note=few)
-    return replace(line, interval=found.interval, p=tests[0].p)
+        few = f"provisional: {line.seeds} common {'seed' if line.seeds == 1 else 'seeds'}, not tested"
+        return replace(line, note=few)
+    return replace(line, p=tests[0].p)
 
 
 def _unless_apart(line: Line, first: Seen | None, second: Seen | None) -> Line:
@@ -244,6 +257,6 @@ def _untested(data: str, source: str, target: str, one: Estimate, other: Estimat
         if first.combined is None or second.combined is None:
             continue
         note = "not tested" if metric.higher_is_better else "lower is better, not tested"
-        line = _tested((data, source, target, metric.title), first.combined, second.combined, least_seeds=1)
-        lines.append(line if line.note else replace(line, p=None, note=note))
+        line = _difference((data, source, target, metric.title), first.combined, second.combined)
+        lines.append(line if line.note else replace(line, note=note))
     return lines

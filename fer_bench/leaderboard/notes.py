@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from string import ascii_lowercase
 
+from fer_bench.evaluation.letters import letter
 from fer_bench.leaderboard.apart import notes_apart
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.markup import escape
@@ -27,7 +27,7 @@ class Notes:
             for text in notes_of(cell):
                 carriers.setdefault(text, []).append(cell)
         self.carriers = dict(sorted(carriers.items()))
-        self.letters = {text: _letter(i) for i, text in enumerate(self.carriers)}
+        self.letters = {text: letter(i) for i, text in enumerate(self.carriers)}
 
     def _everywhere(self, text: str, label: str) -> bool:
         mine = [c for c in self.section.cells if c.label == label]
@@ -86,8 +86,3 @@ def notes_of(cell: Cell) -> tuple[str, ...]:
 def _folds(folds: Sequence[int]) -> str:
     """Return `fold 3` or `folds 3, 4`."""
     return f"{'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))}"
-
-
-def _letter(number: int) -> str:
-    first, second = divmod(number, len(ascii_lowercase))
-    return (ascii_lowercase[first - 1] if first else "") + ascii_lowercase[second]

@@ -17,7 +17,6 @@ from fer_bench.evaluation.exposure import Seen
 from fer_bench.evaluation.intervals import Value, average
 from fer_bench.evaluation.pairs import Column, compare
 from fer_bench.evaluation.planning import over_sources
-from fer_bench.evaluation.statistics import mean_and_sd
 from fer_bench.evaluation.transfer import never_cross, retention
 from fer_bench.files import canonical
 from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way
@@ -35,7 +34,6 @@ class Overall:
         mean: Mean over `sources`, None when there is none.
         six: The same over the six basic emotions only.
         retention: Ratio of the means.
-        seed_sd: Standard deviation (ddof 1) over the seeds, None where sources have other seeds or one.
         sources: Single datasets complete, with the same folds, for every method compared.
         apart: Why the method is not compared with the others: its models saw a target before.
     """
@@ -44,9 +42,13 @@ class Overall:
     mean: Value | None
     six: Value | None
     retention: Value | None
-    seed_sd: float | None
     sources: tuple[str, ...]
     apart: Seen | None = None
+
+    @property
+    def seed_sd(self) -> float | None:
+        """Return the standard deviation (ddof 1) over seeds; None for one, or where sources have others."""
+        return None if self.mean is None else self.mean.seed_sd
 
     @property
     def comparable(self) -> Combined | None:
@@ -290,7 +292,6 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
                 mean=mean,
                 six=average(sixes) if means and len(sixes) == len(mine) else None,
                 retention=retention(parts) if means else None,
-                seed_sd=None if mean is None else _seed_sd(mean),
                 sources=tuple(common) if means else (),
                 apart=apart.get(label),
             )
@@ -300,9 +301,3 @@ def _overall(cells: Sequence[Cell]) -> tuple[Overall, ...]:
 
 def _place(mine: Overall) -> tuple[bool, bool, float, str]:
     return mine.mean is None, mine.apart is not None, -(mine.mean.value if mine.mean else 0.0), mine.label
-
-
-def _seed_sd(mean: Value) -> float | None:
-    """Return the standard deviation over seeds of a mean over sources that have the same seeds."""
-    by_seed = mean.combined.by_seed() if mean.combined is not None else {}
-    return mean_and_sd(list(by_seed.values()))[1] if by_seed else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fer_bench.files import canonical
+from fer_bench.files import canonical, spelled
 from fer_bench.results.record import Record
 
 
@@ -26,13 +26,13 @@ def variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]:
     for r in records:
         groups = sources.setdefault((r.method, r.dataset, r.protocol), {})
         groups.setdefault(canonical(_identity(r)), []).append(r)
-    facts = Counter((r.method, fact) for r in records for fact in _flat(_identity(r)).items())
+    facts = Counter((r.method, fact) for r in records for fact in spelled(_identity(r)).items())
     newest: dict[tuple[object, ...], float] = {}
     for r in records:
         newest[_code(r)] = max(newest.get(_code(r), 0.0), r.timing.get("finished_at", 0.0))
     cells: list[tuple[str, bool, list[Record]]] = []
     for (method, _, _), groups in sorted(sources.items()):
-        flat = {text: _flat(_identity(group[0])) for text, group in groups.items()}
+        flat = {text: spelled(_identity(group[0])) for text, group in groups.items()}
         common = {text: sum(facts[method, fact] for fact in own.items()) for text, own in flat.items()}
         age = {text: newest[_code(group[0])] for text, group in groups.items()}
         own = {text: not any(name.startswith("crops.") for name in flat[text]) for text in groups}
@@ -59,16 +59,6 @@ def _code(record: Record) -> tuple[object, ...]:
 
 def _identity(record: Record) -> dict[str, Any]:
     return {name: value for name, value in record.key_fields.items() if name not in ("fold", "seed")}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, str) else canonical(value)
-    return flat
 
 
 @dataclass(frozen=True)

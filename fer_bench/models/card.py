@@ -18,6 +18,8 @@ from fer_bench.results.record import SEEN, Exposure, TrainingData
 from fer_bench.schema import Frozen
 
 DROP = "drop"
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""What an outside model may be called: its name is a folder of the store."""
 SHIPPED = files("fer_bench.models") / "cards"
 """Folder of the cards that come with the package."""
 Trust = Literal["page", "code", "secondary", "inferred", "memory"]
@@ -118,7 +120,7 @@ class ModelCard(Frozen):
         notes: Further facts with their trust.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=rf"^{MODEL_NAME}$")
     title: str = ""
     file: str | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from fer_bench.errors import DataError, UsageError, one_line
 from fer_bench.files import file_hash, mistaken_for, usable_cores
 from fer_bench.models.card import ModelCard
-from fer_bench.models.preprocess import Crops, network_input
+from fer_bench.models.preprocess import AT_ONCE, Crops, network_input
 
-AT_ONCE = 64
-"""Faces per call of a network that takes any number."""
 TYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from fer_bench.errors import DataError
 from fer_bench.models.card import ModelCard, NetworkInput
 
+AT_ONCE = 64
+"""Faces per call of a network that takes any number."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SMALLEST = 1e-12
 """Probability that stands for zero, whose logarithm is infinite."""

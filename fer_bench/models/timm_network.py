@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from fer_bench.errors import DataError, UsageError, one_line
 from fer_bench.methods.weights import state_hash
 from fer_bench.models.card import ModelCard
-from fer_bench.models.preprocess import Crops, network_input
-
-AT_ONCE = 64
+from fer_bench.models.preprocess import AT_ONCE, Crops, network_input
 
 
 def open_timm(name: str, card: ModelCard, device: str) -> tuple[Callable[[Crops], NDArray[Any]], str]:

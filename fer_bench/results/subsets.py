@@ -48,7 +48,7 @@ def check_subset_name(name: str) -> None:
     """Refuse a name that cannot be that of a file.
 
     Raises:
-        UsageError: It has other signs than small letters, digits, dots, hyphens and underscores.
+        UsageError: It has characters other than lower-case letters, digits, dots, hyphens and underscores.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(

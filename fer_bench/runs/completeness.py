@@ -10,6 +10,8 @@ from functools import partial
 from statistics import median_high
 from typing import Literal
 
+from fer_bench.data.card import Card
+from fer_bench.data.packs.pack import Pack
 from fer_bench.datasets import members_of
 from fer_bench.errors import DataError, StoreError
 from fer_bench.results.predictions import read_predictions
@@ -71,7 +73,7 @@ def stale_targets(
         if known is None or file.name not in present:
             return True
         today = workspace.once(("data of", target, size), partial(_data_of, target, size, workspace))
-        if today is None or _deciding(known) != today:
+        if today is None or deciding(known) != today:
             return True
         try:
             return read and read_predictions(file).meta.checkpoint != stored.checkpoint
@@ -87,10 +89,16 @@ def _data_of(target: str, size: int, workspace: Workspace) -> tuple[str, str, st
         dataset, pack = workspace.source(target).dataset, workspace.pack(target, size)
     except DataError:  # the sweep will say which data cannot be used
         return None
-    return pack.fingerprint, pack.pixel_hash, pack.recipe.text, dataset.card.version
+    return deciding_today(dataset.card, pack)
 
 
-def _deciding(known: TargetData) -> tuple[str, str, str, int]:
+def deciding_today(card: Card, pack: Pack) -> tuple[str, str, str, int]:
+    """Return what predictions on today's data are made on, as `deciding` returns it of stored ones."""
+    return pack.fingerprint, pack.pixel_hash, pack.recipe.text, card.version
+
+
+def deciding(known: TargetData) -> tuple[str, str, str, int]:
+    """Return what makes stored predictions stale where it changes."""
     return known.fingerprint, known.pixels, known.recipe, known.card_version
 
 

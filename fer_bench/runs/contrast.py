@@ -43,7 +43,7 @@ def differences(one: Any, other: Any, name: str = "") -> dict[str, tuple[Any, An
 
 
 def shorten(one: Record, other: Record) -> tuple[dict[str, tuple[Any, Any]], dict[str, int]]:
-    """Return in short what two runs differ in, and how many fields differ besides.
+    """Return in short what two runs differ in, and how many other fields differ.
 
     Args:
         one: A record.

@@ -6,13 +6,11 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import yaml
 
 from fer_bench import methods
 from fer_bench.config import RunOptions
-from fer_bench.data.protocols import find_protocol
 from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.evaluation.subsets import score_subsets
@@ -42,9 +40,6 @@ from fer_bench.runs.supervision import HangTimer, heartbeat, log_tail, log_to
 from fer_bench.runs.testing import Tester
 from fer_bench.runs.training.loggers import Loggers
 from fer_bench.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 
 class Busy(FerBenchError):  # noqa: N818 - it is a state, not a fault
@@ -144,8 +139,6 @@ class _Execution:
         self.planned, self.config, self.store = planned, planned.config, store
         self.workspace, self.run, self.on_event = workspace, run, on_event
         self.source = workspace.source(planned.config.dataset)
-        self.card = self.source.dataset.card
-        self.protocol = find_protocol(self.card, planned.config.protocol)
         self.timing: dict[str, float] = {}
         self.tick = tick
         self.loggers = Loggers(planned, run, options, on_event)
@@ -280,9 +273,7 @@ class _Execution:
         """Predict, score, and write the record as `done`; only the stale targets where they are given."""
         started = time.perf_counter()
         headline = record.headline
-        tester = Tester(
-            *(self.planned, self.store, self.workspace, self.run), tick=self.tick, clock=self.clock
-        )
+        tester = Tester(self.planned, self.store, self.workspace, self.run, tick=self.tick, clock=self.clock)
         own = members_of(self.config.dataset)
         jobs: list[tuple[str, Selection]] = [(member, headline) for member in own]
         others: list[Selection] = ["last", "val_abaw"] if headline != "last" else []

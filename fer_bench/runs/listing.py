@@ -11,10 +11,9 @@ import numpy as np
 from fer_bench.config import parse_override
 from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError, nearest
-from fer_bench.files import canonical
+from fer_bench.files import canonical, spelled
 from fer_bench.results.record import Record, method_with
 from fer_bench.results.store import RunDir, Store
-from fer_bench.runs.resolve import spelled
 
 
 def state_of(run: RunDir, record: Record) -> str:
@@ -30,12 +29,14 @@ class ListedRun:
         run: Its folder.
         record: Its record.
         state: Its status; `lost` where its process is gone.
+        settings: All settings, by the name that a grid gives them.
         varied: Settings that differ from the profile's, or among the store's runs of its method and profile.
     """
 
     run: RunDir
     record: Record
     state: str
+    settings: Mapping[str, str]
     varied: Mapping[str, str]
 
     @property
@@ -122,7 +123,7 @@ def list_runs(
         and (not dataset or one.record.dataset in dataset)
         and (not status or one.state in status)
         and (profile is None or one.record.profile == profile)
-        and all(condition(one.record) for condition in conditions)
+        and all(condition(one) for condition in conditions)
     ]
     return chosen, problems
 
@@ -141,7 +142,7 @@ def _all(store: Store) -> tuple[list[ListedRun], list[StoreError]]:
         differ = {name: text for name, text in own.items() if len(seen[name]) > 1}
         run = store.run_dir(record.method, record.dataset, record.key)
         varied = dict(sorted({**record.varied, **differ}.items()))
-        found.append(ListedRun(run, record, state_of(run, record), varied))
+        found.append(ListedRun(run, record, state_of(run, record), own, varied))
     return found, problems
 
 
@@ -151,16 +152,16 @@ def _settings(record: Record) -> dict[str, str]:
     return spelled({**stored.get("method", {}), "train": stored.get("train", {})})
 
 
-def _condition(text: str, runs: Iterable[ListedRun]) -> Callable[[Record], bool]:
+def _condition(text: str, runs: Iterable[ListedRun]) -> Callable[[ListedRun], bool]:
     path, value = parse_override(text)
     name = ".".join(path).removeprefix("method.")
-    known = {each for one in runs for each in _settings(one.record)}
+    known = {each for one in runs for each in one.settings}
     if name not in known:
         raise UsageError("no run of the store has this setting", value=text, hint=nearest(name, known))
     wanted = value if isinstance(value, str) else canonical(value)
 
-    def meets(record: Record) -> bool:
-        own = _settings(record).get(name)
+    def meets(one: ListedRun) -> bool:
+        own = one.settings.get(name)
         if own is None or own == wanted:
             return own is not None
         try:

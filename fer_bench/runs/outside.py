@@ -25,6 +25,7 @@ from fer_bench.results.record import OUTSIDE, Chosen, Record, Selection, TargetD
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
 from fer_bench.runs.assessment import Evaluation, answers_frame, assess
+from fer_bench.runs.completeness import deciding, deciding_today
 from fer_bench.runs.records import picture_notes
 from fer_bench.runs.resolve import default_profile
 from fer_bench.runs.supervision import heartbeat
@@ -274,8 +275,7 @@ def _predict(
 def _is_current(stored: Record, run: RunDir, name: str, source: Source, pack: Pack) -> bool:
     """Return whether predictions on today's data are stored."""
     known = stored.targets.get(name)
-    today = (pack.fingerprint, pack.pixel_hash, pack.recipe.text, source.dataset.card.version)
-    if known is None or (known.fingerprint, known.pixels, known.recipe, known.card_version) != today:
+    if known is None or deciding(known) != deciding_today(source.dataset.card, pack):
         return False
     try:
         return read_predictions(run.predictions_file(name, stored.headline)).meta.key == stored.key

@@ -43,7 +43,7 @@ def runs_of_other_code(store: Store, chosen: Sequence[ListedRun]) -> tuple[list[
         store: The store.
         chosen: Some of its runs.
     """
-    state = cache(lambda method: _today(method))
+    state = cache(_today)
     done = {
         _without_code(record): record.key
         for record in store.scan()[0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fer_bench import arithmetic, methods
 from fer_bench.config import (
@@ -16,7 +15,7 @@ from fer_bench.config import (
 )
 from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.errors import UsageError
-from fer_bench.files import canonical
+from fer_bench.files import spelled
 from fer_bench.methods.faults import faults_named
 
 if TYPE_CHECKING:
@@ -178,17 +177,6 @@ def changed_settings(config: RunConfig) -> dict[str, str]:
 def spelled_settings(settings: MethodSettings, train: TrainSettings) -> dict[str, str]:
     """Return all settings by the name that a grid gives them: `lr`, `train.batch_size`."""
     return spelled({**settings.model_dump(mode="json"), "train": train.model_dump(mode="json")})
-
-
-def spelled(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested values by their dotted names, as text."""
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= spelled(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value if isinstance(value, str) else canonical(value)
-    return found
 
 
 def input_spec(config: RunConfig) -> InputSpec:

@@ -23,6 +23,7 @@ from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError, StoreError, UsageError, nearest
 from fer_bench.evaluation.scoring import score_predictions
 from fer_bench.files import short_hash
+from fer_bench.models.card import MODEL_NAME
 from fer_bench.results.predictions import Predictions, PredictionsMeta, read_predictions
 from fer_bench.results.record import Chosen, Record, Score, TargetData, TrainingData
 from fer_bench.results.store import Store, kept_attributes
@@ -168,7 +169,7 @@ def _row_of(
 ) -> Record:
     """Return the record of a submission's model without scores."""
     meta, source, trained_on = found.meta, found.source, source_name(found.meta.source)
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", meta.method) is None:
+    if re.fullmatch(MODEL_NAME, meta.method) is None:
         problem = "the name of the model must be letters, digits, dots, dashes and underscores"
         raise UsageError(problem, value=meta.method, hint="`method` in the metadata of the file")
     refuse_method_name(meta.method, "the submission")
@@ -184,11 +185,12 @@ def _row_of(
         "generator": source.generator,
     }
     key = short_hash(fields)
-    stored = store.run_dir(meta.method, trained_on, key).read_record()
+    run = store.run_dir(meta.method, trained_on, key)
+    stored = run.read_record()
     if stored is not None and stored.checkpoint != meta.checkpoint:
         raise StoreError(
             f"the store holds {meta.method} {meta.key} with another checkpoint: {stored.checkpoint}",
-            file=store.run_dir(meta.method, trained_on, key).path,
+            file=run.path,
             value=meta.checkpoint,
             hint="another model needs another `key` in its metadata; or delete this folder",
         )

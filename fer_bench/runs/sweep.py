@@ -194,7 +194,8 @@ def carry_out(
 
         sweep.launcher.run(to_do, store, workspace, note)
     if sweep.subsets:
-        endings |= _score_finished([run for run in planned if run not in to_do], store, folders)
+        begun = {run.key for run in to_do}
+        endings |= _score_finished([run for run in planned if run.key not in begun], store, folders)
     records: list[Record] = []
     for run in planned:
         try:

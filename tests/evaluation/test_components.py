@@ -24,7 +24,7 @@ def crossed(units=12, seeds=4, unit_sd=0.2, seed_sd=0.05, sd=0.1):
 
 def test_spread_of_two_seeds_and_three_units_by_hand():
     part = by_hand([[0.1, 0.0, -0.1], [0.1, -0.2, 0.1]], [0.5, 0.9], unseen=0.005, freedom=2.0)
-    found = Combined((part,)).spread()
+    found = Combined((part,)).spread
     # pulls of the seed means: .1, -.1, 0; their squares: .02, and .005 that too few units show
     assert found.units == pytest.approx(0.025)
     # scores: variance .08 over two seeds; pulls vary by 0, .02 and .02, which is in the .025 already
@@ -37,13 +37,13 @@ def test_spread_of_two_seeds_and_three_units_by_hand():
 
 def test_seeds_that_scatter_less_than_units_within_them_explain_add_nothing():
     part = by_hand([[0.1, 0.0], [-0.1, 0.2]], [0.5, 0.51])
-    assert Combined((part,)).spread().seeds == 0
+    assert Combined((part,)).spread.seeds == 0
 
 
 def test_the_variance_is_that_of_a_balanced_analysis_of_variance():
     values = crossed()
     seeds, units = values.shape
-    found = single(values).spread()
+    found = single(values).spread
     long = pd.DataFrame([(s, u, values[s, u]) for s, u in np.ndindex(seeds, units)], columns=["s", "u", "y"])
     squares = anova_lm(ols("y ~ C(s) + C(u)", long).fit())["mean_sq"]
     of_units, of_seeds, rest = squares["C(u)"], squares["C(s)"], squares["Residual"]
@@ -60,16 +60,16 @@ def test_the_variance_is_that_of_a_mixed_model_with_crossed_effects():
     effects = {"s": "0 + C(s)", "u": "0 + C(u)"}
     model = mixedlm("y ~ 1", long, groups=np.ones(len(long)), vc_formula=effects).fit(reml=True)
     known = float(model.bse_fe["Intercept"])
-    assert single(values).spread().variance == pytest.approx(known**2, rel=0.05)
+    assert single(values).spread.variance == pytest.approx(known**2, rel=0.05)
 
 
 def test_a_method_differs_from_itself_by_its_seeds_alone():
     one = single(crossed())
-    same = one.minus(one).spread()
+    same = one.minus(one).spread
     assert same.units == pytest.approx(0)
-    assert same.seeds == pytest.approx(2 * one.spread().seeds)
+    assert same.seeds == pytest.approx(2 * one.spread.seeds)
     lone = one.on((0,))
-    assert lone.minus(lone).spread().variance == pytest.approx(0)
+    assert lone.minus(lone).spread.variance == pytest.approx(0)
     assert one.minus(one).value == 0
 
 
@@ -77,9 +77,9 @@ def test_a_target_of_two_sources_counts_its_units_once():
     values = crossed(seeds=1)
     first, second = (single(values, training=name) for name in ("one", "other"))
     apart = single(values, training="other", target="second target")
-    alone = first.spread().units
-    assert mean_of([first, second]).spread().units == pytest.approx(alone)
-    assert mean_of([first, apart]).spread().units == pytest.approx(alone / 2)
+    alone = first.spread.units
+    assert mean_of([first, second]).spread.units == pytest.approx(alone)
+    assert mean_of([first, apart]).spread.units == pytest.approx(alone / 2)
 
 
 def test_units_that_only_one_part_has_are_kept():
@@ -90,7 +90,7 @@ def test_units_that_only_one_part_has_are_kept():
     one = component(values).pulls[0] / 2
     pulls[:4] += one
     pulls[2:] += one
-    assert both.spread().units == pytest.approx((pulls**2).sum())
+    assert both.spread.units == pytest.approx((pulls**2).sum())
     assert both.fewest_units == 4
     names, terms = both.exchangeable()
     assert list(names) == [f"u{i:04d}" for i in range(6)]
@@ -103,10 +103,10 @@ def test_seeds_of_one_training_are_shared_over_targets_and_of_two_are_not():
     def part(training, target):
         return Combined((by_hand(flat, scores, training=training, target=target),))
 
-    alone = part("one", "first").spread().seeds
+    alone = part("one", "first").spread.seeds
     assert alone == pytest.approx(0.01 / 3)
-    assert mean_of([part("one", "first"), part("one", "second")]).spread().seeds == pytest.approx(alone)
-    assert mean_of([part("one", "first"), part("other", "first")]).spread().seeds == pytest.approx(alone / 2)
+    assert mean_of([part("one", "first"), part("one", "second")]).spread.seeds == pytest.approx(alone)
+    assert mean_of([part("one", "first"), part("other", "first")]).spread.seeds == pytest.approx(alone / 2)
 
 
 def test_some_of_the_seeds():
@@ -128,20 +128,20 @@ def test_scores_by_seed_add_up_over_parts_with_the_same_seeds():
 
 
 def test_one_seed_has_the_freedom_of_its_units():
-    found = single(crossed(seeds=1)).spread()
+    found = single(crossed(seeds=1)).spread
     assert (found.seeds, found.freedom, found.seeds_freedom) == (0, pytest.approx(11), np.inf)
     assert found.half_width() == pytest.approx(t.ppf(0.975, 11) * np.sqrt(found.units))
 
 
 def test_few_seeds_that_scatter_have_little_freedom_and_many_have_more():
-    few, many = (single(crossed(units=200, seeds=s, seed_sd=0.3)).spread() for s in (3, 40))
+    few, many = (single(crossed(units=200, seeds=s, seed_sd=0.3)).spread for s in (3, 40))
     assert 2 <= few.freedom < 2.2
     assert 35 < many.freedom < 60
     assert few.quantile() > 3.9 > 2.1 > many.quantile()
 
 
 def test_no_variation_at_all_gives_the_normal_quantile():
-    assert single(np.full((2, 3), 0.5)).spread().quantile() == pytest.approx(1.96, abs=0.01)
+    assert single(np.full((2, 3), 0.5)).spread.quantile() == pytest.approx(1.96, abs=0.01)
     assert Spread(0.0, 0.0, np.inf, np.inf).half_width() == 0
 
 

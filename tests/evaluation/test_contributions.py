@@ -80,7 +80,7 @@ def test_the_squared_pulls_are_the_jackknife_variance():
     one = random_answers(1, n=600, units=60)
     left_out = without(reference.balanced_accuracy_score, one, np.unique(one.units))
     jackknife = 59 / 60 * ((left_out - left_out.mean()) ** 2).sum()
-    found = Combined((recalls([one], [0]).component("t", "s"),)).spread()
+    found = Combined((recalls([one], [0]).component("t", "s"),)).spread
     unseen = recalls([one], [0]).classes.unseen.sum()
     assert found.units - unseen == pytest.approx(jackknife * 60 / 59, rel=0.01)
     assert unseen < 0.1 * jackknife

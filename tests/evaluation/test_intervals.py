@@ -134,7 +134,7 @@ def test_more_seeds_of_a_steady_method_narrow_an_interval():
 def test_folds_of_a_seed_are_no_seeds():
     models = [random_answers(seed, right=0.5 + 0.1 * seed) for seed in range(4)]
     together = of_uar(*models, seeds=(0, 0, 0, 0))
-    assert together.combined.spread().seeds == 0
+    assert together.combined.spread.seeds == 0
     assert together.value == pytest.approx(of_uar(*models).value)
     assert width(together) < width(of_uar(*models))
 

@@ -85,7 +85,7 @@ def test_a_new_metric_gets_an_interval_over_units_and_seeds(installed, make):
     found = estimate(models, "rafdb").values
     error, accuracy = found["error"], found["accuracy"]
     assert error.value == pytest.approx(1 - accuracy.value)
-    spreads = [value.combined.spread() for value in (error, accuracy)]
+    spreads = [value.combined.spread for value in (error, accuracy)]
     unseen = [value.combined.parts[0].unseen for value in (error, accuracy)]
     assert spreads[0].seeds == pytest.approx(spreads[1].seeds, rel=1e-3)
     assert spreads[0].units - unseen[0] == pytest.approx(spreads[1].units - unseen[1], rel=1e-3)

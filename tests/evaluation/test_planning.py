@@ -73,7 +73,7 @@ def test_so_many_seeds_do_narrow_the_interval():
     widths = []
     for _ in range(60):
         one, other = methods(rng, seeds=count, units=2000, seed_sd=0.05).values()
-        widths.append(one.minus(other).spread().half_width())
+        widths.append(one.minus(other).spread.half_width())
     assert np.median(widths) == pytest.approx(0.05, rel=0.15)
 
 

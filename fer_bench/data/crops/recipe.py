@@ -138,8 +138,8 @@ def five_points(landmarks: Any) -> NDArray[np.float64] | None:
 def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.float64] | None:
     """Return the shift, rotation and scaling that bring five points closest to the template.
 
-    The least-squares fit without reflection (Umeyama 1991). There is no matrix product and no complex number
-    in it, as their last bits depend on the processor.
+    The least-squares fit without reflection (Umeyama 1991). It uses neither matrix products nor complex
+    numbers, as their last bits depend on the processor.
 
     Args:
         points: [5, 2] in pixels of the picture.

@@ -211,7 +211,7 @@ class EpochBatches(DistributedSampler[EpochRows]):
 
 
 class OrderedBatches(EpochBatches):
-    """Batches of an epoch in an order that somebody else decides.
+    """Batches of an epoch in an order that is given.
 
     Args:
         choose: Returns the index positions of an epoch, in their order; equally many in each epoch, and the

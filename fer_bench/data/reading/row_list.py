@@ -13,7 +13,7 @@ from fer_bench.errors import DataError
 _COLUMN = re.compile(r"[,;\t]|\s")
 _CLASS = re.compile(r"^\d+_")
 _SHORT = 5
-"""Names of fewer signs, or of digits alone, are no names without the folder they are in."""
+"""Shorter names, and names of digits alone, identify a picture only with their folder."""
 
 
 @dataclass(frozen=True)
