@@ -66,6 +66,11 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
+    def history_file(self) -> Path:
+        """Path of the losses and validation scores, a line per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
     def log_file(self) -> Path:
         """Path of the log."""
         return self.path / "log.txt"

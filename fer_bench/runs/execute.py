@@ -30,6 +30,7 @@ from fer_bench.runs.records import (
     first_record,
     label_warnings,
     leak_warnings,
+    loss_warnings,
     pretraining,
     run_warnings,
     with_target_warnings,
@@ -267,7 +268,10 @@ class _Execution:
         )
         self.clock.lap("train")
         self.timing["train"] = round(result.seconds, 3)
-        return record.model_copy(update={"selection": result.selection})
+        idle = loss_warnings(self.run.history_file)
+        return record.model_copy(
+            update={"selection": result.selection, "warnings": (*record.warnings, *idle)}
+        )
 
     def _evaluate(self, record: Record, *, stale: set[str] | None) -> Record:
         """Predict, score, and write the record as `done`; only the stale targets where they are given."""

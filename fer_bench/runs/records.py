@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_bench import datasets, methods
@@ -148,6 +150,22 @@ def label_warnings(fraction: float, task: Task, hidden: NDArray[np.bool_]) -> It
             f"label_fraction {fraction:g}: {shown} of {total} training labels are shown "
             f"({100 * shown / total:.0f} %)"
         )
+
+
+def loss_warnings(history: Path) -> Iterator[str]:
+    """Yield which logged losses were exactly 0 over whole epochs: they taught the network nothing there.
+
+    Args:
+        history: The run's `metrics.csv`, with a mean per epoch and loss.
+    """
+    with history.open(encoding="utf-8", newline="") as file:
+        epochs = list(csv.DictReader(file))
+    for name in epochs[0] if epochs else ():
+        means = [float(epoch[name]) for epoch in epochs if name.startswith("train/") and epoch[name]]
+        if means and not any(means):
+            yield f"{name} was 0 in every epoch"
+        elif 0.0 in means:
+            yield f"{name} was 0 in some epochs"
 
 
 def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tuple[str, ...]:

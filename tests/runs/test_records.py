@@ -13,7 +13,7 @@ from fer_bench.methods.weights import shipped
 from fer_bench.results.record import GENERATOR, TrainingData
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.records import pretraining
+from fer_bench.runs.records import loss_warnings, pretraining
 
 
 def of(plan, **changes):
@@ -66,3 +66,20 @@ def test_a_run_stores_what_its_tower_saw(plan, workspace, tmp_path):
     record = execute(planned, Store(tmp_path), workspace)
     assert record.pretrained["tower"].exposure == {GENERATOR: "in training"}
     assert seen_before(record, "rafdb") == Seen("labels", "its tower saw this generator's expression labels")
+
+
+def test_a_loss_that_is_0_over_whole_epochs_is_a_warning(tmp_path):
+    history = tmp_path / "metrics.csv"
+    history.write_text(
+        "epoch,train/dead,train/late,train/small,val/uar\n0,0.0,0.0,1e-9,0.0\n1,0.0,0.2,1e-9,0.0\n"
+    )
+    assert list(loss_warnings(history)) == [
+        "train/dead was 0 in every epoch",
+        "train/late was 0 in some epochs",
+    ]
+
+
+def test_the_record_of_a_run_names_its_idle_loss(plan, workspace, tmp_path):
+    planned = plan(method="gcn", overrides=("method.margin=1e-6", "train.max_epochs=1"))
+    record = execute(planned, Store(tmp_path), workspace)
+    assert "train/contrastive was 0 in every epoch" in record.warnings
