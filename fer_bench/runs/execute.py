@@ -15,6 +15,7 @@ from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.evaluation.subsets import score_subsets
 from fer_bench.files import write_json, write_text
+from fer_bench.results.checkpoint_facts import facts_of
 from fer_bench.results.record import Failure, Record, Selection, Status
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
@@ -144,6 +145,7 @@ class _Execution:
         self.tick = tick
         self.loggers = Loggers(planned, run, options, on_event)
         self.group: Group | None = None
+        self.evaluated = False
 
     def begin(self) -> Record:
         """Return the record of an earlier attempt that is done, else write a fresh one."""
@@ -179,6 +181,8 @@ class _Execution:
                 record = record.model_copy(update={"missing": missing})
                 self.run.write_record(record)
             self._remove_spent_checkpoints(record)  # only now: a run killed earlier resumes from them
+            if self.evaluated:
+                self._describe_checkpoints(record)
         except BaseException as error:
             failed = self._fail(record, error)
             if isinstance(error, Exception):
@@ -318,7 +322,17 @@ class _Execution:
         )
         record = record.model_copy(update={"subsets": score_subsets(self.store, record)})
         self.run.write_record(record)
+        self.evaluated = True
         return record
+
+    def _describe_checkpoints(self, record: Record) -> None:
+        """Store the record in the checkpoints, which then say what they are wherever they are copied to."""
+        from fer_bench.runs.training.checkpoints import attach_facts
+
+        for name in record.selection:
+            file = self.run.checkpoints / f"{name}.pt"
+            if file.exists():
+                attach_facts(file, facts_of(record, name).plain())
 
     def _remove_spent_checkpoints(self, record: Record) -> None:
         """Delete the checkpoints that a finished run no longer needs, also those of a killed attempt."""

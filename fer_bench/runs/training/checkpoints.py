@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from fer_bench.methods.plain_file import mismatch, read_plain
 from fer_bench.methods.weights import state_hash
 from fer_bench.results.store import FROZEN
 
+FORMAT = 1
+"""Layout of the files that `save_weights` writes."""
 LAST_STATE = "last.ckpt"
 """File of the state to resume from, in a run's folder of checkpoints."""
 
@@ -81,7 +84,7 @@ def save_weights(method: Method, path: Path, *, frozen: Path | None = None) -> N
     """
     state = {name: value.detach().cpu() for name, value in method.state_dict().items()}
     content = {
-        "format": 1,
+        "format": FORMAT,
         "method": method.name,
         "task": asdict(method.task),
         "settings": method.settings.model_dump(mode="json"),
@@ -93,7 +96,7 @@ def save_weights(method: Method, path: Path, *, frozen: Path | None = None) -> N
         content["frozen"] = state_hash(shared)
         file = frozen / f"{content['frozen']}.pt"
         if not file.exists():
-            _save({"format": 1, "state": shared}, file)
+            _save({"format": FORMAT, "state": shared}, file)
     _save({**content, "state": state}, path)
 
 
@@ -113,26 +116,18 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
     Raises:
         StoreError: The file is absent, unreadable, or holds other weights than expected.
     """
+    content = _read(path)
     try:
-        content = read_plain(path)
-        if not isinstance(content, dict):
-            raise TypeError
         if "frozen" in content:
             content["state"] |= read_plain(_frozen_file(path, content["frozen"]))["state"]
         kind = methods.get(content["method"])
         method = kind(content["task"], content["settings"], content["train"])
-    except FileNotFoundError:
-        raise StoreError("the checkpoint is absent", file=path) from None
     except DataError as error:
         raise StoreError(
             f"not a readable checkpoint: {error.message}", file=error.file, hint=error.hint
         ) from None
     except (KeyError, TypeError):
-        raise StoreError(
-            "not a checkpoint of this suite",
-            file=path,
-            hint="those of other code: fer-bench import METHOD FILE --out OUT",
-        ) from None
+        raise _foreign(path) from None
     try:
         method.load_state_dict(content["state"])
     except RuntimeError as error:
@@ -147,6 +142,61 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
             hint="another process worked on this run at the same time; repeat the command to repair it",
         )
     return method.eval()
+
+
+def attach_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Store plain values beside the weights of a checkpoint, instead of those that it held.
+
+    The hash of the weights stays the same.
+
+    Args:
+        path: The file.
+        facts: Text, numbers, lists and dicts.
+
+    Raises:
+        StoreError: The file is absent, unreadable or not a checkpoint, or cannot be written.
+    """
+    _save({**_read(path), "facts": dict(facts)}, path)
+
+
+def read_facts(path: Path) -> dict[str, Any] | None:
+    """Return what `attach_facts` stored in a checkpoint, None where it has not.
+
+    Raises:
+        StoreError: The file is absent, unreadable or not a checkpoint.
+    """
+    found = _read(path).get("facts")
+    return found if isinstance(found, dict) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what `save_weights` and `attach_facts` wrote."""
+    try:
+        content = read_plain(path)
+    except FileNotFoundError:
+        raise StoreError("the checkpoint is absent", file=path) from None
+    except DataError as error:
+        raise StoreError(
+            f"not a readable checkpoint: {error.message}", file=error.file, hint=error.hint
+        ) from None
+    if not isinstance(content, dict) or not {"format", "method", "state"} <= content.keys():
+        raise _foreign(path)
+    if content["format"] != FORMAT:
+        raise StoreError(
+            f"the checkpoint was written by another version; this one reads format {FORMAT}",
+            file=path,
+            value=content["format"],
+            hint="pip install -U fer-bench",
+        )
+    return content
+
+
+def _foreign(path: Path) -> StoreError:
+    return StoreError(
+        "not a checkpoint of this suite",
+        file=path,
+        hint="those of other code: fer-bench import METHOD FILE --out OUT",
+    )
 
 
 def _frozen_file(path: Path, name: str) -> Path:

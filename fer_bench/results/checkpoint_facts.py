@@ -1,0 +1,72 @@
+"""What a checkpoint file says about itself, so that it can be used wherever it is copied to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fer_bench.errors import StoreError
+from fer_bench.results.record import SCHEMA_VERSION, Record
+from fer_bench.schema import Frozen
+
+NOT_STORED = {"timing", "excluded", "missing", "error"}
+"""Fields of a record that say nothing about the weights: durations, and names of files of this machine."""
+
+
+class CheckpointFacts(Frozen):
+    """What is stored beside weights.
+
+    Attributes:
+        selection: Which epoch they are.
+        weights: Their SHA-256, as in the record.
+        record: The record of the run that trained them, without `NOT_STORED`.
+    """
+
+    selection: str
+    weights: str
+    record: Record
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return self.model_dump(mode="json", exclude={"record": NOT_STORED})
+
+
+def facts_of(record: Record, selection: str) -> CheckpointFacts:
+    """Return what a checkpoint of a run says about itself.
+
+    Args:
+        record: Record of the run, with its selections.
+        selection: Which checkpoint.
+    """
+    return CheckpointFacts(selection=selection, weights=record.selection[selection].checkpoint, record=record)
+
+
+def read_facts(values: Mapping[str, Any], file: Path) -> CheckpointFacts:
+    """Return facts from plain values.
+
+    Args:
+        values: See `CheckpointFacts.plain`.
+        file: The checkpoint, for messages.
+
+    Raises:
+        StoreError: They are of a newer version, or break the schema.
+    """
+    record = values.get("record")
+    version = record.get("schema_version") if isinstance(record, Mapping) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise StoreError(
+            f"the checkpoint was written by a newer version; this one reads records up to schema "
+            f"{SCHEMA_VERSION}",
+            file=file,
+            value=version,
+            hint="pip install -U fer-bench",
+        )
+    try:
+        return CheckpointFacts.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"the checkpoint's facts are damaged: {where}: {first['msg']}", file=file) from None
