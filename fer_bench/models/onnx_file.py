@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.errors import DataError, UsageError, one_line
-from fer_bench.files import file_hash, mistaken_for, usable_cores
+from fer_bench.errors import DataError, one_line
+from fer_bench.files import file_hash
 from fer_bench.models.card import ModelCard
+from fer_bench.models.onnx_session import open_session, read_onnx
 from fer_bench.models.preprocess import AT_ONCE, Crops, network_input
 
 TYPES = {
@@ -22,7 +22,6 @@ TYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
-OWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 
 
 def open_onnx(file: Path, card: ModelCard, device: str) -> tuple[Callable[[Crops], NDArray[Any]], str]:
@@ -47,25 +46,15 @@ def open_onnx(file: Path, card: ModelCard, device: str) -> tuple[Callable[[Crops
     return network, network.sha256
 
 
-def _imported(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise UsageError(
-            f"{name} is missing, which reads ONNX files: {one_line(error)}",
-            hint="pip install fer-bench[onnx]",
-        ) from None
-
-
 class OnnxNetwork:
     """A network in an ONNX file; arguments and errors: see `open_onnx`."""
 
     def __init__(self, file: Path, card: ModelCard, device: str) -> None:
         self.file, self.card = file, card
-        external = self._read(file)
-        parts = [file_hash(one) for one in (file, *external)]
+        read = read_onnx(file)
+        parts = [file_hash(one) for one in (file, *map(read.inside, read.external))]
         self.sha256 = parts[0] if len(parts) == 1 else _joined(parts)
-        self.session = self._open(device)
+        self.session = open_session(read, device)
         self.input, self.type = self._input()
         self.output = self._output()
         first = self.input.shape[0]
@@ -99,68 +88,6 @@ class OnnxNetwork:
     def _flat(self, answers: NDArray[Any]) -> NDArray[Any]:
         """Return [B, C] for the [B, C, 1, 1] of networks without a last flattening."""
         return answers.reshape(answers.shape[:2]) if set(answers.shape[2:]) == {1} else answers
-
-    def _read(self, file: Path) -> list[Path]:
-        """Check what can be checked without computing; return the files of external data."""
-        onnx = _imported("onnx")
-        try:
-            model = onnx.load(str(file), load_external_data=False)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            what, hint = mistaken_for(file) or (f"it is damaged or of another kind: {one_line(error)}", None)
-            raise DataError(f"not a readable ONNX file: {what}", file=file, hint=hint) from None
-        if not model.graph.node:
-            what, hint = mistaken_for(file) or ("it holds no network", None)
-            raise DataError(f"not a readable ONNX file: {what}", file=file, hint=hint)
-        self.opsets = {entry.domain: entry.version for entry in model.opset_import}
-        locations = {location for tensor in _tensors(model) if (location := _location(tensor)) is not None}
-        return [self._inside(location) for location in sorted(locations)]
-
-    def _inside(self, location: str) -> Path:
-        folder = self.file.parent.resolve()
-        found = (folder / location).resolve()
-        if Path(location).is_absolute() or not found.is_relative_to(folder):
-            problem = "the file keeps weights outside its own folder, where nothing of it is read"
-            raise DataError(problem, file=self.file, value=location, hint="put both into one folder")
-        if not found.is_file():
-            raise DataError(
-                "the file keeps weights in another file, which is not there",
-                file=self.file,
-                value=location,
-                hint="download it as well, into the same folder",
-            )
-        return found
-
-    def _open(self, device: str) -> Any:
-        runtime = _imported("onnxruntime")
-        options = runtime.SessionOptions()
-        options.log_severity_level = 4  # what is fatal is raised as well
-        options.intra_op_num_threads = usable_cores()
-        wanted = ["CPUExecutionProvider"]
-        if device == "cuda":
-            if "CUDAExecutionProvider" not in runtime.get_available_providers():
-                raise UsageError(
-                    "this onnxruntime computes on the CPU only",
-                    value="--device cuda",
-                    hint="pip install onnxruntime-gpu instead of onnxruntime, or --device cpu",
-                )
-            wanted.insert(0, "CUDAExecutionProvider")
-        try:
-            return runtime.InferenceSession(str(self.file), options, providers=wanted)
-        except Exception as error:
-            foreign = sorted(domain for domain in self.opsets if domain not in OWN_DOMAINS)
-            newest = _imported("onnx").defs.onnx_opset_version()
-            opset = max(self.opsets.get("", 0), self.opsets.get("ai.onnx", 0))
-            if opset > newest:
-                problem = f"the file needs opset {opset}, and onnxruntime {runtime.__version__} lacks it"
-                hint = "pip install -U onnxruntime onnx, or export it with a lower opset"
-            elif foreign:
-                problem = "the file needs operators of another library, and foreign code is never loaded"
-                raise DataError(problem, file=self.file, value=", ".join(foreign)) from None
-            else:
-                problem, hint = f"onnxruntime cannot open the file: {one_line(error)}", None
-            raise DataError(problem, file=self.file, hint=hint) from None
 
     def _input(self) -> tuple[Any, type]:
         """Return the network's input and the type of its values."""
@@ -216,32 +143,3 @@ def _times(shape: Any) -> str:
 
 def _joined(parts: list[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _location(tensor: Any) -> str | None:
-    """Return where a tensor's values are, None if they are in the file itself."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    return entries.get("location", "") if entries else None
-
-
-def _tensors(model: Any) -> Iterator[Any]:
-    """Yield every constant of a model, those inside functions and branches included."""
-    yield from _of_graph(model.graph)
-    for function in model.functions:
-        yield from _of_nodes(function.node)
-
-
-def _of_graph(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _of_nodes(graph.node)
-
-
-def _of_nodes(nodes: Any) -> Iterator[Any]:
-    for attribute in (one for node in nodes for one in node.attribute):
-        yield from (attribute.t, *attribute.tensors)
-        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-            yield from (sparse.values, sparse.indices)
-        for graph in (attribute.g, *attribute.graphs):
-            yield from _of_graph(graph)
