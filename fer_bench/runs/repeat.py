@@ -13,7 +13,6 @@ import yaml
 
 from fer_bench import arithmetic
 from fer_bench.config import RunConfig, build
-from fer_bench.data.crops.choice import crops_of_key
 from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.results.predictions import read_predictions
@@ -22,9 +21,10 @@ from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.contrast import differences
 from fer_bench.runs.execute import execute
 from fer_bench.runs.plan import plan_run, prepare_targets
+from fer_bench.runs.reopen import reopen
 from fer_bench.runs.sweep import Show
 from fer_bench.workspace.sources import DataRoots
-from fer_bench.workspace.workspace import Announce, Workspace
+from fer_bench.workspace.workspace import Announce
 
 
 @dataclass(frozen=True)
@@ -126,22 +126,7 @@ def repeat(
     config = config.model_copy(update={"targets": tuple(t for t in record.targets if t not in own)})
     if config.portable:
         arithmetic.choose_portable()  # before anything is computed
-    drawn = record.generator or {}
-    workspace = Workspace(
-        roots.with_classes(record.class_map) if record.class_map else roots,
-        size=drawn.get("size", "quick"),
-        population=drawn.get("population", "benchmark"),
-        leave_out=record.excluded if leave_out is None else leave_out,
-        crops=crops_of_key(record.key_fields.get("crops", {})),
-        announce=announce,
-    )
-    kind = workspace.source(config.dataset).kind
-    if kind != record.data_kind:
-        raise UsageError(
-            f"the run is on {record.data_kind} data and these are {kind}",
-            file=run.path,
-            hint="--data-root DIR, as the run had it",
-        )
+    workspace = reopen(record, roots, leave_out=leave_out, announce=announce, file=run.path)
     (planned,) = prepare_targets([plan_run(config, {}, workspace)], workspace, skip_damaged=True)
     workspace.announce = None
     with show([planned], 0) if show is not None else nullcontext() as on_event:
