@@ -47,7 +47,7 @@ def _root(
 
 @app.command(
     epilog="Examples: fer-bench leaderboard --runs-dir runs --out leaderboard; "
-    "fer-bench leaderboard --difference 2"
+    "fer-bench leaderboard --difference 2; fer-bench leaderboard --latex tables.tex"
 )
 def leaderboard(
     runs_dir: RunsDir = Path("runs"),
@@ -58,15 +58,24 @@ def leaderboard(
         float,
         typer.Option("--difference", min=0.1, max=50, help="Say how many seeds show so many points of UAR."),
     ] = 5.0,
+    latex: Annotated[
+        Path | None,
+        typer.Option("--latex", metavar="FILE", help="Also write the main tables for a paper (booktabs)."),
+    ] = None,
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
     store = open_store(runs_dir)
-    from fer_bench.files import cpu_seconds
+    from fer_bench.files import cpu_seconds, write_text
     from fer_bench.leaderboard.page import read_board, write_pages
     from fer_bench.leaderboard.wording import seeds_needed
 
     board = read_board(store)
     written = write_pages(board, out)
+    if latex is not None:
+        from fer_bench.leaderboard.latex import latex_tables
+
+        write_text(latex, latex_tables(board))
+        written.append(latex)
     for section in board.sections:
         lines = seeds_needed(section.own_columns, difference / 100)
         if lines:

@@ -1,0 +1,63 @@
+"""The LaTeX tables: numbers, letters and bold as on the page, and text that LaTeX can read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fer_bench.leaderboard.latex import latex_tables
+from fer_bench.leaderboard.page import read_board, write_leaderboard
+from tests.leaderboard.conftest import SEEDED
+from tests.leaderboard.test_page_seeds import rows_of
+
+
+def tables(text):
+    """Return the tables by label; each as its rows of cells, the header first."""
+    found = {}
+    for one in re.findall(r"\\begin\{table\*\}.*?\\end\{table\*\}", text, re.DOTALL):
+        lines = [line.removesuffix(r" \\") for line in one.splitlines() if line.endswith(r" \\")]
+        found[re.search(r"\\label\{(.*?)\}", one)[1]] = [line.split(" & ") for line in lines]
+    return found
+
+
+@pytest.fixture
+def text(store, seeded):
+    return latex_tables(read_board(store))
+
+
+def test_the_numbers_letters_and_bold_of_the_page(store, seeded, text, tmp_path):
+    write_leaderboard(store, tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    _, rows = rows_of(page, "### Trained and tested on the same dataset")
+    header, *lines = tables(text)["tab:fer-bench-synthetic-quick-in-domain"]
+    assert header == ["Method", *SEEDED]
+    assert len(lines) == 4  # a line of numbers and one of intervals per method
+    for line, small in zip(lines[::2], lines[1::2], strict=True):
+        both = (f"{number} {interval}" for number, interval in zip(line[1:], small[1:], strict=True))
+        for cell, shown in zip(both, rows[f"**{line[0]}**"][1:], strict=True):
+            assert re.findall(r"\d+\.\d", cell) == re.findall(r"\d+\.\d", shown)
+            assert ("textbf" in cell) == shown.startswith("**")
+            assert re.search(r"mathrm\{(\w+)\}", cell)[1] == re.search(r" (\w+)<br>", shown)[1]
+
+
+def test_synthetic_tables_say_so_and_every_row_is_whole(text):
+    assert text.count("SYNTHETIC DATA") == len(tables(text)) == 2
+    for rows in tables(text).values():
+        assert len({len(row) for row in rows}) == 1
+    assert text.count("{") == text.count("}")
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+
+
+def test_few_seeds_are_provisional_and_nothing_is_bold(store, add):
+    for method in ("gcn", "resemotenet"):
+        add(method, "rafdb")
+    text = latex_tables(read_board(store))
+    assert "provisional" in text
+    assert r"\textbf{SYNTHETIC" in text
+    assert not re.search(r"\\textbf\{\d", text)
+
+
+def test_names_are_printed_as_themselves(store, add):
+    add("own_method&more", "rafdb")
+    assert r"own\_method\&more" in latex_tables(read_board(store))
