@@ -102,7 +102,8 @@ def find_facts(path: Path, weights: str) -> checkpoint_facts.CheckpointFacts | N
     if not names:
         problem = "the record beside the checkpoint is of other weights, or its run is not finished"
         raise StoreError(problem, file=file, value=record.status, hint="finish it: fer-bench status")
-    return checkpoint_facts.facts_of(record, names[0])
+    known = [name for name in (path.stem, record.headline) if name in names]  # one epoch can be several
+    return checkpoint_facts.facts_of(record, (known or names)[0])
 
 
 def _card(path: Path, method: Method, weights: str, recipe: CropRecipe | None) -> DeploymentCard:

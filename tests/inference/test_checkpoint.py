@@ -1,5 +1,6 @@
 """A checkpoint predicts wherever it is copied to; damaged and foreign ones are refused."""
 
+import json
 import pickle
 
 import numpy as np
@@ -19,6 +20,11 @@ def content(checkpoint):
     return torch.load(checkpoint, weights_only=True)
 
 
+@pytest.fixture
+def facts(content):
+    return json.loads(content["facts"])
+
+
 class TestFacts:
     def test_travel_with_a_copy(self, checkpoint, trained):
         record = read_record(trained / "record.json")
@@ -35,8 +41,8 @@ class TestFacts:
         record = read_record(trained / "record.json")
         assert load_weights(trained / "checkpoints" / "val.pt", expected=record.checkpoint)
 
-    def test_name_no_file_of_the_machine(self, content):
-        assert not {"timing", "excluded", "missing"} & content["facts"]["record"].keys()
+    def test_name_no_file_of_the_machine(self, facts):
+        assert not {"timing", "excluded", "missing"} & facts["record"].keys()
 
     def test_of_an_older_checkpoint_come_from_the_record_beside_it(self, trained, content, tmp_path):
         del content["facts"]
@@ -111,15 +117,21 @@ class TestRefused:
         with pytest.raises((StoreError, UsageError), match=message):
             CheckpointModel(checkpoint)
 
-    def test_a_newer_record(self, checkpoint, content):
-        content["facts"]["record"]["schema_version"] = 99
-        torch.save(content, checkpoint)
+    def test_a_newer_record(self, checkpoint, content, facts):
+        facts["record"]["schema_version"] = 99
+        torch.save({**content, "facts": json.dumps(facts)}, checkpoint)
         with pytest.raises(StoreError, match="written by a newer version"):
             CheckpointModel(checkpoint)
 
-    def test_a_recipe_of_another_version(self, checkpoint, content):
-        content["facts"]["record"]["key_fields"]["crop"]["kind"] = "mesh"
-        torch.save(content, checkpoint)
+    @pytest.mark.parametrize("damage", ["{", 3, '{"weights": "0"}'])
+    def test_damaged_facts(self, checkpoint, content, damage):
+        torch.save({**content, "facts": damage}, checkpoint)
+        with pytest.raises(StoreError, match="facts are damaged"):
+            CheckpointModel(checkpoint)
+
+    def test_a_recipe_of_another_version(self, checkpoint, content, facts):
+        facts["record"]["key_fields"]["crop"]["kind"] = "mesh"
+        torch.save({**content, "facts": json.dumps(facts)}, checkpoint)
         with pytest.raises(StoreError, match="crop recipe is of another version"):
             CheckpointModel(checkpoint)
         assert CheckpointModel(checkpoint, recipe=CropRecipe(kind="box", size=64)).card.recipe.kind == "box"

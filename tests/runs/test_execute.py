@@ -146,7 +146,8 @@ class TestFurtherTargets:
         assert {s.target for s in record.scores} == {"oulu", "ckplus"}
         after = lasting_files(store, more)
         changed = {name for name in after if before.get(name) != after[name]}
-        assert changed == {"record.json", "predictions/ckplus@val.parquet"}
+        assert changed == {"record.json", "checkpoints/val.pt", "predictions/ckplus@val.parquet"}
+        load_weights(more.folder(store).checkpoints / "val.pt", expected=record.checkpoint)
 
     def test_a_lost_or_foreign_prediction_file_is_made_again(self, plan, workspace, tmp_path):
         store = Store(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from fer_bench import methods
 from fer_bench.errors import DataError, StoreError, one_line
-from fer_bench.files import write_atomic
+from fer_bench.files import canonical, write_atomic
 from fer_bench.methods.base import Method
 from fer_bench.methods.plain_file import mismatch, read_plain
 from fer_bench.methods.weights import state_hash
@@ -145,18 +146,19 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
 
 
 def attach_facts(path: Path, facts: Mapping[str, Any]) -> None:
-    """Store plain values beside the weights of a checkpoint, instead of those that it held.
+    """Store values of JSON beside the weights of a checkpoint, instead of those that it held.
 
-    The hash of the weights stays the same.
+    The hash of the weights stays the same. As text, equal facts are equal bytes: those of a pickle depend on
+    which values are one object.
 
     Args:
         path: The file.
-        facts: Text, numbers, lists and dicts.
+        facts: The values by name.
 
     Raises:
         StoreError: The file is absent, unreadable or not a checkpoint, or cannot be written.
     """
-    _save({**_read(path), "facts": dict(facts)}, path)
+    _save({**_read(path), "facts": canonical(facts)}, path)
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
@@ -166,7 +168,13 @@ def read_facts(path: Path) -> dict[str, Any] | None:
         StoreError: The file is absent, unreadable or not a checkpoint.
     """
     found = _read(path).get("facts")
-    return found if isinstance(found, dict) else None
+    if found is None:
+        return None
+    try:
+        facts: dict[str, Any] = dict(json.loads(found))
+    except (TypeError, ValueError):
+        raise StoreError("the checkpoint's facts are damaged", file=path) from None
+    return facts
 
 
 def _read(path: Path) -> dict[str, Any]:
