@@ -16,7 +16,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from fer_bench import methods
 from fer_bench.errors import DataError, StoreError, one_line
-from fer_bench.files import canonical, write_atomic
+from fer_bench.files import write_atomic
 from fer_bench.methods.base import Method
 from fer_bench.methods.plain_file import mismatch, read_plain
 from fer_bench.methods.weights import state_hash
@@ -148,7 +148,7 @@ def load_weights(path: Path, *, expected: str | None = None) -> Method:
 def attach_facts(path: Path, facts: Mapping[str, Any]) -> None:
     """Store values of JSON beside the weights of a checkpoint, instead of those that it held.
 
-    The hash of the weights stays the same. As text, equal facts are equal bytes: those of a pickle depend on
+    The hash of the weights stays the same. As text, equal facts are equal bytes; those of a pickle depend on
     which values are one object.
 
     Args:
@@ -158,7 +158,7 @@ def attach_facts(path: Path, facts: Mapping[str, Any]) -> None:
     Raises:
         StoreError: The file is absent, unreadable or not a checkpoint, or cannot be written.
     """
-    _save({**_read(path), "facts": canonical(facts)}, path)
+    _save({**_read(path), "facts": json.dumps(facts, allow_nan=False)}, path)
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
