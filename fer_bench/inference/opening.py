@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KEY = re.compile(r"[0-9a-f]{4,16}")
 """A run key, or how it begins."""
-KINDS = "a checkpoint (.pt), a run's folder, or a run key"
+KINDS = "a checkpoint (.pt), an export (.onnx), a run's folder, or a run key"
 LIST = "all runs: fer-bench runs"
 
 
@@ -27,7 +27,8 @@ def open_face_model(
     """Open a trained model.
 
     Args:
-        what: A checkpoint (`.pt`), a run's folder or a run key, both for the checkpoint that tables show.
+        what: A checkpoint (`.pt`), an ONNX file that `fer-bench export` wrote, a run's folder or a run key,
+            both for the checkpoint that tables show.
         device: `auto`, `cpu` or `cuda`.
         recipe: How faces are cropped, instead of what the model says; its size is ignored.
         runs_dir: The run store in which a key is looked up.
@@ -36,7 +37,12 @@ def open_face_model(
         UsageError: Nothing of this name, no such device, or torch is missing.
         StoreError: The file cannot be read, or is of another version.
     """
-    return open_checkpoint(find_file(what, runs_dir), device, recipe=recipe)
+    file = find_file(what, runs_dir)
+    if file.suffix == ".onnx":
+        from fer_bench.inference.onnx_model import OnnxModel
+
+        return OnnxModel(file, device, recipe)
+    return open_checkpoint(file, device, recipe=recipe)
 
 
 def open_checkpoint(path: Path, device: str = "auto", *, recipe: CropRecipe | None = None) -> CheckpointModel:

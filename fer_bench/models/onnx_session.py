@@ -92,12 +92,13 @@ def read_onnx(file: Path) -> OnnxFile:
     return OnnxFile(file, model, tuple(sorted(locations)))
 
 
-def open_session(read: OnnxFile, device: str) -> Any:
+def open_session(read: OnnxFile, device: str, *, threads: int | None = None) -> Any:
     """Return an onnxruntime session of a file.
 
     Args:
         read: The file.
         device: `cpu` or `cuda`.
+        threads: Threads of an operator; None takes the cores that this process may use.
 
     Raises:
         UsageError: onnxruntime is missing, or computes on the CPU only.
@@ -106,7 +107,7 @@ def open_session(read: OnnxFile, device: str) -> Any:
     runtime = imported("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what is fatal is raised as well
-    options.intra_op_num_threads = usable_cores()
+    options.intra_op_num_threads = threads or usable_cores()
     wanted = ["CPUExecutionProvider"]
     if device == "cuda":
         if "CUDAExecutionProvider" not in runtime.get_available_providers():
