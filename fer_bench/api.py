@@ -70,16 +70,10 @@ def load_method(checkpoint: str | Path) -> Method:
     Raises:
         StoreError: The checkpoint is absent or cannot be read. Nothing in it is executed.
     """
-    from fer_bench.results.store import RunDir
+    from fer_bench.runs.start import find_checkpoint
     from fer_bench.runs.training.checkpoints import load_weights
 
-    path = Path(checkpoint)
-    if path.is_dir():
-        record = RunDir(path).read_record()
-        if record is None:
-            raise StoreError("the folder does not hold a run", file=path, hint="all runs: fer-bench status")
-        path = RunDir(path).checkpoints / f"{record.headline}.pt"
-    return load_weights(path)
+    return load_weights(find_checkpoint(checkpoint))
 
 
 def run(
@@ -93,6 +87,7 @@ def run(
     fold: int = 1,
     seed: int = 0,
     profile: ProfileName | None = None,
+    init: str | Path | None = None,
     targets: Sequence[str] | Literal["all", "none"] = "all",
     settings: Mapping[str, Any] | None = None,
     device: Device = "auto",
@@ -115,6 +110,7 @@ def run(
         fold: Fold from 1. `sweep` runs several.
         seed: Repetition.
         profile: `quick` or `paper`; by default `quick` on synthetic data and `paper` on real data.
+        init: Checkpoint of the method to start from, see `fer_bench.runs.start`.
         targets: Datasets to test on besides the source, also `folder:PATH`.
         settings: Changed settings by dotted name, such as `{"method.lr": 1e-3, "train.max_epochs": 5}`.
         device: Where to train and test.
@@ -132,6 +128,7 @@ def run(
         DataError: The data are absent or damaged.
         StoreError: The store cannot be written.
     """
+    from fer_bench.runs.start import find_checkpoint
     from fer_bench.runs.sweepfile import check_sweep
     from fer_bench.workspace.sources import split_source
 
@@ -143,6 +140,7 @@ def run(
         "folds": [fold],
         "seeds": [seed],
         "profile": profile,
+        "init": None if init is None else str(find_checkpoint(init, runs_dir)),
         "targets": targets,
         "set": [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()],
         "device": device,

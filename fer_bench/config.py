@@ -116,6 +116,18 @@ class ProfileSettings(Frozen):
     method: dict[str, Any] = {}
 
 
+class StartFrom(Frozen):
+    """The checkpoint whose weights a run starts from.
+
+    Attributes:
+        file: Its path.
+        weights: SHA-256 of its weights.
+    """
+
+    file: str
+    weights: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class RunConfig(Frozen):
     """One run: everything that the user chose, with defaults resolved.
 
@@ -138,6 +150,8 @@ class RunConfig(Frozen):
         devices: Processes per machine, one per GPU or core, that share every training step.
         nodes: Machines.
         keep_checkpoints: Keep optimiser state and the last checkpoint of a finished run.
+        init: The checkpoint that it starts from; None starts from random weights, or from the pretrained ones
+            that the method's settings name.
     """
 
     method: str
@@ -157,6 +171,7 @@ class RunConfig(Frozen):
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     keep_checkpoints: bool = False
+    init: StartFrom | None = None
 
     @property
     def world_size(self) -> int:
@@ -218,6 +233,8 @@ class SweepConfig(Frozen):
         devices: See `RunConfig`.
         nodes: See `RunConfig`.
         keep_checkpoints: See `RunConfig`.
+        init: Checkpoint file that every run starts from, with its method, settings and training settings
+            instead of the profile's (in a sweep file: relative to it).
     """
 
     name: str = "sweep"
@@ -243,6 +260,7 @@ class SweepConfig(Frozen):
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     keep_checkpoints: bool = False
+    init: str | None = None
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:

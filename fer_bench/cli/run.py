@@ -36,7 +36,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: fer-bench run --method gcn --dataset oulu; "
         "fer-bench run --method resemotenet --dataset fer2013 --data-root ~/datasets --seed 1; "
-        "fer-bench run --method gcn --dataset ckplus --fold all --set method.lr=1e-3 --json"
+        "fer-bench run --method gcn --dataset ckplus --fold all --set method.lr=1e-3 --json; "
+        "fer-bench run --init runs/erm/rafdb/KEY/checkpoints/val.pt --dataset folder:~/pictures"
     )(run)
     app.command(
         epilog="Examples: fer-bench sweep quick; fer-bench sweep paper --data-root ~/datasets --dry-run"
@@ -45,12 +46,26 @@ def register(app: typer.Typer) -> None:
 
 @takes_work_options
 def run(
-    method: Annotated[str, typer.Option("--method", "-m", help="Method, see `fer-bench list methods`.")],
     dataset: Annotated[
         str,
         typer.Option("--dataset", "-d", help="Dataset to train on, a union as ckplus+oulu, or folder:PATH."),
     ],
     options: WorkOptions,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method", "-m", help="Method, see `fer-bench list methods`; of --init if that is given."
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="CHECKPOINT|RUN",
+            help="Start from the weights of a checkpoint: a file, a run's folder or its key. Its settings "
+            "are taken over, with a tenth of its learning rate; --set changes them.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Delete what is stored of this run and start anew.")
     ] = False,
@@ -59,12 +74,20 @@ def run(
 
     Exit codes: 0 done, 1 the run failed, 2 wrong usage or data. A finished run is not repeated; a killed one
     resumes. With --json one record is printed, or {"runs": [...]} when there are several folds or seeds.
+    With --init the test rows are also scored with the checkpoint as it was: before, after and the difference.
     """
+    from fer_bench.runs.start import find_checkpoint, open_start
     from fer_bench.runs.sweepfile import check_sweep
     from fer_bench.workspace.sources import split_source
 
     name, roots = split_source(dataset, options.data_root, follow_links=options.follow_links)
-    config = check_sweep({"methods": [method], "datasets": [name], **options.changes()})
+    start: dict[str, str] = {}
+    if init is not None:
+        start = {"init": str(find_checkpoint(init, options.runs_dir))}
+        method = method or open_start(start["init"]).method
+    if method is None:
+        raise UsageError("a run needs a method", hint="--method NAME, or --init CHECKPOINT, which names it")
+    config = check_sweep({"methods": [method], "datasets": [name], **start, **options.changes()})
     result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
     records = result.records
     if options.as_json:
@@ -233,7 +256,7 @@ def _row_of(p: PlannedState) -> dict[str, object]:
 
 def _print_record(record: Record, runs_dir: Path) -> None:
     """Print how a run ended and what it scored."""
-    from fer_bench.cli.score_table import ScoreTable, print_rest
+    from fer_bench.cli.score_table import ScoreTable, print_before_after, print_rest
 
     kind = "  SYNTHETIC DATA" if record.data_kind == "synthetic" else ""
     scores = ScoreTable()
@@ -243,6 +266,8 @@ def _print_record(record: Record, runs_dir: Path) -> None:
     for score in sorted(record.scores, key=lambda s: (s.target != record.dataset, s.target)):
         if score.selection == record.headline:
             typer.echo(scores.line(score.target, score))
+    for compared in record.start:
+        print_before_after(compared)
     for subset in record.subsets:
         name = f"{subset.score.target}:{subset.name}"
         typer.echo(scores.line(name, subset.score))

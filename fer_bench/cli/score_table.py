@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from fer_bench.results.record import Record, Score
+from fer_bench.results.scores import BeforeAfter
 
 
 class ScoreTable:
@@ -36,3 +37,30 @@ def print_rest(record: Record, runs_dir: Path) -> None:
     for warning in record.warnings:
         typer.echo(f"  note: {warning}")
     typer.echo(f"  stored in {runs_dir / record.method / record.dataset / record.key}")
+
+
+def print_before_after(found: BeforeAfter) -> None:
+    """Print what training added to the checkpoint that a run started from."""
+    from fer_bench.evaluation.components import MIN_UNITS
+    from fer_bench.evaluation.metrics import shown_in
+
+    typer.echo(f"  before and after training, on the test rows of {found.target}")
+    typer.echo(f"  before: the checkpoint unchanged, trained on {found.trained_on}")
+    if not found.changes:
+        typer.echo("  fewer than two classes of these rows are known to both, so they are not compared")
+        return
+    typer.echo(
+        f"  {'':12} {'before':>9} {'after':>9} {'difference':>11}  95 % interval, paired by {found.unit}"
+    )
+    for metric in shown_in("cli", ranking_first=True):
+        if (change := found.changes.get(metric.name)) is None:
+            continue
+        values = f"{metric.text(change.before):>9} {metric.text(change.after):>9}"
+        ends = f"none: {found.units} {found.unit}s, and it takes {MIN_UNITS}"
+        if change.low is not None and change.high is not None:
+            ends = f"{metric.signed(change.low)} to {metric.signed(change.high)}"
+        typer.echo(f"  {metric.title:12} {values} {metric.signed(change.difference):>11}  {ends}")
+    typer.echo(
+        f"  {found.n} rows, {found.units} {found.unit}s, classes: {', '.join(found.label_set)}; the interval "
+        "is about other test rows, not about another seed"
+    )

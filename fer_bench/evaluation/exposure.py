@@ -8,7 +8,7 @@ from typing import Literal
 
 from fer_bench.datasets import members_of
 from fer_bench.evaluation.transfer import never_cross, share_pictures
-from fer_bench.results.record import GENERATOR, SAW_GENERATOR, SEEN, Record, TrainingData
+from fer_bench.results.record import GENERATOR, SAW_GENERATOR, SEEN, START, Record, TrainingData
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Seen:
 def seen_before(record: Record, target: str) -> Seen | None:
     """Return what the model of a run saw of a target outside the training rows of its protocol.
 
-    That is: labels or pictures of the target in the pretraining of a part of the network, or in the training
-    of an outside model; pictures that the target shares with the source; and, on drawn faces, which
-    expressions the generator draws. Drawn faces are not the pictures of the dataset that they stand for, so
-    pretraining on photographs does not matter there. What is unknown does not count as seen.
+    That is: labels or pictures of the target in the pretraining of a part of the network, in the training of
+    the checkpoint that the run started from, or in that of an outside model; pictures that the target shares
+    with the source; and, on drawn faces, which expressions the generator draws. Drawn faces are not the
+    pictures of the dataset that they stand for, so pretraining on photographs does not matter there. What is
+    unknown does not count as seen.
 
     Args:
         record: The run.
@@ -51,6 +52,10 @@ def _seen_of(record: Record, target: str) -> Seen | None:
         for who, data in parts.items():
             if data.of(GENERATOR) in SEEN:
                 return Seen("labels", f"{who} saw this generator's expression labels")
+        if START in record.pretrained:  # it was trained on faces of the same kind, or names no dataset
+            seen = _in_training(f"its {START}", record.pretrained[START], target)
+            if seen is not None:
+                return seen
         if any(text.startswith(SAW_GENERATOR) for text in record.warnings):
             return Seen("labels", "its backbone saw this generator's expression labels")
     else:

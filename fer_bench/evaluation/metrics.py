@@ -63,6 +63,10 @@ class Metric:
         """Return a value with its percent sign, if it has one."""
         return f"{self.number(value)}{'%' if self.percent and value is not None else ''}"
 
+    def signed(self, difference: float) -> str:
+        """Return a difference of two values as tables show it: in points, or with two decimals."""
+        return f"{100 * difference:+.1f}" if self.percent else f"{difference:+.2f}"
+
     def of(self, counts: NDArray[Any]) -> float | None:
         """Return the value of one confusion matrix [K, K], None where it is undefined."""
         value = float(self.function(counts))

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import from_json
 
 from fer_bench.errors import StoreError
-from fer_bench.results.scores import Breakdown
+from fer_bench.results.scores import BeforeAfter, Breakdown
 from fer_bench.schema import Frozen
 
 SCHEMA_VERSION: Literal[2] = 2
@@ -24,6 +24,8 @@ SAW_GENERATOR = "backbone saw this generator's labels"
 """Beginning of the warning by which records without `pretrained` say so."""
 GENERATOR = "generator"
 """The name under which `TrainingData` says whether a model saw the expression labels of drawn faces."""
+START = "start"
+"""The part of `pretrained` that is the checkpoint which a run started from."""
 Selection = Literal["val", "last", "val_abaw"]
 """Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
 are tested on their own dataset only."""
@@ -218,6 +220,7 @@ class Record(Frozen):
         training_data: What an outside model was trained on; null for runs that were trained here.
         pretrained: What the pretrained weights that a run starts from, or stays with, were trained on, by
             part of the network; empty in records of older versions.
+        start: What training added to the checkpoint that the run started from; empty without one.
         environment: Versions, commit, hardware.
         timing: Seconds of `train` (over all attempts), of `evaluate` and of the last `attempt` as a whole;
             CPU-seconds of its parts as `cpu_<part>`, see `fer_bench.runs.spent`.
@@ -254,6 +257,7 @@ class Record(Frozen):
     class_map: dict[str, str] = {}
     training_data: TrainingData | None = None
     pretrained: dict[str, TrainingData] = {}
+    start: tuple[BeforeAfter, ...] = ()
     environment: dict[str, Any] = {}
     timing: dict[str, float] = {}
     warnings: tuple[str, ...] = ()

@@ -189,3 +189,50 @@ class Breakdown(Frozen):
     abaw: float | None = None
     groups: dict[str, Groups] = {}
     votes: VoteScore | None = None
+
+
+class Change(Frozen):
+    """A score before and after training, on the same rows.
+
+    Attributes:
+        before: Of the weights that the run started from.
+        after: Of the weights that tables show.
+        difference: After minus before.
+        low: Lower end of the 95 % interval of the difference, paired by unit; null with under ten units.
+        high: Its upper end.
+    """
+
+    before: float
+    after: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+
+
+class BeforeAfter(Frozen):
+    """What training added to the checkpoint that a run started from, on the run's own test rows.
+
+    Attributes:
+        target: The run's dataset, or a member of its union.
+        method: Method of the checkpoint.
+        weights: SHA-256 of its weights.
+        trained_on: What these were trained on, in words.
+        classes: Its ordered classes.
+        label_set: Classes that both networks know; answers are restricted to them. With fewer than two there
+            are no changes.
+        n: Rows of these classes.
+        units: Their units.
+        unit: What a unit is, see `Card`.
+        changes: Per metric that has intervals.
+    """
+
+    target: str
+    method: str
+    weights: str
+    trained_on: str
+    classes: tuple[str, ...]
+    label_set: tuple[str, ...] = ()
+    n: int = 0
+    units: int = 0
+    unit: str = "image"
+    changes: dict[str, Change] = {}

@@ -19,6 +19,7 @@ from fer_bench.results.checkpoint_facts import facts_of
 from fer_bench.results.record import Failure, Record, Selection, Status
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
+from fer_bench.runs.before import score_start
 from fer_bench.runs.completeness import stale_targets, still_missing
 from fer_bench.runs.distributed import Group
 from fer_bench.runs.events import Event, OnEvent, ProgressFile
@@ -212,7 +213,7 @@ class _Execution:
                 "generator": self.source.generator,
                 "excluded": self.workspace.excluded(members_of(config.dataset)),
                 "class_map": self.workspace.class_map(members_of(config.dataset)),
-                "pretrained": pretraining(config, self.planned.key_fields["weights"]),
+                "pretrained": pretraining(self.planned),
                 "warnings": (*warnings, *leaks, *run_warnings(config, self.workspace)),
             }
         )
@@ -229,7 +230,8 @@ class _Execution:
         settings = method_settings(self.config)
         data = build_data(config, self.workspace)
         task = data.task
-        method = build_method(config, task)
+        given: list[str] = []
+        method = build_method(config, task, given.append)
         record = record.model_copy(
             update={
                 "adapted": kind.adaptation(task, settings),
@@ -242,6 +244,7 @@ class _Execution:
                 "warnings": (
                     *record.warnings,
                     *label_warnings(config.train.label_fraction, task, data.hidden),
+                    *given,
                 ),
             }
         )
@@ -320,7 +323,12 @@ class _Execution:
                 "error": None,
             }
         )
-        record = record.model_copy(update={"subsets": score_subsets(self.store, record)})
+        update: dict[str, object] = {"subsets": score_subsets(self.store, record)}
+        if stale is None:
+            update["start"] = score_start(
+                self.planned, record, self.run, self.workspace, targets=own, tick=self.tick
+            )
+        record = record.model_copy(update=update)
         self.run.write_record(record)
         self.evaluated = True
         return record

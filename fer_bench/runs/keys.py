@@ -19,6 +19,7 @@ from fer_bench.methods.faults import faults_named
 from fer_bench.provenance import Closure, closure, code_hash
 from fer_bench.provenance.modules import OWN, version_of
 from fer_bench.runs.resolve import method_settings
+from fer_bench.runs.start import start_key, start_of
 
 if TYPE_CHECKING:
     from fer_bench.data.card import Protocol
@@ -70,7 +71,7 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         ("soft labels", name, config.method, train.soft_labels), partial(_soft_labels, config, workspace)
     )
     size, of_method = workspace.once(
-        ("method", config.method, canonical(config.method_settings)),
+        ("method", config.method, canonical(config.method_settings), config.init is None),
         partial(_method_fields, config, workspace),
     )
     of_data = workspace.once(
@@ -91,6 +92,7 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
         "compile": config.compile,
         "world_size": config.world_size,
         **({"portable": True} if config.portable else {}),
+        **_start_field(config),
         **({"crops": workspace.crops.key} if workspace.crops.key else {}),
     }
 
@@ -145,8 +147,15 @@ def _method_fields(config: RunConfig, workspace: Workspace) -> tuple[int, dict[s
     chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
     code = workspace.once(("code", config.method), partial(code_fields, config.method))
     with faults_named(config.method):
-        size, weights = kind.input_spec(settings).size, kind.weights(settings)
+        # A checkpoint to start from holds all weights, the pretrained ones that were never trained too.
+        size, weights = kind.input_spec(settings).size, {} if config.init else kind.weights(settings)
     return size, {"method_settings": chosen, **code, "weights": weights}
+
+
+def _start_field(config: RunConfig) -> dict[str, Any]:
+    """Return the part of the key that a checkpoint to start from decides; runs without one have none."""
+    start = start_of(config)
+    return {} if start is None else {"init": start_key(start)}
 
 
 def code_fields(method: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from fer_bench import methods
-from fer_bench.config import RunConfig, SweepConfig
+from fer_bench.config import MethodSettings, RunConfig, SweepConfig, TrainSettings
 from fer_bench.datasets import MAIN_SEVEN, source_name
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import short_hash
@@ -27,6 +27,7 @@ from fer_bench.runs.resolve import (
     resolve_settings,
     spelled_settings,
 )
+from fer_bench.runs.start import open_start, start_changes, start_field, start_of, start_settings
 from fer_bench.runs.sweepfile import Change, parse_grid
 from fer_bench.workspace.sources import DataKind
 from fer_bench.workspace.unions import available_sources
@@ -90,7 +91,7 @@ def plan_sweep(
         DataError: No source can be used.
     """
     for method, change in _variants(sweep):  # before data are drawn or packed
-        resolve_settings(method, sweep.profile or "quick", change)
+        _settings(sweep, method, sweep.profile or "quick", change)
     wanted = MAIN_SEVEN if sweep.datasets == "all" else tuple(dict.fromkeys(map(source_name, sweep.datasets)))
     protocols = {source_name(source): protocol for source, protocol in sweep.protocols.items()}
     sweep = sweep.model_copy(update={"protocols": protocols})
@@ -142,7 +143,7 @@ def _configs(
     )
     for method, change in _variants(sweep):
         settings, train = workspace.once(
-            ("settings", method, profile, change), partial(resolve_settings, method, profile, change)
+            ("settings", method, profile, change), partial(_settings, sweep, method, profile, change)
         )
         processes = sweep.devices * sweep.nodes
         if train.batch_size < 2 * processes:
@@ -170,8 +171,25 @@ def _configs(
                 devices=sweep.devices,
                 nodes=sweep.nodes,
                 keep_checkpoints=sweep.keep_checkpoints,
+                init=None if sweep.init is None else start_field(open_start(sweep.init)),
             )
             yield config, missing
+
+
+def _settings(
+    sweep: SweepConfig, method: str, profile: str, change: Change
+) -> tuple[MethodSettings, TrainSettings]:
+    """Return the settings of a run: those of its profile, or of the checkpoint that it starts from."""
+    if sweep.init is None:
+        return resolve_settings(method, profile, change)
+    start = open_start(sweep.init)
+    if start.method != method:
+        raise UsageError(
+            f"the checkpoint is of {start.method}, and a run of another method cannot start from it",
+            value=method,
+            hint=f"--method {start.method}, or none: --init names the method",
+        )
+    return start_settings(start, change)
 
 
 def _variants(sweep: SweepConfig) -> Iterator[tuple[str, Change]]:
@@ -197,7 +215,9 @@ def plan_run(config: RunConfig, missing: dict[str, str], workspace: Workspace) -
     fields = key_fields(config, workspace)
     kind = workspace.source(config.dataset).kind
     crops = {f"crop.{name}": text for name, text in workspace.crops.key.items()}
-    return PlannedRun(config, short_hash(fields), fields, missing, kind, changed_settings(config) | crops)
+    start = start_of(config)
+    changed = changed_settings(config) if start is None else start_changes(start, config)
+    return PlannedRun(config, short_hash(fields), fields, missing, kind, changed | crops)
 
 
 def _name_grids(runs: Iterable[PlannedRun]) -> Iterator[PlannedRun]:

@@ -16,6 +16,7 @@ from fer_bench.datasets import members_of
 from fer_bench.results.record import GENERATOR, Exposure, Record, TargetData, TrainingData
 from fer_bench.runs.keys import method_blind_spots
 from fer_bench.runs.resolve import input_spec, method_settings
+from fer_bench.runs.start import start_exposure, start_of, start_warnings
 from fer_bench.workspace.sources import Source
 from fer_bench.workspace.unions import seen_note
 
@@ -72,13 +73,15 @@ def first_record(planned: PlannedRun, system: dict[str, Any]) -> Record:
     )
 
 
-def pretraining(config: RunConfig, weights: Mapping[str, str]) -> dict[str, TrainingData]:
-    """Return what the pretrained weights of a run were trained on, by part of the network.
+def pretraining(planned: PlannedRun) -> dict[str, TrainingData]:
+    """Return what the weights that a run starts from were trained on, by part of the network.
 
     Args:
-        config: Settings of the run.
-        weights: Hash of the weights of each part.
+        planned: The run.
     """
+    config, weights = planned.config, planned.key_fields["weights"]
+    if (start := start_of(config)) is not None:
+        return start_exposure(start, planned.data_kind, planned.key_fields["fingerprint"])
     from fer_bench.methods.weights import learned_drawn_labels  # it needs torch, and outside models do not
 
     told = methods.get(config.method).pretraining(method_settings(config))
@@ -127,7 +130,11 @@ def run_warnings(config: RunConfig, workspace: Workspace) -> Iterator[str]:
     # What a reader says of the official download (such as missing sequences) says nothing about drawn data.
     notes = (*dataset.warnings, *dataset.notes) if source.kind == "real" else dataset.left_out
     yield from (f"{dataset.card.name}: {note}" for note in notes)
-    yield from methods.get(config.method).caveats(method_settings(config))
+    if (start := start_of(config)) is None:
+        yield from methods.get(config.method).caveats(method_settings(config))
+    else:
+        fingerprint = workspace.pack(config.dataset, input_spec(config).size).fingerprint
+        yield from start_warnings(start, config, source.kind, fingerprint)
     yield from (f"not covered by the run key: {what}" for what in method_blind_spots(config.method))
     if config.precision == "bf16-true":
         yield "the weights themselves were trained in bfloat16, which loses small steps of the optimiser"

@@ -83,6 +83,8 @@ def read_sweep(what: str | Path, changes: Mapping[str, Any] | None = None) -> Sw
         content["classes"] = _texts(tree, "classes")  # YAML reads `0: anger` and `no: neutral` otherwise
     elif isinstance(given, str):
         content["classes"] = str(path.parent.absolute() / expand_home(given))
+    if isinstance(first := content.get("init"), str):
+        content["init"] = str(path.parent.absolute() / expand_home(first))
     if isinstance(rows := content.get("rows"), dict):
         content["rows"] = {
             str(name): str(path.parent.absolute() / expand_home(str(file))) for name, file in rows.items()
@@ -140,7 +142,8 @@ def check_sweep(
             checked("methods", at, lambda text=text: parse_grid(text))
             for at, text in enumerate(sweep.methods)
         ]
-    _check_settings(sweep, grids, checked)
+    if sweep.init is None:  # else they change the settings of the checkpoint, which planning reads
+        _check_settings(sweep, grids, checked)
     if not isinstance(sweep.targets, str):
         for at, target in enumerate(sweep.targets):
             checked("targets", at, lambda target=target: _known_target(target))

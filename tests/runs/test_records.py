@@ -17,8 +17,7 @@ from fer_bench.runs.records import loss_warnings, pretraining
 
 
 def of(plan, **changes):
-    planned = plan(**changes)
-    return pretraining(planned.config, planned.key_fields["weights"])
+    return pretraining(plan(**changes))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,16 +29,34 @@ from fer_bench.runs.training.callbacks import (
     ThroughputCallback,
 )
 from fer_bench.runs.training.checkpoints import LAST_STATE, AtomicCheckpointIO
+from fer_bench.runs.training.initial import start_from
 from fer_bench.runs.training.selection import EpochSelection, FitResult, OnEpoch
 from fer_bench.workspace.workspace import Workspace
 
 
-def build_method(config: RunConfig, task: Task) -> Method:
-    """Return a fresh method with the pretrained weights it names; the same seed gives the same weights."""
+def build_method(config: RunConfig, task: Task, on_note: Callable[[str], None] | None = None) -> Method:
+    """Return a fresh method with the weights it starts from; the same seed gives the same weights.
+
+    These are those of the checkpoint that the run starts from, else the pretrained ones that it names.
+
+    Args:
+        config: Settings of the run.
+        task: What the training rows offer.
+        on_note: Called with what a checkpoint gave and what is new.
+    """
     kind = methods.get(config.method)
-    torch.manual_seed(config.seed)
-    method = kind(task, config.method_settings, config.train)
-    method.load_pretrained()
+
+    def build(task: Task) -> Method:
+        torch.manual_seed(config.seed)
+        return kind(task, config.method_settings, config.train)
+
+    method = build(task)
+    if config.init is None:
+        method.load_pretrained()
+        return method
+    for note in start_from(method, Path(config.init.file), config.init.weights, build):
+        if on_note is not None:
+            on_note(note)
     return method
 
 
