@@ -65,15 +65,16 @@ def load_method(checkpoint: str | Path) -> Method:
     """Load a trained method from a stored checkpoint, in evaluation mode on the CPU.
 
     Args:
-        checkpoint: A file such as `runs/gcn/oulu/<key>/checkpoints/val.pt`, or the run's folder.
+        checkpoint: A file such as `runs/gcn/oulu/<key>/checkpoints/val.pt`, the run's folder or its key.
 
     Raises:
-        StoreError: The checkpoint is absent or cannot be read. Nothing in it is executed.
+        UsageError: There is no such checkpoint.
+        StoreError: It cannot be read. Nothing in it is executed.
     """
-    from fer_bench.runs.start import find_checkpoint
+    from fer_bench.inference.opening import find_file
     from fer_bench.runs.training.checkpoints import load_weights
 
-    return load_weights(find_checkpoint(checkpoint))
+    return load_weights(find_file(checkpoint))
 
 
 def run(
@@ -128,7 +129,7 @@ def run(
         DataError: The data are absent or damaged.
         StoreError: The store cannot be written.
     """
-    from fer_bench.runs.start import find_checkpoint
+    from fer_bench.inference.opening import find_file
     from fer_bench.runs.sweepfile import check_sweep
     from fer_bench.workspace.sources import split_source
 
@@ -140,7 +141,7 @@ def run(
         "folds": [fold],
         "seeds": [seed],
         "profile": profile,
-        "init": None if init is None else str(find_checkpoint(init, runs_dir)),
+        "init": None if init is None else str(find_file(init, runs_dir).absolute()),
         "targets": targets,
         "set": [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()],
         "device": device,

@@ -76,14 +76,15 @@ def run(
     resumes. With --json one record is printed, or {"runs": [...]} when there are several folds or seeds.
     With --init the test rows are also scored with the checkpoint as it was: before, after and the difference.
     """
-    from fer_bench.runs.start import find_checkpoint, open_start
+    from fer_bench.inference.opening import find_file
+    from fer_bench.runs.start import open_start
     from fer_bench.runs.sweepfile import check_sweep
     from fer_bench.workspace.sources import split_source
 
     name, roots = split_source(dataset, options.data_root, follow_links=options.follow_links)
     start: dict[str, str] = {}
     if init is not None:
-        start = {"init": str(find_checkpoint(init, options.runs_dir))}
+        start = {"init": str(find_file(init, options.runs_dir).absolute())}
         method = method or open_start(start["init"]).method
     if method is None:
         raise UsageError("a run needs a method", hint="--method NAME, or --init CHECKPOINT, which names it")

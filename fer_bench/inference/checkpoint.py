@@ -14,12 +14,8 @@ from fer_bench.inference.card import DeploymentCard, card_of
 from fer_bench.inference.face_model import Answers, Crops, FaceModel
 from fer_bench.methods.base import Method
 from fer_bench.methods.weights import state_hash
-from fer_bench.results import checkpoint_facts
-from fer_bench.results.record import read_record
-from fer_bench.runs.training.checkpoints import load_weights, read_facts
-
-BESIDE = "record.json"
-"""Record of the run, in the folder above that of its checkpoints."""
+from fer_bench.runs.facts import find_facts
+from fer_bench.runs.training.checkpoints import load_weights
 
 
 class CheckpointModel(FaceModel):
@@ -73,37 +69,6 @@ def usable_device(wanted: str) -> str:
     if wanted == "cuda" and not has_gpu:
         raise UsageError("no CUDA device is available", value="--device cuda", hint="fer-bench doctor")
     return ("cuda" if has_gpu else "cpu") if wanted == "auto" else wanted
-
-
-def find_facts(path: Path, weights: str) -> checkpoint_facts.CheckpointFacts | None:
-    """Return what is known of a checkpoint: from the file, else from the record of the run it lies in.
-
-    Args:
-        path: The checkpoint.
-        weights: Hash of its weights.
-
-    Returns:
-        None where neither says anything.
-
-    Raises:
-        StoreError: The facts are of a newer version, damaged, or of other weights.
-    """
-    values = read_facts(path)
-    if values is not None:
-        facts = checkpoint_facts.read_facts(values, path)
-        if facts.weights != weights:
-            raise StoreError("the checkpoint's facts are about other weights", file=path, value=facts.weights)
-        return facts
-    file = path.absolute().parent.parent / BESIDE
-    if not file.is_file():
-        return None
-    record = read_record(file)
-    names = [name for name, one in record.selection.items() if one.checkpoint == weights]
-    if not names:
-        problem = "the record beside the checkpoint is of other weights, or its run is not finished"
-        raise StoreError(problem, file=file, value=record.status, hint="finish it: fer-bench status")
-    known = [name for name in (path.stem, record.headline) if name in names]  # one epoch can be several
-    return checkpoint_facts.facts_of(record, (known or names)[0])
 
 
 def _card(path: Path, method: Method, weights: str, recipe: CropRecipe | None) -> DeploymentCard:

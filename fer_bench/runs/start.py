@@ -15,7 +15,6 @@ from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import expand_home, spelled
 from fer_bench.methods.faults import faults_named
 from fer_bench.results.record import OUTSIDE, START, Exposure, Record, TrainingData
-from fer_bench.results.store import RunDir, Store
 
 if TYPE_CHECKING:
     from fer_bench.methods.base import Method
@@ -62,35 +61,6 @@ class Start:
         return OUTSIDE if self.record is None else self.record.dataset
 
 
-def find_checkpoint(what: str | Path, runs_dir: str | Path = "runs") -> Path:
-    """Return the file of a checkpoint.
-
-    Args:
-        what: A file, a run's folder, or how the key of a run of the store begins; of a run it is the
-            checkpoint that tables show.
-        runs_dir: The run store.
-
-    Raises:
-        StoreError: There is no such file or run, or the run has no checkpoint.
-    """
-    path = expand_home(what)
-    if path.is_file():
-        return path.absolute()
-    run = RunDir(path.absolute())
-    if not path.is_dir():
-        hint = "a file such as KEY/checkpoints/val.pt, a run's folder, or its key: fer-bench status"
-        if path.suffix or len(path.parts) > 1 or not Path(runs_dir).is_dir():
-            raise StoreError("there is no such checkpoint", file=path, hint=hint)
-        run = Store(Path(runs_dir)).find(str(what))
-    record = run.read_record()
-    if record is None:
-        raise StoreError("the folder does not hold a run", file=run.path, hint="all runs: fer-bench status")
-    file = run.checkpoints / f"{record.headline}.pt"
-    if not file.is_file():
-        raise StoreError(f"the run is {record.status} and has no checkpoint", file=file)
-    return file.absolute()
-
-
 def open_start(file: str | Path) -> Start:
     """Read a checkpoint that a run is to start from.
 
@@ -111,11 +81,12 @@ def open_start(file: str | Path) -> Start:
 @lru_cache(maxsize=8)
 def _open_start(path: Path, changed: int) -> Start:
     from fer_bench.methods.weights import state_hash
+    from fer_bench.runs.facts import find_facts
     from fer_bench.runs.training.checkpoints import load_weights
 
     method: Method = load_weights(path)
     weights = state_hash(method.state_dict())
-    record = _record_beside(path, weights)
+    facts = find_facts(path, weights)
     return Start(
         file=path,
         weights=weights,
@@ -123,18 +94,8 @@ def _open_start(path: Path, changed: int) -> Start:
         classes=method.task.classes,
         settings=method.settings,
         train=method.train_settings,
-        record=record,
+        record=None if facts is None else facts.record,
     )
-
-
-def _record_beside(path: Path, weights: str) -> Record | None:
-    """Return the record of the run whose folder a checkpoint is in, if it is of these weights."""
-    try:
-        record = RunDir(path.parents[1]).read_record()
-    except (StoreError, IndexError):
-        return None
-    known = () if record is None else record.selection.values()
-    return record if any(chosen.checkpoint == weights for chosen in known) else None
 
 
 def start_settings(start: Start, changes: Sequence[str] = ()) -> tuple[MethodSettings, TrainSettings]:

@@ -9,9 +9,10 @@ import torch
 
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.errors import StoreError, UsageError
-from fer_bench.inference.checkpoint import CheckpointModel, find_facts
+from fer_bench.inference.checkpoint import CheckpointModel
 from fer_bench.results.record import read_record
 from fer_bench.results.store import RunDir, Store
+from fer_bench.runs.facts import find_facts
 from fer_bench.runs.training.checkpoints import load_weights
 
 

@@ -8,7 +8,7 @@ from fer_bench.evaluation.exposure import seen_before
 from fer_bench.results.predictions import read_predictions
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.start import find_checkpoint, open_start, start_exposure, start_warnings
+from fer_bench.runs.start import open_start, start_exposure, start_warnings
 from fer_bench.runs.training.checkpoints import load_weights, save_weights
 
 
@@ -119,7 +119,7 @@ def test_the_record_says_what_it_started_from(tuned, source):
 
 def test_rows_that_the_start_may_have_seen_are_warned_of(tuned, plan):
     planned, store, _ = tuned
-    start = open_start(find_checkpoint(planned.folder(store).path))
+    start = open_start(planned.folder(store).checkpoints / "val.pt")
     same, other = planned.key_fields["fingerprint"], plan(fold=2)
     assert not any("may be test rows" in t for t in start_warnings(start, plan().config, "synthetic", same))
     assert any("may be test rows" in t for t in start_warnings(start, other.config, "synthetic", same))
@@ -127,21 +127,9 @@ def test_rows_that_the_start_may_have_seen_are_warned_of(tuned, plan):
     assert any("saw synthetic faces" in t for t in start_warnings(start, other.config, "real", same))
 
 
-def test_a_run_is_found_by_file_folder_and_key(source, file, tmp_path, monkeypatch):
-    planned, store, record = source
-    folder = planned.folder(store).path
-    assert (
-        find_checkpoint(file)
-        == find_checkpoint(folder)
-        == find_checkpoint(record.key[:6], store.root)
-        == file
-    )
-    for what in ("0000", "absent/val.pt", "absent.pt"):
-        with pytest.raises(StoreError, match="no such checkpoint|no run has this key"):
-            find_checkpoint(what, store.root)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(StoreError, match="does not hold a run"):
-        find_checkpoint(tmp_path / "empty")
+def test_what_is_not_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="no such checkpoint"):
+        open_start(tmp_path / "absent.pt")
     (foreign := tmp_path / "foreign.pt").write_bytes(b"no checkpoint")
     with pytest.raises(StoreError, match="not a readable checkpoint"):
         open_start(foreign)
