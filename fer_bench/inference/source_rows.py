@@ -11,11 +11,12 @@ from fer_bench.data.card import Protocol
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import find_protocol, in_label_set
 from fer_bench.errors import StoreError, UsageError
-from fer_bench.inference.checkpoint import BESIDE, CheckpointModel, find_facts
+from fer_bench.inference.checkpoint import CheckpointModel
 from fer_bench.inference.face_model import Crops, FaceModel
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Record, read_record
 from fer_bench.runs.assessment import answers_frame, assess
+from fer_bench.runs.facts import BESIDE, find_facts
 from fer_bench.runs.reopen import reopen
 from fer_bench.workspace.sources import DataRoots, Source
 from fer_bench.workspace.workspace import Announce
