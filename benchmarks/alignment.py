@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_bench.data.crops.detectors import yunet_file
-from fer_bench.data.crops.recipe import CropRecipe, Detector, find_face
+from fer_bench.data.crops.detectors import Detector, find_faces
+from fer_bench.data.crops.yunet import yunet_file
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import write_text
 from fer_bench.synthetic.camera import camera_of
@@ -65,18 +65,18 @@ def draw(dataset: str, number: int) -> Shot:
 
 def measure(dataset: str, detector: Detector, scenes: int) -> Result:
     """Return the results of a detector on drawn pictures of a dataset's camera."""
-    recipe = CropRecipe(kind="detect", size=64, margin=0, detector=detector)
     answered, off, ratio = 0, [], []
     for number in range(scenes):
         shot = draw(dataset, number)
-        square, way = find_face(shot.picture, None, None, recipe)
-        if way != "detected":
+        faces = find_faces(shot.picture, detector)
+        if not faces:
             continue
         answered += 1
+        square = np.array(faces[0].box)
         true = np.array(shot.box)
         side = float(max(true[2] - true[0], true[3] - true[1]))
         apart = (square[:2] + square[2:] - true[:2] - true[2:]) / 2
-        away, size = float(np.hypot(*apart)) / side, float(square[2] - square[0]) / side
+        away, size = float(np.hypot(*apart)) / side, float(max(square[2:] - square[:2])) / side
         if away < NEAR and SMALL < size < LARGE:
             off.append(away)
             ratio.append(size)
@@ -107,7 +107,7 @@ def page(results: dict[tuple[str, Detector], Result], scenes: int) -> str:
         "| camera | detector | answers | found | off | size |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    names = {"cascade": "OpenCV frontal cascade (weak)", "yunet": "YuNet"}
+    names = {"mtcnn": "MTCNN", "cascade": "OpenCV frontal cascade (weak)", "yunet": "YuNet"}
     for (dataset, detector), r in results.items():
         shares = f"{r.answered:.1%} | {r.found:.1%}"
         numbers = f"{r.off:.2f} | {r.ratio:.2f}"
@@ -123,7 +123,9 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=150, help="Pictures per camera.")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "alignment.md")
     arguments = parser.parse_args()
-    detectors: tuple[Detector, ...] = ("cascade",) if yunet_file() is None else ("cascade", "yunet")
+    detectors: tuple[Detector, ...] = (
+        ("mtcnn", "cascade") if yunet_file() is None else ("mtcnn", "cascade", "yunet")
+    )
     results = {(d, by): measure(d, by, arguments.scenes) for d in SCENES for by in detectors}
     write_text(arguments.out, page(results, arguments.scenes))
     print(arguments.out.read_text(encoding="utf-8"))

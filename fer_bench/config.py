@@ -220,6 +220,7 @@ class SweepConfig(Frozen):
         crop: Crops other than the datasets' own, written as on the command line (`rafdb=similarity`,
             `box+0.3`).
         faces: What to do with pictures that have neither boxes nor landmarks.
+        detector: What searches for faces where crops need it, MTCNN by default.
         classes: What class folders of `folder` mean: emotion or `drop` by name, or a YAML file of such lines
             (in a sweep file: relative to it).
         drop: Class folders of `folder` to leave out.
@@ -249,6 +250,7 @@ class SweepConfig(Frozen):
     variants: dict[str, tuple[str, ...]] = {}
     crop: tuple[str, ...] = ()
     faces: Literal["whole", "detect"] | None = None
+    detector: Literal["mtcnn", "yunet", "cascade"] | None = None
     classes: dict[str, str] | str = {}
     drop: tuple[str, ...] = ()
     rows: dict[str, str] = {}

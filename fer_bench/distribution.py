@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -55,3 +56,18 @@ def install_hint(extra: str) -> str:
     parts = [(text.partition(";")[0].strip(), text.replace("'", '"')) for text in required]
     wanted = [f'"{what}"' for what, text in parts if f'extra == "{extra}"' in text]
     return f"pip install {' '.join(wanted) or f'{NAME}[{extra}]'}"
+
+
+def requirement(package: str) -> str:
+    """Return what this distribution requires of a package, such as `numpy>=2,<3`; its name where unknown."""
+    try:
+        required = metadata.requires(NAME) or []
+    except metadata.PackageNotFoundError:
+        return package
+    texts = (text.partition(";")[0].strip() for text in required)
+    return next((text for text in texts if re.match(rf"{re.escape(package)}(?![\w.-])", text)), package)
+
+
+def reinstall_hint(package: str) -> str:
+    """Return the command that installs a package anew in the version that this distribution requires."""
+    return f"pip install --force-reinstall '{requirement(package)}'"

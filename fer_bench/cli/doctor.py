@@ -128,17 +128,18 @@ def _decode() -> str:
 
 
 def _detect() -> str:
-    """Search a face in a blank picture; return which detector did so, and what is better."""
+    """Search a face in a blank picture with each detector that is there; return which those are."""
     import numpy as np
 
-    from fer_bench.data.crops.detectors import find_with_cascade, find_with_yunet, yunet_file
+    from fer_bench.data.crops.detectors import find_faces
+    from fer_bench.data.crops.yunet import yunet_file
 
     blank = np.zeros((96, 96, 3), np.uint8)
-    if (file := yunet_file()) is not None:
-        find_with_yunet(blank)
-        return str(file)
-    find_with_cascade(blank)
-    return "OpenCV's cascade (weak); YuNet: fer-bench data fetch-detector"
+    find_faces(blank, "mtcnn")
+    if (file := yunet_file()) is None:
+        return "MTCNN; the faster YuNet: fer-bench data fetch-detector, then --detector yunet"
+    find_faces(blank, "yunet")
+    return f"MTCNN; with --detector yunet: YuNet, {file}"
 
 
 def _find_data(data_root: str | None, data: dict[str, Any]) -> str:

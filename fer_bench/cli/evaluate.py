@@ -11,6 +11,7 @@ import typer
 
 from fer_bench.cli.options import (
     AsJson,
+    ChosenDetector,
     Classes,
     DataRoot,
     Drop,
@@ -77,6 +78,7 @@ def evaluate(
         Literal["whole", "detect"] | None,
         typer.Option("--faces", help="Pictures without boxes and landmarks, as for the command run."),
     ] = None,
+    detector: ChosenDetector = None,
     data_root: DataRoot = None,
     follow_links: FollowLinks = False,
     exclude: Exclude = None,
@@ -110,6 +112,7 @@ def evaluate(
             profile=profile,
             crop=crop or (),
             faces=faces,
+            detector=detector,
             leave_out=None if exclude is None else read_exclude(exclude),
             device=device,
             announce=display,

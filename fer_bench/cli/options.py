@@ -36,6 +36,10 @@ FollowLinks = Annotated[
         "or FER_BENCH_FOLLOW_LINKS=1.",
     ),
 ]
+ChosenDetector = Annotated[
+    Literal["mtcnn", "yunet", "cascade"] | None,
+    typer.Option("--detector", help="What searches for faces: mtcnn (default), yunet or cascade (weak)."),
+]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
@@ -126,6 +130,7 @@ class WorkOptions:
             help="Pictures without boxes and landmarks: whole takes them as cropped faces, detect searches.",
         ),
     ] = None
+    detector: ChosenDetector = None
     data_root: DataRoot = None
     follow_links: FollowLinks = False
     exclude: Exclude = None
@@ -193,6 +198,7 @@ class WorkOptions:
             "folds": None if self.fold is None else _folds(self.fold),
             "targets": None if self.targets is None else _targets(self.targets),
             "faces": self.faces,
+            "detector": self.detector,
             "classes": None if self.classes is None else str(self.classes.absolute()),
             "drop": self.drop,
             "device": self.device,

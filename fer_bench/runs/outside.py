@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fer_bench import datasets, methods
 from fer_bench.config import ProfileName
 from fer_bench.data.crops.choice import Faces, read_crops
+from fer_bench.data.crops.detectors import Detector
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import evaluation_rows
 from fer_bench.errors import DataError, StoreError, UsageError
@@ -80,6 +81,7 @@ def prepare(
     profile: ProfileName | None = None,
     crop: Sequence[str] = (),
     faces: Faces | None = None,
+    detector: Detector | None = None,
     leave_out: Mapping[str, Sequence[str]] | None = None,
     device: str = "cpu",
     announce: Announce | None = None,
@@ -94,6 +96,7 @@ def prepare(
         profile: By default `quick` on synthetic data and `paper` on real data.
         crop: Crops instead of those of the card, as on the command line.
         faces: See `CropChoice`.
+        detector: See `CropChoice`.
         leave_out: Sample ids or paths to leave out, per dataset.
         device: `cpu` or `cuda`.
         announce: Called while data are prepared.
@@ -104,9 +107,8 @@ def prepare(
     """
     model = open_model(name, card=card, device=device)
     texts = crop or ([model.card.crop] if model.card.crop else [])
-    workspace = Workspace(
-        roots, leave_out=leave_out, crops=read_crops(texts, faces, datasets.names()), announce=announce
-    )
+    crops = read_crops(texts, faces, datasets.names(), detector)
+    workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce)
     targets = find_targets(wanted, workspace)
     return Prepared(model, targets, workspace, profile or default_profile(targets.kind))
 

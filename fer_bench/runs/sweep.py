@@ -94,7 +94,7 @@ def open_sweep(
     check_loggers(options)
     launcher = launchers.get(options.launcher)(options)
     launcher.check_nodes(sweep.devices, sweep.nodes)
-    crops = read_crops(sweep.crop, sweep.faces, datasets.names())
+    crops = read_crops(sweep.crop, sweep.faces, datasets.names(), sweep.detector)
     workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce)
     runs, missing = plan_sweep(sweep, workspace, elsewhere=launcher.is_remote)
     sources = list(dict.fromkeys(run.config.dataset for run in runs))

@@ -236,7 +236,7 @@ class TestCache:
             ("check", "folder", "current"),
         ]
         out = run_cli("data", "cache", "list")[1]
-        assert "detect by cascade (weak) +20% 24px v1" in out
+        assert "detect and align by MTCNN +20% 24px v2" in out
         assert "in use" in out
         assert run_cli("data", "cache", "prune")[0] == 2
         assert json.loads(run_cli("data", "cache", "prune", "--stale", "--json")[1])["removed"] == []

@@ -9,7 +9,7 @@ import time
 
 import cv2
 
-from fer_bench.data.crops import detectors
+from fer_bench.data.crops import mtcnn_networks
 from fer_bench.runs import environment
 
 
@@ -76,12 +76,13 @@ def test_doctor_without_a_home_names_the_variable(run_cli, monkeypatch):
     assert facts["decoder"] == "reads JPEG and PNG"
 
 
-def test_doctor_tries_the_detector(run_cli, monkeypatch, tmp_path):
-    monkeypatch.setattr(cv2, "__file__", str(tmp_path / "cv2" / "__init__.py"))
-    monkeypatch.setattr(detectors, "_local", threading.local())
+def test_doctor_tries_the_detector(run_cli, monkeypatch):
+    assert diagnose(run_cli)[1]["face_detector"].startswith("MTCNN; the faster YuNet: fer-bench data fetch")
+    monkeypatch.setattr(mtcnn_networks, "DISTRIBUTION", "absent-package")
+    monkeypatch.setattr(mtcnn_networks, "_local", threading.local())
     code, facts = diagnose(run_cli)
     assert code == 2
-    assert "came without its cascade" in facts["faults"]["face_detector"]
+    assert "absent-package, which brings the networks of MTCNN" in facts["faults"]["face_detector"]
     assert facts["face_detector"].startswith("cannot be used")
 
 

@@ -54,7 +54,7 @@ def test_a_pack_is_listed_with_what_it_is(faces, tmp_path, forget):
     assert (entry.kind, entry.dataset, entry.recipe) == (
         "pack",
         "folder",
-        "detect by cascade (weak) +20% 24px v1",
+        "detect and align by MTCNN +20% 24px v2",
     )
     assert (entry.state, entry.in_use, entry.reason) == ("current", True, "")
     assert entry.size == sum(file.stat().st_size for file in entry.path.iterdir())
@@ -81,11 +81,11 @@ def test_changed_pictures_make_the_earlier_pack_stale(faces, tmp_path, forget):
     open_pack(Folder(faces), 24, cache=tmp_path)
     found = {(e.recipe, e.state): e.reason for e in entries(tmp_path)}
     assert set(found) == {
-        ("detect by cascade (weak) +20% 24px v1", "stale"),
-        ("detect by cascade (weak) +20% 32px v1", "current"),
-        ("detect by cascade (weak) +20% 24px v1", "current"),
+        ("detect and align by MTCNN +20% 24px v2", "stale"),
+        ("detect and align by MTCNN +20% 32px v2", "current"),
+        ("detect and align by MTCNN +20% 24px v2", "current"),
     }
-    assert "newer pack" in found["detect by cascade (weak) +20% 24px v1", "stale"]
+    assert "newer pack" in found["detect and align by MTCNN +20% 24px v2", "stale"]
 
 
 def test_a_pack_of_another_reader_version_or_of_lost_pictures_is_stale(faces, tmp_path, forget, monkeypatch):

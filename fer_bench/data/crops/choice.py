@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import model_validator
 
+from fer_bench.data.crops.detectors import Detector
 from fer_bench.data.crops.recipe import AS_SHIPPED, CropKind
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import UsageError, nearest
@@ -46,10 +47,12 @@ class CropChoice(Frozen):
         wishes: At most one recipe per dataset; it takes precedence over a recipe for all.
         faces: How to treat pictures of datasets without boxes and landmarks: `whole` takes them as cropped
             faces, `detect` searches for faces; None leaves it to the dataset.
+        detector: What searches for faces; None for MTCNN.
     """
 
     wishes: tuple[CropWish, ...] = ()
     faces: Faces | None = None
+    detector: Detector | None = None
 
     @model_validator(mode="after")
     def _one_wish_each(self) -> CropChoice:
@@ -62,7 +65,8 @@ class CropChoice(Frozen):
     def key(self) -> dict[str, str]:
         """Return the choice as a run key contains it; empty if nothing was chosen."""
         wishes = {wish.dataset: wish.text for wish in sorted(self.wishes, key=lambda w: w.dataset)}
-        return wishes | ({} if self.faces is None else {"faces": self.faces})
+        more = {"faces": self.faces, "detector": self.detector}
+        return wishes | {name: str(value) for name, value in more.items() if value is not None}
 
     def apply(self, dataset: FaceDataset) -> None:
         """Set how a dataset is cropped.
@@ -71,6 +75,8 @@ class CropChoice(Frozen):
             UsageError: A recipe was chosen for this dataset by name, and it lacks what the recipe needs.
         """
         name = dataset.card.name
+        if self.detector is not None:
+            dataset.detector = self.detector
         own = next((wish for wish in self.wishes if wish.dataset == name), None)
         wish = own or next((wish for wish in self.wishes if wish.dataset == EVERY), None)
         if wish is not None:
@@ -91,13 +97,16 @@ class CropChoice(Frozen):
             dataset.crop = "detect"
 
 
-def read_crops(texts: Sequence[str], faces: Faces | None, known: Iterable[str]) -> CropChoice:
+def read_crops(
+    texts: Sequence[str], faces: Faces | None, known: Iterable[str], detector: Detector | None = None
+) -> CropChoice:
     """Return the choice given by texts of the form `[dataset=]kind[+margin]`.
 
     Args:
         texts: As on the command line; a margin is a share (`0.3`) or per cent (`30%`).
         faces: See `CropChoice`.
         known: Names of datasets.
+        detector: See `CropChoice`.
 
     Raises:
         UsageError: An unknown dataset or kind, a margin out of range, or two recipes for one dataset.
@@ -122,7 +131,7 @@ def read_crops(texts: Sequence[str], faces: Faces | None, known: Iterable[str]) 
         if dataset in [wish.dataset for wish in wishes]:
             raise UsageError(f"more than one crop for {dataset}", value=text, hint="keep one of them")
         wishes.append(CropWish(dataset=dataset, kind=kind, margin=margin))
-    return CropChoice(wishes=tuple(wishes), faces=faces)
+    return CropChoice(wishes=tuple(wishes), faces=faces, detector=detector)
 
 
 def crops_of_key(held: Mapping[str, str]) -> CropChoice:
@@ -131,10 +140,11 @@ def crops_of_key(held: Mapping[str, str]) -> CropChoice:
     Raises:
         UsageError: No run key contains this.
     """
-    texts = [f"{name}={recipe}" for name, recipe in held.items() if name not in (EVERY, "faces")]
+    texts = [f"{name}={recipe}" for name, recipe in held.items() if name not in (EVERY, "faces", "detector")]
     texts += [held[EVERY]] if EVERY in held else []
     faces = next((choice for choice in get_args(Faces) if choice == held.get("faces")), None)
-    return read_crops(texts, faces, held)
+    detector = next((choice for choice in get_args(Detector) if choice == held.get("detector")), None)
+    return read_crops(texts, faces, held, detector)
 
 
 def _problem(dataset: FaceDataset, kind: CropKind) -> str | None:

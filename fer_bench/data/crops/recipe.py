@@ -8,20 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fer_bench.data.crops.detectors import find_with_cascade, find_with_yunet, yunet_file
+from fer_bench.data.crops.detectors import Detector, find_faces
+from fer_bench.data.crops.faces import Face, choose_faces, left_first
+from fer_bench.data.crops.yunet import need_yunet
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError
 from fer_bench.schema import Frozen
 
 CropKind = Literal["whole", "fit", "box", "landmarks", "similarity", "detect"]
-Detector = Literal["cascade", "yunet"]
 Found = Literal["whole", "box", "landmarks", "detected", "centre"]
 """How the face of one row was found; `centre` is the weak last resort."""
 AS_SHIPPED: tuple[CropKind, ...] = ("whole", "fit")
 """Kinds that do not search for a face."""
 LARGEST = 20
 """Side of the largest square that is cut, in longer sides of the picture; a larger one must be an error."""
+AROUND = 0.5
+"""How far beyond a given box its face is searched for, in sides of the box: detectors need to see a head."""
+ALIGNED_SINCE = 2
+"""Version of the recipe since which `detect` turns and scales the face as `similarity` does."""
+NAMES: dict[Detector, str] = {"mtcnn": "MTCNN", "yunet": "YuNet", "cascade": "cascade (weak)"}
 TEMPLATE: NDArray[np.float64] = np.array([[0.34, 0.42], [0.66, 0.42], [0.5, 0.6], [0.37, 0.78], [0.63, 0.78]])
 """Positions of eyes, nose tip and corners of the mouth as shares of a crop without margin. They are level and
 symmetric, so that mirroring a crop keeps them in place."""
@@ -32,6 +38,11 @@ _IBUG_SINGLE = (30, 48, 54)
 """Nose tip and corners of the mouth among the 68 points of the iBUG mark-up, counted from 0."""
 
 
+def _newest(values: dict[str, Any]) -> int:
+    """Return the version of recipes made today; what is taken as shipped has never changed."""
+    return 1 if values.get("kind") in AS_SHIPPED else 2
+
+
 class CropRecipe(Frozen):
     """How faces are cropped.
 
@@ -39,29 +50,37 @@ class CropRecipe(Frozen):
         kind: `whole` takes the picture as it is (it is a face crop already); `fit` does so and keeps its
             proportions, repeating the border of a picture that is not square; `box` takes the dataset's face
             box; `landmarks` the square around the facial landmarks; `similarity` rotates and scales the face
-            so that eyes, nose and mouth are as in `TEMPLATE`; `detect` searches for the face. Rows that lack
-            what the kind needs are searched; if that fails too, the central square is taken. A central square
-            and a face found by the cascade count as weak.
+            so that eyes, nose and mouth are as in `TEMPLATE`; `detect` searches for the largest face, or for
+            the one nearest to the box where there is one, and does the same with the detector's landmarks.
+            Rows that lack what the kind needs are searched; if that fails too, the central square is taken.
+            A central square and a face found by the cascade count as weak.
         size: Side of the crop in pixels.
         margin: Enlargement of the square, as a share of its side.
-        detector: What searches: YuNet, or OpenCV's frontal cascade, which is weak.
-        version: Raised when the result changes.
+        detector: What searches: MTCNN, YuNet, or OpenCV's frontal cascade, which is weak and gives no
+            landmarks, so that its square is cut.
+        version: Raised when the result changes. Until version 1 a detector's square was cut by `detect`.
     """
 
     kind: CropKind
     size: int = Field(ge=16, le=1024)
     margin: float = Field(default=0.2, ge=0, le=1)
-    detector: Detector = "cascade"
-    version: int = 1
+    detector: Detector = "mtcnn"
+    version: int = Field(default_factory=_newest, ge=1)
 
     @property
     def text(self) -> str:
         """Return the recipe as one short line for records and boards."""
         if self.kind in AS_SHIPPED:
             return f"{self.kind} {self.size}px v{self.version}"
-        who = "YuNet" if self.detector == "yunet" else "cascade (weak)"
-        by = f" by {who}" if self.kind == "detect" else f", else {who}"
-        return f"{self.kind}{by} +{self.margin:.0%} {self.size}px v{self.version}"
+        who = NAMES[self.detector]
+        aligns = " and align" if self.aligns_found and self.detector != "cascade" else ""
+        how = f"detect{aligns} by {who}" if self.kind == "detect" else f"{self.kind}, else {who}"
+        return f"{how} +{self.margin:.0%} {self.size}px v{self.version}"
+
+    @property
+    def aligns_found(self) -> bool:
+        """Return whether a face that a detector found is rotated and scaled by its landmarks."""
+        return self.kind == "similarity" or (self.kind == "detect" and self.version >= ALIGNED_SINCE)
 
     def is_weak(self, found: Found) -> bool:
         """Return whether what was found this way may not be a face, or not the right one."""
@@ -69,20 +88,21 @@ class CropRecipe(Frozen):
 
 
 def recipe_for(dataset: FaceDataset, size: int) -> CropRecipe:
-    """Return how the faces of a dataset are cropped on this machine.
+    """Return how the faces of a dataset are cropped.
 
     Args:
-        dataset: The dataset, whose `crop` and `margin` say how.
+        dataset: The dataset, whose `crop`, `margin` and `detector` say how.
         size: Side of the crops in pixels.
 
     Raises:
-        DataError: The YuNet model is missing or not the known one, see `yunet_file`.
+        DataError: YuNet was chosen and its model is missing or not the known one.
     """
-    searches = dataset.crop not in AS_SHIPPED
-    detector: Detector = "yunet" if searches and yunet_file() is not None else "cascade"
-    if dataset.margin is None:
-        return CropRecipe(kind=dataset.crop, size=size, detector=detector)
-    return CropRecipe(kind=dataset.crop, size=size, margin=dataset.margin, detector=detector)
+    if dataset.crop in AS_SHIPPED:
+        return CropRecipe(kind=dataset.crop, size=size)
+    if dataset.detector == "yunet":
+        need_yunet()
+    margin = {} if dataset.margin is None else {"margin": dataset.margin}
+    return CropRecipe(kind=dataset.crop, size=size, detector=dataset.detector, **margin)
 
 
 def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tuple[Image, Found]:
@@ -98,20 +118,86 @@ def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tup
         RGB uint8 [size, size, 3], and the way it was found.
 
     Raises:
+        DataError: The face's square is far too large for its picture, or the detector cannot be used.
+    """
+    if recipe.kind == "similarity":
+        points = five_points(landmarks)
+        if points is not None and (matrix := similarity(points, recipe)) is not None:
+            return warp(image, matrix, recipe.size), "landmarks"
+    place, found = find_face(image, box, landmarks, recipe)
+    if isinstance(place, Face):
+        return crop_found(image, place, recipe), found
+    return cut(image, place, recipe.size), found
+
+
+def find_face(
+    image: Image, box: Any, landmarks: Any, recipe: CropRecipe
+) -> tuple[NDArray[np.float64] | Face, Found]:
+    """Return where a face is, by what the dataset gives for it or by a detector, and how it was found.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        box: (x0, y0, x1, y1) in pixels or None.
+        landmarks: [n, 2] in pixels or None; `similarity` takes them before it comes here.
+        recipe: The recipe.
+
+    Returns:
+        A square (x0, y0, x1, y1) in pixels, possibly beyond the picture, or what a detector found; and the
+        way it was found.
+
+    Raises:
+        DetectorError: The detector is needed and cannot be used.
+    """
+    given = _given_square(image, box, landmarks, recipe)
+    if given is not None and not (given[1] == "box" and _prefers_search(recipe)):
+        return given
+    face = search(image, box, recipe.detector)
+    if face is not None:
+        return face, "detected"
+    return given or (_central_square(image, box), "centre")
+
+
+def crop_found(image: Image, face: Face, recipe: CropRecipe) -> Image:
+    """Return the crop of a face that a detector found, as packs and predictions cut it.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        face: The face, from `find_faces`.
+        recipe: The recipe. `similarity` and `detect` turn and scale the face by its landmarks, if it has any;
+            every other kind takes the square around its box.
+
+    Returns:
+        RGB uint8 [size, size, 3].
+
+    Raises:
         DataError: The face's square is far too large for its picture.
     """
-    if recipe.kind == "whole" and box is None:
-        return _scale(image, recipe.size), "whole"
-    if recipe.kind == "similarity":
-        points, way = five_points(landmarks), "landmarks"
-        if points is None and recipe.detector == "yunet":
-            left, top, right, bottom = _inside(image, box)
-            face = find_with_yunet(image[top:bottom, left:right])
-            points, way = (None if face is None else face[1] + np.array([left, top])), "detected"
-        if points is not None and (matrix := similarity(points, recipe)) is not None:
-            return warp(image, matrix, recipe.size), "landmarks" if way == "landmarks" else "detected"
-    square, found = find_face(image, box, landmarks, recipe)
-    return cut(image, square, recipe.size), found
+    if recipe.aligns_found and face.landmarks is not None:
+        matrix = similarity(face.landmarks, recipe)
+        if matrix is not None:
+            return warp(image, matrix, recipe.size)
+    return cut(image, _square(*face.box, recipe.margin), recipe.size)
+
+
+def search(image: Image, box: Any, detector: Detector) -> Face | None:
+    """Return the largest face of a picture, or the one nearest to a box, which is searched for around it.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        box: (x0, y0, x1, y1) in pixels or None; one outside the picture says nothing.
+        detector: What searches.
+
+    Raises:
+        DetectorError: The detector cannot be used.
+    """
+    if _inside(image, box) is None:
+        return next(iter(choose_faces(find_faces(image, detector), "largest")), None)
+    x0, y0, x1, y1 = (float(v) for v in box)
+    reach = AROUND * max(x1 - x0, y1 - y0)
+    part = _inside(image, (x0 - reach, y0 - reach, x1 + reach, y1 + reach))
+    left, top, right, bottom = part or (0, 0, image.shape[1], image.shape[0])
+    faces = [face.moved(left, top) for face in find_faces(image[top:bottom, left:right], detector)]
+    return next(iter(choose_faces(faces, "nearest", box)), None)
 
 
 def five_points(landmarks: Any) -> NDArray[np.float64] | None:
@@ -129,10 +215,7 @@ def five_points(landmarks: Any) -> NDArray[np.float64] | None:
     if len(points) == 68:
         eyes = [points[eye].mean(axis=0) for eye in _IBUG_EYES]
         points = np.stack([*eyes, *(points[i] for i in _IBUG_SINGLE)])
-    points = points.copy()
-    for pair in ([0, 1], [3, 4]):
-        points[pair] = sorted(points[pair].tolist())
-    return points
+    return left_first(points)
 
 
 def similarity(points: NDArray[np.float64], recipe: CropRecipe) -> NDArray[np.float64] | None:
@@ -197,41 +280,34 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
     return np.asarray(moved, np.uint8)
 
 
-def find_face(
+def _prefers_search(recipe: CropRecipe) -> bool:
+    """Return whether a face is searched for although its box is known: that does not say how it is turned."""
+    return recipe.kind == "similarity" and recipe.detector != "cascade"
+
+
+def _given_square(
     image: Image, box: Any, landmarks: Any, recipe: CropRecipe
-) -> tuple[NDArray[np.float64], Found]:
-    """Return the square of a face, and how it was found.
-
-    Args:
-        image: RGB uint8 [H, W, 3].
-        box: (x0, y0, x1, y1) in pixels or None.
-        landmarks: [n, 2] in pixels or None.
-        recipe: The recipe.
-
-    Returns:
-        (x0, y0, x1, y1) in pixels, possibly beyond the picture, and the way it was found.
-    """
+) -> tuple[NDArray[np.float64], Found] | None:
+    """Return the square of a face by what the dataset gives for it, and what that is; None without that."""
     height, width = image.shape[:2]
     if recipe.kind == "whole" and box is None:
         return np.array([0.0, 0.0, width, height]), "whole"
     if recipe.kind == "fit" and box is None:
         return _square(0.0, 0.0, float(width), float(height), 0.0), "whole"
     if recipe.kind == "landmarks" and landmarks is not None:
-        low, high = np.min(landmarks, axis=0), np.max(landmarks, axis=0)
-        return _square(
-            float(low[0]), float(low[1]), float(high[0]), float(high[1]), recipe.margin
-        ), "landmarks"
+        (x0, y0), (x1, y1) = np.min(landmarks, axis=0).tolist(), np.max(landmarks, axis=0).tolist()
+        return _square(x0, y0, x1, y1, recipe.margin), "landmarks"
     if recipe.kind in ("box", "similarity", *AS_SHIPPED) and box is not None:
         x0, y0, x1, y1 = (float(v) for v in box)
         return _square(x0, y0, x1, y1, recipe.margin), "box"
-    left, top, right, bottom = _inside(image, box)
-    face = _detect(image[top:bottom, left:right], recipe.detector)
-    if face is not None:
-        x0, y0, x1, y1 = face
-        return _square(left + x0, top + y0, left + x1, top + y1, recipe.margin), "detected"
+    return None
+
+
+def _central_square(image: Image, box: Any) -> NDArray[np.float64]:
+    left, top, right, bottom = _inside(image, box) or (0, 0, image.shape[1], image.shape[0])
     side = min(right - left, bottom - top)
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
-    return np.array([x, y, x + side, y + side]), "centre"
+    return np.array([x, y, x + side, y + side])
 
 
 def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
@@ -280,19 +356,10 @@ def _square(x0: float, y0: float, x1: float, y1: float, margin: float) -> NDArra
     return np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
 
 
-def _inside(image: Image, box: Any) -> tuple[int, int, int, int]:
-    """Return the part of a picture to search: the box, or the whole picture if the box is outside it."""
+def _inside(image: Image, box: Any) -> tuple[int, int, int, int] | None:
+    """Return the part of a box that is inside the picture, in whole pixels; None if there is none."""
+    if box is None:
+        return None
     height, width = image.shape[:2]
-    if box is not None:
-        clipped = np.clip(box, 0, [width, height] * 2).astype(int)
-        if (clipped[2:] > clipped[:2]).all():
-            return int(clipped[0]), int(clipped[1]), int(clipped[2]), int(clipped[3])
-    return 0, 0, width, height
-
-
-def _detect(image: Image, detector: Detector) -> tuple[float, float, float, float] | None:
-    if detector == "yunet":
-        found = find_with_yunet(image)
-        return None if found is None else found[0]
-    face = find_with_cascade(image)
-    return None if face is None else (face[0], face[1], face[0] + face[2], face[1] + face[3])
+    left, top, right, bottom = np.clip(box, 0, [width, height] * 2).astype(int).tolist()
+    return (left, top, right, bottom) if right > left and bottom > top else None

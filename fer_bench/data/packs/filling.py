@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_bench.data.crops.detectors import DetectorError
+from fer_bench.data.crops.faces import DetectorError
 from fer_bench.data.crops.recipe import CropRecipe, Found, crop_face
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.decoder_messages import captured_messages, damage, tells_of_damage

@@ -23,6 +23,7 @@ from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.errors import DataError, DatasetNotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from fer_bench.data.crops.detectors import Detector
     from fer_bench.data.crops.recipe import CropKind
 
 SoftLabels = Literal["probability", "votes"]
@@ -58,6 +59,8 @@ class FaceDataset(ABC):
     """How faces are cropped, see `fer_bench.data.crops.recipe.CropRecipe`; an instance may differ."""
     margin: float | None = None
     """Margin of the crops as a share of their side, None for the recipe's default."""
+    detector: Detector = "mtcnn"
+    """What searches for faces where the crop needs it, see `fer_bench.data.crops.detectors`."""
     is_official: ClassVar[bool] = True
     """Whether there is an official release; the user's own pictures have none."""
     layout: str = ""

@@ -117,4 +117,4 @@ def test_another_crop_is_another_pack(make_toy, tmp_path):
     read_crops(["box"], None, NAMES).apply(toy)
     second = open_pack(toy, 24, cache=tmp_path / "c")
     assert first.pixel_hash != second.pixel_hash
-    assert second.recipe.text == "box, else cascade (weak) +20% 24px v1"
+    assert second.recipe.text == "box, else MTCNN +20% 24px v2"

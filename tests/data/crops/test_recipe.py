@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fer_bench.data.crops import detectors
 from fer_bench.data.crops import recipe as align
+from fer_bench.data.crops.faces import Face
 from fer_bench.data.crops.recipe import (
     TEMPLATE,
     CropRecipe,
     crop_face,
+    crop_found,
     cut,
     find_face,
     five_points,
-    recipe_for,
     similarity,
 )
 from fer_bench.errors import DataError
@@ -44,7 +44,10 @@ def test_a_fitted_picture_keeps_its_proportions(height, width, expected):
     assert np.array_equal(crop[:, :8], np.repeat(picture(32, 16)[:, :1], 8, axis=1))
 
 
-@pytest.mark.parametrize(("detector", "weak"), [("cascade", {"centre", "detected"}), ("yunet", {"centre"})])
+@pytest.mark.parametrize(
+    ("detector", "weak"),
+    [("cascade", {"centre", "detected"}), ("yunet", {"centre"}), ("mtcnn", {"centre"})],
+)
 def test_what_counts_as_weak(detector, weak):
     searching = CropRecipe(kind="box", size=32, detector=detector)
     ways = ("whole", "box", "landmarks", "detected", "centre")
@@ -64,15 +67,52 @@ def test_landmarks_become_the_square_around_them():
     assert square.tolist() == pytest.approx([8, 3, 32, 27])
 
 
-def test_what_is_missing_is_detected_in_the_box_where_there_is_one(monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        align, "find_with_cascade", lambda image: seen.append(image.shape[:2]) or (2, 3, 10, 10)
+@pytest.fixture
+def fakes(monkeypatch):
+    """Let a detector find two faces, wherever it searches; returns the sizes of what it searched."""
+    seen: list[tuple[int, int]] = []
+
+    def find_faces(image, detector):
+        seen.append(image.shape[:2])
+        small = Face((2.0, 3.0, 12.0, 13.0), TEMPLATE * 10 + (2, 3), 0.9)
+        return [Face((5.0, 6.0, 25.0, 26.0), TEMPLATE * 20 + (5, 6), 0.8), small]
+
+    monkeypatch.setattr(align, "find_faces", find_faces)
+    return seen
+
+
+def test_what_is_missing_is_searched_around_the_box_where_there_is_one(fakes):
+    face, way = find_face(picture(100, 100), (18, 20, 28, 30), None, recipe("landmarks"))
+    assert (fakes, way, face.box) == ([(20, 20)], "detected", (15, 18, 25, 28))
+    face, way = find_face(picture(), None, None, recipe("box"))
+    assert (fakes[1], way, face.box) == ((40, 60), "detected", (5, 6, 25, 26))
+
+
+def test_a_face_far_from_the_box_is_another_one(fakes):
+    flat = np.full((200, 200, 3), 128, np.uint8)
+    box = (100.0, 100.0, 180.0, 180.0)
+    assert find_face(flat, box, None, recipe("detect"))[1] == "centre"
+    square, way = find_face(flat, box, None, recipe("similarity"))
+    assert (square.tolist(), way) == (list(box), "box")
+
+
+@pytest.mark.parametrize("kind", ["detect", "similarity"])
+def test_a_found_face_is_aligned_and_the_square_of_its_box_is_cut_by_other_kinds(fakes, kind):
+    image, points = picture(), TEMPLATE * 20 + (5, 6)
+    aligned, way = crop_face(image, None, None, recipe(kind))
+    assert way == "detected"
+    assert np.array_equal(aligned, crop_face(image, None, points, recipe("similarity"))[0])
+    face = Face((5.0, 6.0, 25.0, 26.0), points, 0.8)
+    assert np.array_equal(aligned, crop_found(image, face, recipe(kind)))
+    for other in ("whole", "fit", "box", "landmarks"):
+        assert np.array_equal(crop_found(image, face, recipe(other)), cut(image, np.array(face.box), 32))
+
+
+def test_without_landmarks_the_square_is_cut():
+    face = Face((5.0, 6.0, 25.0, 26.0), None, float("nan"))
+    assert np.array_equal(
+        crop_found(picture(), face, recipe("detect")), cut(picture(), np.array(face.box), 32)
     )
-    square, way = find_face(picture(), (10, 5, 70, 35), None, recipe("landmarks"))
-    assert (seen, way, square.tolist()) == ([(30, 50)], "detected", [12, 8, 22, 18])
-    square, way = find_face(picture(), None, None, recipe("box"))
-    assert (seen[1], way, square.tolist()) == ((40, 60), "detected", [2, 3, 12, 13])
 
 
 @pytest.mark.parametrize(
@@ -89,9 +129,10 @@ def test_where_no_face_is_found_the_central_square_is_taken(box, expected):
     assert (square.tolist(), way) == (expected, "centre")
 
 
-def test_the_cascade_is_there_and_finds_nothing_in_noise():
-    assert not detectors._cascade().empty()
-    assert find_face(picture(120, 120), None, None, recipe("detect"))[1] == "centre"
+@pytest.mark.parametrize("detector", ["mtcnn", "cascade"])
+def test_nothing_is_found_in_noise(detector):
+    how = CropRecipe(kind="detect", size=32, detector=detector)
+    assert find_face(picture(120, 120), None, None, how)[1] == "centre"
 
 
 def test_a_square_inside_is_cut_as_it_is():
@@ -134,15 +175,26 @@ def test_a_square_that_dwarfs_its_picture_is_refused_before_it_eats_the_memory()
 
 
 def test_a_recipe_is_one_line_and_refuses_nonsense():
-    assert CropRecipe(kind="box", size=48).text == "box, else cascade (weak) +20% 48px v1"
+    assert CropRecipe(kind="box", size=48).text == "box, else MTCNN +20% 48px v2"
+    assert CropRecipe(kind="detect", size=48).text == "detect and align by MTCNN +20% 48px v2"
+    weak = CropRecipe(kind="detect", size=48, detector="cascade")
+    assert weak.text == "detect by cascade (weak) +20% 48px v2"
     assert CropRecipe(kind="whole", size=48).text == "whole 48px v1"
     assert CropRecipe(kind="fit", size=48).text == "fit 48px v1"
-    assert (
-        CropRecipe(kind="similarity", size=48, detector="yunet").text == "similarity, else YuNet +20% 48px v1"
-    )
+    by_yunet = CropRecipe(kind="similarity", size=48, detector="yunet")
+    assert by_yunet.text == "similarity, else YuNet +20% 48px v2"
     for wrong in ({"kind": "oval"}, {"size": 8}, {"margin": 2.0}):
         with pytest.raises(ValidationError):
             CropRecipe.model_validate({"kind": "box", "size": 48, **wrong})
+
+
+def test_a_recipe_of_an_older_version_still_reads():
+    held = {"kind": "detect", "size": 48, "margin": 0.2, "detector": "cascade", "version": 1}
+    assert CropRecipe.model_validate(held).text == "detect by cascade (weak) +20% 48px v1"
+    assert not CropRecipe.model_validate(held).aligns_found
+    for kind in ("whole", "box", "similarity"):
+        again = CropRecipe(kind=kind, size=48).model_dump(mode="json")
+        assert CropRecipe.model_validate(again).model_dump(mode="json") == again
 
 
 def drawn(points: np.ndarray, size: int = 120) -> np.ndarray:
@@ -214,7 +266,7 @@ class TestSimilarity:
 
     def test_without_points_the_box_is_taken_and_said(self):
         image = picture(60, 60)
-        crop, way = crop_face(image, (10, 10, 30, 30), None, recipe("similarity"))
+        crop, way = crop_face(image, (10, 10, 30, 30), None, recipe("similarity"))  # MTCNN finds nothing
         assert way == "box"
         assert np.array_equal(crop, cut(image, np.array([10, 10, 30, 30]), 32))
         assert crop_face(image, None, np.zeros((5, 2)), recipe("similarity"))[1] == "centre"
@@ -237,78 +289,3 @@ class TestSimilarity:
     def test_points_that_dwarf_the_picture_are_refused(self):
         with pytest.raises(DataError, match="more than 20 times as large"):
             crop_face(picture(), None, TEMPLATE * 1e6, recipe("similarity"))
-
-
-class FakeYuNet:
-    """Stands for cv2.FaceDetectorYN: gives two faces, in the coordinates of the picture it is given."""
-
-    def setInputSize(self, size):  # noqa: N802 - OpenCV's name
-        self.size = size
-
-    def detect(self, image):
-        assert image.shape[:2] == self.size[::-1]
-        w, h = self.size
-        small = [0, 0, w / 10, h / 10, *([1.0] * 10), 0.99]
-        points = (TEMPLATE * (w / 2, h / 2) + (w / 4, h / 4)).reshape(-1)
-        return 1, np.array([small, [w / 4, h / 4, w / 2, h / 2, *points, 0.9]], np.float32)
-
-
-@pytest.fixture
-def yunet(tmp_path, monkeypatch):
-    """Let a file stand for the model and `FakeYuNet` for the detector."""
-    file = tmp_path / "model.onnx"
-    file.write_bytes(b"a model")
-    monkeypatch.setattr(detectors, "YUNET_SHA256", detectors.file_hash(file))
-    monkeypatch.setenv("FER_BENCH_YUNET", str(file))
-    monkeypatch.setattr(detectors, "_local", type("Local", (), {})())
-    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: FakeYuNet())
-    return file
-
-
-class TestYuNet:
-    def test_the_largest_face_is_found_in_pixels_of_the_picture(self, yunet):
-        box, points = detectors.find_with_yunet(picture(1000, 2000))
-        assert box == pytest.approx((500, 250, 1500, 750))
-        assert np.allclose(points, TEMPLATE * (1000, 500) + (500, 250))
-
-    def test_it_searches_inside_the_box_and_aligns_by_its_points(self, yunet):
-        how = CropRecipe(kind="detect", size=32, margin=0, detector="yunet")
-        square, way = find_face(picture(100, 100), (20, 40, 60, 80), None, how)
-        assert (square.tolist(), way) == (pytest.approx([30, 50, 50, 70]), "detected")
-        how = CropRecipe(kind="similarity", size=32, margin=0, detector="yunet")
-        image = picture(100, 100)
-        crop, way = crop_face(image, (20, 40, 60, 80), None, how)
-        assert way == "detected"
-        by_points, _ = crop_face(image, None, TEMPLATE * 20 + (30, 50), how)
-        assert np.array_equal(crop, by_points)
-
-    def test_the_recipe_says_which_detector_and_whole_pictures_need_none(self, yunet, monkeypatch, tmp_path):
-        class Mine:
-            crop, margin = "detect", None
-
-        assert recipe_for(Mine, 48).text == "detect by YuNet +20% 48px v1"
-        Mine.crop = "whole"
-        assert recipe_for(Mine, 48).detector == "cascade"
-        Mine.crop = "detect"
-        monkeypatch.delenv("FER_BENCH_YUNET")
-        monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
-        assert recipe_for(Mine, 48).text == "detect by cascade (weak) +20% 48px v1"
-        (tmp_path / "cache" / "models").mkdir(parents=True)
-        yunet.rename(tmp_path / "cache" / "models" / detectors.YUNET_NAME)
-        assert recipe_for(Mine, 48).detector == "yunet"
-
-    def test_a_named_file_that_is_missing_or_another_is_refused(self, yunet, monkeypatch):
-        yunet.write_bytes(b"something else")
-        detectors._hash.cache_clear()
-        with pytest.raises(DataError, match=r"not the known YuNet model(.|\n)*opencv_zoo") as caught:
-            detectors.yunet_file()
-        assert caught.value.file == yunet
-        yunet.unlink()
-        with pytest.raises(DataError, match=r"named by FER_BENCH_YUNET does not exist"):
-            detectors.yunet_file()
-
-    def test_without_the_model_it_says_what_to_do(self, monkeypatch, tmp_path):
-        monkeypatch.delenv("FER_BENCH_YUNET", raising=False)
-        monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path))
-        with pytest.raises(DataError, match="FER_BENCH_YUNET"):
-            detectors.find_with_yunet(picture())

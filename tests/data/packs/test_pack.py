@@ -367,4 +367,4 @@ def test_a_similarity_pack_turns_faces_by_their_landmarks(toy, tmp_path):
     toy.index.at[5, "box"] = (2.0, 2.0, 12.0, 12.0)
     pack = open_pack(toy, 20, cache=tmp_path)
     assert pack.found == {"box": 1, "centre": 31, "landmarks": 4}
-    assert pack.recipe.text == "similarity, else cascade (weak) +20% 20px v1"
+    assert pack.recipe.text == "similarity, else MTCNN +20% 20px v2"
