@@ -49,6 +49,8 @@ pictures are below 32."""
 AT_ONCE = 256
 """Windows that OpenCV takes at once."""
 EXACT_AT_ONCE = 32
+PIECE = 1 << 18
+"""Multiplications of a matrix product up to which OpenBLAS takes one thread."""
 _local = threading.local()
 
 
@@ -157,7 +159,7 @@ def decide(stage: Stage, windows: NDArray[np.uint8]) -> Found:
             if number < len(POOLS[stage]) and POOLS[stage][number]:
                 values = _pooled(values, POOLS[stage][number])
         values = values.reshape(len(values), -1)
-        parts.append([values @ head.weights + head.bias for head in heads])
+        parts.append([_product(values, head.weights) + head.bias for head in heads])
     if not parts:
         return Found(np.empty(0), np.empty((0, 4)), np.empty((0, 5, 2)))
     change, *points, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -176,15 +178,31 @@ def _convolved(values: Array, layer: _Layer) -> Array:
         sides = (layer.kernel, layer.kernel)
         views = np.lib.stride_tricks.sliding_window_view(values, sides, axis=(1, 2))
         shape = (*views.shape[:3], layer.bias.size)
-        rows = views.reshape(-1, layer.weights.shape[0])
+        rows = np.moveaxis(views, 3, -1).reshape(-1, layer.weights.shape[0])
     else:
         shape = (len(values), layer.bias.size)
         rows = values.reshape(len(values), -1)
-    sums: Array = rows @ layer.weights + layer.bias
+    sums = _product(rows, layer.weights) + layer.bias
     if layer.slopes is not None:
         sums = np.where(sums < 0, sums * layer.slopes, sums)
     found: Array = np.clip(_on_grid(sums, VALUE_GRID), -LARGEST, LARGEST)
     return found.reshape(shape)
+
+
+def _product(rows: Array, weights: Array) -> Array:
+    """Return a matrix product, in pieces that OpenBLAS does not spread over threads.
+
+    These would wait for each other where pictures are searched on all cores already.
+    """
+    depth, columns = weights.shape
+    width = min(columns, max(8, PIECE // (8 * depth)))
+    height = max(2, PIECE // (width * depth))
+    found = np.empty((len(rows), columns))
+    for left in range(0, columns, width):
+        part = np.ascontiguousarray(weights[:, left : left + width])
+        for top in range(0, len(rows), height):
+            found[top : top + height, left : left + width] = rows[top : top + height] @ part
+    return found
 
 
 def _pooled(values: Array, side: int) -> Array:
@@ -229,7 +247,7 @@ def _layers(stage: Stage) -> tuple[_Layer, ...]:
         if found.type in ("Convolution", "MatMul"):
             weights, bias = blobs
             kernel = weights.shape[-1] if found.type == "Convolution" else 0
-            flat = weights.reshape(len(weights), -1).T if kernel else weights
+            flat = weights.transpose(0, 2, 3, 1).reshape(len(weights), -1).T if kernel else weights
             layers.append(
                 _Layer(
                     _on_grid(flat, WEIGHT_GRID),
