@@ -10,10 +10,14 @@ from typing import Annotated
 import typer
 
 from fer_bench.cli import check, data, docs, hints, listing, run, runs, scores
+from fer_bench.cli.card import EPILOG as CARD_EPILOG
+from fer_bench.cli.card import card
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
 from fer_bench.cli.evaluate import EPILOG as EVALUATE_EPILOG
 from fer_bench.cli.evaluate import evaluate
+from fer_bench.cli.export import EPILOG as EXPORT_EPILOG
+from fer_bench.cli.export import export
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
 from fer_bench.distribution import commit, version
@@ -32,6 +36,8 @@ app = typer.Typer(
 )
 run.register(app)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
+app.command(epilog=EXPORT_EPILOG)(export)
+app.command(epilog=CARD_EPILOG)(card)
 
 
 @app.callback(invoke_without_command=True)

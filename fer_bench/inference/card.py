@@ -34,6 +34,7 @@ class DeploymentCard(Frozen):
         version: Version of this package that trained it.
         temperature: Divides the logits, where the model was calibrated.
         offsets: Added to the logits after that, one per class, where class shares were corrected.
+        int8: Whether weights and activations have 8 bits.
     """
 
     name: str
@@ -50,6 +51,7 @@ class DeploymentCard(Frozen):
     version: str = ""
     temperature: float = Field(default=1.0, gt=0)
     offsets: tuple[float, ...] = ()
+    int8: bool = False
 
     @model_validator(mode="after")
     def _one_offset_per_class(self) -> Self:

@@ -16,7 +16,7 @@ INTENDED = (
     "Testing, on labelled pictures of one's own, whether such a model works there at all: "
     "fer-bench evaluate CHECKPOINT --dataset folder:DIR.",
 )
-NOT_INTENDED = (
+FORBIDDEN = (
     "A predicted expression is not a felt emotion: conclude nothing about what a person feels or intends.",
     "No decision about a person: hiring, grading, policing, medical or financial ones.",
     "The EU AI Act (Art. 5(1)(f)) forbids inferring emotions in the workplace and in education, with medical "
@@ -185,7 +185,7 @@ class ModelCard(Frozen):
     pretrained: dict[str, str] = {}
     scores: tuple[CardScore, ...] = ()
     intended: tuple[str, ...] = INTENDED
-    forbidden: tuple[str, ...] = NOT_INTENDED
+    forbidden: tuple[str, ...] = FORBIDDEN
     licences: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     versions: dict[str, str] = {}

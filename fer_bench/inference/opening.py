@@ -14,6 +14,7 @@ from fer_bench.results.store import RunDir, Store
 
 if TYPE_CHECKING:
     from fer_bench.inference.checkpoint import CheckpointModel
+    from fer_bench.inference.model_card import ModelCard
 
 KEY = re.compile(r"[0-9a-f]{4,16}")
 """A run key, or how it begins."""
@@ -56,6 +57,20 @@ def open_checkpoint(path: Path, device: str = "auto", *, recipe: CropRecipe | No
             hint="pip install fer-bench, or export it where torch is: fer-bench export CHECKPOINT --to onnx",
         ) from None
     return CheckpointModel(path, device, recipe)
+
+
+def read_model_card(what: str | Path, runs_dir: Path | str = "runs") -> ModelCard:
+    """Return the model card of a checkpoint, an export or a run; errors are those of `open_face_model`."""
+    file = find_file(what, runs_dir)
+    if file.suffix == ".onnx":
+        from fer_bench.inference.onnx_model import OnnxModel
+
+        return OnnxModel(file, "cpu").model_card
+    opened = open_checkpoint(file, "cpu")
+    from fer_bench.inference.model_card import model_card
+    from fer_bench.inference.source_rows import record_of
+
+    return model_card(opened.card, record_of(opened))
 
 
 def find_file(what: str | Path, runs_dir: Path | str = "runs") -> Path:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import Column
+if TYPE_CHECKING:
+    from fer_bench.evaluation.intervals import Value
+    from fer_bench.evaluation.pairs import Column
 
 Rows = Sequence[Sequence[str]]
 _LONGEST = 300
