@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 NAME = "fer-bench"
+LIGHT = "fer-bench-onnx"
+"""The distribution of the same package that predicts with exported models and leaves torch out."""
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
 """The checkout, or the folder of installed packages."""
@@ -19,10 +21,19 @@ COMMIT = "commit.txt"
 @cache
 def version() -> str:
     """Return the installed version, which comes from the tags of the checkout it was installed from."""
+    return _version_of(NAME) or _version_of(LIGHT) or "unknown"
+
+
+def is_light() -> bool:
+    """Return whether this is the distribution without torch."""
+    return _version_of(NAME) is None and _version_of(LIGHT) is not None
+
+
+def _version_of(name: str) -> str | None:
     try:
-        return metadata.version(NAME)
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "unknown"
+        return None
 
 
 @cache

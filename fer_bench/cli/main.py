@@ -20,7 +20,7 @@ from fer_bench.cli.export import EPILOG as EXPORT_EPILOG
 from fer_bench.cli.export import export
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
-from fer_bench.distribution import commit, version
+from fer_bench.distribution import LIGHT, NAME, commit, is_light, version
 from fer_bench.errors import FerBenchError
 
 app = typer.Typer(
@@ -152,6 +152,12 @@ def main() -> None:
             print(json.dumps({**document, "value": _text(error.value), "hint": hint}, indent=2))
         print(f"error: {hints.complete(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if not is_light():
+            raise
+        problem = f"this command needs {error.name}, which {LIGHT} leaves out"
+        print(f"error: {problem}\n  pip install {NAME} instead of {LIGHT}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as stopped:
         print(f"stopped; {stopped or 'the same command goes on where it was'}", file=sys.stderr)
         sys.exit(130)
