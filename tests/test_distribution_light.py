@@ -15,16 +15,6 @@ ROOT = Path(__file__).parents[1]
 LIGHT = tomllib.loads((ROOT / "packaging" / "onnx" / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 HEAVY = ("torch", "torchvision", "lightning", "torchmetrics", "timm", "albumentations", "scipy", "sklearn")
-    "torch",
-    "torchvision",
-    "lightning",
-    "torchmetrics",
-    "timm",
-    "albumentations",
-    "scipy",
-    "sklearn",
-    "wandb",
-)
 BLOCKED = """
 import importlib.abc, sys
 class Block(importlib.abc.MetaPathFinder):
