@@ -70,7 +70,10 @@ NAV: list[tuple[str, list[str]]] = [
             "own-launcher.md",
         ],
     ),
-    ("Leaderboard", ["leaderboard/index.md", "reading-the-board.md", "statistics.md", "coverage.md"]),
+    (
+        "Leaderboard",
+        ["leaderboard/index.md", "reading-the-board.md", "robustness.md", "statistics.md", "coverage.md"],
+    ),
     ("Methods", []),
     ("Datasets", []),
     ("Background", ["synthetic.md", "alignment.md", "quick-defaults.md", "evidence-ssmfar.md"]),

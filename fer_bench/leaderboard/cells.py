@@ -28,6 +28,7 @@ from fer_bench.evaluation.transfer import (
 )
 from fer_bench.leaderboard.in_domain import InDomain, score_in_domain, score_on_label_sets
 from fer_bench.leaderboard.parts import Part, SubsetModels
+from fer_bench.leaderboard.robustness import Robustness, measured
 from fer_bench.leaderboard.variants import whole_seeds
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import LOGGER_FAILED, Record, Score, Selection
@@ -83,6 +84,7 @@ class Cell:
         seen: What the models saw before, of the source and of each target.
         outdated: Metrics whose value in a record is not what its predictions give today: the scoring rules
             changed since.
+        robustness: What corruptions of the test rows cost, per target, where that was measured.
     """
 
     method: str
@@ -106,6 +108,7 @@ class Cell:
     counted: tuple[str, ...] = ()
     seen: Mapping[str, Seen] = field(default_factory=dict)
     outdated: tuple[str, ...] = ()
+    robustness: tuple[Robustness, ...] = ()
 
     @property
     def apart_in_domain(self) -> Seen | None:
@@ -214,6 +217,8 @@ def build_cell(
                 own.append((record, predictions))
             else:
                 cross.setdefault(target, []).append(_Answered.of(record, score, predictions))
+    robustness, unusable = measured(store, records)
+    problems += [Problem.of(store, error) for error in unusable]
     training = _training(records)
     crops = {name: crop_way(data.recipe) for name, data in first.targets.items()}
     estimates = {
@@ -262,6 +267,7 @@ def build_cell(
             if (seen := seen_before(first, name)) is not None
         },
         outdated=tuple(sorted(outdated)),
+        robustness=tuple(robustness),
     )
     return cell, problems
 

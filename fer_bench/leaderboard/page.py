@@ -31,6 +31,7 @@ from fer_bench.leaderboard.sections import (
     outside,
     parts,
     provenance,
+    robustness,
     runs,
     sources,
 )
@@ -157,6 +158,7 @@ def _section(section: Section, figures: Mapping[str, str], named: Sequence[str])
         "cross": cross.context(section, notes),
         "outside": outside.context(section),
         "parts": parts.parts_table(section, notes),
+        "robustness": robustness.context(section),
         "claims": claims.claimed(section),
         "runs": runs.context(section, named),
         "provenance": provenance.context(section),
