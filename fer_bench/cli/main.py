@@ -20,6 +20,8 @@ from fer_bench.cli.export import EPILOG as EXPORT_EPILOG
 from fer_bench.cli.export import export
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
+from fer_bench.cli.predict import EPILOG as PREDICT_EPILOG
+from fer_bench.cli.predict import predict
 from fer_bench.cli.robustness import EPILOG as ROBUSTNESS_EPILOG
 from fer_bench.cli.robustness import robustness
 from fer_bench.distribution import LIGHT, NAME, commit, is_light, version
@@ -38,6 +40,7 @@ app = typer.Typer(
 )
 run.register(app)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
+app.command(epilog=PREDICT_EPILOG)(predict)
 app.command(epilog=EXPORT_EPILOG)(export)
 app.command(epilog=CARD_EPILOG)(card)
 app.command(epilog=ROBUSTNESS_EPILOG)(robustness)

@@ -73,6 +73,53 @@ class Preparation:
             self._tasks.clear()
 
 
+class FileProgress:
+    """A display of files that are worked on, with the pictures and frames per second.
+
+    Args:
+        total: Number of files.
+        quiet: Show nothing.
+    """
+
+    EVERY = 10.0
+    """Seconds between two lines where there is no terminal."""
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        self.total, self.quiet = total, quiet
+        self._started = self._said = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __call__(self, files: int, pictures: int, current: str) -> None:
+        """Show how many files are done, how many pictures and frames, and what is worked on."""
+        if self.quiet:
+            return
+        now = time.monotonic()
+        passed = now - self._started
+        note = f"{pictures} pictures" + (f", {pictures / passed:.1f}/s" if passed > 0 else "")
+        if not sys.stderr.isatty():
+            if now - self._said >= self.EVERY:
+                self._said = now
+                say(f"{files}/{self.total} files, {note}: {current}")
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+            self._bar = Progress(
+                *columns, TimeRemainingColumn(), console=_console(), transient=True, auto_refresh=False
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=self.total, note="")
+        self._bar.update(self._task, completed=files, note=note, refresh=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
 @dataclass
 class _Row:
     """The state of one run on display.

@@ -36,3 +36,35 @@ def checkpoint(trained, tmp_path):
 @pytest.fixture(scope="session")
 def crops():
     return np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+
+
+@pytest.fixture
+def colour():
+    """Write a picture of one colour (RGB) and return its path."""
+    import cv2
+
+    def write(path, rgb, size=(40, 40)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = np.empty((*size, 3), np.uint8)
+        picture[:] = rgb[::-1]
+        assert cv2.imwrite(str(path), picture)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def clip():
+    """Write a video whose frame n is a grey of 30 + n * step with noise, and return its path."""
+    import cv2
+
+    def write(path, frames=20, rate=10, step=10, code="MJPG", size=(64, 48)):
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate, size)
+        assert writer.isOpened()
+        noise = np.random.default_rng(0).integers(-30, 31, (size[1], size[0], 3))
+        for number in range(frames):
+            writer.write((30 + number * step + noise).astype(np.uint8))
+        writer.release()
+        return path
+
+    return write

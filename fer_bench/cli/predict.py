@@ -1,0 +1,222 @@
+"""`fer-bench predict`: what a trained model answers for pictures, videos and cameras of one's own."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fer_bench.cli.options import AsJson, ChosenDetector, RunsDir, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fer_bench.inference.inputs import Inputs, Item
+    from fer_bench.inference.predictor import Predictor
+
+EPILOG = (
+    "Examples: fer-bench predict runs/gcn/oulu/KEY photos/ --out answers.csv; "
+    "fer-bench predict val.pt clip.mp4 --every 0.5s --out clip.parquet; "
+    "fer-bench predict model.onnx 'photos/**/*.jpg' --faces all; "
+    "fer-bench predict val.pt 0 --seconds 20 --out camera.csv"
+)
+LISTED = 40
+"""Rows that are printed where no file is written."""
+
+
+def predict(
+    model: Annotated[
+        str, typer.Argument(help="A checkpoint (.pt), an export (.onnx), a run's folder, or a run key.")
+    ],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Pictures, folders, videos, patterns such as 'a/**/*.jpg', or a camera: 0.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Table to write: .csv, .parquet, .json or .jsonl; goes on if stopped.",
+        ),
+    ] = None,
+    faces: Annotated[
+        Literal["largest", "best", "all", "whole"],
+        typer.Option(
+            "--faces",
+            help="Which faces of a picture; best: of the highest score; whole: pictures are crops already.",
+        ),
+    ] = "largest",
+    every: Annotated[
+        str, typer.Option("--every", metavar="N|SECONDS", help="Frames of videos: 10 (every tenth) or 0.5s.")
+    ] = "1",
+    abstain_below: Annotated[
+        float,
+        typer.Option("--abstain-below", min=0, max=1, help="Mark answers of a lower top probability."),
+    ] = 0.0,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            "--crop",
+            metavar="KIND",
+            help="Crop otherwise than in training: similarity, box+0.3, ..., or fit.",
+        ),
+    ] = None,
+    detector: ChosenDetector = None,
+    least_score: Annotated[
+        float, typer.Option("--least-score", min=0, max=1, help="Ignore faces of a lower detector's score.")
+    ] = 0.0,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=0.1, help="Stop a camera after so long; else Ctrl-C.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Faces per call of the network.")
+    ] = 64,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network computes.")
+    ] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Predict everything anew, instead of going on.")
+    ] = False,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Find the faces of pictures and videos, and write what a model answers for each.
+
+    A picture without a face, or one that cannot be read, is a row with a reason. No picture
+    is stored.
+    """
+    from fer_bench.cli.terminal import FileProgress
+    from fer_bench.inference.inputs import find_inputs
+    from fer_bench.inference.predictor import Done, Predictor
+    from fer_bench.inference.table import as_table, check_ending
+
+    if out is not None:
+        check_ending(out)
+    inputs = find_inputs(paths)
+    predictor = Predictor(
+        model,
+        device=device,
+        faces=faces,
+        crop=crop,
+        detector=detector,
+        least_score=least_score,
+        abstain_below=abstain_below,
+        every=every,
+        batch_size=batch_size,
+        runs_dir=runs_dir,
+    )
+    _announce(predictor, inputs, quiet=as_json)
+    started = time.perf_counter()
+    with closing(FileProgress(len(inputs.items), quiet=as_json)) as display:
+
+        def show(done: Done) -> None:
+            display(done.items, done.pictures, done.current)
+
+        if out is None:
+            rows = [row for _, some in predictor.stream(inputs.items, show, seconds=seconds) for row in some]
+            table = as_table(predictor.card, rows)
+        else:
+            table = predictor.write(inputs.items, out, force=force, on_progress=show, seconds=seconds)
+    took = time.perf_counter() - started
+    summary = _summary(predictor, table, inputs, took)
+    if as_json:
+        document = summary if out is not None else {**summary, "predictions": _records(table)}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        if out is None:
+            _print_rows(table, inputs.items)
+        _print_summary(summary, out)
+
+
+def _announce(predictor: Predictor, inputs: Inputs, *, quiet: bool) -> None:
+    card = predictor.card
+    kinds = {"synthetic": "  SYNTHETIC: it learned from drawn faces", "unknown": "  of unknown data"}
+    say(f"model: {card.name}{kinds.get(card.data_kind, '')}", quiet=quiet)
+    say(f"faces: {predictor.finder.text}; on {predictor.model.device}", quiet=quiet)
+    if predictor.finder.recipe.detector == "cascade" and predictor.finder.wanted != "whole":
+        say(
+            "warning: the model learned from faces of the weak cascade; --detector mtcnn finds more",
+            quiet=quiet,
+        )
+    if inputs.others:
+        listed = ", ".join(f"{count} {ending}" for ending, count in sorted(inputs.others.items()))
+        say(f"left out: {sum(inputs.others.values())} other files ({listed})", quiet=quiet)
+
+
+def _summary(predictor: Predictor, table: pd.DataFrame, inputs: Inputs, took: float) -> dict[str, Any]:
+    """Return what was predicted and how long it took, as plain values."""
+    stages, found = predictor.stages, table[table["predicted"].notna()]
+    shares = found["predicted"].value_counts(normalize=True)
+    reasons = table["reason"][table["predicted"].isna()].value_counts()
+    return {
+        "model": predictor.card.name,
+        "data_kind": predictor.card.data_kind,
+        "files": len(inputs.items),
+        "not_repeated": predictor.kept,
+        "others": dict(sorted(inputs.others.items())),
+        "rows": len(table),
+        "faces": len(found),
+        "abstained": int(found["abstained"].sum()),
+        "without_face": int(table["predicted"].isna().sum()),
+        "reasons": {str(reason): int(count) for reason, count in reasons.items()},
+        "predicted": {name: round(float(shares.get(name, 0.0)), 4) for name in predictor.card.classes},
+        "seconds": {
+            "whole": round(took, 3),
+            **{name: round(getattr(stages, name), 3) for name in ("decode", "detect", "network", "write")},
+        },
+        "pictures_per_second": round(stages.pictures / took, 2) if took > 0 else None,
+    }
+
+
+def _records(table: pd.DataFrame) -> Any:
+    from fer_bench.inference.table import as_json
+
+    return json.loads(as_json(table))
+
+
+def _print_rows(table: pd.DataFrame, items: list[Item]) -> None:
+    """Print the first rows, one a line."""
+    classes = [name for name in table.columns if name.startswith("p_")]
+    for row in table.head(LISTED).to_dict("records"):
+        frame = "" if row["frame"] is None or row["frame"] != row["frame"] else f" {row['time']:.2f} s"
+        if isinstance(row["predicted"], str):
+            face = f" face {row['face'] + 1}" if row["face"] else ""
+            share = max(float(row[name]) for name in classes)
+            affect = ""
+            if "valence" in row:
+                affect = f"  valence {row['valence']:+.2f} arousal {row['arousal']:+.2f}"
+            mark = "  abstained" if row["abstained"] else ""
+            typer.echo(f"{row['file']}{frame}{face}: {row['predicted']} {share:.2f}{affect}{mark}")
+        else:
+            typer.echo(f"{row['file']}{frame}: {row['reason']}")
+    if len(table) > LISTED:
+        typer.echo(f"... and {len(table) - LISTED} rows more: --out FILE writes all")
+
+
+def _print_summary(summary: dict[str, Any], out: Path | None) -> None:
+    abstained = f", {summary['abstained']} abstained" if summary["abstained"] else ""
+    say(f"{summary['faces']} faces in {summary['files']} files{abstained}")
+    if summary["not_repeated"]:
+        say(f"{summary['not_repeated']} files were predicted before and are not repeated")
+    reasons = list(summary["reasons"].items())
+    for reason, count in reasons[:5]:
+        say(f"  {count} x {reason}")
+    if len(reasons) > 5:
+        say(f"  and {len(reasons) - 5} other reasons")
+    if summary["faces"]:
+        shares = sorted(summary["predicted"].items(), key=lambda each: -each[1])
+        say("predicted: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares if share))
+    seconds = summary["seconds"]
+    stages = ", ".join(f"{name} {seconds[name]:.1f} s" for name in ("decode", "detect", "network", "write"))
+    rate = summary["pictures_per_second"]
+    say(f"time: {seconds['whole']:.1f} s ({stages}; summed over threads), {rate:.1f} pictures/s")
+    if out is not None:
+        say(f"wrote {out}")

@@ -1,0 +1,180 @@
+"""Faces of a picture, found and cropped as those that a model learned from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.data.crops.choice import read_crops
+from fer_bench.data.crops.detectors import Detector, find_faces
+from fer_bench.data.crops.faces import Box, Face, choose_faces
+from fer_bench.data.crops.recipe import AS_SHIPPED, NAMES, CropRecipe, crop_face, crop_found
+from fer_bench.data.reading.pictures import Image
+from fer_bench.errors import DataError, UsageError
+
+FacesWanted = Literal["largest", "best", "all", "whole"]
+"""Which faces of a picture are predicted: the largest, the one the detector is surest of, all, or none is
+searched and the picture is taken as a crop."""
+SHIPPED_MARGIN = {"affectnet7": 0.2}
+"""How much more than the recipe's template the crops show that a dataset is shipped with; others: nothing.
+Found with the detector on each stand-in, which imitates its dataset's crops."""
+SMALLEST = 8
+"""Sides in pixels below which a picture or a face is too small to be predicted."""
+NO_FACE = "no face was found"
+
+
+@dataclass(frozen=True, eq=False)
+class CroppedFace:
+    """A face as a model sees it.
+
+    Attributes:
+        crop: RGB uint8 [S, S, 3].
+        face: Where it is; None where the picture was taken as a crop.
+    """
+
+    crop: Image
+    face: Face | None
+
+    @property
+    def box(self) -> Box | None:
+        """The detector's box."""
+        return None if self.face is None else self.face.box
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """How faces are found and cropped for a model.
+
+    Attributes:
+        recipe: How faces are cropped.
+        wanted: Which faces of a picture.
+        least_score: Detector's score below which a face does not count.
+    """
+
+    recipe: CropRecipe
+    wanted: FacesWanted = "largest"
+    least_score: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """Return it as one line."""
+        if self.wanted == "whole":
+            return f"pictures are crops; {self.recipe.text}"
+        recipe, least = self.recipe, f", score from {self.least_score:g}" if self.least_score else ""
+        aligned = recipe.aligns_found and recipe.detector != "cascade"
+        cut = "aligned by landmarks" if aligned else "squares"
+        how = f"{cut} +{recipe.margin:.0%} {recipe.size}px v{recipe.version}"
+        return f"{self.wanted} by {NAMES[recipe.detector]}{least}; {how}"
+
+    def find(self, image: Image) -> tuple[list[CroppedFace], str | None]:
+        """Return the faces of a picture, and why there is none.
+
+        Args:
+            image: RGB uint8 [H, W, 3].
+
+        Raises:
+            DetectorError: The detector cannot be used, whatever the picture.
+        """
+        height, width = image.shape[:2]
+        if min(height, width) < SMALLEST:
+            return [], f"the picture is too small: {width}x{height} pixels"
+        if self.wanted == "whole":
+            return [CroppedFace(crop_face(image, None, None, self.recipe)[0], None)], None
+        faces = find_faces(image, self.recipe.detector)
+        kept = [face for face in faces if not face.score < self.least_score]  # the cascade's score is NaN
+        large = [face for face in kept if _side(face) >= SMALLEST]
+        if not large:
+            why = f" with a score from {self.least_score:g}" if faces and not kept else ""
+            return [], NO_FACE + (f" of {SMALLEST} pixels or more" if kept else why)
+        found, problem = [], None
+        for face in self._chosen(large):
+            try:
+                found.append(CroppedFace(crop_found(image, face, self.recipe), face))
+            except DataError as error:  # far beyond the picture
+                problem = error.message
+        return found, problem if not found else None
+
+    def again(self, image: Image, box: Box | None, landmarks: NDArray[np.float64] | None) -> Image:
+        """Return the crop of a face that was found before, by where it is; None is the whole picture."""
+        if box is None:
+            return crop_face(image, None, None, self.recipe)[0]
+        return crop_found(image, Face(box, landmarks, math.nan), self.recipe)
+
+    def _chosen(self, faces: list[Face]) -> list[Face]:
+        if self.wanted == "best":
+            best = max(faces, key=lambda face: -1.0 if math.isnan(face.score) else face.score)
+            return [best]
+        return choose_faces(faces, "all" if self.wanted == "all" else "largest")
+
+
+def _side(face: Face) -> float:
+    return min(face.box[2] - face.box[0], face.box[3] - face.box[1])
+
+
+def finder_for(
+    trained_with: CropRecipe,
+    trained_on: str = "",
+    *,
+    wanted: FacesWanted = "largest",
+    crop: str | None = None,
+    detector: Detector | None = None,
+    least_score: float = 0.0,
+) -> FaceFinder:
+    """Return how faces are found and cropped for a model.
+
+    A model that learned from crops as their publisher made them gets faces that are aligned by five
+    landmarks and show as much as those crops; one that learned from a detector's faces gets the same
+    detector's.
+
+    Args:
+        trained_with: The recipe of the crops that the model learned from.
+        trained_on: What it was trained on.
+        wanted: Which faces of a picture.
+        crop: Another way to crop, written `kind[+margin]`.
+        detector: Another detector.
+        least_score: See `FaceFinder`.
+
+    Raises:
+        UsageError: The crop is not written as it should be, or does not fit `wanted`.
+    """
+    if crop is not None:
+        recipe = read_recipe(crop, trained_with.size)
+        if (recipe.kind in AS_SHIPPED) != (wanted == "whole"):
+            problem = "takes pictures as crops, so that no face is searched"
+            raise UsageError(
+                f"--crop {crop} {problem}" if wanted != "whole" else f"--faces whole {problem}",
+                value=f"--crop {crop} --faces {wanted}",
+                hint="--crop fit --faces whole, or --crop similarity with largest, best or all",
+            )
+    elif wanted == "whole":
+        kind = trained_with.kind if trained_with.kind in AS_SHIPPED else "fit"
+        recipe = CropRecipe(kind=kind, size=trained_with.size)
+    elif trained_with.kind in AS_SHIPPED:
+        margin = SHIPPED_MARGIN.get(trained_on, 0.0)
+        recipe = CropRecipe(kind="similarity", size=trained_with.size, margin=margin)
+    elif trained_with.kind == "detect":
+        recipe = trained_with
+    else:  # a detector was only asked where the dataset had no box
+        recipe = trained_with.model_copy(update={"detector": "mtcnn"})
+    if detector is not None:
+        recipe = recipe.model_copy(update={"detector": detector})
+    return FaceFinder(recipe, wanted, least_score)
+
+
+def read_recipe(text: str, size: int = 16) -> CropRecipe:
+    """Return the recipe that a text `kind[+margin]` means.
+
+    Args:
+        text: As for `--crop`.
+        size: Side of the crops in pixels.
+
+    Raises:
+        UsageError: An unknown kind or a margin out of range.
+    """
+    (wish,) = read_crops([text], None, ()).wishes
+    margin = {} if wish.margin is None else {"margin": wish.margin}
+    return CropRecipe(kind=wish.kind, size=size, **margin)

@@ -1,0 +1,117 @@
+"""The command: a table, a summary, what is refused, and that it goes on."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_bench.inference.table import read_table
+from tests.inference.conftest import checkpoint, colour, trained, trained_store
+
+__all__ = ["checkpoint", "colour", "trained", "trained_store"]
+
+
+@pytest.fixture
+def pictures(tiny_root, tmp_path):
+    """A folder with two drawn faces, a wall, a text and a note."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    faces = sorted((tiny_root / "oulu").rglob("*.jpeg"))[:2]
+    for number, face in enumerate(faces):
+        shutil.copy(face, folder / f"face{number}.jpeg")
+    cv2.imwrite(str(folder / "wall.png"), np.full((80, 80, 3), 120, np.uint8))
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "notes.txt").write_text("x")
+    return folder
+
+
+def test_a_folder_becomes_a_table(run_cli, checkpoint, pictures, tmp_path):
+    code, out, err = run_cli("predict", checkpoint, pictures, "--out", "a.csv")
+    assert (code, out) == (0, "")
+    table = read_table(tmp_path / "a.csv")
+    assert len(table) == 4
+    assert table["predicted"].notna().sum() == 2
+    assert set(table["reason"].dropna()) == {"no face was found", "the picture cannot be decoded (10 bytes)"}
+    assert "SYNTHETIC: it learned from drawn faces" in err
+    assert "left out: 1 other files (1 .txt)" in err
+    assert "2 faces in 4 files" in err
+    assert "1 x no face was found" in err
+    for stage in ("decode", "detect", "network", "write"):
+        assert f"{stage} " in err
+    code, _, err = run_cli("predict", checkpoint, pictures, "--out", "a.csv")
+    assert code == 0
+    assert "4 files were predicted before and are not repeated" in err
+    code, _, err = run_cli("predict", checkpoint, pictures, "--out", "a.csv", "--abstain-below", "1")
+    assert code == 2
+    assert "of another abstain_below" in err
+    code, _, err = run_cli(
+        "predict", checkpoint, pictures, "--out", "a.csv", "--abstain-below", "1", "--force"
+    )
+    assert code == 0
+    assert "2 abstained" in err
+    assert read_table(tmp_path / "a.csv")["abstained"].sum() == 2
+
+
+def test_without_a_file_rows_are_printed(run_cli, checkpoint, pictures):
+    code, out, _ = run_cli("predict", checkpoint, pictures, "--faces", "whole")
+    assert code == 0
+    lines = dict(line.split(": ", 1) for line in out.splitlines())
+    assert len(lines) == 4
+    assert lines[str(pictures / "text.jpg")] == "the picture cannot be decoded (10 bytes)"
+
+
+def test_json_is_one_document(run_cli, checkpoint, pictures):
+    code, out, err = run_cli("predict", checkpoint, pictures, "--faces", "whole", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["files"], found["rows"], found["faces"], found["without_face"]) == (4, 4, 3, 1)
+    assert sum(found["predicted"].values()) == pytest.approx(1, abs=1e-3)
+    assert len(found["predictions"]) == 4
+    code, out, _ = run_cli(
+        "predict", checkpoint, pictures, "--faces", "whole", "--json", "--out", "a.parquet"
+    )
+    assert "predictions" not in json.loads(out)
+    assert len(pd.read_parquet("a.parquet")) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.jpg"], "no such file or folder"),
+        (["empty"], "no picture and no video here"),
+        (["photos", "--out", "a.txt"], "by the ending of their file"),
+        (["photos", "--every", "often"], "how often a frame is taken"),
+        (["photos", "--crop", "similar"], "unknown crop"),
+        (["photos", "--crop", "fit"], "so that no face is searched"),
+    ],
+)
+def test_what_cannot_be_is_refused(run_cli, checkpoint, pictures, tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    code, _, err = run_cli("predict", checkpoint, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_other_files_are_no_models(run_cli, pictures, tmp_path):
+    (tmp_path / "model.pt").write_text("x")
+    for what, message in (("model.pt", "not a readable checkpoint"), ("nothing", "no such model")):
+        code, _, err = run_cli("predict", what, pictures)
+        assert code == 2
+        assert message in err
+
+
+def test_what_the_line_may_not_import_is_not_imported():
+    """Torch takes ten seconds, which nobody waits for who mistypes a path."""
+    script = (
+        "import sys; sys.argv = ['fer-bench', 'predict', 'nothing.pt', '/']; "
+        "from fer_bench.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 2\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
