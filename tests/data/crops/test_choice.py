@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_bench.data.crops.choice import CropChoice, read_crops
+from fer_bench.data.crops.choice import CropChoice, crops_of_key, read_crops
 from fer_bench.data.crops.recipe import recipe_for
 from fer_bench.data.packs.pack import open_pack
 from fer_bench.errors import UsageError
@@ -118,3 +118,15 @@ def test_another_crop_is_another_pack(make_toy, tmp_path):
     second = open_pack(toy, 24, cache=tmp_path / "c")
     assert first.pixel_hash != second.pixel_hash
     assert second.recipe.text == "box, else MTCNN +20% 24px v2"
+
+
+def test_the_detector_is_part_of_the_key_where_it_was_chosen(make_toy):
+    toy = make_toy(rows())
+    chosen = read_crops(["detect"], None, NAMES, "cascade")
+    chosen.apply(toy)
+    assert recipe_for(toy, 32).text == "detect by cascade (weak) +20% 32px v2"
+    assert chosen.key == {"all": "detect", "detector": "cascade"}
+    assert crops_of_key(chosen.key) == chosen
+    toy = make_toy(rows())
+    read_crops(["detect"], None, NAMES).apply(toy)
+    assert recipe_for(toy, 32).text == "detect and align by MTCNN +20% 32px v2"
