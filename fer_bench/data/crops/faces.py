@@ -49,6 +49,12 @@ class Face:
         points = None if self.landmarks is None else self.landmarks + np.array([x, y], np.float64)
         return Face((x0 + x, y0 + y, x1 + x, y1 + y), points, self.score)
 
+    def scaled(self, x: float, y: float) -> Face:
+        """Return the face in a picture that is so many times as wide and as high."""
+        x0, y0, x1, y1 = self.box
+        points = None if self.landmarks is None else self.landmarks * np.array([x, y], np.float64)
+        return Face((x0 * x, y0 * y, x1 * x, y1 * y), points, self.score)
+
 
 def left_first(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return five points [5, 2] with the eye and the corner of the mouth on the left of the picture first."""

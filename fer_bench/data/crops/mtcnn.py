@@ -30,6 +30,10 @@ MARGIN = 0.02
 """How far below the threshold a proposal is still decided; OpenCV and exact sums differ far less."""
 MOST = 2000
 """Windows of each level that are kept at most, the likeliest: more come only from noise."""
+BORDER = 0.25
+"""Width of the border in the second search, in shorter sides of the picture."""
+CUT_OFF = 0.01
+"""Share of the values that become black, and white, when grey levels are spread."""
 STRIDE = 2
 """Pixels of a level between two windows of PNet."""
 
@@ -37,7 +41,9 @@ STRIDE = 2
 def find_with_mtcnn(image: Image) -> list[Face]:
     """Return all faces of a picture, the largest first.
 
-    The result is the same on every processor, see `mtcnn_networks`.
+    A picture without any is searched once more with its grey levels spread and its border repeated outwards:
+    that finds faces in the dark and those that fill their picture. The result is the same on every processor,
+    see `mtcnn_networks`.
 
     Args:
         image: RGB uint8 [H, W, 3] of any size.
@@ -53,18 +59,39 @@ def find_with_mtcnn(image: Image) -> list[Face]:
     seen = (
         image if shrink == 1 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     )
-    boxes, found = _look(seen, "rnet", _slide(seen))
+    faces = _search(seen)
+    if not faces and (clearer := _spread(seen)) is not None:
+        border = round(BORDER * min(size))
+        wider = cv2.copyMakeBorder(clearer, border, border, border, border, cv2.BORDER_REPLICATE)
+        faces = [face.moved(-border, -border) for face in _search(np.asarray(wider, np.uint8))]
+    return in_order([face.scaled(width / size[0], height / size[1]) for face in faces])
+
+
+def _search(image: Image) -> list[Face]:
+    """Return the faces of a picture as it is."""
+    boxes, found = _look(image, "rnet", _slide(image))
     kept = _unlike(boxes, found.evidence, 0.7)
-    boxes, found = _look(seen, "onet", _changed(boxes[kept], found.change[kept]))
+    boxes, found = _look(image, "onet", _changed(boxes[kept], found.change[kept]))
     points = boxes[:, None, :2] + found.points * (boxes[:, 2:] - boxes[:, :2])[:, None, :]
     boxes = _changed(boxes, found.change)
-    scale = np.array([width / size[0], height / size[1]])
     faces = []
     for number in _apart(boxes, found.evidence, 0.7):
-        x0, y0, x1, y1 = (boxes[number].reshape(2, 2) * scale).reshape(-1).tolist()
+        x0, y0, x1, y1 = boxes[number].tolist()
         score = round(1 / (1 + math.exp(-found.evidence[number])), 4)
-        faces.append(Face((x0, y0, x1, y1), left_first(points[number] * scale), score))
-    return in_order(faces)
+        faces.append(Face((x0, y0, x1, y1), left_first(points[number]), score))
+    return faces
+
+
+def _spread(image: Image) -> Image | None:
+    """Return a picture whose grey levels reach from black to white, None of one that shows nothing."""
+    import cv2
+
+    counts = np.bincount(image.reshape(-1), minlength=256).cumsum()
+    low, high = (int(np.searchsorted(counts, share * counts[-1])) for share in (CUT_OFF, 1 - CUT_OFF))
+    if high <= low:
+        return None
+    levels = np.rint(np.clip((np.arange(256) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, levels), np.uint8)
 
 
 def _slide(image: Image) -> Array:

@@ -46,4 +46,8 @@ def test_points_are_ordered_by_the_picture_and_moved_with_the_box():
     moved = LEFT.moved(7, -3)
     assert moved.box == (7, -3, 27, 17)
     assert np.array_equal(moved.landmarks, POINTS + np.array([7, -3]))
-    assert Face((0, 0, 1, 1), None, float("nan")).moved(1, 1).landmarks is None
+    larger = LEFT.scaled(2, 3)
+    assert larger.box == (0, 0, 40, 60)
+    assert np.array_equal(larger.landmarks, POINTS * np.array([2, 3]))
+    blind = Face((0, 0, 1, 1), None, float("nan"))
+    assert blind.moved(1, 1).landmarks is blind.scaled(2, 2).landmarks is None
