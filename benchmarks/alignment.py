@@ -27,10 +27,11 @@ from fer_bench.data.crops.recipe import NAMES, five_points
 from fer_bench.data.crops.yunet import yunet_file
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import usable_cores, write_text
+from fer_bench.synthetic.anatomy import Picture
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.expressions import STYLES
 from fer_bench.synthetic.population import Population
-from fer_bench.synthetic.shots import Shot, arrange, shoot
+from fer_bench.synthetic.shots import Shot, arrange, backdrop, develop, shoot
 
 ROOT = Path(__file__).parents[1]
 SIZES: dict[str, tuple[int, int]] = {
@@ -46,6 +47,8 @@ SIZES: dict[str, tuple[int, int]] = {
 """Height and width of what is drawn by each camera, before anything is cropped or scaled."""
 VIEWS: dict[str, float | None] = {"as drawn": None, "turned 45°": 45.0, "profile 75°": 75.0, "dark": None}
 """Turn of the head in degrees, None for the camera's own."""
+EMPTY = "no face"
+"""The view of what is behind the faces, without anybody."""
 DARKNESS, DARK_NOISE = 0.12, 2.0
 """Share of the light that is left in the dark, and the noise that the sensor adds, in grey levels."""
 NEAR, SMALL, LARGE = 0.25, 0.5, 2.0
@@ -73,7 +76,8 @@ differ in); YuNet and the cascade do not promise that.
 
 CPU time of one picture on one core, in times of the cascade's for the same pictures in the same run. The
 cascade looks only for faces of at least a fifth of the picture; MTCNN finds those of 20 pixels, and its time
-grows with the picture up to 1.3 megapixels, to which larger ones are scaled down.
+grows with the picture up to 1.3 megapixels, to which larger ones are scaled down, and doubles where it finds
+nothing and searches once more.
 
 """
 BASE: Detector = "cascade"
@@ -98,15 +102,26 @@ def draw(dataset: str, number: int, view: str = "as drawn") -> Shot:
     return replace(shot, picture=np.clip(np.rint(DARKNESS * shot.picture + noise), 0, 255).astype(np.uint8))
 
 
+def draw_empty(dataset: str, number: int) -> Picture:
+    """Return a drawn picture without a face, the same for the same arguments."""
+    population = Population(dataset, "benchmark", 0)
+    rng = population.rng("alignment, empty", number)
+    camera = camera_of(population)
+    scene = arrange(camera, SIZES[dataset], rng)
+    picture = develop(camera, scene, backdrop(camera, scene.size, scene.backdrop).copy(), rng)
+    return np.asarray(cv2.resize(picture, scene.size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def measure(
     dataset: str, view: str, detectors: tuple[Detector, ...], scenes: int
 ) -> Iterator[dict[str, object]]:
     """Yield one line per picture and detector: what was found, how far off, and how long it took."""
     for number in range(scenes):
-        shot = draw(dataset, number, view)
+        shot = None if view == EMPTY else draw(dataset, number, view)
+        picture = draw_empty(dataset, number) if shot is None else shot.picture
         for detector in detectors:
             start = time.process_time()
-            faces = find_faces(shot.picture, detector)
+            faces = find_faces(picture, detector)
             taken = time.process_time() - start
             yield {
                 "camera": dataset,
@@ -115,7 +130,7 @@ def measure(
                 "number": number,
                 "faces": len(faces),
                 "seconds": taken,
-                **(_compared(faces[0], shot) if faces else {}),
+                **(_compared(faces[0], shot) if faces and shot is not None else {}),
             }
 
 
@@ -183,16 +198,21 @@ def page(table: pd.DataFrame, cores: int, gain: float) -> str:
         gain: How many times as many pictures per second as one thread they searched.
     """
     text = TEXT.format(scenes=int(table["pictures"].max()), near=NEAR, darkness=DARKNESS)
-    means = table.groupby(["detector", "camera"], sort=False)["times_of_cascade"].mean().unstack()
+    seen, empty = table[table["view"] != EMPTY], table[table["view"] == EMPTY]
+    means = seen.groupby(["detector", "camera"], sort=False)["times_of_cascade"].mean().unstack()
     lines = [f"| detector | {' | '.join(means.columns)} |", "| --- |" + " --- |" * len(means.columns)]
     for detector, row in means.iterrows():
         lines.append(f"| {NAMES[detector]} | {' | '.join(f'{value:.1f}' for value in row)} |")
     lines += ["", f"MTCNN in {cores} threads, as packs are filled: {gain:.1f} times the pictures per second."]
-    for view in table["view"].unique():
+    wrong = empty.groupby("detector", sort=False)["answered"].mean()
+    shares = ", ".join(f"{NAMES[detector]} in {share:.1%}" for detector, share in wrong.items())
+    number = int(empty["pictures"].sum() / max(1, len(wrong)))
+    lines += ["", f"In {number} pictures without a face they find one: {shares}."]
+    for view in seen["view"].unique():
         lines += ["", f"## {view[0].upper()}{view[1:]}", ""]
         lines += ["| camera | detector | found | off | size | points | further |"]
         lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
-        for row in table[table["view"] == view].itertuples():
+        for row in seen[seen["view"] == view].itertuples():
             found = f"{row.found:.1%} [{row.found_low:.0%}, {row.found_high:.0%}]"
             points = "-" if np.isnan(row.landmarks) else f"{row.landmarks:.1%}, {row.landmarks_p90:.1%}"
             off, size = _or_dash(row.off, ".0%"), _or_dash(row.size, ".2f")
@@ -221,7 +241,7 @@ def main() -> None:
     for dataset in SIZES:
         for detector in detectors:
             find_faces(draw(dataset, 0).picture, detector)  # networks are read before time is taken
-        for view in VIEWS:
+        for view in (*VIEWS, EMPTY):
             lines += list(measure(dataset, view, detectors, arguments.scenes))
         print(f"measured {dataset}", flush=True)
     table = summary(pd.DataFrame(lines))

@@ -31,12 +31,14 @@ LINES = pd.DataFrame(
         line(0, "cascade", 2.0, faces=1, off=0.2, size=1.0),
         line(1, "mtcnn", 4.0, faces=3, off=0.2, size=1.3, landmarks=0.04),
         line(1, "cascade", 3.0, faces=1, off=0.3, size=1.0),  # too far off to be the face
+        {**line(0, "mtcnn", 1.0), "view": alignment.EMPTY},
+        {**line(0, "cascade", 1.0, faces=1), "view": alignment.EMPTY},
     ]
 )
 
 
 def test_what_is_too_far_off_is_not_found_and_times_are_those_of_the_same_pictures():
-    table = alignment.summary(LINES).set_index("detector")
+    table = alignment.summary(LINES[LINES["view"] != alignment.EMPTY]).set_index("detector")
     assert table["found"].to_dict() == {"mtcnn": 1.0, "cascade": 0.5}
     assert table["answered"].to_dict() == {"mtcnn": 1.0, "cascade": 1.0}
     assert table["times_of_cascade"].to_dict() == {"mtcnn": 2.0, "cascade": 1.0}
@@ -49,6 +51,7 @@ def test_the_page_says_what_was_not_measured():
     text = alignment.page(alignment.summary(LINES), 2, 1.8)
     assert "| mmi | MTCNN | 100.0% [34%, 100%] | 15% | 1.20 | 3.0%, 3.8% | 1.00 |" in text
     assert "| mmi | cascade (weak) | 50.0%" in text
+    assert "In 1 pictures without a face they find one: MTCNN in 0.0%, cascade (weak) in 100.0%." in text
     assert "YuNet was not measured" in text
     assert "MTCNN in 2 threads, as packs are filled: 1.8 times" in text
 
@@ -61,6 +64,10 @@ def test_a_scene_is_the_same_again_and_its_truth_is_in_the_picture(view):
     assert (np.median(shot.landmarks, axis=0) < (width, height)).all()
     perfect = Face(shot.box, alignment.five_points(shot.landmarks), 1.0)
     assert alignment._compared(perfect, shot) == {"off": 0, "size": pytest.approx(1), "landmarks": 0}
+
+
+def test_pictures_without_a_face_have_the_size_of_those_with_one():
+    assert alignment.draw_empty("ckplus", 0).shape == alignment.draw("ckplus", 0).picture.shape
 
 
 def test_in_the_dark_little_light_is_left():

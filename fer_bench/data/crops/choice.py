@@ -152,6 +152,8 @@ def _problem(dataset: FaceDataset, kind: CropKind) -> str | None:
     index = dataset.index
     if kind == "box":
         return None if index["box"].notna().any() else "no row has a face box"
+    if kind == "similarity" and dataset.detector != "cascade" and index["box"].notna().any():
+        return None  # the detector finds the landmarks of the face in the box
     if kind in ("landmarks", "similarity"):
         has = index["landmarks"].notna()
         if not has.any():

@@ -71,6 +71,15 @@ def test_a_wish_for_all_leaves_out_what_lacks_what_it_needs_and_one_by_name_is_r
     assert cropped(boxed, "whole").kind == "box"
 
 
+def test_similarity_needs_landmarks_or_boxes_in_which_the_detector_finds_them(make_toy):
+    def boxed():
+        return make_toy(rows(box=(2.0, 2.0, 20.0, 20.0)))
+
+    assert cropped(boxed(), "similarity").kind == "similarity"
+    with pytest.raises(UsageError, match="no row has landmarks"):
+        read_crops(["toy=similarity"], None, NAMES, "cascade").apply(boxed())
+
+
 @pytest.mark.parametrize(
     ("own", "faces", "kind"),
     [
