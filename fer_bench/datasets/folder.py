@@ -233,8 +233,8 @@ class Folder(FaceDataset):
                     if meant is emotion
                 ),
                 "protocols": (CARD.protocols[0].model_copy(update={"label_set": label_set, "split": rule}),),
-                # Without a training part no rule can assign roles, and all rows are for testing.
-                "as_target": "test" if splits & {"train", "none"} else "all",
+                # Without a training part of the user's own, every picture is new to models of other datasets.
+                "as_target": "all" if splits == {"none"} or not splits & {"train", "none"} else "test",
                 "unit": "subject" if people is not None and all(people.subjects) else "image",
             }
         )

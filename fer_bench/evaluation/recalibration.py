@@ -22,7 +22,7 @@ from fer_bench.errors import DataError
 from fer_bench.evaluation import calibration as cal
 from fer_bench.evaluation.before_after import Metrics
 from fer_bench.evaluation.components import Combined, Component
-from fer_bench.evaluation.confusion import Floats
+from fer_bench.evaluation.confusion import Floats, class_codes
 from fer_bench.evaluation.contributions import LEAST_REST, SHARED_ROWS
 from fer_bench.evaluation.estimates import answers, estimate
 from fer_bench.evaluation.intervals import Value, difference, symmetric
@@ -152,16 +152,16 @@ def unit_folds(units: Sequence[str], truth: NDArray[np.int64], folds: int = FOLD
 def cross_fit(
     logits: Floats,
     truth: NDArray[np.int64],
-    units: Sequence[str],
+    fold: NDArray[np.int64],
     rule: Rule = "none",
     source: Floats | None = None,
 ) -> tuple[Floats, list[Calibrator]]:
-    """Return log-probabilities [N, K] of rows, each calibrated on the units of the other folds.
+    """Return log-probabilities [N, K] of rows, each calibrated on the rows of the other folds.
 
     Args:
         logits: [N, K].
         truth: Positions of the true classes [N].
-        units: Unit of each row [N].
+        fold: Fold of each row [N], see `unit_folds`.
         rule: See `fit`.
         source: See `fit`.
 
@@ -169,12 +169,13 @@ def cross_fit(
         The log-probabilities, and what was fitted for each fold.
 
     Raises:
-        DataError: There is one unit only.
+        DataError: All rows are in one fold.
     """
-    fold = unit_folds(units, truth)
     found, fitted = np.empty_like(logits), []
     for one in range(int(fold.max()) + 1):
         here = fold == one
+        if here.all():
+            raise DataError("calibration needs labelled rows of at least two units: it is tested on others")
         fitted.append(fit(logits[~here], truth[~here], rule, source))
         found[here] = fitted[-1].log_probabilities(logits[here])
     return found, fitted
@@ -197,7 +198,8 @@ class Recalibration:
             correction.
         metrics: `nll`, `ece`, `uar` and `accuracy` before, after and their difference; after is of rows that
             the calibration was not fitted on.
-        log_probabilities: Cross-fitted log-probabilities [N, K] of the scored rows and classes.
+        probabilities: Of every row of the predictions over all classes of the model [M, C], each calibrated
+            on other units; rows without a label too.
     """
 
     rule: Rule
@@ -210,7 +212,7 @@ class Recalibration:
     source: dict[str, float]
     target: dict[str, float]
     metrics: dict[str, Metrics]
-    log_probabilities: Floats
+    probabilities: Floats
 
 
 def recalibrate(
@@ -238,24 +240,30 @@ def recalibrate(
     lookup = np.full(len(given.classes), -1)
     lookup[places] = np.arange(len(places))
     truth = lookup[given.truth]
-    kept = predictions.frame["label"].isin(given.scored_classes).to_numpy()
-    logits = predictions.logits[kept][:, places].astype(np.float64)
+    frame, every = predictions.frame, predictions.logits.astype(np.float64)
+    kept = frame["label"].isin(given.scored_classes).to_numpy()
+    codes = class_codes(frame["label"], given.classes)
+    folds = unit_folds(frame["unit"].tolist(), np.where(codes < 0, len(given.classes), codes))
+    logits = every[kept][:, places]
     before = _shares(given.scored_classes, source)
-    log_p, fitted = cross_fit(logits, truth, given.units.tolist(), rule, before)
-    whole = fit(logits, truth, rule, before)
-    offsets = np.zeros(len(given.classes))
-    offsets[places] = whole.offsets
+    log_p, fitted = cross_fit(logits, truth, folds[kept], rule, before)
+    whole = _for_all(fit(logits, truth, rule, before), places, len(given.classes))
+    probabilities = np.empty_like(every)
+    for one, calibrator in enumerate(fitted):
+        here = folds == one
+        spread = _for_all(calibrator, places, len(given.classes))
+        probabilities[here] = np.exp(spread.log_probabilities(every[here]))
     after = replace(given, answer=np.asarray(places, np.int64)[log_p.argmax(1)])
     metrics = {
         **_of_probabilities(log_softmax(logits, axis=1), log_p, truth, given),
         **_of_answers(given, after, predictions.meta.target),
     }
-    weighted = before * np.exp(whole.offsets)
+    weighted = before * np.exp([whole.offsets[place] for place in places])
     names = given.scored_classes
     return Recalibration(
         rule=rule,
         classes=names,
-        calibrator=Calibrator(whole.temperature, tuple(map(float, offsets))),
+        calibrator=whole,
         temperatures=tuple(one.temperature for one in fitted),
         folds=len(fitted),
         n=len(truth),
@@ -263,8 +271,15 @@ def recalibrate(
         source=dict(zip(names, map(float, before), strict=True)),
         target=dict(zip(names, map(float, weighted / weighted.sum()), strict=True)),
         metrics=metrics,
-        log_probabilities=log_p,
+        probabilities=probabilities,
     )
+
+
+def _for_all(calibrator: Calibrator, places: Sequence[int], classes: int) -> Calibrator:
+    """Return a calibrator of scored classes for all classes of the model; others keep their odds."""
+    offsets = np.zeros(classes)
+    offsets[list(places)] = calibrator.offsets
+    return Calibrator(calibrator.temperature, tuple(map(float, offsets)))
 
 
 def _shares(classes: Sequence[str], given: Mapping[str, float] | None) -> Floats:

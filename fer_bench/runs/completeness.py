@@ -20,6 +20,7 @@ from fer_bench.results.store import RunDir, Store
 from fer_bench.results.summary import Summary
 from fer_bench.runs.plan import PlannedRun
 from fer_bench.runs.resolve import input_spec
+from fer_bench.workspace.sources import Source
 from fer_bench.workspace.workspace import Workspace
 
 State = Literal["done", "running", "resumes", "targets", "to do"]
@@ -95,6 +96,25 @@ def _data_of(target: str, size: int, workspace: Workspace) -> tuple[str, str, st
 def deciding_today(card: Card, pack: Pack) -> tuple[str, str, str, int]:
     """Return what predictions on today's data are made on, as `deciding` returns it of stored ones."""
     return pack.fingerprint, pack.pixel_hash, pack.recipe.text, card.version
+
+
+def has_current(stored: Record, run: RunDir, name: str, source: Source, pack: Pack) -> bool:
+    """Return whether predictions on today's data of a target are stored.
+
+    Args:
+        stored: A record.
+        run: Its folder.
+        name: The target.
+        source: Its dataset.
+        pack: Its crops.
+    """
+    known = stored.targets.get(name)
+    if known is None or deciding(known) != deciding_today(source.dataset.card, pack):
+        return False
+    try:
+        return read_predictions(run.predictions_file(name, stored.headline)).meta.key == stored.key
+    except StoreError:
+        return False
 
 
 def deciding(known: TargetData) -> tuple[str, str, str, int]:

@@ -15,7 +15,6 @@ from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError
 from fer_bench.evaluation.subsets import score_subsets
 from fer_bench.files import write_json, write_text
-from fer_bench.results.checkpoint_facts import facts_of
 from fer_bench.results.record import Failure, Record, Selection, Status
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs import environment
@@ -23,6 +22,7 @@ from fer_bench.runs.before import score_start
 from fer_bench.runs.completeness import stale_targets, still_missing
 from fer_bench.runs.distributed import Group
 from fer_bench.runs.events import Event, OnEvent, ProgressFile
+from fer_bench.runs.facts import describe_checkpoints
 from fer_bench.runs.failures import fail_before_start, reason_of
 from fer_bench.runs.follow import open_group
 from fer_bench.runs.keys import method_packages
@@ -183,7 +183,7 @@ class _Execution:
                 self.run.write_record(record)
             self._remove_spent_checkpoints(record)  # only now: a run killed earlier resumes from them
             if self.evaluated:
-                self._describe_checkpoints(record)
+                describe_checkpoints(self.run, record)
         except BaseException as error:
             failed = self._fail(record, error)
             if isinstance(error, Exception):
@@ -332,15 +332,6 @@ class _Execution:
         self.run.write_record(record)
         self.evaluated = True
         return record
-
-    def _describe_checkpoints(self, record: Record) -> None:
-        """Store the record in the checkpoints, which then say what they are wherever they are copied to."""
-        from fer_bench.runs.training.checkpoints import attach_facts
-
-        for name in record.selection:
-            file = self.run.checkpoints / f"{name}.pt"
-            if file.exists():
-                attach_facts(file, facts_of(record, name).plain())
 
     def _remove_spent_checkpoints(self, record: Record) -> None:
         """Delete the checkpoints that a finished run no longer needs, also those of a killed attempt."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fer_bench.errors import StoreError
 from fer_bench.results import checkpoint_facts
-from fer_bench.results.record import read_record
-from fer_bench.runs.training.checkpoints import read_facts
+from fer_bench.results.record import Record, read_record
+from fer_bench.results.store import RunDir
 
 BESIDE = "record.json"
 """Record of the run, in the folder above that of its checkpoints."""
@@ -26,6 +26,8 @@ def find_facts(path: Path, weights: str) -> checkpoint_facts.CheckpointFacts | N
     Raises:
         StoreError: The facts are of a newer version, damaged, or of other weights.
     """
+    from fer_bench.runs.training.checkpoints import read_facts
+
     values = read_facts(path)
     if values is not None:
         facts = checkpoint_facts.read_facts(values, path)
@@ -42,3 +44,13 @@ def find_facts(path: Path, weights: str) -> checkpoint_facts.CheckpointFacts | N
         raise StoreError(problem, file=file, value=record.status, hint="finish it: fer-bench status")
     known = [name for name in (path.stem, record.headline) if name in names]  # one epoch can be several
     return checkpoint_facts.facts_of(record, (known or names)[0])
+
+
+def describe_checkpoints(run: RunDir, record: Record) -> None:
+    """Store a run's record in its checkpoints, which then say what they are wherever they are copied to."""
+    from fer_bench.runs.training.checkpoints import attach_facts
+
+    for name in record.selection:
+        file = run.checkpoints / f"{name}.pt"
+        if file.exists():
+            attach_facts(file, checkpoint_facts.facts_of(record, name).plain())

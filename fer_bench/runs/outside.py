@@ -21,12 +21,12 @@ from fer_bench.errors import DataError, StoreError, UsageError
 from fer_bench.evaluation.class_order import other_order
 from fer_bench.files import short_hash
 from fer_bench.models.opening import OutsideModel, open_model
-from fer_bench.results.predictions import read_predictions, write_predictions
+from fer_bench.results.predictions import write_predictions
 from fer_bench.results.record import OUTSIDE, Chosen, Record, Selection, TargetData
-from fer_bench.results.store import RunDir, Store
+from fer_bench.results.store import Store
 from fer_bench.runs import environment
 from fer_bench.runs.assessment import Evaluation, answers_frame, assess
-from fer_bench.runs.completeness import deciding, deciding_today
+from fer_bench.runs.completeness import has_current
 from fer_bench.runs.records import picture_notes
 from fer_bench.runs.resolve import default_profile
 from fer_bench.runs.supervision import heartbeat
@@ -226,7 +226,7 @@ def evaluate_model(ready: Prepared, store: Store, *, announce: Announce | None =
                     raise
                 missing[name] = f"cannot be used: {error.message}"
                 continue
-            if stored is not None and _is_current(stored, run, name, source, pack):
+            if stored is not None and has_current(stored, run, name, source, pack):
                 continue
             protocol, rows = evaluation_rows(
                 source.dataset.index, source.dataset.card, None, quick=profile == "quick"
@@ -272,17 +272,6 @@ def _predict(
         if announce is not None:
             announce(f"testing on {name}", min(start + AT_ONCE, len(rows)), len(rows))
     return model.logits(np.concatenate(answers))
-
-
-def _is_current(stored: Record, run: RunDir, name: str, source: Source, pack: Pack) -> bool:
-    """Return whether predictions on today's data are stored."""
-    known = stored.targets.get(name)
-    if known is None or deciding(known) != deciding_today(source.dataset.card, pack):
-        return False
-    try:
-        return read_predictions(run.predictions_file(name, stored.headline)).meta.key == stored.key
-    except StoreError:
-        return False
 
 
 def refuse_method_name(name: str, what: str) -> None:

@@ -15,6 +15,7 @@ from fer_bench.errors import StoreError, UsageError
 from fer_bench.files import expand_home, spelled
 from fer_bench.methods.faults import faults_named
 from fer_bench.results.record import OUTSIDE, START, Exposure, Record, TrainingData
+from fer_bench.runs.facts import find_facts
 
 if TYPE_CHECKING:
     from fer_bench.methods.base import Method
@@ -81,7 +82,6 @@ def open_start(file: str | Path) -> Start:
 @lru_cache(maxsize=8)
 def _open_start(path: Path, changed: int) -> Start:
     from fer_bench.methods.weights import state_hash
-    from fer_bench.runs.facts import find_facts
     from fer_bench.runs.training.checkpoints import load_weights
 
     method: Method = load_weights(path)

@@ -92,13 +92,16 @@ def test_other_shares_are_found_and_raise_accuracy(make, rule):
 def test_after_is_of_rows_that_were_not_fitted_on(make):
     logits, truth = simulated(60)
     units = [f"u{i // 3}" for i in range(60)]
-    log_p, fitted = cross_fit(logits, truth, units)
     fold = unit_folds(units, truth)
+    log_p, fitted = cross_fit(logits, truth, fold)
     for one, calibrator in enumerate(fitted):
         here = fold == one
         again = fit(logits[~here], truth[~here])
         assert again == calibrator
         assert log_p[here] == pytest.approx(again.log_probabilities(logits[here]))
+    labels = [CLASSES[i] for i in truth]
+    found = recalibrate(make(CLASSES, labels, logits.astype(np.float32), units, target="folder"), CLASSES)
+    assert found.probabilities == pytest.approx(np.exp(log_p), abs=1e-4)
 
 
 def test_labels_without_meaning_teach_nothing(make):

@@ -1,0 +1,260 @@
+"""What labelled pictures of one's own say about a model, beside its in-domain score. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.errors import DataError
+from fer_bench.evaluation import calibration as cal
+from fer_bench.evaluation.estimates import Estimate, answers, estimate
+from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.metrics import estimated
+from fer_bench.evaluation.precision import Growth, growth
+from fer_bench.evaluation.recalibration import Recalibration, Rule, recalibrate
+from fer_bench.evaluation.selective import Curve, Threshold, find_threshold, risk_coverage
+from fer_bench.inference.card import DeploymentCard
+from fer_bench.inference.model_card import CardScore, ModelCard
+from fer_bench.inference.own_data import Tested
+from fer_bench.results.predictions import Predictions
+
+PLURAL = {"subject": "people", "video": "videos", "image": "pictures"}
+"""Units in words, by what a card calls them."""
+
+
+@dataclass(frozen=True)
+class Abstaining:
+    """Answering only when sure.
+
+    Attributes:
+        curve: Error against coverage.
+        threshold: For a wanted error rate; None without one.
+        calibrated: Whether probabilities are those after calibration, each fitted on other units.
+    """
+
+    curve: Curve
+    threshold: Threshold | None
+    calibrated: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What labelled pictures say about a model.
+
+    Attributes:
+        tested: The test.
+        here: Scores on them, with intervals.
+        home: Scores of the same weights on the test rows of what they learned from, over the same classes where
+            the predictions are stored; by dataset.
+        described: In-domain scores of its model card, over all its classes.
+        growth: How many more units halve the interval of UAR; None without one.
+        recalibrations: Temperature alone, then with corrected shares if asked for.
+        abstaining: Error against coverage.
+    """
+
+    tested: Tested
+    here: Estimate
+    home: Mapping[str, Estimate]
+    described: tuple[CardScore, ...]
+    growth: Growth | None
+    recalibrations: tuple[Recalibration, ...]
+    abstaining: Abstaining
+
+    @property
+    def units(self) -> str:
+        """What varies as a whole, in words."""
+        return PLURAL[self.tested.unit]
+
+    @property
+    def calibration(self) -> Recalibration | None:
+        """The calibration that was asked for."""
+        return self.recalibrations[-1] if self.recalibrations else None
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return {
+            "target": self.tested.target,
+            "stored": str(self.tested.folder),
+            "score": self.tested.score.model_dump(mode="json"),
+            "metrics": _values(self.here.values),
+            "units": {"kind": self.tested.unit, "count": self.here.units},
+            "in_domain": {
+                "same_classes": {name: _values(one.values) for name, one in self.home.items()},
+                "model_card": [one.model_dump(mode="json") for one in self.described],
+            },
+            "halves_the_interval": None
+            if self.growth is None
+            else {"more": self.growth.more, "fewest_by_class": self.growth.by_class},
+            "calibration": [_calibration(one) for one in self.recalibrations],
+            "abstaining": _abstaining(self.abstaining),
+        }
+
+
+def report(
+    tested: Tested,
+    described: ModelCard,
+    card: DeploymentCard,
+    *,
+    rule: Rule | None = None,
+    training_counts: Mapping[str, float] | None = None,
+    max_error: float | None = None,
+    level: float = 0.95,
+) -> Report:
+    """Return what labelled pictures say about a model.
+
+    Args:
+        tested: What it did on them.
+        described: Its model card.
+        card: What predicting with it needs, with the calibration that it has already.
+        rule: How to calibrate; None does not.
+        training_counts: How often each class was learned; equally often where nobody knows.
+        max_error: Error rate for which a threshold is wanted.
+        level: Confidence of the statement about it.
+
+    Raises:
+        DataError: There is one unit only, so that nothing can be fitted on some and tested on others.
+        UsageError: A share is out of range.
+    """
+    predictions, label_set = corrected(tested.predictions, card), tested.score.label_set
+    given = answers(predictions, label_set)
+    here = estimate([given], tested.target, seeds=(0,))
+    home = {}
+    for name, one in tested.home.items():
+        own = answers(corrected(one, card), label_set)
+        if len(own.truth):
+            home[name] = estimate([own], name, seeds=(0,))
+    rules: Sequence[Rule] = () if rule is None else ("none",) if rule == "none" else ("none", rule)
+    recalibrations = tuple(
+        recalibrate(predictions, label_set, rule=one, source=training_counts) for one in rules
+    )
+    return Report(
+        tested=tested,
+        here=here,
+        home=home,
+        described=tuple(score for score in described.scores if score.in_domain),
+        growth=growth(here.values["uar"], given),
+        recalibrations=recalibrations,
+        abstaining=abstain(predictions, recalibrations[-1] if recalibrations else None, max_error, level),
+    )
+
+
+def corrected(predictions: Predictions, card: DeploymentCard) -> Predictions:
+    """Return predictions with the calibration that a model has already; stored logits are not corrected."""
+    if card.temperature == 1 and not any(card.offsets):
+        return predictions
+    log_p = np.log(card.probabilities(predictions.logits)).astype(np.float32)
+    names = [f"logit_{name}" for name in predictions.meta.classes]
+    frame = predictions.frame.assign(**{name: log_p[:, at] for at, name in enumerate(names)})
+    return Predictions(frame, predictions.meta)
+
+
+def abstain(
+    predictions: Predictions, calibration: Recalibration | None, max_error: float | None, level: float
+) -> Abstaining:
+    """Return error against coverage as `predict` would meet it.
+
+    All labelled rows count, and all classes of the model may be answered: a face with a label that the model
+    does not know is always answered wrong.
+
+    Args:
+        predictions: With the calibration that the model has already.
+        calibration: A further one.
+        max_error: Error rate for which a threshold is wanted.
+        level: Confidence of the statement about it.
+    """
+    frame = predictions.frame
+    kept = frame["label"].notna().to_numpy()
+    if not kept.any():
+        raise DataError("no row has a label", value=predictions.meta.target)
+    p: NDArray[np.float64]
+    if calibration is None:
+        p = np.exp(cal.log_probabilities(predictions.logits[kept]))
+    else:
+        p = calibration.probabilities[kept]
+    answered = np.array(predictions.meta.classes, object)[p.argmax(axis=1)]
+    wrong = answered != frame["label"][kept].to_numpy(object)
+    units = frame["unit"][kept].tolist()
+    confidence = p.max(axis=1)
+    return Abstaining(
+        curve=risk_coverage(confidence, wrong, units),
+        threshold=None if max_error is None else find_threshold(confidence, wrong, units, max_error, level),
+        calibrated=calibration is not None,
+    )
+
+
+def _values(values: Mapping[str, Value]) -> dict[str, Any]:
+    return {name: _value(values[name]) for name in estimated() if name in values}
+
+
+def _value(value: Value) -> dict[str, float | None]:
+    ends = value.interval
+    return {
+        "value": value.value,
+        "low": None if ends is None else ends.low,
+        "high": None if ends is None else ends.high,
+    }
+
+
+def _calibration(found: Recalibration) -> dict[str, Any]:
+    return {
+        "shares": found.rule,
+        "temperature": found.calibrator.temperature,
+        "offsets": list(found.calibrator.offsets),
+        "temperatures_of_folds": list(found.temperatures),
+        "share_in_training": found.source,
+        "share_here": found.target,
+        "folds": found.folds,
+        "n": found.n,
+        "units": found.units,
+        "metrics": {
+            name: {
+                "before": _value(one.before),
+                "after": _value(one.after),
+                "difference": _value(one.difference),
+            }
+            for name, one in found.metrics.items()
+        },
+    }
+
+
+def _abstaining(found: Abstaining) -> dict[str, Any]:
+    curve, threshold = found.curve, found.threshold
+    ends = curve.aurc_interval
+    return {
+        "calibrated": found.calibrated,
+        "n": curve.n,
+        "units": curve.units,
+        "error": curve.error,
+        "aurc": {
+            "value": curve.aurc,
+            "low": None if ends is None else ends.low,
+            "high": None if ends is None else ends.high,
+        },
+        "aurc_of_perfect_ranking": curve.ideal,
+        "curve": [
+            {"p": float(p), "coverage": float(c), "error": float(r)}
+            for p, c, r in zip(*thinned(curve), strict=True)
+        ],
+        "threshold": None
+        if threshold is None
+        else {
+            "max_error": threshold.wanted,
+            "confidence": threshold.level,
+            "abstain_below": threshold.probability,
+            "coverage": threshold.coverage,
+            "error": threshold.error,
+            "upper_bound": threshold.bound,
+            "statement": threshold.statement,
+        },
+    }
+
+
+def thinned(curve: Curve, most: int = 200) -> tuple[NDArray[np.float64], ...]:
+    """Return thresholds, coverage and risk of a curve at so many points at most, its ends among them."""
+    count = len(curve.coverage)
+    at = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+    return curve.thresholds[at], curve.coverage[at], curve.risk[at]
