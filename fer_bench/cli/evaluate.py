@@ -1,4 +1,4 @@
-"""`fer-bench evaluate`: a row on the board for a model that was trained elsewhere."""
+"""`fer-bench evaluate`: test a trained model, or one that was trained elsewhere, on labelled pictures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,19 @@ from fer_bench.cli.options import (
     read_exclude,
     say,
 )
+from fer_bench.cli.own_pictures import print_report
+from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from fer_bench.inference.own_data import OwnModel
+    from fer_bench.inference.own_report import Report
     from fer_bench.results.record import Record
 
 EPILOG = (
-    "Examples: fer-bench evaluate enet_b0_8_best_vgaf.onnx --dataset rafdb --data-root ~/datasets; "
+    "Examples: fer-bench evaluate runs/erm/rafdb/KEY --dataset folder:~/pictures; "
+    "fer-bench evaluate KEY -d folder:~/pictures --calibrate --write-to calibrated.pt; "
+    "fer-bench evaluate KEY -d folder:~/pictures --max-error 0.1 --curve curve.png; "
+    "fer-bench evaluate enet_b0_8_best_vgaf.onnx --dataset rafdb --data-root ~/datasets; "
     "fer-bench evaluate mine.onnx --card mine.yaml --dataset all; "
     "fer-bench evaluate mine.onnx --dataset folder:~/pictures --show seen.png; "
     "How to write a card: fer-bench docs outside-models"
@@ -39,8 +46,10 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="An ONNX file, a name of timm (hf-hub:ORGANISATION/MODEL, local-dir:FOLDER), or an entry "
-            "point of fer_bench.models."
+            metavar="MODEL",
+            help="A checkpoint (.pt), a run's folder or key, or an export (.onnx) of this suite; or of "
+            "others an ONNX file, a name of timm (hf-hub:ORGANISATION/MODEL, local-dir:FOLDER), or an entry "
+            "point of fer_bench.models.",
         ),
     ],
     dataset: Annotated[
@@ -66,6 +75,40 @@ def evaluate(
             help="Only draw what the network sees, beside its answers: a PNG or HTML file.",
         ),
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit a temperature, and shares of the classes, on some of the pictures; test on the others.",
+        ),
+    ] = False,
+    shares: Annotated[
+        Literal["best", "none", "labels", "em"],
+        typer.Option(
+            "--shares",
+            help="What --calibrate corrects besides: nothing, class shares of the labels, those estimated "
+            "from predictions alone (em), or what predicts other pictures best.",
+        ),
+    ] = "best",
+    write_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-to", metavar="FILE", help="Write a calibrated copy of the model, which predict applies."
+        ),
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            "--max-error", metavar="SHARE", help="Find the --abstain-below of predict for this error rate."
+        ),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option("--confidence", metavar="SHARE", help="How surely --max-error is to hold.")
+    ] = 0.95,
+    curve: Annotated[
+        Path | None,
+        typer.Option("--curve", metavar="FILE", help="Draw error against coverage: a PNG or JPEG file."),
+    ] = None,
     profile: Annotated[
         Literal["quick", "paper"] | None,
         typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
@@ -88,34 +131,48 @@ def evaluate(
     device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to compute.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Test a model that was trained elsewhere, and store a row for the board. Nothing is trained.
+    """Test a trained model on labelled pictures, print every score with intervals, and store them.
 
-    The rows are those on which runs of other datasets are tested. What is stored already is not repeated.
+    Nothing is trained, and what is stored already is not repeated. A run in a store gets one more target; a
+    file on its own, and a model that was trained elsewhere, gets a row of its own for the board. Scores of
+    your pictures stand beside those on test rows of what the model was trained on.
     """
     from fer_bench.cli.terminal import Preparation
+    from fer_bench.evaluation.selective import check_shares
+    from fer_bench.inference.own_data import as_outside, evaluate_own, find_own, open_own, tested_outside
+    from fer_bench.inference.own_report import report as report_on
+    from fer_bench.models.opening import open_model
     from fer_bench.results.store import Store
-    from fer_bench.runs.outside import evaluate_model, prepare
+    from fer_bench.runs.outside import evaluate_model, open_targets
     from fer_bench.workspace.sources import find_roots, split_targets
 
+    if write_to is not None and not calibrate:
+        raise UsageError("--write-to writes a calibrated copy", hint="--calibrate")
+    check_shares(max_error, confidence)
     roots = find_roots(data_root, follow_links=follow_links)
     names: tuple[str, ...] = ("all",)
     if list(dataset) != ["all"]:
         names, roots = split_targets(dataset, (), roots)
     roots = named_classes(roots, classes, drop, names)
     announce_roots(roots, quiet=as_json)
+    file = None if card is not None else find_own(model, runs_dir)
+    own = None if file is None else open_own(file, device)
+    if own is None and write_to is not None:
+        raise UsageError("only models of this suite have a calibrated copy", value=model)
+    record, tested = None, []
     with closing(Preparation(quiet=as_json)) as display:
-        ready = prepare(
-            model,
+        opened = open_model(model, card=card, device=device) if own is None else as_outside(own)
+        ready = open_targets(
+            opened,
             names,
             roots,
-            card=card,
             profile=profile,
             crop=crop or (),
             faces=faces,
             detector=detector,
             leave_out=None if exclude is None else read_exclude(exclude),
-            device=device,
             announce=display,
+            usual=opened.card.crops if own is None else own.crops,
         )
         if show is not None:
             from fer_bench.runs.sheet import write_sheet
@@ -124,11 +181,64 @@ def evaluate(
             display.close()
             typer.echo(f"wrote {show}")
             return
-        record = evaluate_model(ready, Store(runs_dir), announce=display)
+        if own is not None:
+            tested = evaluate_own(own, ready, runs_dir, announce=display)
+        else:
+            record = evaluate_model(ready, store := Store(runs_dir), announce=display)
+            if calibrate or max_error is not None or curve is not None:
+                tested = tested_outside(record, store, ready)
+    single = (write_to, "--write-to"), (curve, "--curve")
+    if len(tested) > 1 and (asked := [option for value, option in single if value is not None]):
+        raise UsageError(f"{asked[0]} is about one dataset", value=", ".join(dataset), hint="one --dataset")
+    reports = [
+        report_on(
+            one,
+            None if own is None else own.described,
+            None if own is None else own.card,
+            shares=shares if calibrate else None,
+            training_counts=None if own is None or not calibrate else own.training_counts,
+            max_error=max_error,
+            level=confidence,
+        )
+        for one in tested
+    ]
+    if curve is not None:
+        from fer_bench.inference.own_figures import draw_curve
+
+        draw_curve(reports[0], curve)
+    if write_to is not None and own is not None:
+        from fer_bench.inference.calibrated import added, write_calibrated
+
+        found = reports[0].calibration
+        assert found is not None
+        write_calibrated(own.file, write_to, added(own.card, found.calibrator))
     if as_json:
-        typer.echo(json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False))
+        _print_json(record, own, reports, write_to)
         return
-    print_outside(record, runs_dir)
+    if record is not None:
+        print_outside(record, runs_dir)
+    elif own is not None:
+        typer.echo(f"{own.card.name}, {own.file}")
+    for one in reports:
+        print_report(one, curve)
+    if write_to is not None:
+        typer.echo(f"wrote {write_to}; next: fer-bench predict {write_to} PICTURES")
+
+
+def _print_json(
+    record: Record | None, own: OwnModel | None, reports: list[Report], calibrated: Path | None
+) -> None:
+    """Print the record of a model that was trained elsewhere, and what was found about a model."""
+    row = None if record is None else record.model_dump(mode="json")
+    document: object = row
+    if own is not None or reports:
+        document = {
+            "model": None if own is None else own.card.model_dump(mode="json"),
+            "record": row,
+            "reports": [one.document() for one in reports],
+            "calibrated": None if calibrated is None else str(calibrated),
+        }
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_outside(record: Record, runs_dir: Path) -> None:

@@ -4,6 +4,9 @@ A temperature divides the logits (Guo et al. 2017). Where the classes are not as
 probabilities are multiplied by the ratio of the shares, which are those of the labels or, without labels,
 their maximum-likelihood estimate (Saerens, Latinne and Decaestecker 2002). Both are fitted together: the
 temperature is the one that fits best once the shares are corrected.
+
+Correcting shares is right where faces of a class look as they did in training and only their number differs.
+On other cameras they look different, and the correction can do harm: `recalibrate` measures which it is.
 """
 
 from __future__ import annotations
@@ -29,8 +32,8 @@ from fer_bench.evaluation.intervals import Value, difference, symmetric
 from fer_bench.evaluation.statistics import Answers, Interval
 from fer_bench.results.predictions import Predictions
 
-Rule = Literal["none", "em", "labels"]
-"""Where the shares of the classes come from: not corrected, from the predictions alone, or from labels."""
+Rule = Literal["none", "labels", "em"]
+"""Where the shares of the classes come from: not corrected, from labels, or from the predictions alone."""
 FOLDS = 5
 SHARPNESS = (1 / 50, 50.0)
 """Bounds of one over the temperature."""
@@ -363,8 +366,11 @@ def _of_answers(before: Answers, after: Answers, target: str) -> dict[str, Metri
         for which, given in (("before", before), ("after", after))
     )
     found = {}
+    same = bool((before.answer == after.answer).all())
     for name in ("uar", "accuracy"):
         apart = difference(second.values[name], first.values[name])
         assert apart is not None
+        if same:  # as with one temperature: there is nothing that other rows could show
+            apart = replace(apart, interval=Interval(0.0, 0.0))
         found[name] = Metrics(first.values[name], second.values[name], apart)
     return found

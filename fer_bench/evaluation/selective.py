@@ -160,6 +160,17 @@ def _jackknife(
     return Interval(max(0.0, whole - half), min(1.0, whole + half))
 
 
+def check_shares(wanted: float | None, level: float) -> None:
+    """Refuse an error rate or a confidence that is not a share.
+
+    Raises:
+        UsageError: A number is not between 0 and 1.
+    """
+    for value, option in ((wanted, "--max-error"), (level, "--confidence")):
+        if value is not None and not 0 < value < 1:
+            raise UsageError(f"{option} is a share between 0 and 1", value=value, hint=f"{option} 0.1")
+
+
 def find_threshold(
     confidence: Floats,
     wrong: NDArray[np.bool_],
@@ -182,9 +193,7 @@ def find_threshold(
     Raises:
         UsageError: A number is out of range.
     """
-    for value, option in ((wanted, "--max-error"), (level, "--confidence")):
-        if not 0 < value < 1:
-            raise UsageError(f"{option} is a share between 0 and 1", value=value, hint=f"{option} 0.1")
+    check_shares(wanted, level)
     names, code = np.unique(np.asarray(units, str), return_inverse=True)
     by_unit = len(names) < len(confidence)
     order = np.argsort(unit_interval(names.tolist(), "bets"), kind="stable")

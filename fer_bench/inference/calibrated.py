@@ -38,8 +38,8 @@ def write_calibrated(source: Path, out: Path, card: DeploymentCard) -> None:
         card: See `added`.
 
     Raises:
-        UsageError: The copy has another ending, would replace the file, or the checkpoint does not say what it
-            was trained on.
+        UsageError: The copy has another ending, would replace the file, or the checkpoint does not say what
+            it was trained on.
         StoreError: The file cannot be read or written.
     """
     if out.suffix != source.suffix:
@@ -72,7 +72,7 @@ def _write_checkpoint(source: Path, out: Path, card: DeploymentCard) -> None:
     facts = find_facts(source, card.weights)
     if facts is None:
         raise UsageError(
-            "the checkpoint was imported and does not say what it was trained on, so a copy cannot be calibrated",
+            "the checkpoint was imported and does not say what it was trained on, so no copy is calibrated",
             file=source,
             hint="export it, and calibrate the export: fer-bench export CHECKPOINT --to onnx",
         )

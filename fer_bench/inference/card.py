@@ -98,6 +98,8 @@ def card_of(
         selection=facts.selection,
         weights=facts.weights,
         version=str(record.environment.get("fer_bench", "")),
+        temperature=facts.temperature,
+        offsets=facts.offsets,
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fer_bench import datasets
-from fer_bench.config import ProfileName
-from fer_bench.data.crops.choice import Faces, crops_of_key, read_crops
-from fer_bench.data.crops.recipe import Detector
+from fer_bench.data.crops.choice import CropChoice, crops_of_key
 from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError, UsageError
 from fer_bench.files import expand_home
@@ -28,9 +26,7 @@ from fer_bench.results.record import Record, Score
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.facts import find_facts
 from fer_bench.runs.further import score_further
-from fer_bench.runs.outside import Prepared, Targets, evaluate_model, find_targets
-from fer_bench.runs.resolve import default_profile
-from fer_bench.workspace.sources import DataRoots
+from fer_bench.runs.outside import Prepared, Targets, evaluate_model
 from fer_bench.workspace.workspace import Announce, Workspace
 
 COPY = "name the run, which knows on which of them it was tested: fer-bench evaluate KEY --dataset folder:DIR"
@@ -58,6 +54,12 @@ class OwnModel:
     def card(self) -> DeploymentCard:
         """What predicting needs."""
         return self.model.card
+
+    @property
+    def crops(self) -> CropChoice:
+        """How the run that trained it was told to crop faces."""
+        held = {} if self.record is None else self.record.key_fields.get("crops", {})
+        return crops_of_key(held)
 
     @property
     def training_counts(self) -> dict[str, float] | None:
@@ -172,21 +174,14 @@ def open_own(file: Path, device: str = "cpu") -> OwnModel:
         and stored.checkpoint == model.sha256
         and run.holds(stored)
     )
-    return OwnModel(file, model, model_card(model.card, record), stored if in_store else record, run if in_store else None)
+    described = model_card(model.card, record)
+    if in_store:
+        return OwnModel(file, model, described, stored, run)
+    return OwnModel(file, model, described, record, None)
 
 
 def evaluate_own(
-    own: OwnModel,
-    wanted: Sequence[str],
-    roots: DataRoots,
-    *,
-    runs_dir: Path,
-    profile: ProfileName | None = None,
-    crop: Sequence[str] = (),
-    faces: Faces | None = None,
-    detector: Detector | None = None,
-    leave_out: Mapping[str, Sequence[str]] | None = None,
-    announce: Announce | None = None,
+    own: OwnModel, ready: Prepared, runs_dir: Path, *, announce: Announce | None = None
 ) -> list[Tested]:
     """Test a trained model on datasets; what is stored already is not repeated.
 
@@ -195,26 +190,16 @@ def evaluate_own(
 
     Args:
         own: The model.
-        wanted: Datasets, or `all` for the seven of the leaderboard.
-        roots: Where data are.
+        ready: The datasets, opened for `as_outside`.
         runs_dir: The store for what is not in one.
-        profile: By default that of the run, else `quick` on synthetic data and `paper` on real data.
-        crop: Crops instead of the datasets' own, as on the command line.
-        faces: See `CropChoice`.
-        detector: See `CropChoice`.
-        leave_out: Sample ids or paths to leave out, per dataset.
-        announce: Called while data are prepared and predicted.
+        announce: Called while data are predicted.
 
     Raises:
-        UsageError: Unknown dataset or crop, or a file on its own that was trained on these pictures.
-        DataError: A dataset is absent or damaged, or has no row of a class that the model knows.
+        UsageError: A file on its own that was trained on these pictures.
+        DataError: A dataset is damaged, or has no row of a class that the model knows.
         StoreError: The store cannot be written, or another process works on the run.
     """
-    crops = read_crops(crop, faces, datasets.names(), detector)
-    if own.record is not None and not crops.key:
-        crops = crops_of_key(own.record.key_fields.get("crops", {}))
-    workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce)
-    targets = find_targets(wanted, workspace)
+    workspace, targets = ready.workspace, ready.targets
     trained = [name for name in targets.names if _was_trained_on(own, name, workspace)]
     if trained and own.run is None:
         raise UsageError("the checkpoint was trained on these pictures", value=trained[0], hint=COPY)
@@ -234,13 +219,27 @@ def evaluate_own(
         others = [name for name in others if name not in further]
     if others:
         kept = Targets(tuple(others), targets.missing, targets.kind, targets.generator)
-        home = {} if own.run is None or own.record is None else _home(Store(own.run.path.parents[2]), own.record)
-        ready = Prepared(_as_outside(own), kept, workspace, profile or default_profile(targets.kind))
+        home = {}
+        if own.run is not None and own.record is not None:
+            home = _home(Store(own.run.path.parents[2]), own.record)
         store = Store(runs_dir)
-        row = evaluate_model(ready, store, announce=announce)
+        row = evaluate_model(replace(ready, targets=kept), store, announce=announce)
         folder = store.run_dir(row.method, row.dataset, row.key).path
         found |= {name: _tested(name, row, store, folder, home, workspace) for name in others}
     return [found[name] for name in targets.names]
+
+
+def tested_outside(record: Record, store: Store, ready: Prepared) -> list[Tested]:
+    """Return what a model that was trained elsewhere did on each dataset.
+
+    Args:
+        record: Its record.
+        store: Where it is.
+        ready: The datasets.
+    """
+    folder = store.run_dir(record.method, record.dataset, record.key).path
+    names = [name for name in ready.targets.names if record.score(name, record.headline) is not None]
+    return [_tested(name, record, store, folder, {}, ready.workspace) for name in names]
 
 
 def _was_trained_on(own: OwnModel, name: str, workspace: Workspace) -> bool:
@@ -288,7 +287,7 @@ def _tested(
     )
 
 
-def _as_outside(own: OwnModel) -> OutsideModel:
+def as_outside(own: OwnModel) -> OutsideModel:
     """Return a trained model as one that was trained elsewhere: how files on their own are stored."""
     card, record = own.card, own.record
     kind = "export" if own.file.suffix == ".onnx" else "checkpoint"
@@ -305,7 +304,7 @@ def _as_outside(own: OwnModel) -> OutsideModel:
     described = OutsideCard(
         name=f"{card.method}-{own.model.sha256[:12]}",
         title=card.name,
-        classes=tuple(card.classes),  # type: ignore[arg-type]
+        classes=tuple(card.classes),
         input=NetworkInput(size=card.recipe.size, range=(0, 255)),
         outputs="logits",
         licence="see its model card: fer-bench card",

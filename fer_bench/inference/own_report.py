@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +48,12 @@ class Report:
     Attributes:
         tested: The test.
         here: Scores on them, with intervals.
-        home: Scores of the same weights on the test rows of what they learned from, over the same classes where
-            the predictions are stored; by dataset.
+        home: Scores of the same weights on the test rows of what they learned from, over the same classes,
+            where the predictions are stored; by dataset.
         described: In-domain scores of its model card, over all its classes.
         growth: How many more units halve the interval of UAR; None without one.
-        recalibrations: Temperature alone, then with corrected shares if asked for.
+        recalibrations: One per rule of `recalibration.Rule`; empty where it was not asked for.
+        calibration: The one that is taken.
         abstaining: Error against coverage.
     """
 
@@ -62,17 +63,13 @@ class Report:
     described: tuple[CardScore, ...]
     growth: Growth | None
     recalibrations: tuple[Recalibration, ...]
+    calibration: Recalibration | None
     abstaining: Abstaining
 
     @property
     def units(self) -> str:
         """What varies as a whole, in words."""
         return PLURAL[self.tested.unit]
-
-    @property
-    def calibration(self) -> Recalibration | None:
-        """The calibration that was asked for."""
-        return self.recalibrations[-1] if self.recalibrations else None
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON document."""
@@ -89,17 +86,22 @@ class Report:
             "halves_the_interval": None
             if self.growth is None
             else {"more": self.growth.more, "fewest_by_class": self.growth.by_class},
-            "calibration": [_calibration(one) for one in self.recalibrations],
+            "calibration": None
+            if self.calibration is None
+            else {
+                "taken": self.calibration.rule,
+                "tried": [_calibration(one) for one in self.recalibrations],
+            },
             "abstaining": _abstaining(self.abstaining),
         }
 
 
 def report(
     tested: Tested,
-    described: ModelCard,
-    card: DeploymentCard,
+    described: ModelCard | None = None,
+    card: DeploymentCard | None = None,
     *,
-    rule: Rule | None = None,
+    shares: Rule | Literal["best"] | None = None,
     training_counts: Mapping[str, float] | None = None,
     max_error: float | None = None,
     level: float = 0.95,
@@ -108,9 +110,10 @@ def report(
 
     Args:
         tested: What it did on them.
-        described: Its model card.
+        described: Its model card, None for a model that was trained elsewhere.
         card: What predicting with it needs, with the calibration that it has already.
-        rule: How to calibrate; None does not.
+        shares: Which calibration to take, `best` by the negative log-likelihood of rows that it was not
+            fitted on; None does not calibrate.
         training_counts: How often each class was learned; equally often where nobody knows.
         max_error: Error rate for which a threshold is wanted.
         level: Confidence of the statement about it.
@@ -127,23 +130,28 @@ def report(
         own = answers(corrected(one, card), label_set)
         if len(own.truth):
             home[name] = estimate([own], name, seeds=(0,))
-    rules: Sequence[Rule] = () if rule is None else ("none",) if rule == "none" else ("none", rule)
     recalibrations = tuple(
-        recalibrate(predictions, label_set, rule=one, source=training_counts) for one in rules
+        recalibrate(predictions, label_set, rule=rule, source=training_counts)
+        for rule in (get_args(Rule) if shares is not None else ())
     )
+    named = [one for one in recalibrations if one.rule == shares] or recalibrations
+    calibration = min(named, key=lambda one: one.metrics["nll"].after.value, default=None)
     return Report(
         tested=tested,
         here=here,
         home=home,
-        described=tuple(score for score in described.scores if score.in_domain),
+        described=() if described is None else tuple(one for one in described.scores if one.in_domain),
         growth=growth(here.values["uar"], given),
         recalibrations=recalibrations,
-        abstaining=abstain(predictions, recalibrations[-1] if recalibrations else None, max_error, level),
+        calibration=calibration,
+        abstaining=abstain(predictions, calibration, max_error, level),
     )
 
 
-def corrected(predictions: Predictions, card: DeploymentCard) -> Predictions:
+def corrected(predictions: Predictions, card: DeploymentCard | None) -> Predictions:
     """Return predictions with the calibration that a model has already; stored logits are not corrected."""
+    if card is None:
+        return predictions
     if card.temperature == 1 and not any(card.offsets):
         return predictions
     log_p = np.log(card.probabilities(predictions.logits)).astype(np.float32)

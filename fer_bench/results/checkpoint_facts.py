@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fer_bench.errors import StoreError
 from fer_bench.results.record import SCHEMA_VERSION, Record
@@ -23,15 +23,22 @@ class CheckpointFacts(Frozen):
         selection: Which epoch they are.
         weights: Their SHA-256, as in the record.
         record: The record of the run that trained them, without `NOT_STORED`.
+        temperature: Divides the logits, where this is a calibrated copy.
+        offsets: Added to the logits after that, one per class, where class shares were corrected.
     """
 
     selection: str
     weights: str
     record: Record
+    temperature: float = Field(default=1.0, gt=0)
+    offsets: tuple[float, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return self.model_dump(mode="json", exclude={"record": NOT_STORED})
+        found = self.model_dump(mode="json", exclude={"record": NOT_STORED})
+        if self.temperature == 1 and not self.offsets:
+            del found["temperature"], found["offsets"]
+        return found
 
 
 def facts_of(record: Record, selection: str) -> CheckpointFacts:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fer_bench import datasets, methods
 from fer_bench.config import ProfileName
-from fer_bench.data.crops.choice import Faces, read_crops
+from fer_bench.data.crops.choice import CropChoice, Faces, read_crops
 from fer_bench.data.crops.detectors import Detector
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import evaluation_rows
@@ -106,8 +106,57 @@ def prepare(
         DataError: See `open_model` and `find_targets`.
     """
     model = open_model(name, card=card, device=device)
-    texts = crop or ([model.card.crop] if model.card.crop else [])
-    crops = read_crops(texts, faces, datasets.names(), detector)
+    return open_targets(
+        model,
+        wanted,
+        roots,
+        profile=profile,
+        crop=crop,
+        faces=faces,
+        detector=detector,
+        leave_out=leave_out,
+        announce=announce,
+        usual=read_crops([model.card.crop] if model.card.crop else [], None, datasets.names()),
+    )
+
+
+def open_targets(
+    model: OutsideModel,
+    wanted: Sequence[str],
+    roots: DataRoots,
+    *,
+    profile: ProfileName | None = None,
+    crop: Sequence[str] = (),
+    faces: Faces | None = None,
+    detector: Detector | None = None,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    announce: Announce | None = None,
+    usual: CropChoice = CropChoice(),
+) -> Prepared:
+    """Open the datasets that an opened model is to be tested on.
+
+    Args:
+        model: The model.
+        wanted: See `find_targets`.
+        roots: Where data are.
+        profile: See `prepare`.
+        crop: See `prepare`.
+        faces: See `prepare`.
+        detector: See `prepare`.
+        leave_out: See `prepare`.
+        announce: See `prepare`.
+        usual: The crops of the model, which each option replaces.
+
+    Raises:
+        UsageError: See `find_targets`; or an unknown crop.
+        DataError: See `find_targets`.
+    """
+    given = read_crops(crop, faces, datasets.names(), detector)
+    crops = CropChoice(
+        wishes=given.wishes or usual.wishes,
+        faces=given.faces or usual.faces,
+        detector=given.detector or usual.detector,
+    )
     workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce)
     targets = find_targets(wanted, workspace)
     return Prepared(model, targets, workspace, profile or default_profile(targets.kind))
