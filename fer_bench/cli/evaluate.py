@@ -139,7 +139,7 @@ def evaluate(
     """
     from fer_bench.cli.terminal import Preparation
     from fer_bench.evaluation.selective import check_shares
-    from fer_bench.inference.own_data import as_outside, evaluate_own, find_own, open_own, tested_outside
+    from fer_bench.inference.own_data import as_outside, evaluate_own, find_own, open_own, outcomes_of
     from fer_bench.inference.own_report import report as report_on
     from fer_bench.models.opening import open_model
     from fer_bench.results.store import Store
@@ -186,7 +186,7 @@ def evaluate(
         else:
             record = evaluate_model(ready, store := Store(runs_dir), announce=display)
             if calibrate or max_error is not None or curve is not None:
-                tested = tested_outside(record, store, ready)
+                tested = outcomes_of(record, store, ready)
     single = (write_to, "--write-to"), (curve, "--curve")
     if len(tested) > 1 and (asked := [option for value, option in single if value is not None]):
         raise UsageError(f"{asked[0]} is about one dataset", value=", ".join(dataset), hint="one --dataset")

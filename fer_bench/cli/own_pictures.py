@@ -32,16 +32,16 @@ def print_report(report: Report, curve: Path | None) -> None:
     if report.calibration is not None:
         _print_calibration(report.recalibrations, report.calibration)
     _print_abstaining(report, curve)
-    for warning in report.tested.record.warnings:
-        if warning.startswith(f"{report.tested.target}: "):
+    for warning in report.outcome.record.warnings:
+        if warning.startswith(f"{report.outcome.target}: "):
             typer.echo(f"  note: {warning}")
-    typer.echo(f"  stored in {report.tested.folder}")
+    typer.echo(f"  stored in {report.outcome.folder}")
 
 
 def _print_scores(report: Report) -> None:
     from fer_bench.evaluation.metrics import shown_in
 
-    tested, here = report.tested, report.here
+    tested, here = report.outcome, report.here
     score = tested.score
     kind = "  SYNTHETIC DATA" if tested.record.data_kind == "synthetic" else ""
     of = "" if tested.unit == "image" else f" of {here.units} {report.units}"
@@ -84,7 +84,7 @@ def _text(metric: Metric, value: Value | None) -> str:
 
 
 def _print_breakdown(report: Report) -> None:
-    details = report.tested.score.breakdown
+    details = report.outcome.score.breakdown
     if details is None:
         return
     recalls = ", ".join(
@@ -93,8 +93,8 @@ def _print_breakdown(report: Report) -> None:
         if one.recall is not None
     )
     typer.echo(f"  recall: {recalls}")
-    if report.tested.score.unrestricted_uar != report.tested.score.uar:
-        free = 100 * report.tested.score.unrestricted_uar
+    if report.outcome.score.unrestricted_uar != report.outcome.score.uar:
+        free = 100 * report.outcome.score.unrestricted_uar
         typer.echo(f"  UAR when it may answer every class that it knows: {free:.1f}%")
     for name, groups in details.groups.items():
         if groups.gap is not None:

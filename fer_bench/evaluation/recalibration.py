@@ -37,9 +37,9 @@ Rule = Literal["none", "labels", "em"]
 FOLDS = 5
 SHARPNESS = (1 / 50, 50.0)
 """Bounds of one over the temperature."""
-STEPS = 1000
+STEPS = 300
 """Steps of the estimate of the shares at most."""
-CLOSE = 1e-9
+CLOSE = 1e-7
 LEAST_SHARE = 1e-4
 """No class is taken to be rarer than this, so that none becomes impossible."""
 
@@ -118,7 +118,7 @@ def fit(
         log_p = log_softmax(sharpness * logits + offsets(sharpness), axis=1)
         return cal.negative_log_likelihood(log_p, truth)
 
-    grid = np.linspace(np.log(SHARPNESS[0]), np.log(SHARPNESS[1]), 21)
+    grid = np.linspace(np.log(SHARPNESS[0]), np.log(SHARPNESS[1]), 13)
     best = int(np.argmin([loss(place) for place in grid]))
     ends = grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]
     found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-5})

@@ -76,7 +76,7 @@ class OwnModel:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """What a model did on one dataset.
 
     Attributes:
@@ -182,7 +182,7 @@ def open_own(file: Path, device: str = "cpu") -> OwnModel:
 
 def evaluate_own(
     own: OwnModel, ready: Prepared, runs_dir: Path, *, announce: Announce | None = None
-) -> list[Tested]:
+) -> list[Outcome]:
     """Test a trained model on datasets; what is stored already is not repeated.
 
     A run in a store gets further targets, as from `run --targets`. A file on its own, and a run that was
@@ -203,7 +203,7 @@ def evaluate_own(
     trained = [name for name in targets.names if _was_trained_on(own, name, workspace)]
     if trained and own.run is None:
         raise UsageError("the checkpoint was trained on these pictures", value=trained[0], hint=COPY)
-    found: dict[str, Tested] = {}
+    found: dict[str, Outcome] = {}
     others = [name for name in targets.names if name not in trained]
     if own.run is not None and own.record is not None:
         store, record = Store(own.run.path.parents[2]), own.record
@@ -215,7 +215,7 @@ def evaluate_own(
             )
         home = _home(store, record)
         for name in (*further, *trained):
-            found[name] = _tested(name, record, store, own.run.path, home, workspace)
+            found[name] = _outcome(name, record, store, own.run.path, home, workspace)
         others = [name for name in others if name not in further]
     if others:
         kept = Targets(tuple(others), targets.missing, targets.kind, targets.generator)
@@ -225,11 +225,11 @@ def evaluate_own(
         store = Store(runs_dir)
         row = evaluate_model(replace(ready, targets=kept), store, announce=announce)
         folder = store.run_dir(row.method, row.dataset, row.key).path
-        found |= {name: _tested(name, row, store, folder, home, workspace) for name in others}
+        found |= {name: _outcome(name, row, store, folder, home, workspace) for name in others}
     return [found[name] for name in targets.names]
 
 
-def tested_outside(record: Record, store: Store, ready: Prepared) -> list[Tested]:
+def outcomes_of(record: Record, store: Store, ready: Prepared) -> list[Outcome]:
     """Return what a model that was trained elsewhere did on each dataset.
 
     Args:
@@ -239,7 +239,7 @@ def tested_outside(record: Record, store: Store, ready: Prepared) -> list[Tested
     """
     folder = store.run_dir(record.method, record.dataset, record.key).path
     names = [name for name in ready.targets.names if record.score(name, record.headline) is not None]
-    return [_tested(name, record, store, folder, {}, ready.workspace) for name in names]
+    return [_outcome(name, record, store, folder, {}, ready.workspace) for name in names]
 
 
 def _was_trained_on(own: OwnModel, name: str, workspace: Workspace) -> bool:
@@ -263,20 +263,20 @@ def _home(store: Store, record: Record) -> dict[str, Predictions]:
     return found
 
 
-def _tested(
+def _outcome(
     name: str,
     record: Record,
     store: Store,
     folder: Path,
     home: Mapping[str, Predictions],
     workspace: Workspace,
-) -> Tested:
+) -> Outcome:
     score = record.score(name, record.headline)
     if score is None:
         raise StoreError(
             "the model could not be tested on this dataset", file=folder, value=record.missing.get(name, name)
         )
-    return Tested(
+    return Outcome(
         target=name,
         predictions=store.predictions(record, name, record.headline),
         score=score,

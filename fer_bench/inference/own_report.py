@@ -19,7 +19,7 @@ from fer_bench.evaluation.recalibration import Recalibration, Rule, recalibrate
 from fer_bench.evaluation.selective import Curve, Threshold, find_threshold, risk_coverage
 from fer_bench.inference.card import DeploymentCard
 from fer_bench.inference.model_card import CardScore, ModelCard
-from fer_bench.inference.own_data import Tested
+from fer_bench.inference.own_data import Outcome
 from fer_bench.results.predictions import Predictions
 
 PLURAL = {"subject": "people", "video": "videos", "image": "pictures"}
@@ -46,7 +46,7 @@ class Report:
     """What labelled pictures say about a model.
 
     Attributes:
-        tested: The test.
+        outcome: The test.
         here: Scores on them, with intervals.
         home: Scores of the same weights on the test rows of what they learned from, over the same classes,
             where the predictions are stored; by dataset.
@@ -57,7 +57,7 @@ class Report:
         abstaining: Error against coverage.
     """
 
-    tested: Tested
+    outcome: Outcome
     here: Estimate
     home: Mapping[str, Estimate]
     described: tuple[CardScore, ...]
@@ -69,16 +69,16 @@ class Report:
     @property
     def units(self) -> str:
         """What varies as a whole, in words."""
-        return PLURAL[self.tested.unit]
+        return PLURAL[self.outcome.unit]
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON document."""
         return {
-            "target": self.tested.target,
-            "stored": str(self.tested.folder),
-            "score": self.tested.score.model_dump(mode="json"),
+            "target": self.outcome.target,
+            "stored": str(self.outcome.folder),
+            "score": self.outcome.score.model_dump(mode="json"),
             "metrics": _values(self.here.values),
-            "units": {"kind": self.tested.unit, "count": self.here.units},
+            "units": {"kind": self.outcome.unit, "count": self.here.units},
             "in_domain": {
                 "same_classes": {name: _values(one.values) for name, one in self.home.items()},
                 "model_card": [one.model_dump(mode="json") for one in self.described],
@@ -97,7 +97,7 @@ class Report:
 
 
 def report(
-    tested: Tested,
+    outcome: Outcome,
     described: ModelCard | None = None,
     card: DeploymentCard | None = None,
     *,
@@ -109,7 +109,7 @@ def report(
     """Return what labelled pictures say about a model.
 
     Args:
-        tested: What it did on them.
+        outcome: What it did on them.
         described: Its model card, None for a model that was trained elsewhere.
         card: What predicting with it needs, with the calibration that it has already.
         shares: Which calibration to take, `best` by the negative log-likelihood of rows that it was not
@@ -122,11 +122,11 @@ def report(
         DataError: There is one unit only, so that nothing can be fitted on some and tested on others.
         UsageError: A share is out of range.
     """
-    predictions, label_set = corrected(tested.predictions, card), tested.score.label_set
+    predictions, label_set = corrected(outcome.predictions, card), outcome.score.label_set
     given = answers(predictions, label_set)
-    here = estimate([given], tested.target, seeds=(0,))
+    here = estimate([given], outcome.target, seeds=(0,))
     home = {}
-    for name, one in tested.home.items():
+    for name, one in outcome.home.items():
         own = answers(corrected(one, card), label_set)
         if len(own.truth):
             home[name] = estimate([own], name, seeds=(0,))
@@ -137,7 +137,7 @@ def report(
     named = [one for one in recalibrations if one.rule == shares] or recalibrations
     calibration = min(named, key=lambda one: one.metrics["nll"].after.value, default=None)
     return Report(
-        tested=tested,
+        outcome=outcome,
         here=here,
         home=home,
         described=() if described is None else tuple(one for one in described.scores if one.in_domain),

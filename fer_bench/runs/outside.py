@@ -148,8 +148,7 @@ def open_targets(
         usual: The crops of the model, which each option replaces.
 
     Raises:
-        UsageError: See `find_targets`; or an unknown crop.
-        DataError: See `find_targets`.
+        UsageError, DataError: See `find_targets`; or an unknown crop.
     """
     given = read_crops(crop, faces, datasets.names(), detector)
     crops = CropChoice(

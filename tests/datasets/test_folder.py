@@ -93,6 +93,16 @@ def test_a_tenth_of_every_class_is_carved(tmp_path: Path) -> None:
     assert dataset.index["label"][role == "val"].value_counts().tolist() == [2, 2, 2]
 
 
+def test_a_target_without_parts_of_the_users_own_is_tested_whole(tmp_path: Path) -> None:
+    whole = Folder(write_splits(tmp_path / "whole", ("",), 6))
+    protocol = find_protocol(whole.card, None)
+    assert target_rows(whole.index, whole.card, protocol).all()
+    assert set(assign_roles(whole.index, whole.card, protocol)) == {"train", "val", "test"}  # as a source
+    parts = Folder(write_splits(tmp_path / "parts", ("train", "test"), 6))
+    tested = target_rows(parts.index, parts.card, find_protocol(parts.card, None))
+    assert set(parts.index["split"][tested]) == {"test"}
+
+
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_a_test_folder_alone_is_a_target_and_trains_nothing(tmp_path: Path, split: str) -> None:
     dataset = Folder(write_splits(tmp_path, (split,), 4))
