@@ -131,7 +131,7 @@ def test_a_folder_is_a_target_as_it_is_a_source(run_cli, tmp_path):
     code, out, err = run_cli("run", *FAST, "-d", "fer2013", *places, "--targets", f"folder:{other}")
     assert code == 0, err
     first = json.loads(out)
-    assert {score["target"]: score["n"] for score in first["scores"]}["folder"] == 10  # all: none was trained on
+    assert {score["target"]: score["n"] for score in first["scores"]}["folder"] == 10  # all of it is new
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(f"methods: [resemotenet]\ndatasets: [fer2013]\ntargets: ['folder:{other}']\n")
     code, out, err = run_cli("sweep", str(sweep), *FAST[2:], *places)
