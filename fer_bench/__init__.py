@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from fer_bench.api import StoreFrames, evaluate, load_method, open_dataset, read_store, run, score, sweep
+    from fer_bench.inference.predictor import Predictor
 
-__all__ = ["StoreFrames", "evaluate", "load_method", "open_dataset", "read_store", "run", "score", "sweep"]
-
+__all__ = [
+    "Predictor",
+    "StoreFrames",
+    "evaluate",
+    "load_method",
+    "open_dataset",
+    "read_store",
+    "run",
+    "score",
+    "sweep",
+]
 
 _PACKAGES = ("datasets", "methods")
+_HOMES = {"Predictor": "fer_bench.inference.predictor"}
+"""Module of each name that is not in `fer_bench.api`."""
 
 
 def __getattr__(name: str) -> Any:
@@ -35,7 +47,8 @@ def __getattr__(name: str) -> Any:
         near = nearest(name, __dir__())
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {near}")
     import_module("fer_bench.errors").require_supported_platform()
-    return getattr(import_module("fer_bench.api"), name)  # by name: the package itself depends on nothing
+    home = _HOMES.get(name, "fer_bench.api")
+    return getattr(import_module(home), name)  # by name: the package itself depends on nothing
 
 
 def __dir__() -> list[str]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Examples: fer-bench predict runs/gcn/oulu/KEY photos/ --out answers.csv; "
-    "fer-bench predict val.pt clip.mp4 --every 0.5s --out clip.parquet; "
-    "fer-bench predict model.onnx 'photos/**/*.jpg' --faces all; "
+    "fer-bench predict val.pt clip.mp4 --every 0.5s --plot clip.png --annotate faces.mp4; "
+    "fer-bench predict model.onnx 'photos/**/*.jpg' --faces all --gallery faces.html --blur; "
     "fer-bench predict val.pt 0 --seconds 20 --out camera.csv"
 )
 LISTED = 40
@@ -61,6 +61,21 @@ def predict(
         float,
         typer.Option("--abstain-below", min=0, max=1, help="Mark answers of a lower top probability."),
     ] = 0.0,
+    gallery: Annotated[
+        Path | None,
+        typer.Option("--gallery", metavar="FILE", help="One HTML page with the faces and their answers."),
+    ] = None,
+    blur: Annotated[
+        bool, typer.Option("--blur", help="Make the faces of the gallery unrecognisable, for sharing.")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE|DIR", help="Probabilities over the time of each video, as PNG."),
+    ] = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option("--annotate", metavar="FILE|DIR", help="Videos with boxes and answers, as MP4."),
+    ] = None,
     crop: Annotated[
         str | None,
         typer.Option(
@@ -90,17 +105,20 @@ def predict(
 ) -> None:
     """Find the faces of pictures and videos, and write what a model answers for each.
 
-    A picture without a face, or one that cannot be read, is a row with a reason. No picture
-    is stored.
+    A picture without a face, or one that cannot be read, is a row with a reason. No picture is stored unless
+    a gallery or annotated video is asked for.
     """
     from fer_bench.cli.terminal import FileProgress
     from fer_bench.inference.inputs import find_inputs
     from fer_bench.inference.predictor import Done, Predictor
+    from fer_bench.inference.showing import Showing
     from fer_bench.inference.table import as_table, check_ending
 
     if out is not None:
         check_ending(out)
     inputs = find_inputs(paths)
+    showing = Showing(gallery=gallery, blur=blur, plot=plot, annotate=annotate)
+    showing.check(inputs)
     predictor = Predictor(
         model,
         device=device,
@@ -127,6 +145,7 @@ def predict(
             table = predictor.write(inputs.items, out, force=force, on_progress=show, seconds=seconds)
     took = time.perf_counter() - started
     summary = _summary(predictor, table, inputs, took)
+    summary["shown"] = list(showing.write(predictor, table, inputs))
     if as_json:
         document = summary if out is not None else {**summary, "predictions": _records(table)}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
@@ -218,5 +237,5 @@ def _print_summary(summary: dict[str, Any], out: Path | None) -> None:
     stages = ", ".join(f"{name} {seconds[name]:.1f} s" for name in ("decode", "detect", "network", "write"))
     rate = summary["pictures_per_second"]
     say(f"time: {seconds['whole']:.1f} s ({stages}; summed over threads), {rate:.1f} pictures/s")
-    if out is not None:
-        say(f"wrote {out}")
+    for line in [*summary["shown"], *([] if out is None else [f"wrote {out}"])]:
+        say(line)

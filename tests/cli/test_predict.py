@@ -65,6 +65,17 @@ def test_without_a_file_rows_are_printed(run_cli, checkpoint, pictures):
     assert lines[str(pictures / "text.jpg")] == "the picture cannot be decoded (10 bytes)"
 
 
+def test_faces_are_shown_where_asked_for(run_cli, checkpoint, pictures, tmp_path):
+    code, _, err = run_cli("predict", checkpoint, pictures, "--out", "a.csv", "--gallery", "g.html", "--blur")
+    assert code == 0
+    assert "wrote g.html: 2 faces" in err
+    assert "wrote a.csv" in err
+    assert (tmp_path / "g.html").read_text(encoding="utf-8").count("<img") == 2
+    assert {file.name for file in tmp_path.iterdir()} == {
+        *("a.csv", "a.csv.call.json", "g.html", "copied.pt", "photos"),
+    }
+
+
 def test_json_is_one_document(run_cli, checkpoint, pictures):
     code, out, err = run_cli("predict", checkpoint, pictures, "--faces", "whole", "--json")
     assert (code, err) == (0, "")
@@ -87,6 +98,8 @@ def test_json_is_one_document(run_cli, checkpoint, pictures):
         (["photos", "--out", "a.txt"], "by the ending of their file"),
         (["photos", "--every", "often"], "how often a frame is taken"),
         (["photos", "--crop", "similar"], "unknown crop"),
+        (["0", "--gallery", "a.html"], "nothing is kept of what a camera saw"),
+        (["photos", "--blur"], "only the faces of a gallery"),
         (["photos", "--crop", "fit"], "so that no face is searched"),
     ],
 )
@@ -115,3 +128,34 @@ def test_what_the_line_may_not_import_is_not_imported():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+HEAVY = (
+    *("torch", "torchvision", "torchmetrics", "lightning", "timm", "albumentations", "safetensors"),
+    *("jinja2", "matplotlib", "sklearn", "scipy", "wandb"),
+)
+"""What the distribution without torch lacks."""
+
+
+def test_an_export_is_predicted_where_there_is_no_torch(checkpoint, pictures, tmp_path):
+    """In a process in which neither torch nor what needs it can be imported."""
+    from fer_bench.inference.checkpoint import CheckpointModel
+    from fer_bench.inference.export import export_onnx
+    from fer_bench.inference.model_card import model_card
+    from fer_bench.inference.predictor import Predictor
+
+    model = CheckpointModel(checkpoint, "cpu")
+    crops = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    file = export_onnx(model, model_card(model.card, None), crops, tmp_path / "model.onnx").file
+    script = (
+        f"import sys\nsys.modules |= dict.fromkeys({HEAVY!r})\n"
+        f"sys.argv = ['fer-bench', 'predict', {str(file)!r}, {str(pictures)!r}, '--out', 'a.csv',"
+        " '--gallery', 'g.html']\n"
+        "from fer_bench.cli.main import main\nmain()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    with_torch, without = Predictor(checkpoint).predict(pictures), read_table(tmp_path / "a.csv")
+    assert without["predicted"].tolist() == with_torch["predicted"].tolist()
+    shares = [name for name in with_torch.columns if name.startswith("p_")]
+    np.testing.assert_allclose(without[shares], with_torch[shares], atol=1e-4)
+    assert (tmp_path / "g.html").is_file()
