@@ -16,6 +16,8 @@ from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
 from fer_bench.cli.evaluate import EPILOG as EVALUATE_EPILOG
 from fer_bench.cli.evaluate import evaluate
+from fer_bench.cli.explain import EPILOG as EXPLAIN_EPILOG
+from fer_bench.cli.explain import explain
 from fer_bench.cli.export import EPILOG as EXPORT_EPILOG
 from fer_bench.cli.export import export
 from fer_bench.cli.importing import EPILOG, import_
@@ -43,6 +45,7 @@ app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command(epilog=PREDICT_EPILOG)(predict)
 app.command(epilog=EXPORT_EPILOG)(export)
 app.command(epilog=CARD_EPILOG)(card)
+app.command(epilog=EXPLAIN_EPILOG)(explain)
 app.command(epilog=ROBUSTNESS_EPILOG)(robustness)
 
 

@@ -21,7 +21,7 @@ ENLARGED = 160
 
 def template_points(recipe: CropRecipe) -> Points:
     """Return where a recipe that aligns faces puts their points; the template's own place for others."""
-    margin = recipe.margin if recipe.kind == "similarity" else 0.0
+    margin = recipe.margin if recipe.aligns_found else 0.0
     return np.asarray(np.round((TEMPLATE - 0.5) / (1 + margin) + 0.5, 4))
 
 
@@ -59,7 +59,7 @@ def typical_points(pixels: NDArray[np.uint8], rows: NDArray[np.int64], recipe: C
     Returns:
         Rounded to hundredths; the template where fewer than `LEAST_FOUND` faces are found.
     """
-    if recipe.kind == "similarity":
+    if recipe.aligns_found:
         return template_points(recipe)
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).astype(int))]
     found = [points for row in chosen if (points := find_points(np.asarray(pixels[row]))) is not None]
