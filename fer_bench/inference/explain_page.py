@@ -83,6 +83,8 @@ def _mask(place: Any, one: Explanation) -> None:
 
 def verdict(one: Explanation) -> str:
     """Return in words what the map is worth: beside random maps, and beside the area of the regions."""
+    if not one.map.any():
+        return f"the map is empty: no feature of this layer speaks for {one.predicted}"
     lower, higher = one.deletion < one.random_deletion, one.insertion > one.random_insertion
     word = {
         2: "better than random maps",

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+
+from fer_bench import methods
+from fer_bench.data.crops.recipe import TEMPLATE, CropRecipe
+from fer_bench.errors import UsageError
+from fer_bench.inference.explain import explain, maps
+from fer_bench.inference.face_model import FaceModel
+from fer_bench.inference.opening import open_face_model
+from fer_bench.runs.training.checkpoints import save_weights
+
+CLASSES = ("neutral", "happiness", "anger")
+
+
+def saved(name, folder):
+    torch.manual_seed(0)
+    kind = methods.get(name)
+    settings, train = kind.profile("quick")
+    save_weights(kind(CLASSES, settings, train), folder / f"{name}.pt")
+    return open_face_model(folder / f"{name}.pt", "cpu", recipe=CropRecipe(kind="similarity", size=64))
+
+
+def test_an_explanation_says_what_the_map_is_worth(tmp_path, crops):
+    model = saved("gcn", tmp_path)
+    found = explain(model, crops, list("abcde"), [TEMPLATE] * 4 + [None], wanted="happiness")
+    shares = model.card.probabilities(model.answer(crops).logits)
+    for row, one in enumerate(found):
+        assert one.predicted == "happiness"
+        assert list(one.shares.values()) == pytest.approx(shares[row])
+        assert one.map.shape == (64, 64)
+        for name in ("deletion", "insertion", "random_deletion", "random_insertion"):
+            assert 0 < getattr(one, name) < 1
+    assert any(one.map.any() for one in found[:4])
+    for one in found[:4]:
+        whole = one.map.sum()
+        assert one.share == (pytest.approx(one.map[one.region].sum() / whole) if whole else None)
+    assert found[0].area == found[0].region.mean()
+    assert (found[4].region, found[4].share) == (None, None)
+    predicted = explain(model, crops[:1], ["a"], [None])[0]
+    assert predicted.predicted == model.card.classes[shares[0].argmax()]
+    assert np.allclose(predicted.map, maps(model, crops)[0], atol=1e-4)
+    assert found[0].document()["deletion"] == found[0].deletion
+
+
+def test_another_class_is_explained_if_the_model_knows_it(trained, crops):
+    model = open_face_model(trained, "cpu")
+    (one,) = explain(model, crops[:1], ["a"], [TEMPLATE], wanted="fear")
+    assert one.predicted == "fear"
+    with pytest.raises(UsageError, match="does not know this class"):
+        explain(model, crops[:1], ["a"], [TEMPLATE], wanted="contempt")
+
+
+def test_gcn_shows_its_reference_and_how_the_face_differs(tmp_path, crops):
+    (one,) = explain(saved("gcn", tmp_path), crops[:1], ["a"], [None])
+    grey = (crops[0].astype(float) @ [0.299, 0.587, 0.114]) / 255
+    assert one.reference.dtype == np.uint8
+    assert np.allclose(one.difference, np.abs(grey - one.reference / 255), atol=0.01)
+    assert one.mask is None
+
+
+def test_cafe_shows_its_mask_by_class(tmp_path, crops):
+    (one,) = explain(saved("cafe", tmp_path), crops[:1], ["a"], [None])
+    assert one.mask.shape == (192,)
+    assert one.groups == {"neutral": (0, 63), "happiness": (64, 127), "anger": (128, 191)}
+    assert one.document()["mask_by_class"]["anger"] == pytest.approx(one.mask[128:].mean())
+    assert one.reference is None
+
+
+def test_models_without_gradients_are_refused(crops):
+    class Exported(FaceModel):
+        path = "model.onnx"
+
+        def answer(self, crops):
+            raise AssertionError
+
+    with pytest.raises(UsageError, match="only a checkpoint has"):
+        maps(Exported(), crops)
+
+
+def test_no_face_is_no_map(trained):
+    assert maps(open_face_model(trained, "cpu"), np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 64, 64)
