@@ -76,8 +76,8 @@ differ in); YuNet and the cascade do not promise that.
 
 CPU time of one picture on one core, in times of the cascade's for the same pictures, of all four views, in
 the same run. The cascade looks only for faces of at least a fifth of the picture; MTCNN finds those of 20
-pixels. Its time grows with the picture, up to 1.3 megapixels, to which larger ones are scaled down, and doubles
-where it finds nothing and searches once more.
+pixels. Its time grows with the picture, up to 1.3 megapixels, to which larger ones are scaled down, and
+doubles where it finds nothing and searches once more.
 
 """
 BASE: Detector = "cascade"
