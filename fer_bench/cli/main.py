@@ -21,6 +21,8 @@ from fer_bench.cli.explain import explain
 from fer_bench.cli.export import EPILOG as EXPORT_EPILOG
 from fer_bench.cli.export import export
 from fer_bench.cli.importing import EPILOG, import_
+from fer_bench.cli.monitor import EPILOG as MONITOR_EPILOG
+from fer_bench.cli.monitor import monitor
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
 from fer_bench.cli.predict import EPILOG as PREDICT_EPILOG
 from fer_bench.cli.predict import predict
@@ -43,6 +45,7 @@ app = typer.Typer(
 run.register(app)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command(epilog=PREDICT_EPILOG)(predict)
+app.command(epilog=MONITOR_EPILOG)(monitor)
 app.command(epilog=EXPORT_EPILOG)(export)
 app.command(epilog=CARD_EPILOG)(card)
 app.command(epilog=EXPLAIN_EPILOG)(explain)
