@@ -25,6 +25,8 @@ class Registry(Generic[T]):
         built_in: `module:Class` by name.
         base: `module:Class` of what all of them inherit from; None where they are not classes.
         name_of: Returns the name that a class gives itself, which must be the one it is registered under.
+        unlisted: Further built-in ones, which need more than their name: `names` leaves them out, so that
+            "all" does not mean them, and `get` finds them.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Registry(Generic[T]):
         *,
         base: str | None = None,
         name_of: NameOf | None = None,
+        unlisted: Mapping[str, str] | None = None,
     ) -> None:
         self.what, self.group, self.built_in = what, group, built_in
+        self.unlisted = unlisted or {}
         self.base, self.name_of = base, name_of
 
     @cached_property
@@ -47,10 +51,14 @@ class Registry(Generic[T]):
             target = point.value.partition("[")[0].strip()
             both = sorted({target, found.get(point.name, target)})
             found[point.name] = " and ".join(both)
-        return found | dict(self.built_in)
+        return found | {**self.unlisted, **self.built_in}
 
     def names(self) -> tuple[str, ...]:
-        """Return all names, the built-in ones first."""
+        """Return all names but the unlisted ones, the built-in ones first."""
+        return tuple(name for name in self.known() if name not in self.unlisted)
+
+    def known(self) -> tuple[str, ...]:
+        """Return all names, the built-in ones first, the unlisted ones last."""
         return tuple(dict.fromkeys((*self.built_in, *self.targets)))
 
     def get(self, name: str) -> T:
@@ -62,8 +70,8 @@ class Registry(Generic[T]):
         """
         target = self.targets.get(name)
         if target is None:
-            raise UsageError(f"unknown {self.what}", value=name, hint=nearest(name, self.names()))
-        if self.built_in.get(name) == target:
+            raise UsageError(f"unknown {self.what}", value=name, hint=nearest(name, self.known()))
+        if target in (self.built_in.get(name), self.unlisted.get(name)):
             return cast(T, _load(target))
         if " and " in target:
             raise self._error(f"two packages bring a {self.what} {name}", target, "uninstall one of them")

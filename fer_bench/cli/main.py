@@ -12,6 +12,8 @@ import typer
 from fer_bench.cli import check, data, docs, hints, listing, run, runs, scores
 from fer_bench.cli.card import EPILOG as CARD_EPILOG
 from fer_bench.cli.card import card
+from fer_bench.cli.distill import EPILOG as DISTILL_EPILOG
+from fer_bench.cli.distill import distill
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
 from fer_bench.cli.evaluate import EPILOG as EVALUATE_EPILOG
@@ -47,6 +49,7 @@ app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command(epilog=PREDICT_EPILOG)(predict)
 app.command(epilog=MONITOR_EPILOG)(monitor)
 app.command(epilog=EXPORT_EPILOG)(export)
+app.command(epilog=DISTILL_EPILOG)(distill)
 app.command(epilog=CARD_EPILOG)(card)
 app.command(epilog=EXPLAIN_EPILOG)(explain)
 app.command(epilog=ROBUSTNESS_EPILOG)(robustness)

@@ -89,7 +89,7 @@ def run(
     if method is None:
         raise UsageError("a run needs a method", hint="--method NAME, or --init CHECKPOINT, which names it")
     config = check_sweep({"methods": [method], "datasets": [name], **start, **options.changes()})
-    result, _ = _work(options.added_to(config), roots, options, group=None, force=force)
+    result, _ = work(options.added_to(config), roots, options, group=None, force=force)
     records = result.records
     if options.as_json:
         documents = [record.model_dump(mode="json") for record in records]
@@ -139,7 +139,7 @@ def sweep(
     if dry_run:
         _dry_run(config, roots, options)
         return
-    result, planned = _work(config, roots, options, group=config.name)
+    result, planned = work(config, roots, options, group=config.name)
     if options.as_json:
         _echo_json(
             {"runs": [r.model_dump(mode="json") for r in result.records], "missing": dict(planned.missing)}
@@ -195,7 +195,7 @@ def _opened(
         display.close()
 
 
-def _work(
+def work(
     config: SweepConfig, roots: DataRoots, options: WorkOptions, *, group: str | None, force: bool = False
 ) -> tuple[SweepResult, PlannedSweep]:
     """Carry out a sweep; return what became of it and what was planned.

@@ -16,6 +16,7 @@ from fer_bench.registry import Registry
 if TYPE_CHECKING:
     from fer_bench.methods.base import Method
     from fer_bench.methods.cafe.method import CAFE as CAFE
+    from fer_bench.methods.distilled.method import Distilled as Distilled
     from fer_bench.methods.erm.method import ERM as ERM
     from fer_bench.methods.gcn.method import GCN as GCN
     from fer_bench.methods.resemotenet.method import ResEmoteNet as ResEmoteNet
@@ -66,6 +67,14 @@ BUILT_IN: dict[str, Entry] = {
         "Gera et al., ECCVW 2022, arXiv:2207.09012",
     ),
 }
+UNLISTED: dict[str, Entry] = {
+    "distilled": Entry(
+        "fer_bench.methods.distilled.method:Distilled",
+        "a small network learns what a trained teacher answers: fer-bench distill",
+        "Hinton et al., arXiv:1503.02531; Tung and Mori, ICCV 2019, arXiv:1907.09682",
+    ),
+}
+"""Methods that need more than their name, and so are not among `all`."""
 
 
 REGISTRY: Registry[type[Method[Any]]] = Registry(
@@ -74,8 +83,9 @@ REGISTRY: Registry[type[Method[Any]]] = Registry(
     {name: entry.target for name, entry in BUILT_IN.items()},
     base="fer_bench.methods.base:Method",
     name_of=lambda kind: kind.name,
+    unlisted={name: entry.target for name, entry in UNLISTED.items()},
 )
-names, get = REGISTRY.names, REGISTRY.get
+names, known, get = REGISTRY.names, REGISTRY.known, REGISTRY.get
 
 
 def entry(name: str) -> Entry:
@@ -84,9 +94,10 @@ def entry(name: str) -> Entry:
     Raises:
         UsageError: No such method; near names are suggested.
     """
-    if name not in BUILT_IN and name not in names():
+    own = BUILT_IN | UNLISTED
+    if name not in own and name not in names():
         get(name)
-    return BUILT_IN.get(name) or Entry(REGISTRY.targets[name], f"from {REGISTRY.targets[name]}", "")
+    return own.get(name) or Entry(REGISTRY.targets[name], f"from {REGISTRY.targets[name]}", "")
 
 
 def __getattr__(name: str) -> type[Method[Any]]:
@@ -107,7 +118,7 @@ def __dir__() -> list[str]:
 
 def _classes() -> dict[str, str]:
     """Return the method of each class, by the name of the class."""
-    return {REGISTRY.targets[name].rpartition(":")[2]: name for name in reversed(names())}
+    return {REGISTRY.targets[name].rpartition(":")[2]: name for name in reversed(known())}
 
 
 def code_roots(name: str) -> list[str]:

@@ -328,7 +328,7 @@ def refuse_method_name(name: str, what: str) -> None:
     Raises:
         UsageError: A method has this name.
     """
-    if name in methods.names():
+    if name in methods.known():
         raise UsageError(f"{what} has the name of a method", value=name, hint="give it another name")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_bench import arithmetic, methods
@@ -161,7 +162,8 @@ def method_settings(config: RunConfig) -> MethodSettings:
 def changed_settings(config: RunConfig) -> dict[str, str]:
     """Return the settings that differ from those of the profile, by the name that a grid gives them.
 
-    What the method derives from other settings is not among them.
+    What the method derives from other settings is not among them. Of a file of weights that is named by its
+    whole path the name alone counts: a board is the same wherever the store is.
 
     Args:
         config: Resolved settings.
@@ -171,7 +173,8 @@ def changed_settings(config: RunConfig) -> dict[str, str]:
         plain, train = kind.profile(config.profile)
         usual = spelled_settings(plain, kind.resolve_train(settings, train))
     own = spelled_settings(settings, config.train)
-    return {name: text for name, text in own.items() if usual.get(name) != text}
+    named = {name: Path(own[name]).name for name in kind.weight_settings if Path(own[name]).is_absolute()}
+    return {name: named.get(name, text) for name, text in own.items() if usual.get(name) != text}
 
 
 def spelled_settings(settings: MethodSettings, train: TrainSettings) -> dict[str, str]:

@@ -203,8 +203,8 @@ def parse_grid(text: str) -> tuple[str, list[Change]]:
     """
     method, bracket, rest = text.partition("[")
     method = method.strip()
-    if method not in methods.names():
-        raise UsageError("unknown method", value=method, hint=nearest(method, methods.names()))
+    if method not in methods.known():
+        raise UsageError("unknown method", value=method, hint=nearest(method, methods.known()))
     if not bracket:
         return method, [()]
     example = f"example: {method}[lr=1e-3,1e-4]"

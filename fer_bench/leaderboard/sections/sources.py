@@ -20,7 +20,7 @@ def context(section: Section) -> dict[str, Any]:
     tested = dict.fromkeys(name for c in section.cells for name in (*members_of(c.dataset), *c.cross))
     known = datasets.REGISTRY.usable()
     return {
-        "methods": [_method(name) for name in names if name in methods.names()],
+        "methods": [_method(name) for name in names if name in methods.known()],
         "datasets": [
             (name, escape(known[name].card.title), _linked(known[name].card.citation), _obtain(name))
             for name in tested

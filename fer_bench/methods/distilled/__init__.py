@@ -1,0 +1,1 @@
+"""distilled: a small network learns what a trained teacher answers."""
