@@ -74,17 +74,17 @@ def page(frame: pd.DataFrame, record: Record) -> str:
     parts = [
         "# Light models",
         "",
-        "**SYNTHETIC DATA.** Written by `python benchmarks/light_models.py`; no number here is typed by hand.",
+        "**SYNTHETIC DATA.** Written by `python benchmarks/light_models.py`; no number is typed by hand.",
         f"Drawn faces of size `{drawn.get('size')}` ({record.rows.get('train')} training and "
         f"{record.rows.get('test')} test rows of {record.dataset}), profile `quick`, "
-        f"{' and '.join(map(str, seeds))} seeds. This shows what the commands do and what to measure; it says "
-        "nothing about how much real faces would lose.",
+        f"{' and '.join(map(str, seeds))} seeds. This shows what the commands do and what to measure; it "
+        "says nothing about how much real faces would lose.",
         "",
-        "A student learns once from labels alone (`erm`) and once from the teacher as well (`fer-bench distill`), "
-        "with the same network, recipe and seeds. Time is that of the export, as a share of the teacher's in "
-        f"float32, both in turn in one process on one thread of an {processor}. In brackets: 95 % intervals over "
-        "test people or pictures and seeds. Transfer is the mean over the other datasets. Circles in the figure "
-        "are float32, squares 8 bits.",
+        "A student learns once from labels alone (`erm`) and once from the teacher as well (`fer-bench "
+        "distill`), with the same network, recipe and seeds. Time is that of the export, as a share of the "
+        "teacher's in float32, both in turn in one process on one thread of an "
+        f"{processor}. In brackets: 95 % intervals over test people or pictures and seeds. Transfer is the "
+        "mean over the other datasets. Circles in the figure are float32, squares 8 bits.",
         "",
         "![UAR and transfer against time and size](light-models.png)",
     ]
@@ -130,8 +130,9 @@ def _verdict(frame: pd.DataFrame) -> list[str]:
     change = 100 * (small["uar"] - whole["uar"])
     speed = (small["time_batch_1"] / whole["time_batch_1"]).to_numpy()
     return [
-        f"Of {len(taught)} students, {better} gained UAR from the teacher and {worse} lost some by more than their "
-        f"interval; the others are not shown to differ. 8 bits change UAR by {change.min():+.1f} to "
-        f"{change.max():+.1f} points, the size to {(small['size'] / whole['size']).max():.2f} of it at most, and "
-        f"the time at batch 1 to {speed.min():.2f} to {speed.max():.2f} of that in float32."
+        f"Of {len(taught)} students, {better} gained UAR from the teacher and {worse} lost some by more "
+        "than their interval; the others are not shown to differ. 8 bits change UAR by "
+        f"{change.min():+.1f} to {change.max():+.1f} points, the size to "
+        f"{(small['size'] / whole['size']).max():.2f} of it at most, and the time at batch 1 to "
+        f"{speed.min():.2f} to {speed.max():.2f} of that in float32."
     ]

@@ -70,8 +70,8 @@ def prepare_lessons(
     record = record_of(model)
     if record is None:
         raise UsageError(
-            "these weights were imported: nobody knows which rows they have seen, and a teacher that saw test "
-            "rows would tell the student",
+            "these weights were imported: nobody knows which rows they saw, and a teacher that saw test rows "
+            "would tell the student",
             file=model.path,
         )
     name = method_with(record.method, record.varied).replace("/", "_")
