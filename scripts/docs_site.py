@@ -64,6 +64,7 @@ NAV: list[tuple[str, list[str]]] = [
             "data.md",
             "sweeps.md",
             "outside-models.md",
+            "export.md",
             "submit.md",
             "own-method.md",
             "own-dataset.md",
