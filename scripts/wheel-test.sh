@@ -54,6 +54,24 @@ fer-bench run --method resemotenet --dataset oulu --targets none --max-epochs 1 
 fer-bench leaderboard
 grep -q 'SYNTHETIC DATA' leaderboard/README.md
 
+say "an export, in an environment without torch"  # written by the checkout, which has onnx
+PYTHONPATH=$checkout "$bin/fer-bench" export runs/resemotenet/oulu/*/ --to onnx --out model.onnx
+"$bin/uv" build --quiet --wheel --no-build-isolation --python "$bin/python" --out-dir "$place/light-dist" \
+  "$checkout/packaging/onnx"
+"$bin/uv" venv --quiet --python "$bin/python" "$place/light"
+"$bin/uv" pip install --quiet --python "$place/light/bin/python" --constraints "$checkout/requirements.lock" \
+  "$place"/light-dist/*.whl
+picture=$(find faces -name '*.jpeg' | sort | head -n 1)
+( export PATH=$place/light/bin:$PATH
+  ! python -c 'import torch' 2> /dev/null
+  fer-bench --version | grep -v unknown
+  fer-bench predict model.onnx "$picture" --faces whole --out answers.csv
+  grep -q 'happiness' answers.csv
+  fer-bench card model.onnx | grep -q 'SYNTHETIC DATA'
+  fer-bench docs export | grep -q '^# Export'
+  ! fer-bench run --method erm --dataset oulu 2> refused.txt
+  grep -q 'leaves out' refused.txt )
+
 say "the wheel works without the checkout"
-du -sh "$place/venv" "$place"/dist/* | sed "s#$place/##"
+du -sh "$place/venv" "$place/light" "$place"/dist/* "$place"/light-dist/* | sed "s#$place/##"
 echo "the wheel works outside the checkout"
