@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,7 +23,8 @@ EPILOG = (
     "Examples: fer-bench predict runs/gcn/oulu/KEY photos/ --out answers.csv; "
     "fer-bench predict val.pt clip.mp4 --every 0.5s --plot clip.png --annotate faces.mp4; "
     "fer-bench predict model.onnx 'photos/**/*.jpg' --faces all --gallery faces.html --blur; "
-    "fer-bench predict val.pt 0 --seconds 20 --out camera.csv"
+    "fer-bench predict val.pt 0 --seconds 20 --out camera.csv; "
+    "fer-bench predict gcn.pt visits/ --neutral anna=anna.jpg --neutral bert=bert.mp4"
 )
 LISTED = 40
 """Rows that are printed where no file is written."""
@@ -68,6 +70,10 @@ def predict(
     blur: Annotated[
         bool, typer.Option("--blur", help="Make the faces of the gallery unrecognisable, for sharing.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show a Grad-CAM map beside each face of the gallery (checkpoints)."),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE|DIR", help="Probabilities over the time of each video, as PNG."),
@@ -75,6 +81,21 @@ def predict(
     annotate: Annotated[
         Path | None,
         typer.Option("--annotate", metavar="FILE|DIR", help="Videos with boxes and answers, as MP4."),
+    ] = None,
+    neutral: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--neutral",
+            metavar="[PERSON=]FILE",
+            help="gcn: compare with this neutral picture, or the calmest frames of this clip. PERSON is a "
+            "folder's name or how file names begin.",
+        ),
+    ] = None,
+    show_neutral: Annotated[
+        Path | None,
+        typer.Option(
+            "--show-neutral", metavar="FILE", help="Write the neutral faces that are taken, as PNG."
+        ),
     ] = None,
     crop: Annotated[
         str | None,
@@ -109,6 +130,7 @@ def predict(
     a gallery or annotated video is asked for.
     """
     from fer_bench.cli.terminal import FileProgress
+    from fer_bench.errors import UsageError
     from fer_bench.inference.inputs import find_inputs
     from fer_bench.inference.predictor import Done, Predictor
     from fer_bench.inference.showing import Showing
@@ -119,6 +141,8 @@ def predict(
     inputs = find_inputs(paths)
     showing = Showing(gallery=gallery, blur=blur, plot=plot, annotate=annotate)
     showing.check(inputs)
+    if explain and gallery is None:
+        raise UsageError("maps are shown in a gallery", value="--explain", hint="--gallery FILE as well")
     predictor = Predictor(
         model,
         device=device,
@@ -130,8 +154,14 @@ def predict(
         every=every,
         batch_size=batch_size,
         runs_dir=runs_dir,
+        neutral=neutral or (),
     )
+    if explain:
+        from fer_bench.inference.explain import gallery_maps
+
+        showing = replace(showing, maps=gallery_maps(predictor.model))
     _announce(predictor, inputs, quiet=as_json)
+    _announce_neutral(predictor, inputs, show_neutral, quiet=as_json)
     started = time.perf_counter()
     with closing(FileProgress(len(inputs.items), quiet=as_json)) as display:
 
@@ -168,6 +198,33 @@ def _announce(predictor: Predictor, inputs: Inputs, *, quiet: bool) -> None:
     if inputs.others:
         listed = ", ".join(f"{count} {ending}" for ending, count in sorted(inputs.others.items()))
         say(f"left out: {sum(inputs.others.values())} other files ({listed})", quiet=quiet)
+
+
+def _announce_neutral(
+    predictor: Predictor, inputs: Inputs, show_neutral: Path | None, *, quiet: bool
+) -> None:
+    """Say which neutral faces are taken and whose they are, and draw them if asked."""
+    from fer_bench.errors import UsageError
+
+    enrolment = predictor.enrolment
+    if enrolment is None:
+        if show_neutral is not None:
+            raise UsageError(
+                "there is no neutral face to show", value="--show-neutral", hint="--neutral FILE"
+            )
+        return
+    files = [item.name for item in inputs.items]
+    enrolment.check(files)
+    for one in enrolment.references:
+        say(f"neutral face of {one.person or 'everybody'}: {one.text}", quiet=quiet)
+    without = sum(enrolment.owner(file) < 0 for file in files)
+    if without:
+        say(f"  {without} files are of nobody among these: a generated reference", quiet=quiet)
+    if show_neutral is not None:
+        from fer_bench.inference.enrolment import draw_references
+
+        draw_references(enrolment.references, show_neutral)
+        say(f"  wrote {show_neutral}", quiet=quiet)
 
 
 def _summary(predictor: Predictor, table: pd.DataFrame, inputs: Inputs, took: float) -> dict[str, Any]:

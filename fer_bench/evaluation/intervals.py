@@ -196,6 +196,14 @@ def difference(first: Value, second: Value) -> Value | None:
     return symmetric(first.combined.minus(second.combined), first.value - second.value)
 
 
+def change(first: Value, second: Value) -> Value | None:
+    """Return the difference of two scores of the same models on the same units, None where one is unknown."""
+    if first.combined is None or second.combined is None:
+        return None
+    parts = first.combined.parts + second.combined.times(-1.0).parts
+    return symmetric(Combined(parts), first.value - second.value)
+
+
 def ratio(above: Value, below: Value) -> Value | None:
     """Return the ratio of two scores of the same models, by the delta method; None where one is unknown.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.crops.points import Points
+from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import UsageError
 from fer_bench.inference.face_model import Crops, FaceModel
 from fer_bench.inference.faithfulness import control_scores, score_maps
@@ -97,24 +99,68 @@ def maps(model: FaceModel, crops: Crops, kind: MapKind = "grad-cam") -> NDArray[
     return np.concatenate(parts) if parts else np.zeros(crops.shape[:3], np.float32)
 
 
-def checkpoint_of(model: FaceModel) -> CheckpointModel:
+def checkpoint_of(
+    model: FaceModel, why: str = "explanations need gradients, which only a checkpoint has"
+) -> CheckpointModel:
     """Return the model as a checkpoint.
 
+    Args:
+        model: Any model.
+        why: What to say of another kind.
+
     Raises:
-        UsageError: It is of another kind: only a checkpoint has gradients.
+        UsageError: It is of another kind.
     """
     from fer_bench.inference.checkpoint import CheckpointModel
 
     if not isinstance(model, CheckpointModel):
         raise UsageError(
-            "explanations need gradients, which only a checkpoint has",
+            why,
             value=str(model.path),
             hint="name the checkpoint (.pt) that it was exported from",
         )
     return model
 
 
-def _images(model: CheckpointModel, crops: Crops) -> Tensor:
+def gallery_maps(
+    model: FaceModel, kind: MapKind = "grad-cam"
+) -> Callable[[Crops, NDArray[np.int64]], list[list[tuple[str, Image]]]]:
+    """Return a function that makes the pictures which a gallery shows beside each face.
+
+    Args:
+        model: From a checkpoint.
+        kind: Which map.
+
+    Raises:
+        UsageError: See `maps`.
+    """
+    own = checkpoint_of(model)
+    names = own.card.classes
+
+    def pictures(crops: Crops, classes: NDArray[np.int64]) -> list[list[tuple[str, Image]]]:
+        found: list[list[tuple[str, Image]]] = []
+        for start in range(0, len(crops), AT_ONCE):
+            part, chosen = crops[start : start + AT_ONCE], classes[start : start + AT_ONCE].tolist()
+            given, more = _maps(own, part, chosen, kind), _particular(own, part)
+            for row, crop in enumerate(part):
+                shown = [(f"{kind} of {names[chosen[row]]}", overlaid(crop, given[row]))]
+                if "reference" in more:
+                    shown.append(("generated reference", np.stack([more["reference"][row]] * 3, axis=-1)))
+                found.append(shown)
+        return found
+
+    return pictures
+
+
+def overlaid(crop: Image, one: NDArray[np.float32]) -> Image:
+    """Return a crop under the colours of a map [S, S] in [0, 1]."""
+    levels = np.clip(np.rint(one * 255), 0, 255).astype(np.uint8)
+    colours = np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS))[:, :, ::-1]
+    return np.rint(0.45 * crop + 0.55 * colours).astype(np.uint8)
+
+
+def network_images(model: CheckpointModel, crops: Crops) -> Tensor:
+    """Return crops as the network gets them, [B, 3, S, S] on its device."""
     import torch
 
     from fer_bench.data.loading.transforms import prepare
@@ -129,7 +175,7 @@ def _maps(
 
     if classes is None:
         classes = model.card.probabilities(model.answer(crops).logits).argmax(axis=1).tolist()
-    return class_maps(model.method, _images(model, crops), classes, kind)
+    return class_maps(model.method, network_images(model, crops), classes, kind)
 
 
 def explain(
@@ -212,7 +258,7 @@ def _particular(model: CheckpointModel, crops: Crops) -> dict[str, NDArray[Any]]
     """Return what only one method has: gcn's reference and difference, cafe's mask; [B, ...] each."""
     import torch
 
-    images = _images(model, crops)
+    images = network_images(model, crops)
     with torch.inference_mode():
         extras = model.method(images).extras
     if model.card.method == "gcn" and "reference" in extras:

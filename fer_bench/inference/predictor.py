@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,17 @@ from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import expand_home
 from fer_bench.inference.card import DeploymentCard
-from fer_bench.inference.face_model import Answers, FaceModel
-from fer_bench.inference.faces import FacesWanted, finder_for, read_recipe
+from fer_bench.inference.face_model import Answers, Crops, FaceModel
+from fer_bench.inference.faces import FaceFinder, FacesWanted, finder_for, read_recipe
 from fer_bench.inference.inputs import Item, find_inputs
 from fer_bench.inference.opening import open_face_model
 from fer_bench.inference.output import Output
 from fer_bench.inference.pipeline import Job, Pipeline, Stages, reason_of
 from fer_bench.inference.table import Row, as_table, face_row, reason_row
 from fer_bench.inference.video import Ending, Every, frames_of, opened, read_every
+
+if TYPE_CHECKING:
+    from fer_bench.inference.enrolment import Enrolment
 
 BATCH = 64
 """Faces per call of a network."""
@@ -60,9 +63,12 @@ class Predictor:
         every: Which frames of videos: `10` is every tenth, `0.5s` one each half second.
         batch_size: Faces per call of the network.
         runs_dir: The run store in which a key is looked up.
+        neutral: Neutral pictures or clips for gcn, as `FILE` or `PERSON=FILE`, see
+            `fer_bench.inference.enrolment`.
 
     Attributes:
         model: The opened model.
+        enrolment: The neutral faces of persons, None without any.
         finder: How faces are found and cropped.
         kept: Files that the last call of `write` did not repeat.
 
@@ -84,6 +90,7 @@ class Predictor:
         every: str | int = 1,
         batch_size: int = BATCH,
         runs_dir: str | Path = "runs",
+        neutral: Sequence[str] = (),
     ) -> None:
         if batch_size < 1 or not 0 <= abstain_below <= 1 or not 0 <= least_score <= 1:
             raise UsageError(
@@ -103,6 +110,7 @@ class Predictor:
             least_score=least_score,
         )
         self.every: Every = read_every(str(every))
+        self.enrolment = _enrolment(neutral, model, self.finder, self.every) if neutral else None
         self.abstain_below, self.batch_size = abstain_below, batch_size
         self.pipeline = Pipeline(self.finder)
         self.kept = 0
@@ -128,6 +136,7 @@ class Predictor:
             "faces": self.finder.text,
             "abstain_below": self.abstain_below,
             "every": self.every.text,
+            **({} if self.enrolment is None else {"neutral": self.enrolment.document}),
         }
 
     def predict(self, what: Any) -> pd.DataFrame:
@@ -278,11 +287,15 @@ class Predictor:
     def _answer(self, jobs: Sequence[Job]) -> Answers:
         """Return the answers for all faces of some jobs, in their order."""
         crops = [face.crop for job in jobs for face in job.faces]
+        files = [str(job.place["file"]) for job in jobs for _ in job.faces]
         self.stages.pictures += sum(job.ending is None or job.path is not None for job in jobs)
         self.stages.faces += len(crops)
         size = self.batch_size
         with self.stages.counted("network"):
-            parts = [self.model.answer(np.stack(crops[at : at + size])) for at in range(0, len(crops), size)]
+            parts = [
+                self._answer_some(np.stack(crops[at : at + size]), files[at : at + size])
+                for at in range(0, len(crops), size)
+            ]
         if not parts:
             return Answers(np.empty((0, len(self.card.classes)), np.float32))
         return Answers(
@@ -290,6 +303,11 @@ class Predictor:
             _joined([part.va for part in parts]),
             _joined([part.au for part in parts]),
         )
+
+    def _answer_some(self, crops: Crops, files: Sequence[str]) -> Answers:
+        if self.enrolment is None:
+            return self.model.answer(crops)
+        return self.enrolment.answer(crops, files)
 
     def _rows(self, job: Job, answers: Answers, at: int) -> list[Row]:
         """Return the rows of a picture or frame, whose faces begin at a position of the answers."""
@@ -308,6 +326,12 @@ class Predictor:
             )
             for number, cropped in enumerate(job.faces)
         ]
+
+
+def _enrolment(neutral: Sequence[str], model: FaceModel, finder: FaceFinder, every: Every) -> Enrolment:
+    from fer_bench.inference.enrolment import enrol  # torch is needed only for this
+
+    return enrol(neutral, model, finder, every)
 
 
 def _placed(frames: Iterable[Any]) -> Iterator[tuple[Row, Any]]:
