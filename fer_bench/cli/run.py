@@ -76,7 +76,10 @@ def run(
     resumes. With --json one record is printed, or {"runs": [...]} when there are several folds or seeds.
     With --init the test rows are also scored with the checkpoint as it was: before, after and the difference.
     """
+    from fer_bench.cli.score_table import print_before_after
     from fer_bench.inference.opening import find_file
+    from fer_bench.results.store import Store
+    from fer_bench.runs.before import pool_folds
     from fer_bench.runs.start import open_start
     from fer_bench.runs.sweepfile import check_sweep
     from fer_bench.workspace.sources import split_source
@@ -91,12 +94,17 @@ def run(
     config = check_sweep({"methods": [method], "datasets": [name], **start, **options.changes()})
     result, _ = work(options.added_to(config), roots, options, group=None, force=force)
     records = result.records
+    pooled = [] if init is None else pool_folds(Store(options.runs_dir), records)
     if options.as_json:
         documents = [record.model_dump(mode="json") for record in records]
-        _echo_json(documents[0] if len(documents) == 1 else {"runs": documents})
+        more = {"start": [one.model_dump(mode="json") for one in pooled]} if pooled else {}
+        _echo_json(documents[0] if len(documents) == 1 else {"runs": documents, **more})
     else:
         for record in records:
             _print_record(record, options.runs_dir)
+        for compared in pooled:
+            typer.echo("all folds together:")
+            print_before_after(compared)
     raise typer.Exit(0 if result.all_done else 1)
 
 

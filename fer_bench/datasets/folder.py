@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from fer_bench.data.card import (
     Card,
+    Folds,
     NativeClass,
     Official,
     Protocol,
@@ -27,6 +28,8 @@ from fer_bench.datasets.folder_tree import SPLITS, Tree
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError
 
+FOLDS = 5
+"""Folds of the protocol that tests every person, where all pictures name one."""
 CARD = Card(
     name="folder",
     title="Folder of pictures",
@@ -224,6 +227,13 @@ class Folder(FaceDataset):
                 self.notes.append(f"The split {split} has no pictures of {', '.join(absent)}.")
         people = self._people
         rule = _rule(splits, by_person=people is not None and not self._crossing)
+        found = CARD.protocols[0].model_copy(update={"label_set": label_set, "split": rule})
+        protocols = [found]
+        known = people is not None and all(people.subjects)
+        if people is not None and known and splits == {"none"} and len(set(people.subjects)) >= FOLDS:
+            note = "every person is tested, by a model that was trained and chosen on others"
+            folds = {"name": f"{FOLDS}fold", "split": Folds(k=FOLDS), "note": note}
+            protocols.append(found.model_copy(update=folds))
         return self.card.model_copy(
             update={
                 "classes": tuple(
@@ -232,10 +242,10 @@ class Folder(FaceDataset):
                     for code, meant in emotion_of.items()
                     if meant is emotion
                 ),
-                "protocols": (CARD.protocols[0].model_copy(update={"label_set": label_set, "split": rule}),),
+                "protocols": tuple(protocols),
                 # Without a training part of the user's own, every picture is new to models of other datasets.
                 "as_target": "all" if splits == {"none"} or not splits & {"train", "none"} else "test",
-                "unit": "subject" if people is not None and all(people.subjects) else "image",
+                "unit": "subject" if known else "image",
             }
         )
 
