@@ -205,26 +205,31 @@ def evaluate(
     classes: ClassMap | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
 ) -> Record:
-    """Test a model that was trained elsewhere and store it as a row of the board. It is `fer-bench evaluate`.
+    """Test a model on labelled pictures and store what it scores. It is `fer-bench evaluate`.
 
     Args:
-        model: An ONNX file, a name of timm, or an entry point of `fer_bench.models`.
+        model: A checkpoint, export or run of this suite, the run by its folder or key; or of others an ONNX
+            file, a name of timm, or an entry point of `fer_bench.models`.
         dataset: One or several datasets, also `folder:PATH`, or `all` for the seven of the board.
-        card: The model's card; by default the YAML file beside it, or the package's card of its file.
+        card: The card of a model that was trained elsewhere; by default the YAML file beside it, or the
+            package's card of its file.
         root: See `open_dataset`.
         follow_links: See `open_dataset`.
         runs_dir: The run store.
         profile: See `run`.
-        crop: Crops instead of those of the card, such as `rafdb=detect`.
+        crop: Crops instead of those of the model, such as `rafdb=detect`.
         classes: See `open_dataset`.
         device: Where to compute.
+
+    Returns:
+        The record that holds the scores: that of the run, or the row of a model of its own.
 
     Raises:
         UsageError: No such model, dataset or crop, no card, or a missing package.
         DataError: The model cannot be used or does not fit its card, or the data are absent or damaged.
         StoreError: The store cannot be written.
     """
-    from fer_bench.runs.outside import evaluate_model, prepare
+    from fer_bench.inference.own_data import evaluate_any
     from fer_bench.workspace.sources import split_source, split_targets
 
     roots = split_source("", root, follow_links=follow_links)[1]
@@ -233,9 +238,9 @@ def evaluate(
         names, roots = split_targets(names, (), roots)
     roots = roots.with_classes(classes)
     _say(roots)
-    described = None if card is None else str(card)
-    ready = prepare(str(model), names, roots, card=described, profile=profile, crop=crop, device=device)
-    return evaluate_model(ready, Store(runs_dir))
+    return evaluate_any(
+        str(model), names, roots, Path(runs_dir), card=card, profile=profile, crop=crop, device=device
+    )
 
 
 def _carry_out(

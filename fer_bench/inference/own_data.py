@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fer_bench import datasets
+from fer_bench.config import ProfileName
 from fer_bench.data.crops.choice import CropChoice, crops_of_key
 from fer_bench.datasets import members_of
 from fer_bench.errors import FerBenchError, StoreError, UsageError
@@ -26,7 +27,8 @@ from fer_bench.results.record import Record, Score
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.facts import find_facts
 from fer_bench.runs.further import score_further
-from fer_bench.runs.outside import Prepared, Targets, evaluate_model
+from fer_bench.runs.outside import Prepared, Targets, evaluate_model, open_targets, prepare
+from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Announce, Workspace
 
 COPY = "name the run, which knows on which of them it was tested: fer-bench evaluate KEY --dataset folder:DIR"
@@ -227,6 +229,44 @@ def evaluate_own(
         folder = store.run_dir(row.method, row.dataset, row.key).path
         found |= {name: _outcome(name, row, store, folder, home, workspace) for name in others}
     return [found[name] for name in targets.names]
+
+
+def evaluate_any(
+    name: str,
+    wanted: Sequence[str],
+    roots: DataRoots,
+    runs_dir: Path,
+    *,
+    card: str | Path | None = None,
+    profile: ProfileName | None = None,
+    crop: Sequence[str] = (),
+    device: str = "cpu",
+) -> Record:
+    """Test a model of this suite, or one that was trained elsewhere, and return the record with its scores.
+
+    Args:
+        name: See `find_own` and `open_model`.
+        wanted: See `find_targets`.
+        roots: Where data are.
+        runs_dir: The run store.
+        card: Card of a model that was trained elsewhere.
+        profile: See `prepare`.
+        crop: See `prepare`.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        UsageError: See `open_model`, `find_targets` and `evaluate_own`.
+        DataError: See `open_model`, `find_targets` and `evaluate_own`.
+        StoreError: See `evaluate_own`.
+    """
+    file = None if card is not None else find_own(name, runs_dir)
+    if file is None:
+        described = None if card is None else str(card)
+        ready = prepare(name, wanted, roots, card=described, profile=profile, crop=crop, device=device)
+        return evaluate_model(ready, Store(runs_dir))
+    own = open_own(file, device)
+    ready = open_targets(as_outside(own), wanted, roots, profile=profile, crop=crop, usual=own.crops)
+    return evaluate_own(own, ready, runs_dir)[-1].record
 
 
 def outcomes_of(record: Record, store: Store, ready: Prepared) -> list[Outcome]:
