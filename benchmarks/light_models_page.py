@@ -49,7 +49,7 @@ def draw(frame: pd.DataFrame, file: Path) -> None:
                         of = (mine["bits"] == bits).to_numpy()
                         text = f"{way[0]}, {way[1]}" if bits == 32 else None
                         panel.plot(values[of], mine[y][of], mark, color=COLOURS[number], label=text)
-                panel.set_xscale("log")
+                panel.set_xlim(left=0)
                 panel.set_xlabel(label)
                 panel.set_ylabel(f"{source}: {'UAR' if y == 'uar' else 'transfer'}")
         handles, labels = panels[0][0].get_legend_handles_labels()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from fer_bench.schema import Frozen
@@ -49,6 +50,7 @@ class CardGap(Frozen):
         compared: Number of groups compared.
         lowest: Group with the lowest UAR, and that UAR.
         highest: Group with the highest UAR, and that UAR.
+        rows: Rows of these two.
         gap: Difference of the two.
         classes: Classes of which every compared group has enough rows.
     """
@@ -56,6 +58,7 @@ class CardGap(Frozen):
     compared: int
     lowest: tuple[str, float]
     highest: tuple[str, float]
+    rows: tuple[int, int]
     gap: float
     classes: tuple[str, ...]
 
@@ -72,6 +75,8 @@ class CardScore(Frozen):
         metrics: By name.
         worst_class: Class with the lowest recall, and that recall.
         calibration: Calibration error (`ece`), Brier score and negative log-likelihood.
+        affect: Mean concordance of valence and arousal (`va_ccc`), mean F1 of the action units (`au_f1`) and
+            the sum of the ABAW challenge (`abaw`), where there are any.
         gaps: Widest gap by attribute of the people or the recording.
         note: How the copy of the data differs from the official release, or how faces were found.
     """
@@ -84,6 +89,7 @@ class CardScore(Frozen):
     metrics: dict[str, CardMetric]
     worst_class: tuple[str, float] | None = None
     calibration: dict[str, float] = {}
+    affect: dict[str, float] = {}
     gaps: dict[str, CardGap] = {}
     note: str = ""
 
@@ -311,7 +317,10 @@ def _score(score: Score, record: Record, *, in_domain: bool) -> CardScore:
         calibration={}
         if found is None
         else {name: getattr(found.calibration, name) for name in ("ece", "brier", "nll")},
-        gaps={} if found is None else {n: gap for n, g in found.groups.items() if (gap := _gap(g))},
+        affect={}
+        if found is None
+        else {n: v for n in ("va_ccc", "au_f1", "abaw") if (v := getattr(found, n)) is not None},
+        gaps={} if found is None else _gaps(found.groups),
         note="; ".join(note for note in notes if note),
     )
 
@@ -321,16 +330,26 @@ def _text(metric: Any, value: float | None, interval: tuple[float, float] | None
     return text if interval is None else f"{text} [{', '.join(map(metric.number, interval))}]"
 
 
+def _gaps(groups: Mapping[str, Groups]) -> dict[str, CardGap]:
+    """Return the widest gap of each attribute; single people are left out, and not named in public."""
+    from fer_bench.evaluation.groups import SUBJECT
+
+    found = {name: _gap(each) for name, each in groups.items() if name != SUBJECT}
+    return {name: gap for name, gap in found.items() if gap is not None}
+
+
 def _gap(groups: Groups) -> CardGap | None:
     if groups.lowest is None or groups.highest is None or groups.gap is None:
         return None
-    low, high = (groups.groups[name].uar for name in (groups.lowest, groups.highest))
+    ends = [groups.groups[name] for name in (groups.lowest, groups.highest)]
+    low, high = (each.uar for each in ends)
     if low is None or high is None:
         return None
     return CardGap(
         compared=groups.compared,
         lowest=(groups.lowest, low),
         highest=(groups.highest, high),
+        rows=(ends[0].n, ends[1].n),
         gap=groups.gap,
         classes=groups.classes,
     )

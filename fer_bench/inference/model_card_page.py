@@ -109,6 +109,7 @@ def _scores(scores: tuple[CardScore, ...]) -> list[str]:
             ]
         )
     notes = [f"- {escape(score.target)}: {escape(score.note, None)}" for score in scores if score.note]
+    notes += [f"- {escape(score.target)}: {_affect(score.affect)}" for score in scores if score.affect]
     gaps = [[score.target, name, *_gap(gap)] for score in scores for name, gap in score.gaps.items()]
     found = [
         "## Scores",
@@ -121,11 +122,20 @@ def _scores(scores: tuple[CardScore, ...]) -> list[str]:
         *([*notes, ""] if notes else []),
     ]
     if gaps:
-        titles_of_gaps = ["tested on", "attribute", "groups", "lowest UAR", "highest UAR", "gap, points"]
+        titles_of_gaps = [
+            "tested on",
+            "attribute",
+            "groups",
+            "classes",
+            "lowest UAR",
+            "highest UAR",
+            "gap, points",
+        ]
         found += [
             "## Gaps between groups",
             "",
-            "The widest gap of each attribute, over the classes of which every compared group has enough.",
+            "The widest gap of each attribute, over the classes with enough rows in every compared group. "
+            "Gaps of groups with few rows are mostly chance.",
             "",
             table(titles_of_gaps, gaps, raw=()),
             "",
@@ -139,7 +149,17 @@ def _licences(card: ModelCard) -> list[str]:
 
 
 def _gap(gap: CardGap) -> list[str]:
-    return [str(gap.compared), _share(gap.lowest), _share(gap.highest), f"{100 * gap.gap:.1f}"]
+    low, high = (f"{_share(one)} of {n}" for one, n in zip((gap.lowest, gap.highest), gap.rows, strict=True))
+    return [str(gap.compared), str(len(gap.classes)), low, high, f"{100 * gap.gap:.1f}"]
+
+
+def _affect(found: dict[str, float]) -> str:
+    titles = {
+        "va_ccc": "mean CCC of valence and arousal",
+        "au_f1": "mean F1 of the action units",
+        "abaw": "sum of the ABAW challenge",
+    }
+    return ", ".join(f"{titles[name]} {value:.2f}" for name, value in found.items())
 
 
 def _share(named: tuple[str, float]) -> str:

@@ -59,9 +59,14 @@ def test_gaps_name_both_groups(card, record):
         },
     )
     alone = groups.model_copy(update={"lowest": None, "highest": None, "gap": None})
-    breakdown = score.breakdown.model_copy(update={"groups": {"gender": groups, "age": alone}})
+    breakdown = score.breakdown.model_copy(
+        update={"groups": {"gender": groups, "age": alone, "subject": groups}}
+    )
     changed = record.model_copy(update={"scores": (score.model_copy(update={"breakdown": breakdown}),)})
-    gaps = model_card(card, changed).scores[0].gaps
+    (found,) = model_card(card, changed).scores
+    assert found.affect == {"va_ccc": 0.25}
+    gaps = found.gaps
+    assert gaps["gender"].rows == (20, 20)
     assert set(gaps) == {"gender"}
     assert (gaps["gender"].lowest, gaps["gender"].highest) == (("male", 0.5), ("female", 0.75))
 

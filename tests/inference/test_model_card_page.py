@@ -21,15 +21,20 @@ def test_the_page_says_what_the_card_holds(trained):
     opened = CheckpointModel(trained / "checkpoints" / "val.pt", "cpu")
     card = model_card(opened.card, record_of(opened))
     (score,) = card.scores
-    gap = CardGap(compared=2, lowest=("a|b", 0.25), highest=("c", 0.5), gap=0.25, classes=("fear",))
-    score = score.model_copy(update={"gaps": {"gender": gap}, "note": "a copy"})
+    gap = CardGap(
+        compared=2, lowest=("a|b", 0.25), highest=("c", 0.5), rows=(9, 8), gap=0.25, classes=("fear",)
+    )
+    score = score.model_copy(
+        update={"gaps": {"gender": gap}, "note": "a copy", "affect": {"va_ccc": 0.5, "abaw": 1.25}}
+    )
     text = page(card.model_copy(update={"scores": (score,), "warnings": ("<script>",), "int8": REPORT}))
     for part in (
         "# resemotenet",
         "**SYNTHETIC DATA**",
         "- **run**: " + opened.card.key,
         "| oulu (in-domain) |",
-        "| oulu | gender | 2 | a\\|b 25.0% | c 50.0% | 25.0 |",
+        "| oulu | gender | 2 | 1 | a\\|b 25.0% of 9 | c 50.0% of 8 | 25.0 |",
+        "- oulu: mean CCC of valence and arousal 0.50, sum of the ABAW challenge 1.25",
         "- oulu: a copy",
         "Art. 5(1)(f)",
         "- **code**: MIT",
