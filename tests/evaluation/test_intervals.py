@@ -7,7 +7,7 @@ from scipy.stats import binomtest, t
 from fer_bench.evaluation import confusion, intervals
 from fer_bench.evaluation.components import MIN_UNITS
 from fer_bench.evaluation.estimates import estimate
-from fer_bench.evaluation.intervals import Sample, Value, average, difference, ratio, symmetric
+from fer_bench.evaluation.intervals import Sample, Value, average, change, difference, ratio, symmetric
 from fer_bench.evaluation.statistics import Interval, find_units
 from tests.evaluation.samples import answers, component, guesses, perfect, random_answers, single
 
@@ -187,6 +187,17 @@ def test_shared_parts_give_a_wider_mean_and_a_shorter_difference():
     none = difference(one, same)
     assert (none.value, none.interval.low, none.interval.high) == pytest.approx((0, 0, 0))
     assert width(difference(one, apart)) == pytest.approx(width(one) * np.sqrt(2), rel=0.02)
+
+
+def test_the_change_of_the_same_models_cancels_what_their_seeds_have_in_common():
+    rng = np.random.default_rng(0)
+    seeds = np.repeat([[0.5], [0.7], [0.9]], 40, axis=1)
+    values = seeds + rng.normal(0, 0.01, (3, 40))
+    one, other = symmetric(single(values)), symmetric(single(values - 0.1 + rng.normal(0, 0.01, (3, 40))))
+    found, apart = change(one, other), difference(one, other)
+    assert found.value == pytest.approx(apart.value) == pytest.approx(0.1, abs=0.01)
+    assert width(found) < 0.1 * width(apart)
+    assert change(one, Value(0.6, None)) is None
 
 
 def test_averages_and_differences_need_every_part():

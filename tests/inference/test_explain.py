@@ -5,7 +5,7 @@ import torch
 from fer_bench import methods
 from fer_bench.data.crops.recipe import TEMPLATE, CropRecipe
 from fer_bench.errors import UsageError
-from fer_bench.inference.explain import explain, maps
+from fer_bench.inference.explain import explain, gallery_maps, maps, overlaid
 from fer_bench.inference.face_model import FaceModel
 from fer_bench.inference.opening import open_face_model
 from fer_bench.runs.training.checkpoints import save_weights
@@ -76,6 +76,18 @@ def test_models_without_gradients_are_refused(crops):
 
     with pytest.raises(UsageError, match="only a checkpoint has"):
         maps(Exported(), crops)
+
+
+def test_a_gallery_gets_maps_and_gcns_reference(tmp_path, crops):
+    model = saved("gcn", tmp_path)
+    found = gallery_maps(model)(crops, np.array([0, 1, 2, 0, 1]))
+    assert [title for title, _ in found[1]] == [
+        "grad-cam of happiness",
+        "generated reference",
+    ]
+    (one,) = explain(model, crops[1:2], ["a"], [None], wanted="happiness")
+    assert np.array_equal(found[1][0][1], overlaid(crops[1], one.map))
+    assert np.array_equal(found[1][1][1][:, :, 0], one.reference)
 
 
 def test_no_face_is_no_map(trained):

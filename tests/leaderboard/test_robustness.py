@@ -10,10 +10,11 @@ from fer_bench.results.predictions import Predictions
 ALL = tuple(CORRUPTIONS)
 
 
-def corrupt_run(store, record, names=ALL, *, loss=0.3, **changes):
+def corrupt_run(store, record, names=ALL, *, loss=0.3, target=None, **changes):
     """Store predictions that get worse by a share of the logits with every strength."""
     run = store.run_dir(record.method, record.dataset, record.key)
-    clean = store.predictions(record, record.dataset)
+    target = target or record.dataset
+    clean = store.predictions(record, target)
     rng = np.random.default_rng(0)
     noise = rng.normal(scale=2, size=clean.logits.shape).astype(np.float32)
     columns = [f"logit_{name}" for name in clean.meta.classes]
@@ -27,7 +28,7 @@ def corrupt_run(store, record, names=ALL, *, loss=0.3, **changes):
             by_strength[strength] = Predictions(frame, clean.meta)
         values = {"version": VERSION, "constants": CORRUPTIONS[name].constants, **changes}
         meta = CorruptedMeta(corruption=name, predictions=clean.meta, **values)
-        write_corrupted(corrupted_file(run, record.dataset, name), Corrupted(meta, by_strength))
+        write_corrupted(corrupted_file(run, target, name), Corrupted(meta, by_strength))
 
 
 def test_folds_are_pooled_and_seeds_averaged(store, add):
@@ -41,6 +42,14 @@ def test_folds_are_pooled_and_seeds_averaged(store, add):
     assert 0 < found.mean.relative.interval.low < found.mean.relative.value
     strengths = [value.value for value in found.drops["blur"].by_strength]
     assert strengths == sorted(strengths, reverse=True)
+
+
+def test_a_union_is_measured_on_each_of_its_members(store, add):
+    record = add("gcn", "ckplus+oulu")
+    corrupt_run(store, record, ("blur",), target="oulu")
+    (found,), _ = measured(store, [record])
+    assert (found.target, list(found.drops)) == ("oulu", ["blur"])
+    assert "#### ckplus+oulu, tested on oulu" in render(read_board(store), {})
 
 
 def test_only_what_all_runs_have_is_summed_up(store, add):
