@@ -60,7 +60,7 @@ def test_gaps_name_both_groups(card, record):
     )
     alone = groups.model_copy(update={"lowest": None, "highest": None, "gap": None})
     breakdown = score.breakdown.model_copy(
-        update={"groups": {"gender": groups, "age": alone, "subject": groups}}
+        update={"va_ccc": 0.25, "groups": {"gender": groups, "age": alone, "subject": groups}}
     )
     changed = record.model_copy(update={"scores": (score.model_copy(update={"breakdown": breakdown}),)})
     (found,) = model_card(card, changed).scores
