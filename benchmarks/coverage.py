@@ -1,11 +1,11 @@
 """Measure what the leaderboard's intervals and tests are worth where the true scores are known.
 
-Two equally good methods are trained with several seeds and tested on samples of persons, videos or pictures.
-Each sample gets the intervals and the test that the leaderboard would give: of UAR, accuracy and macro-F1,
-of the difference of the methods, of means over targets and of retention. Counted is how often an interval
-holds the truth and how often the methods are called different (type-I error), also by a second way, a
-bootstrap that draws units and seeds. Writes `docs/coverage.csv`, `docs/coverage.md` and
-`fer_bench/evaluation/coverage.csv` (what the leaderboard quotes).
+Equally good methods are trained with several seeds and tested on samples of persons, videos or pictures.
+Each sample gets the intervals and the tests that the leaderboard would give: of UAR, accuracy and macro-F1,
+of the difference of two methods, of means over targets and of retention. Counted is how often an interval
+holds the truth, how often two methods are called different (type-I error) and how often any pair of several
+is; beside it stands a second way, a bootstrap that draws units and seeds. Writes `docs/coverage.csv`,
+`docs/coverage.md` and `fer_bench/evaluation/coverage.csv` (what the leaderboard quotes).
 
     python benchmarks/coverage.py --repetitions 400 --jobs 2
 """
@@ -28,7 +28,9 @@ from coverage_populations import POPULATIONS, Case, sample, truths
 from numpy.typing import NDArray
 
 from fer_bench.evaluation import pairs
-from fer_bench.evaluation.coverage import FILE
+from fer_bench.evaluation.components import Combined
+from fer_bench.evaluation.contributions import recalls
+from fer_bench.evaluation.coverage import FAMILY, FILE
 from fer_bench.evaluation.estimates import Estimate, estimate
 from fer_bench.evaluation.intervals import Value, average, difference, ratio
 from fer_bench.evaluation.statistics import Answers
@@ -40,9 +42,21 @@ LEVELS = (0.5, 0.75, 0.9, 0.98)
 SEED_SDS = (0.0, 0.02, 0.04)
 TARGETS = (("persons", 40), ("videos", 38), ("pictures, uneven", 300))
 """Targets of the mean transfer score; the first population is also the source's own test set."""
+TOGETHER = (
+    ("persons", 11),
+    ("persons", 40),
+    ("videos", 38),
+    ("pictures, even", 300),
+    ("pictures, uneven", 3000),
+)
+"""Where several methods are compared."""
 OWN_LEVEL = 0.8
 BOOTSTRAP = 400
 """Resamples of the second way."""
+FAMILIES = (5, 12)
+"""Numbers of equal methods among which no pair should be called different."""
+DRAWS = (2_000, 32_000)
+"""Random ways of swapping, least and most: fewer than the leaderboard's, as no p-value is printed."""
 Floats = NDArray[np.float64]
 Row = dict[str, object]
 
@@ -51,13 +65,15 @@ def cases() -> Iterator[Case]:
     """Return everything that is simulated."""
     for name, population in POPULATIONS.items():
         for units in population.units:
-            levels = LEVELS if units < 1000 else (0.75,)
-            for level, sd in product(levels, SEED_SDS):
+            for level, sd in product(LEVELS, SEED_SDS):
                 yield Case(name, units, level, 3, sd)
             for sd in SEED_SDS:
                 yield Case(name, units, 0.75, 5, sd)
                 yield Case(name, units, 0.75, 3, sd, "opposite")
             yield Case(name, units, 0.75, 1, 0.0)
+    for (name, units), sd in product(TOGETHER, SEED_SDS):
+        for seeds, methods in ((3, FAMILIES[0]), (5, FAMILIES[0]), (3, FAMILIES[1])):
+            yield Case(name, units, 0.75, seeds, sd, methods=methods)
 
 
 class Tally:
@@ -88,10 +104,14 @@ class Tally:
 def simulate(case: Case, repetitions: int) -> list[Row]:
     """Return how often the truth was held, per score; `test` is the share of right decisions of the test."""
     tally = Tally()
-    known = truths(case)
     seeds = tuple(range(case.seeds))
+    if case.methods > 2:
+        for number in range(repetitions):
+            tally.note(FAMILY, *_family(sample(case, _random(case, number)), seeds), 0.0)
+        return tally.rows(asdict(case))
+    known = truths(case)
     for number in range(repetitions):
-        rng = np.random.default_rng(zlib.crc32(f"{case}/{number}".encode()))
+        rng = _random(case, number)
         models = sample(case, rng)
         if len({one.truth.max() for one in models[0]}) > 1 or _lacks_a_class(models[0][0]):
             continue  # the true score over fewer classes is another
@@ -109,11 +129,30 @@ def _lacks_a_class(given: Answers) -> bool:
     return len(np.unique(given.truth)) < len(given.classes)
 
 
+def _random(case: Case, number: int) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(f"{case}/{number}".encode()))
+
+
 def _decision(first: Estimate, second: Estimate) -> tuple[float, float]:
     """Return an interval that holds 0 if and only if the test does not tell the methods apart."""
     sums = {name: e.values["uar"].combined for name, e in (("first", first), ("second", second))}
-    (test,) = pairs.compare({name: one for name, one in sums.items() if one is not None}).tests
-    return (1.0, 1.0) if test.significant else (0.0, 0.0)
+    return _any_told_apart({name: one for name, one in sums.items() if one is not None})
+
+
+def _family(models: list[list[Answers]], seeds: tuple[int, ...]) -> tuple[float, float]:
+    """Return an interval that holds 0 if and only if no pair of several methods is told apart."""
+    found = (recalls(one, seeds).component("target", "source") for one in models)
+    return _any_told_apart({f"method {at}": Combined((one,)) for at, one in enumerate(found)})
+
+
+def _any_told_apart(sums: dict[str, Combined]) -> tuple[float, float]:
+    apart = any(test.significant for test in pairs.compare(sums).tests)
+    return (1.0, 1.0) if apart else (0.0, 0.0)
+
+
+def _draw_less() -> None:
+    """Draw fewer ways of swapping, in a process of its own."""
+    pairs.LEAST_DRAWS, pairs.MOST_DRAWS = DRAWS
 
 
 def two_levels(models: list[Answers], rng: np.random.Generator) -> tuple[float, float]:
@@ -158,7 +197,7 @@ def simulate_means(seeds: int, seed_sd: float, repetitions: int) -> list[Row]:
         base = estimate(mine, "own", seeds=range(seeds), training="source").values["transfer"]
         tally.add("retention", ratio(means[0], base), truth / ((OWN_LEVEL - 1 / 6) / (1 - 1 / 6)))
     place = {"population": "three targets", "units": 0, "level": 0.6, "seeds": seeds, "seed_sd": seed_sd}
-    return tally.rows({**place, "profiles": "same"})
+    return tally.rows({**place, "profiles": "same", "methods": 2})
 
 
 def _job(repetitions: int, task: Case | tuple[int, float]) -> list[Row]:
@@ -177,7 +216,7 @@ def main() -> None:
         _write(pd.read_csv(ROOT / "docs" / "coverage.csv"))
         return
     tasks: list[Case | tuple[int, float]] = [*cases(), *product((3, 5), SEED_SDS), (1, 0.0)]
-    with ProcessPoolExecutor(wanted.jobs) as pool:
+    with ProcessPoolExecutor(wanted.jobs, initializer=_draw_less) as pool:
         rows = [row for part in pool.map(partial(_job, wanted.repetitions), tasks) for row in part]
     table = pd.DataFrame(rows)
     if wanted.out:

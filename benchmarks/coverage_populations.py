@@ -1,13 +1,13 @@
 """Populations of persons, videos and pictures with known true scores, for `coverage.py`.
 
-Two methods answer the same rows. Each training seed shifts a method's logits as a whole, so that its UAR
-varies from seed to seed, and decides anew which rows are answered right, as trained networks do.
+Two or more methods answer the same rows. Each training seed shifts a method's logits as a whole, so that its
+UAR varies from seed to seed, and decides anew which rows are answered right, as trained networks do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -76,7 +76,7 @@ POPULATIONS = {
         "eight classes, few per video, lengths with a long tail", (38,), _videos, (1.2, 0.7), 0.0
     ),
     "pictures, even": Population(
-        "seven classes, equal shares", (300, 3000), _pictures((1.0,) * 7), (1.5, 0.0), 0.0
+        "seven classes, equal shares", (70, 300, 3000), _pictures((1.0,) * 7), (1.5, 0.0), 0.0
     ),
     "pictures, uneven": Population(
         "seven classes, shares as in RAF-DB (2 to 39 %)", (300, 3000), _pictures(RAF_LIKE), (1.5, 0.0), 0.0
@@ -91,10 +91,11 @@ class Case:
     Attributes:
         population: Name of the population.
         units: Units per sample.
-        level: True UAR of both methods.
+        level: True UAR of the methods.
         seeds: Training seeds per method.
         seed_sd: Standard deviation of UAR over seeds.
-        profiles: Whether the methods know the same classes best, or opposite ones.
+        profiles: Whether the methods know the same classes best, or (of two) opposite ones.
+        methods: How many there are.
     """
 
     population: str
@@ -103,6 +104,7 @@ class Case:
     seeds: int
     seed_sd: float
     profiles: str = "same"
+    methods: int = 2
 
 
 @dataclass(frozen=True)
@@ -127,20 +129,20 @@ def slopes(classes: int, method: int, profiles: str) -> Floats:
 
 
 def effects(case: Case, rng: np.random.Generator, n: int, classes: int) -> Floats:
-    """Return what makes units easy or hard for each of two methods, in logits [2, n, K]."""
+    """Return what makes units easy or hard for each method, in logits [M, n, K]."""
     whole, part = POPULATIONS[case.population].spread
 
     def draw(*first: int) -> Floats:
-        found: Floats = rng.normal(0, whole, (*first, n, 1)) + rng.normal(0, 1, (*first, n, classes)) * part
-        return found
+        drawn: Floats = rng.normal(0, whole, (*first, n, 1)) + rng.normal(0, 1, (*first, n, classes)) * part
+        return drawn
 
-    both: Floats = np.sqrt(SHARED) * draw() + np.sqrt(1 - SHARED) * draw(2)
-    return both
+    found: Floats = np.sqrt(SHARED) * draw() + np.sqrt(1 - SHARED) * draw(case.methods)
+    return found
 
 
 @cache
 def truths(case: Case) -> tuple[Truth, Truth]:
-    """Return the true scores of both methods, from a large sample; UAR is the case's level for both."""
+    """Return the true scores of two methods, from a large sample; UAR is the case's level for both."""
     rng = np.random.default_rng(1)
     rows = POPULATIONS[case.population].rows(rng, LARGE)
     classes = rows.shape[1]
@@ -192,12 +194,12 @@ def _confusion(recall: Floats, share: Floats) -> Floats:
 
 
 def sample(case: Case, rng: np.random.Generator, shifts: Floats | None = None) -> list[list[Answers]]:
-    """Return what two methods answer on the rows of a sample: per method, a model per seed.
+    """Return what the methods answer on the rows of a sample: per method, a model per seed.
 
     Args:
         case: What is simulated.
         rng: Source of randomness.
-        shifts: How good each seed of each method is [2, S], in standard deviations; drawn by default.
+        shifts: How good each seed of each method is [M, S], in standard deviations; drawn by default.
     """
     population = POPULATIONS[case.population]
     rows = population.rows(rng, case.units)
@@ -211,9 +213,11 @@ def sample(case: Case, rng: np.random.Generator, shifts: Floats | None = None) -
     ids = np.arange(len(unit_of)).astype(str).astype(object)
     labels = tuple(f"c{i}" for i in range(classes))
     cumulated = _wrong(classes).cumsum(1)
-    shifts = rng.normal(size=(2, case.seeds)) if shifts is None else shifts
+    shifts = rng.normal(size=(case.methods, case.seeds)) if shifts is None else shifts
+    first_two = truths(replace(case, methods=2))
     models: list[list[Answers]] = []
-    for method, known in enumerate(truths(case)):
+    for method in range(case.methods):
+        known = first_two[min(method, 1)]
         logits = known.level + slopes(classes, method, case.profiles) + hard[method]
         models.append([])
         for shift in shifts[method]:

@@ -77,7 +77,9 @@ def leaderboard(
     ),
     difference: Annotated[
         float,
-        typer.Option("--difference", min=0.1, max=50, help="Say how many seeds show so many points of UAR."),
+        typer.Option(
+            "--difference", min=0.1, max=50, help="Say how many more seeds would show so many points of UAR."
+        ),
     ] = 5.0,
     latex: Annotated[
         Path | None,

@@ -88,12 +88,14 @@ class Spread(NamedTuple):
     Attributes:
         units: From the choice of test units.
         seeds: From the training seed, beyond what units and seeds share; 0 for a single seed.
+        shared: What units and seeds do together, a part of `units` that falls with more seeds.
         freedom: Degrees of freedom of their sum (Satterthwaite 1946).
         seeds_freedom: The same if the variance over units were known, as in an exchange test.
     """
 
     units: float
     seeds: float
+    shared: float
     freedom: float
     seeds_freedom: float
 
@@ -109,6 +111,20 @@ class Spread(NamedTuple):
     def quantile(self, level: float = LEVEL) -> float:
         """Return Student's quantile of a two-sided interval."""
         return float(stdtrit(self.freedom, (1 + level) / 2))
+
+
+class OverSeeds(NamedTuple):
+    """How the scores of a training's seeds vary.
+
+    Attributes:
+        raw: Variance of their mean.
+        shared: The part of it that the variance over units holds already.
+        freedom: Degrees of freedom of `raw`.
+    """
+
+    raw: float
+    shared: float
+    freedom: float
 
 
 @dataclass(frozen=True)
@@ -187,20 +203,33 @@ class Combined:
             variance = float((pulls**2).sum()) + sum(p.weight**2 * p.unseen for p in parts)
             units += variance
             below += variance**2 / min(p.freedom for p in parts)
-        seeds = 0.0
-        for parts in _grouped(self.parts, "training"):
-            found = _over_seeds(parts)
-            if found is not None:
-                own = max(0.0, found.raw - found.shared)
-                seeds += own
-                below_seeds += own * found.raw / found.freedom
+        seeds, shared = 0.0, 0.0
+        for found in self._trainings:
+            own = max(0.0, found.raw - found.shared)
+            seeds += own
+            shared += found.shared
+            below_seeds += found.raw**2 / found.freedom if own > 0 else 0.0
         whole = (units + seeds) ** 2
         return Spread(
             units=units,
             seeds=seeds,
+            shared=min(shared, units),
             freedom=max(1.0, whole / (below + below_seeds)) if below + below_seeds > TINY**2 else np.inf,
             seeds_freedom=whole / below_seeds if below_seeds > TINY**2 else np.inf,
         )
+
+    @property
+    def over_seeds(self) -> OverSeeds:
+        """Return how the sum varies over seeds, all trainings together."""
+        raw, shared = (sum(getattr(found, name) for found in self._trainings) for name in ("raw", "shared"))
+        below = sum(found.raw**2 / found.freedom for found in self._trainings)
+        known = sum(found.freedom for found in self._trainings)
+        return OverSeeds(raw, shared, raw**2 / below if below > TINY**2 else known)
+
+    @cached_property
+    def _trainings(self) -> list[OverSeeds]:
+        found = (_over_seeds(parts) for parts in _grouped(self.parts, "training"))
+        return [one for one in found if one is not None]
 
     def exchangeable(self) -> tuple[NDArray[np.object_], Floats]:
         """Return the units of all targets, target by target [U], and what an exchange test swaps [U]."""
@@ -216,21 +245,7 @@ class Combined:
         return float(sum(p.weight**2 * p.unseen for p in self.parts if p.pictures))
 
 
-class _Seeds(NamedTuple):
-    """How the scores of one training's seeds vary.
-
-    Attributes:
-        raw: Variance of their mean.
-        shared: The part of it that the variance over units holds already.
-        freedom: Degrees of freedom.
-    """
-
-    raw: float
-    shared: float
-    freedom: int
-
-
-def _over_seeds(parts: Sequence[Component]) -> _Seeds | None:
+def _over_seeds(parts: Sequence[Component]) -> OverSeeds | None:
     count = len(parts[0].seeds)
     if count < 2:
         return None
@@ -239,7 +254,7 @@ def _over_seeds(parts: Sequence[Component]) -> _Seeds | None:
     for alike in _grouped(parts, "target"):
         _, pulls = _aligned(alike, [p.weight * p.pulls for p in alike])
         shared += float(pulls.var(axis=0, ddof=1).sum())
-    return _Seeds(float(scores.var(ddof=1)) / count, shared / count, count - 1)
+    return OverSeeds(float(scores.var(ddof=1)) / count, shared / count, count - 1)
 
 
 def _grouped(parts: Sequence[Component], name: str) -> list[list[Component]]:

@@ -1,7 +1,7 @@
 """Intervals: from the variance over units and seeds, with Student's quantile for few of either.
 
 No resampling is involved, so intervals have no Monte Carlo error and are the same on every machine. Recalls
-near 0 or 1 get Wilson limits, so that an interval is never narrower than its rows allow.
+get the limits of a binomial share, so that an interval is never narrower than its rows allow.
 `benchmarks/coverage.py` measures how often intervals hold the truth, also beside a two-level bootstrap.
 """
 
@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv, ndtr
 
-from fer_bench.evaluation.components import MIN_UNITS, Combined, Spread, mean_of
+from fer_bench.evaluation.components import MIN_UNITS, TINY, Combined, Spread, mean_of
 from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.contributions import Classes, Recalls, influence, recalls
 from fer_bench.evaluation.statistics import Answers, Interval, Units
@@ -78,6 +79,8 @@ class Sample:
         return recalls(self.answered, self.seeds, self.units, by_class=False)
 
 
+SPARSE = 8
+"""Power of the distance from 1/2 (0 to 1) that says how far errors are few enough to count them together."""
 IntervalRule = Callable[[Sample, Callable[[NDArray[Any]], NDArray[Any]]], Value]
 """How a score of confusion matrices gets its value and interval, averaged over folds and seeds."""
 
@@ -105,16 +108,13 @@ def of_counts(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) 
 
 
 def of_share(sample: Sample, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Value:
-    """Like `of_counts`, with Wilson's limits, for scores in [0, 1]."""
+    """Like `of_counts`, with the limits of a share, for scores in [0, 1]."""
     found = of_counts(sample, function)
     if found.interval is None or found.combined is None:
         return found
     spread, classes = found.combined.spread, sample.by_class.classes
-    most = len(classes.most) ** 2 / float((1 / classes.most).sum())
-    smooth = (found.value * most + 0.5) / (most + 1)
-    variance = max(spread.variance - float(classes.unseen.sum()), smooth * (1 - smooth) / most)
-    low, high = _wilson(np.array(found.value), np.array(smooth * (1 - smooth) / variance), spread)
-    return Value(found.value, Interval(float(low), float(high)), found.combined)
+    ends = _of_whole(found.value, classes, spread, _observed(classes, spread) + spread.seeds)
+    return Value(found.value, Interval(*ends), found.combined)
 
 
 def symmetric(combined: Combined, value: float | None = None) -> Value:
@@ -143,38 +143,71 @@ def _from_limits(given: Recalls, sample: Sample, scale: float = 1.0, shift: floa
 
 
 def _limits(classes: Classes, score: float, spread: Spread) -> tuple[float, float]:
-    """Return limits of a mean of recalls, from Wilson limits of each (1927).
+    """Return limits of a mean of recalls, from the limits of each.
 
     Each class gets as many independent answers as its variance amounts to, at most those that its rows can
     give. Distances to the limits are combined as by Zou and Donner (2008), which keeps the skew of recalls
     near 0 or 1; they are stretched to the variance of the whole score where answers of one unit agree across
-    classes, and the variance over seeds is added.
+    classes, and the variance over seeds is added. Where errors are so few that most classes have none, that
+    rule is too narrow on the side of the end, and the limit of all answers taken together comes in its place.
     """
     recall, k = classes.recall, len(classes.recall)
     smooth = (recall * classes.most + 0.5) / (classes.most + 1)
     with np.errstate(divide="ignore"):
         answers = np.minimum(smooth * (1 - smooth) / (classes.own * k**2), classes.most)
-    low, high = _wilson(recall, answers, spread)
-    own = float(classes.own.sum())
-    observed = spread.units - float(classes.unseen.sum())
+    low, high = _of_shares(recall, answers, spread.quantile())
+    own, observed = float(classes.own.sum()), _observed(classes, spread)
     stretch = max(1.0, observed / own) if own > 0 else 1.0
+    below, above = (stretch * float(((d / k) ** 2).sum()) for d in (recall - low, high - recall))
+    least, most = _of_whole(score, classes, spread, observed)
+    few = abs(2 * score - 1) ** SPARSE
+    if score > 0.5:
+        above += few * max(0.0, (most - score) ** 2 - above)
+    else:
+        below += few * max(0.0, (score - least) ** 2 - below)
     seeds = spread.quantile() ** 2 * spread.seeds
-    below, above = (
-        np.sqrt(stretch * float(((d / k) ** 2).sum()) + seeds) for d in (recall - low, high - recall)
-    )
-    return max(0.0, score - float(below)), min(1.0, score + float(above))
+    return max(0.0, score - float(np.sqrt(below + seeds))), min(1.0, score + float(np.sqrt(above + seeds)))
 
 
-def _wilson(share: Floats, answers: Floats, spread: Spread) -> tuple[Floats, Floats]:
-    """Return Wilson limits of shares, with Student's quantile."""
-    z = spread.quantile()
+def _of_whole(score: float, classes: Classes, spread: Spread, variance: float) -> tuple[float, float]:
+    """Return limits of a score in [0, 1] as if it were one share, of as many answers as it varies like."""
+    most = len(classes.most) ** 2 / float((1 / classes.most).sum())
+    smooth = (score * most + 0.5) / (most + 1)
+    least = smooth * (1 - smooth) / most
+    answers = np.array(smooth * (1 - smooth) / max(variance, least))
+    low, high = _of_shares(np.array(score), answers, spread.quantile())
+    return float(low), float(high)
+
+
+def _observed(classes: Classes, spread: Spread) -> float:
+    """Return the variance over units that the units themselves show."""
+    return spread.units - float(classes.unseen.sum())
+
+
+def _of_shares(share: Floats, answers: Floats, z: float) -> tuple[Floats, Floats]:
+    """Return limits of shares: Wilson's (1927), and Clopper and Pearson's (1934) towards the nearer end.
+
+    Wilson's are right on average, and the nearer end is too near: 9 right of 10 answers make a share of .99
+    look impossible. The nearer a share is to 0 or 1, the more that end is Clopper and Pearson's.
+
+    Args:
+        share: Shares [...].
+        answers: Independent answers of each, not always a whole number [...].
+        z: Quantile of the two-sided interval.
+    """
     centre, half = (
         share + z**2 / (2 * answers),
         z * np.sqrt(share * (1 - share) / answers + z**2 / (4 * answers**2)),
     )
-    low: Floats = np.clip((centre - half) / (1 + z**2 / answers), 0, share)
-    high: Floats = np.clip((centre + half) / (1 + z**2 / answers), share, 1)
-    return low, high
+    low, high = (centre - half) / (1 + z**2 / answers), (centre + half) / (1 + z**2 / answers)
+    right, wrong, outside = share * answers, (1 - share) * answers, ndtr(-z)
+    exact_low = betaincinv(np.maximum(right, TINY), wrong + 1, outside)
+    exact_high = betaincinv(right + 1, np.maximum(wrong, TINY), 1 - outside)
+    near = 2 * share - 1
+    low += np.maximum(-near, 0) * (exact_low - low)
+    high += np.maximum(near, 0) * (exact_high - high)
+    ends: tuple[Floats, Floats] = np.clip(low, 0, share), np.clip(high, share, 1)
+    return ends
 
 
 def average(values: Sequence[Value]) -> Value:

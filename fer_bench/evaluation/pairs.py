@@ -5,7 +5,9 @@ other. So both methods' answers for whole units are swapped, over all folds, see
 the difference of the seed means is compared with the differences after many random ways of swapping. What
 another seed would change is added as a normal variable with the variance over seeds. Differences are divided
 by their standard deviation, anew in each draw, and the observed one is taken back by as much as Student's
-quantile is larger for few seeds.
+quantile is larger for few seeds. Three seeds tell little about a method's variance, and among many pairs some
+look steady by chance; so half of it (with three seeds) is the mean of all methods of the column, as moderated
+t-tests do (Smyth 2004).
 
 All pairs of a column are swapped together: the probability that *any* pair differs by chance as much as this
 one (Westfall and Young's step-down max-T) needs no more draws for fifty methods than for two.
@@ -37,6 +39,8 @@ MOST_DRAWS = 1_280_000
 MIN_SEEDS = 3
 """With fewer common seeds two methods are not tested: two seeds hardly tell how much a third would change."""
 ALPHA = 0.05
+PRIOR = 2.0
+"""Degrees of freedom that the mean variance over seeds of a column's methods counts for in each method's."""
 _CHUNK_CELLS = 1_000_000
 _MOST_CELLS = 200_000_000
 _SURE = 4.0
@@ -219,8 +223,9 @@ def _test(
                 sums.append(entries[name].on(seeds))
     swapped = [one.exchangeable() for one in sums]
     units, terms = swapped[0][0], np.stack([found for _, found in swapped], axis=1)
-    extra = np.array([one.unseen() + one.spread.seeds for one in sums])
-    found = [_pair(sums, terms, extra, (places[a, s], places[b, s])) for (a, b), s in pairs.items()]
+    noise = _SeedNoise.of(sums)
+    extra = np.array([one.unseen() for one in sums]) + noise.own
+    found = [_pair(sums, terms, extra, noise, (places[a, s], places[b, s])) for (a, b), s in pairs.items()]
     digest = hashlib.sha256("\n".join(units).encode()).digest()
     p, adjusted = _p_values(terms, extra, found, int.from_bytes(digest[:8], "big"))
     tests = []
@@ -234,7 +239,42 @@ def _test(
     return tuple(tests)
 
 
-def _pair(sums: Sequence[Combined], terms: Floats, extra: Floats, at: tuple[int, int]) -> _Pair:
+@dataclass(frozen=True)
+class _SeedNoise:
+    """The variance over seeds of several methods, each drawn towards their mean.
+
+    Attributes:
+        own: Variance of the seed means beyond what units show already [M].
+        raw: Variance of the seed means as measured [M].
+        freedom: Degrees of freedom of `raw` [M].
+    """
+
+    own: Floats
+    raw: Floats
+    freedom: Floats
+
+    @classmethod
+    def of(cls, sums: Sequence[Combined]) -> _SeedNoise:
+        """Return the variances of some methods."""
+        raw, shared, freedom = np.array([one.over_seeds for one in sums], np.float64).T
+        weight = freedom / (PRIOR + freedom)
+        drawn = weight * raw + (1 - weight) * raw.mean()
+        return cls(np.maximum(0.0, drawn - shared), raw, freedom)
+
+    def below(self, a: int, b: int) -> float:
+        """Return the sum of squares over degrees of freedom of a pair's variance (Satterthwaite 1946)."""
+        if self.own[a] + self.own[b] <= 0:
+            return 0.0
+        weight = self.freedom / (PRIOR + self.freedom)
+        share = np.full(len(self.raw), (2 - weight[a] - weight[b]) / len(self.raw))
+        for place in (a, b):
+            share[place] += weight[place]
+        return float(((share * self.raw) ** 2 / np.maximum(self.freedom, 1.0)).sum())
+
+
+def _pair(
+    sums: Sequence[Combined], terms: Floats, extra: Floats, noise: _SeedNoise, at: tuple[int, int]
+) -> _Pair:
     a, b = at
     apart = sums[a].minus(sums[b])
     value = symmetric(apart)
@@ -244,11 +284,12 @@ def _pair(sums: Sequence[Combined], terms: Floats, extra: Floats, at: tuple[int,
     squares, own = float((swaps**2).sum()), float(extra[a] + extra[b])
     variance = float(_variance(np.array(swaps.sum()), squares, len(swaps), own))
     distance = abs(value.value) / np.sqrt(variance) if variance > 0 else 0.0
-    spread = apart.spread
-    if np.isfinite(spread.seeds_freedom) and variance > 0:
-        known = (spread.units / spread.variance) ** 2 / max(len(swaps) - 1.0, 1.0)
+    below = noise.below(a, b)
+    if below > 0 and variance > 0:
+        whole = apart.spread.units + float(noise.own[a] + noise.own[b])
+        known = (apart.spread.units / whole) ** 2 / max(len(swaps) - 1.0, 1.0)
         drawn = min(1 / known, _MANY) if known > 0 else _MANY  # freedom of the drawn statistic
-        chance = max(float(stdtr(max(1.0, 1 / (known + 1 / spread.seeds_freedom)), -distance)), _SMALLEST)
+        chance = max(float(stdtr(max(1.0, 1 / (known + below / whole**2)), -distance)), _SMALLEST)
         distance = -float(stdtrit(max(1.0, drawn), chance))
     return _Pair(at, value.value, squares, len(swaps), own, distance, value.interval)
 

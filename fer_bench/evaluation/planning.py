@@ -10,8 +10,10 @@ from scipy.special import stdtrit
 from scipy.stats import nct, wilcoxon
 
 from fer_bench.evaluation.components import LEVEL, Combined
-from fer_bench.evaluation.pairs import Column, apart_on_common_seeds
+from fer_bench.evaluation.pairs import MIN_SEEDS, Column, apart_on_common_seeds
 
+CHANCE = 0.8
+"""Probability with which a planned comparison should show the difference."""
 MOST_SEEDS = 100
 """More seeds than this are not planned."""
 
@@ -31,15 +33,18 @@ def power(column: Column, difference: float) -> float | None:
     found = []
     for test in column.tests:
         apart = apart_on_common_seeds(column.sums[test.first], column.sums[test.second])
-        if apart is None or apart.spread.variance <= 0:
-            continue
-        spread = apart.spread
-        freedom = min(spread.freedom, 1e6)
-        limit, shift = stdtrit(freedom, (1 + LEVEL) / 2), abs(difference) / np.sqrt(spread.variance)
-        ahead, behind = nct.sf(limit, freedom, shift), nct.cdf(-limit, freedom, shift)
-        # scipy gives NaN far in the tails
-        found.append(float(min(1.0, np.nan_to_num(ahead, nan=1.0) + np.nan_to_num(behind, nan=0.0))))
+        if apart is not None and apart.spread.variance > 0:
+            found.append(_power(apart.spread.variance, apart.spread.freedom, difference))
     return float(np.median(found)) if found else None
+
+
+def _power(variance: float, freedom: float, difference: float) -> float:
+    """Return the probability that Student's test shows a difference."""
+    freedom = min(freedom, 1e6)
+    limit, shift = stdtrit(freedom, (1 + LEVEL) / 2), abs(difference) / np.sqrt(variance)
+    ahead, behind = nct.sf(limit, freedom, shift), nct.cdf(-limit, freedom, shift)
+    # scipy gives NaN far in the tails
+    return float(min(1.0, np.nan_to_num(ahead, nan=1.0) + np.nan_to_num(behind, nan=0.0)))
 
 
 def half_width(column: Column) -> float | None:
@@ -53,14 +58,15 @@ def half_width(column: Column) -> float | None:
     return float(np.median(found)) if found else None
 
 
-def seeds_for(column: Column, half_width: float) -> int | None:
-    """Return how many seeds make the interval of a difference as narrow as wanted, the median over pairs.
+def seeds_for(column: Column, difference: float) -> int | None:
+    """Return how many seeds would show a true difference with probability `CHANCE`, the median over pairs.
 
-    Computed from the measured variance over seeds.
+    Computed from the measured variance over seeds, and of what units and seeds do together, for a test of two
+    methods alone.
 
     Args:
         column: The methods compared.
-        half_width: Half the wanted width, in the unit of the score.
+        difference: The true difference, in the unit of the score.
 
     Returns:
         None where a pair has fewer than two common seeds, so that nothing is known about the variance over
@@ -71,18 +77,20 @@ def seeds_for(column: Column, half_width: float) -> int | None:
         apart = apart_on_common_seeds(first, second)
         if apart is None or len(apart.seeds) < 2:
             return None
-        wanted.append(_seeds_for(apart, half_width))
+        wanted.append(_seeds_for(apart, difference))
     return int(np.median(wanted)) if wanted else None
 
 
-def _seeds_for(apart: Combined, half_width: float) -> int:
-    spread = apart.spread
-    for count in range(2, MOST_SEEDS + 1):
-        over_seeds = spread.seeds * len(apart.seeds) / count
-        variance = spread.units + over_seeds
-        below = over_seeds**2 / (2 * (count - 1))
-        freedom = variance**2 / below if below > 0 else np.inf
-        if stdtrit(min(freedom, 1e6), (1 + LEVEL) / 2) * np.sqrt(variance) <= half_width:
+def _seeds_for(apart: Combined, difference: float) -> int:
+    spread, have = apart.spread, len(apart.seeds)
+    over_seeds, units = have * (spread.seeds + spread.shared), spread.units - spread.shared
+    below = spread.variance**2 * max(0.0, 1 / spread.freedom - 1 / spread.seeds_freedom)
+    below *= (units / spread.units) ** 2 if spread.units > 0 else 0.0
+    for count in range(MIN_SEEDS, MOST_SEEDS + 1):
+        variance = units + over_seeds / count
+        whole = below + (over_seeds / count) ** 2 / (2 * (count - 1))
+        freedom = max(1.0, variance**2 / whole) if whole > 0 else np.inf
+        if variance == 0 or _power(variance, freedom, difference) >= CHANCE:
             return count
     return MOST_SEEDS + 1
 

@@ -120,11 +120,11 @@ class Section:
         """Return on how many sources a method's generalisation is ahead of another's: a check on their test.
 
         Returns:
-            Sources on which the first is ahead, sources that both have, and the p-value of Wilcoxon's
-            signed-rank test.
+            Sources on which the first is ahead on the seeds that both have, sources that both have, and the
+            p-value of Wilcoxon's signed-rank test.
         """
-        columns = [c for c in self.general_columns.values() if {first, second} <= {*c.scores}]
-        differences = [column.scores[first] - column.scores[second] for column in columns]
+        found = (column.difference(first, second) for column in self.general_columns.values())
+        differences = [apart.value for apart in found if apart is not None]
         won, p = over_sources(differences)
         return won, len(differences), p
 

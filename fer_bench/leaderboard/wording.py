@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fer_bench.evaluation.estimates import Estimate
-from fer_bench.evaluation.pairs import MIN_SEEDS, Column, PairTest
-from fer_bench.evaluation.planning import MOST_SEEDS, half_width, power, seeds_for
+from fer_bench.evaluation.pairs import ALPHA, MIN_SEEDS, Column, PairTest
+from fer_bench.evaluation.planning import CHANCE, MOST_SEEDS, half_width, power, seeds_for
 from fer_bench.leaderboard.markup import signed_percent
+
+NEAR = 0.006
+"""Tests draw until p-values are known to the third digit this close to the limit."""
 
 
 def p_text(p: float) -> str:
-    """Return `p < .001` or `p = .012`."""
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
+    """Return `p < .001`, `p = .012` or `p = .31`: no digits beyond what the draws of the tests tell."""
+    places = 3 if p < 0.01 or abs(p - ALPHA) < NEAR else 2
+    return "p < .001" if p < 0.001 else f"p = {p:.{places}f}".replace("0.", ".", 1)
 
 
 def points(difference: float) -> str:
@@ -121,7 +125,7 @@ def outlook(columns: Mapping[str, Column], wanted: float) -> str:
     size = f"{100 * wanted:.0f} points"
     return (
         f"How surely a true difference of {size} would be shown (median pair, tested alone), and the seeds "
-        f"that would narrow the interval of a difference to ± {size}: {'; '.join(said)}."
+        f"with which it would be in {100 * CHANCE:.0f} %: {'; '.join(said)}."
     )
 
 
@@ -133,6 +137,7 @@ def seeds_needed(columns: Mapping[str, Column], wanted: float) -> list[str]:
         wanted: The difference that should be visible, as a share.
     """
     said: dict[str, list[str]] = {}
+    likely = f"{100 * CHANCE:.0f} % of cases"
     for name, column in columns.items():
         now, seeds = half_width(column), seeds_for(column, wanted)
         if now is None:
@@ -146,9 +151,11 @@ def seeds_needed(columns: Mapping[str, Column], wanted: float) -> list[str]:
                 f"± {100 * now:.1f} points; no number of seeds shows {size}: the test units alone leave more"
             )
         elif seeds <= have:
-            text = f"± {100 * now:.1f} points; {size} can be seen with these {have} seeds"
+            text = f"± {100 * now:.1f} points; {have} seeds show {size} in {likely}"
         else:
-            text = f"± {100 * now:.1f} points; {size} need about {seeds - have} more seeds"
+            more = seeds - have
+            word = "seed shows" if more == 1 else "seeds show"
+            text = f"± {100 * now:.1f} points; about {more} more {word} {size} in {likely}"
         said.setdefault(text, []).append(name)
     return [f"{', '.join(names)}: {text}" for text, names in said.items()]
 

@@ -30,9 +30,9 @@ def test_spread_of_two_seeds_and_three_units_by_hand():
     # scores: variance .08 over two seeds; pulls vary by 0, .02 and .02, which is in the .025 already
     assert found.seeds == pytest.approx(0.08 / 2 - 0.04 / 2)
     assert found.variance == pytest.approx(0.045)
-    # .025 with 2 degrees of freedom; .02 that is the seeds' own, of a variance of .04 with 1
-    assert found.seeds_freedom == pytest.approx(0.045**2 / (0.02 * 0.04))
-    assert found.freedom == pytest.approx(0.045**2 / (0.025**2 / 2 + 0.02 * 0.04))
+    # .025 with 2 degrees of freedom; a variance over seeds of .04 with 1, of which .02 is their own
+    assert found.seeds_freedom == pytest.approx(0.045**2 / 0.04**2)
+    assert found.freedom == pytest.approx(0.045**2 / (0.025**2 / 2 + 0.04**2))
 
 
 def test_seeds_that_scatter_less_than_units_within_them_explain_add_nothing():

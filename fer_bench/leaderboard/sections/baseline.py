@@ -44,7 +44,7 @@ def _said(section: Section) -> str:
         elif not test.significant:
             alike.append(label)
         else:
-            apart = plain_difference(overall.scores[label] - overall.scores[BASELINE])
+            apart = plain_difference(test.difference if test.first == label else -test.difference)
             said = f"{label} ({apart}, adjusted {p_text(test.adjusted)})"
             (better if test.first == label else worse).append(said)
     if len(untested) == len(others):

@@ -61,7 +61,10 @@ def _ahead(section: Section) -> str:
     for name in column.scores:
         if column.test(name, column.best) is not None:
             won, count, p = section.over_sources(column.best, name)
-            parts.append(f"{name} on {won} of {count}" + ("" if p is None else f" (Wilcoxon {p_text(p)})"))
+            parts.append(
+                f"{name} on {won} of {count}"
+                + ("" if p is None else f" (Wilcoxon, not adjusted, {p_text(p)})")
+            )
     return f"Source by source {column.best} is ahead of {and_of(parts)}." if parts else ""
 
 
