@@ -44,7 +44,7 @@ def board_table(folder: Path, root: Path = ROOT) -> str:
         transfer += "" if pd.isna(line.seen) else " *not compared*"
         retention = "-" if pd.isna(line.retention) else f"{100 * line.retention:.0f} %"
         rows.append((name, f"{100 * own[line.method]:.1f}", transfer, retention))
-    header = ("method", "UAR on its own dataset, %", "transfer to the others [95 %]", "kept")
+    header = ("method", "UAR on its own dataset, %", "generalisation to the others [95 %]", "retention")
     (kind, *other_kinds), seeds = sorted(set(runs["data_kind"])), runs["seed"].nunique()
     if other_kinds:
         raise SystemExit(f"{folder} mixes {kind} and {', '.join(other_kinds)} data")

@@ -42,8 +42,8 @@ def sentence(table: pd.DataFrame) -> str:
     several = table[table["seeds"] > 1]["seeds"]
     text = (
         f"In simulation ({table['repetitions'].max():,} samples per setting, {where}, "
-        f"{several.min()} to {several.max()} seeds that scatter by 0 to {sds:.0f} points) these intervals held the "
-        f"truth in {', '.join(part for part in spans if part)}."
+        f"{several.min()} to {several.max()} seeds that scatter by 0 to {sds:.0f} points) these intervals "
+        f"held the truth in {', '.join(part for part in spans if part)}."
     )
     wrong, any_wrong = (1 - usual[usual["score"] == score]["held"] for score in (TEST, FAMILY))
     if len(wrong):

@@ -54,7 +54,7 @@ def open_checkpoint(path: Path, device: str = "auto", *, recipe: CropRecipe | No
         raise UsageError(
             f"checkpoints need torch, which cannot be imported: {one_line(error)}",
             value=str(path),
-            hint="pip install fer-bench, or export it where torch is: fer-bench export CHECKPOINT --to onnx",
+            hint="install all of fer-bench, or export it where it is: fer-bench export CHECKPOINT --to onnx",
         ) from None
     return CheckpointModel(path, device, recipe)
 

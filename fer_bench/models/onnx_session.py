@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fer_bench.distribution import install_hint
 from fer_bench.errors import DataError, UsageError, one_line
 from fer_bench.files import mistaken_for, usable_cores
 
@@ -25,7 +26,7 @@ def imported(name: str) -> Any:
     except ImportError as error:
         raise UsageError(
             f"{name} is missing, which reads ONNX files: {one_line(error)}",
-            hint="pip install fer-bench[onnx]",
+            hint=install_hint("onnx"),
         ) from None
 
 

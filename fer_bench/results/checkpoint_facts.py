@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from fer_bench.distribution import NEWER
 from fer_bench.errors import StoreError
 from fer_bench.results.record import SCHEMA_VERSION, Record
 from fer_bench.schema import Frozen
@@ -69,7 +70,7 @@ def read_facts(values: Mapping[str, Any], file: Path) -> CheckpointFacts:
             f"{SCHEMA_VERSION}",
             file=file,
             value=version,
-            hint="pip install -U fer-bench",
+            hint=NEWER,
         )
     try:
         return CheckpointFacts.model_validate(dict(values))

@@ -111,7 +111,7 @@ def near(wanted, seed, units=38):
 
 @pytest.mark.parametrize("wanted", [0.0505, 0.052, 0.061])
 def test_a_p_value_above_five_per_cent_is_never_printed_as_below(wanted):
-    """A board once printed .047 for what four million draws put at .061."""
+    """A board once printed .047 for what four million draws put at .061; here with whole numbers."""
     for seed in range(2):
         known, d = near(wanted, seed)
         found = p_of(d)

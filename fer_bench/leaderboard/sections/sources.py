@@ -11,6 +11,7 @@ from fer_bench.leaderboard.markup import escape
 from fer_bench.leaderboard.tables import Section
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+_DOI = re.compile(r"doi:(10\.\d{4,9}/[^\s,;&]*[^\s,;&.])")
 _ADDRESS = re.compile(r"https?://[^\s()<>]+[^\s()<>.,;]")
 
 
@@ -41,5 +42,6 @@ def _obtain(name: str) -> str:
 
 
 def _linked(text: str) -> str:
-    """Return escaped text in which arXiv numbers are links."""
-    return _ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", escape(text, None))
+    """Return escaped text in which arXiv numbers and DOIs are links."""
+    linked = _ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", escape(text, None))
+    return _DOI.sub(r"[doi:\1](https://doi.org/\1)", linked)
