@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import chdtri, stdtrit
 from scipy.stats import nct, wilcoxon
 
 from fer_bench.evaluation.components import LEVEL, Combined
@@ -16,6 +16,9 @@ CHANCE = 0.8
 """Probability with which a planned comparison should show the difference."""
 MOST_SEEDS = 100
 """More seeds than this are not planned."""
+NODES = 25
+"""Values of the true variance over which power is averaged."""
+_MANY = 1e6
 
 
 def power(column: Column, difference: float) -> float | None:
@@ -38,13 +41,22 @@ def power(column: Column, difference: float) -> float | None:
     return float(np.median(found)) if found else None
 
 
-def _power(variance: float, freedom: float, difference: float) -> float:
-    """Return the probability that Student's test shows a difference."""
-    freedom = min(freedom, 1e6)
-    limit, shift = stdtrit(freedom, (1 + LEVEL) / 2), abs(difference) / np.sqrt(variance)
+def _power(variance: float, freedom: float, difference: float, known: float | None = None) -> float:
+    """Return the probability that Student's test shows a difference.
+
+    Args:
+        variance: Of the difference, as measured or planned.
+        freedom: Degrees of freedom of the test.
+        difference: The true difference.
+        known: Degrees of freedom with which the variance was measured, by default those of the test. The true
+            one may be larger or smaller: the result is a mean over what it may be.
+    """
+    freedom, known = min(freedom, _MANY), min(freedom if known is None else known, _MANY)
+    true = variance * known / chdtri(known, (np.arange(NODES) + 0.5) / NODES)
+    limit, shift = stdtrit(freedom, (1 + LEVEL) / 2), abs(difference) / np.sqrt(true)
     ahead, behind = nct.sf(limit, freedom, shift), nct.cdf(-limit, freedom, shift)
     # scipy gives NaN far in the tails
-    return float(min(1.0, np.nan_to_num(ahead, nan=1.0) + np.nan_to_num(behind, nan=0.0)))
+    return float(np.minimum(1.0, np.nan_to_num(ahead, nan=1.0) + np.nan_to_num(behind, nan=0.0)).mean())
 
 
 def half_width(column: Column) -> float | None:
@@ -90,7 +102,7 @@ def _seeds_for(apart: Combined, difference: float) -> int:
         variance = units + over_seeds / count
         whole = below + (over_seeds / count) ** 2 / (2 * (count - 1))
         freedom = max(1.0, variance**2 / whole) if whole > 0 else np.inf
-        if variance == 0 or _power(variance, freedom, difference) >= CHANCE:
+        if variance == 0 or _power(variance, freedom, difference, spread.freedom) >= CHANCE:
             return count
     return MOST_SEEDS + 1
 

@@ -142,7 +142,7 @@ def test_few_seeds_that_scatter_have_little_freedom_and_many_have_more():
 
 def test_no_variation_at_all_gives_the_normal_quantile():
     assert single(np.full((2, 3), 0.5)).spread.quantile() == pytest.approx(1.96, abs=0.01)
-    assert Spread(0.0, 0.0, np.inf, np.inf).half_width() == 0
+    assert Spread(0.0, 0.0, 0.0, np.inf, np.inf).half_width() == 0
 
 
 def test_pictures_are_swapped_about_their_class_and_persons_as_they_are():

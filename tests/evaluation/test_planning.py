@@ -58,23 +58,34 @@ def test_power_of_nothing_tested_is_unknown():
     assert power(compare({}), 0.1) is None
 
 
-def test_narrower_intervals_need_more_seeds():
+def test_smaller_differences_need_more_seeds():
     column = compare(methods(np.random.default_rng(2), units=2000, seed_sd=0.05))
-    counts = [seeds_for(column, wanted) for wanted in (0.5, 0.2, 0.1, 0.05, 0.03)]
+    counts = [seeds_for(column, wanted) for wanted in (0.5, 0.2, 0.1, 0.05)]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1] <= MOST_SEEDS
 
 
-def test_so_many_seeds_do_narrow_the_interval():
+def shown(rng, count, difference, **kwargs):
+    """Return how often a difference is shown with so many seeds."""
+    found = [compare(methods(rng, seeds=count, difference=difference, **kwargs)) for _ in range(60)]
+    return np.mean([column.tests[0].significant for column in found])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "difference"),
+    [
+        ({"units": 600, "seed_sd": 0.05}, 0.06),  # seeds scatter
+        ({"units": 60, "seed_sd": 0.0, "sd": 0.5}, 0.08),  # units and seeds together
+    ],
+)
+def test_so_many_seeds_do_show_the_difference(kwargs, difference, monkeypatch):
+    monkeypatch.setattr(pairs, "LEAST_DRAWS", 1500)
+    monkeypatch.setattr(pairs, "MOST_DRAWS", 1500)
     rng = np.random.default_rng(3)
-    column = compare(methods(rng, seeds=40, units=2000, seed_sd=0.05))
-    count = seeds_for(column, 0.05)
-    assert 5 < count < 20
-    widths = []
-    for _ in range(60):
-        one, other = methods(rng, seeds=count, units=2000, seed_sd=0.05).values()
-        widths.append(one.minus(other).spread.half_width())
-    assert np.median(widths) == pytest.approx(0.05, rel=0.15)
+    count = seeds_for(compare(methods(rng, seeds=40, **kwargs)), difference)
+    assert 5 < count < 30
+    assert 0.65 <= shown(rng, count, difference, **kwargs) <= 0.95
+    assert shown(rng, count // 3, difference, **kwargs) < 0.65
 
 
 def test_where_units_leave_more_no_number_of_seeds_is_enough():

@@ -89,6 +89,16 @@ def test_pairs_above_guessing_are_counted():
     assert text.startswith("The interval lies above guessing for 1 of 2 pairs; 1 has too few units for one.")
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0004, "p < .001"), (0.0312, "p = .031"), (1.0, "p = 1.000")])
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0004, "p < .001"),
+        (0.0081, "p = .008"),
+        (0.0312, "p = .03"),
+        (0.0477, "p = .048"),
+        (0.0523, "p = .052"),
+        (1.0, "p = 1.00"),
+    ],
+)
 def test_p_values(p, text):
     assert p_text(p) == text
