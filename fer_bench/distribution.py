@@ -14,8 +14,6 @@ LIGHT = "fer-bench-onnx"
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
 """The checkout, or the folder of installed packages."""
-NEWER = "install the version that wrote it; this one: fer-bench --version"
-"""What helps with a file of a newer version."""
 COMMIT = "commit.txt"
 """Written into the package when a wheel or source archive is built from a checkout."""
 

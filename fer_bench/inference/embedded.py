@@ -100,7 +100,7 @@ def read_cards(model: Any, file: Path) -> tuple[DeploymentCard, ModelCard]:
             f"the file is of another version; this one reads format {FORMAT}",
             file=file,
             value=written,
-            hint="pip install -U fer-bench, or export it anew",
+            hint="install the version that wrote it, or export it anew",
         )
     if found.get(f"{PREFIX}digest") != _digest(model):
         raise DataError(
@@ -119,7 +119,7 @@ def _parsed(found: dict[str, str], name: str, kind: type[C], file: Path) -> C:
             f"the card in the file is of another version: {error.errors()[0]['msg']}",
             file=file,
             value=name,
-            hint="pip install -U fer-bench, or export it anew",
+            hint="install the version that wrote it, or export it anew",
         ) from None
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from fer_bench.distribution import NEWER
 from fer_bench.errors import StoreError
 from fer_bench.results.record import SCHEMA_VERSION, Record
 from fer_bench.schema import Frozen
@@ -70,7 +69,7 @@ def read_facts(values: Mapping[str, Any], file: Path) -> CheckpointFacts:
             f"{SCHEMA_VERSION}",
             file=file,
             value=version,
-            hint=NEWER,
+            hint="install the version that wrote it; this one: fer-bench --version",
         )
     try:
         return CheckpointFacts.model_validate(dict(values))

@@ -15,7 +15,6 @@ import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from fer_bench import methods
-from fer_bench.distribution import NEWER
 from fer_bench.errors import DataError, StoreError, one_line
 from fer_bench.files import write_atomic
 from fer_bench.methods.base import Method
@@ -195,7 +194,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"the checkpoint was written by another version; this one reads format {FORMAT}",
             file=path,
             value=content["format"],
-            hint=NEWER,
+            hint="install the version that wrote it; this one: fer-bench --version",
         )
     return content
 
