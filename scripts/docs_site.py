@@ -60,6 +60,7 @@ NAV: list[tuple[str, list[str]]] = [
         "How to",
         [
             "own-pictures.md",
+            "predict.md",
             "explain.md",
             "data.md",
             "sweeps.md",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
+from fer_bench.data.crops.framing import Framing
 from fer_bench.data.crops.recipe import AS_SHIPPED, CropRecipe
 from fer_bench.errors import StoreError
 from fer_bench.results.checkpoint_facts import CheckpointFacts
@@ -26,6 +27,7 @@ class DeploymentCard(Frozen):
         has_va: Whether it answers valence and arousal.
         has_au: Whether it answers action units.
         recipe: How the faces that it learned from were cropped.
+        framing: How faces lie in those crops, where they are as their publisher made them.
         trained_on: Dataset or union.
         data_kind: Whether those faces were photographed or drawn; `unknown` for imported weights.
         key: Run key; empty for imported weights.
@@ -43,6 +45,7 @@ class DeploymentCard(Frozen):
     has_va: bool = False
     has_au: bool = False
     recipe: CropRecipe
+    framing: Framing | None = None
     trained_on: str
     data_kind: Literal["real", "synthetic", "unknown"]
     key: str = ""
@@ -92,6 +95,7 @@ def card_of(
         has_va=has_va,
         has_au=has_au,
         recipe=recipe or _recipe(record.key_fields["crop"], file),
+        framing=facts.framing,
         trained_on=record.dataset,
         data_kind=record.data_kind,
         key=record.key,

@@ -12,16 +12,22 @@ from numpy.typing import NDArray
 from fer_bench.data.crops.choice import read_crops
 from fer_bench.data.crops.detectors import Detector, find_faces
 from fer_bench.data.crops.faces import Box, Face, choose_faces
-from fer_bench.data.crops.recipe import AS_SHIPPED, NAMES, CropRecipe, crop_face, crop_found
+from fer_bench.data.crops.framing import Framing
+from fer_bench.data.crops.recipe import (
+    AS_SHIPPED,
+    NAMES,
+    CropRecipe,
+    crop_face,
+    crop_found,
+    similarity,
+    warp,
+)
 from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError, UsageError
 
 FacesWanted = Literal["largest", "best", "all", "whole"]
 """Which faces of a picture are predicted: the largest, the one the detector is surest of, all, or none is
 searched and the picture is taken as a crop."""
-SHIPPED_MARGIN = {"affectnet7": 0.2}
-"""How much more than the recipe's template the crops show that a dataset is shipped with; others: nothing.
-Found with the detector on each stand-in, which imitates its dataset's crops."""
 SMALLEST = 8
 """Sides in pixels below which a picture or a face is too small to be predicted."""
 NO_FACE = "no face was found"
@@ -53,11 +59,13 @@ class FaceFinder:
         recipe: How faces are cropped.
         wanted: Which faces of a picture.
         least_score: Detector's score below which a face does not count.
+        framing: How aligned faces lie in a crop, where that is not as the recipe says.
     """
 
     recipe: CropRecipe
     wanted: FacesWanted = "largest"
     least_score: float = 0.0
+    framing: Framing | None = None
 
     @property
     def text(self) -> str:
@@ -68,6 +76,8 @@ class FaceFinder:
         aligned = recipe.aligns_found and recipe.detector != "cascade"
         cut = "aligned by landmarks" if aligned else "squares"
         how = f"{cut} +{recipe.margin:.0%} {recipe.size}px v{recipe.version}"
+        if self.framing is not None:
+            how += f", framed as the crops that it learned from ({self.framing.text})"
         return f"{self.wanted} by {NAMES[recipe.detector]}{least}; {how}"
 
     def find(self, image: Image) -> tuple[list[CroppedFace], str | None]:
@@ -93,7 +103,7 @@ class FaceFinder:
         found, problem = [], None
         for face in self._chosen(large):
             try:
-                found.append(CroppedFace(crop_found(image, face, self.recipe), face))
+                found.append(CroppedFace(self._cut(image, face), face))
             except DataError as error:  # far beyond the picture
                 problem = error.message
         return found, problem if not found else None
@@ -102,7 +112,15 @@ class FaceFinder:
         """Return the crop of a face that was found before, by where it is; None is the whole picture."""
         if box is None:
             return crop_face(image, None, None, self.recipe)[0]
-        return crop_found(image, Face(box, landmarks, math.nan), self.recipe)
+        return self._cut(image, Face(box, landmarks, math.nan))
+
+    def _cut(self, image: Image, face: Face) -> Image:
+        if self.framing is not None and face.landmarks is not None:
+            matrix = similarity(face.landmarks, self.recipe)
+            if matrix is not None:
+                size = self.recipe.size
+                return warp(image, self.framing.applied(matrix, size), size)
+        return crop_found(image, face, self.recipe)
 
     def _chosen(self, faces: list[Face]) -> list[Face]:
         if self.wanted == "best":
@@ -117,7 +135,7 @@ def _side(face: Face) -> float:
 
 def finder_for(
     trained_with: CropRecipe,
-    trained_on: str = "",
+    framing: Framing | None = None,
     *,
     wanted: FacesWanted = "largest",
     crop: str | None = None,
@@ -127,12 +145,13 @@ def finder_for(
     """Return how faces are found and cropped for a model.
 
     A model that learned from crops as their publisher made them gets faces that are aligned by five
-    landmarks and show as much as those crops; one that learned from a detector's faces gets the same
+    landmarks and lie in the crop as they do there; one that learned from a detector's faces gets the same
     detector's.
 
     Args:
         trained_with: The recipe of the crops that the model learned from.
-        trained_on: What it was trained on.
+        framing: How faces lie in those crops, where they are as their publisher made them; without it the
+            recipe's template is taken, without margin.
         wanted: Which faces of a picture.
         crop: Another way to crop, written `kind[+margin]`.
         detector: Another detector.
@@ -141,6 +160,7 @@ def finder_for(
     Raises:
         UsageError: The crop is not written as it should be, or does not fit `wanted`.
     """
+    used: Framing | None = None
     if crop is not None:
         recipe = read_recipe(crop, trained_with.size)
         if (recipe.kind in AS_SHIPPED) != (wanted == "whole"):
@@ -154,15 +174,14 @@ def finder_for(
         kind = trained_with.kind if trained_with.kind in AS_SHIPPED else "fit"
         recipe = CropRecipe(kind=kind, size=trained_with.size)
     elif trained_with.kind in AS_SHIPPED:
-        margin = SHIPPED_MARGIN.get(trained_on, 0.0)
-        recipe = CropRecipe(kind="similarity", size=trained_with.size, margin=margin)
+        recipe, used = CropRecipe(kind="similarity", size=trained_with.size, margin=0.0), framing
     elif trained_with.kind == "detect":
         recipe = trained_with
     else:  # a detector was only asked where the dataset had no box
         recipe = trained_with.model_copy(update={"detector": "mtcnn"})
     if detector is not None:
         recipe = recipe.model_copy(update={"detector": detector})
-    return FaceFinder(recipe, wanted, least_score)
+    return FaceFinder(recipe, wanted, least_score, used)
 
 
 def read_recipe(text: str, size: int = 16) -> CropRecipe:

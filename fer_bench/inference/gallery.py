@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -72,7 +72,7 @@ class Gallery:
         """
         rows = chosen_rows(table, self.most)
         large = self.finder.recipe.model_copy(update={"size": max(SIDE, self.finder.recipe.size)})
-        finder = FaceFinder(large, self.finder.wanted, self.finder.least_score)
+        finder = replace(self.finder, recipe=large)
         crops = crops_of(rows, items, finder)
         rows = rows[rows.index.isin(list(crops))]
         explained = self._explained(rows, items)

@@ -103,7 +103,7 @@ class Predictor:
         self.model = model
         self.finder = finder_for(
             model.card.recipe,
-            model.card.trained_on,
+            model.card.framing,
             wanted=faces,
             crop=crop,
             detector=detector,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from fer_bench.data.crops.framing import Framing
 from fer_bench.errors import StoreError
 from fer_bench.results.record import SCHEMA_VERSION, Record
 from fer_bench.schema import Frozen
@@ -23,6 +24,8 @@ class CheckpointFacts(Frozen):
         selection: Which epoch they are.
         weights: Their SHA-256, as in the record.
         record: The record of the run that trained them, without `NOT_STORED`.
+        framing: How faces lie in the crops that they learned from, where those are as their publisher made
+            them; null in checkpoints of older versions, too.
         temperature: Divides the logits, where this is a calibrated copy.
         offsets: Added to the logits after that, one per class, where class shares were corrected.
     """
@@ -30,6 +33,7 @@ class CheckpointFacts(Frozen):
     selection: str
     weights: str
     record: Record
+    framing: Framing | None = None
     temperature: float = Field(default=1.0, gt=0)
     offsets: tuple[float, ...] = ()
 
@@ -41,14 +45,16 @@ class CheckpointFacts(Frozen):
         return found
 
 
-def facts_of(record: Record, selection: str) -> CheckpointFacts:
+def facts_of(record: Record, selection: str, framing: Framing | None = None) -> CheckpointFacts:
     """Return what a checkpoint of a run says about itself.
 
     Args:
         record: Record of the run, with its selections.
         selection: Which checkpoint.
+        framing: How faces lie in the crops of its dataset.
     """
-    return CheckpointFacts(selection=selection, weights=record.selection[selection].checkpoint, record=record)
+    weights = record.selection[selection].checkpoint
+    return CheckpointFacts(selection=selection, weights=weights, record=record, framing=framing)
 
 
 def read_facts(values: Mapping[str, Any], file: Path) -> CheckpointFacts:

@@ -183,7 +183,7 @@ class _Execution:
                 self.run.write_record(record)
             self._remove_spent_checkpoints(record)  # only now: a run killed earlier resumes from them
             if self.evaluated:
-                describe_checkpoints(self.run, record)
+                describe_checkpoints(self.run, record, self.workspace)
         except BaseException as error:
             failed = self._fail(record, error)
             if isinstance(error, Exception):

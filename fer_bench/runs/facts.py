@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from fer_bench.data.crops.faces import DetectorError
+from fer_bench.data.crops.framing import Framing, measure_framing
+from fer_bench.data.crops.recipe import AS_SHIPPED
+from fer_bench.data.packs.joined import JoinedRecipe
 from fer_bench.errors import StoreError
 from fer_bench.results import checkpoint_facts
 from fer_bench.results.record import Record, read_record
 from fer_bench.results.store import RunDir
+from fer_bench.workspace.workspace import Workspace
 
 BESIDE = "record.json"
 """Record of the run, in the folder above that of its checkpoints."""
@@ -46,11 +53,36 @@ def find_facts(path: Path, weights: str) -> checkpoint_facts.CheckpointFacts | N
     return checkpoint_facts.facts_of(record, (known or names)[0])
 
 
-def describe_checkpoints(run: RunDir, record: Record) -> None:
-    """Store a run's record in its checkpoints, which then say what they are wherever they are copied to."""
-    from fer_bench.runs.training.checkpoints import attach_facts
+def describe_checkpoints(run: RunDir, record: Record, workspace: Workspace | None = None) -> None:
+    """Store a run's record in its checkpoints, which then say what they are wherever they are copied to.
 
-    for name in record.selection:
-        file = run.checkpoints / f"{name}.pt"
-        if file.exists():
-            attach_facts(file, checkpoint_facts.facts_of(record, name).plain())
+    Args:
+        run: Its folder.
+        record: Its record.
+        workspace: The data that it was trained on; without them the checkpoints keep what they say of these.
+    """
+    from fer_bench.runs.training.checkpoints import attach_facts, read_facts
+
+    size = int(record.key_fields["crop"]["size"])
+    measured: Framing | None = None
+    if workspace is not None:
+        make = partial(_framing, workspace, record.dataset, size)
+        measured = workspace.once(("framing", record.dataset, size), make)
+    for selection in record.selection:
+        file = run.checkpoints / f"{selection}.pt"
+        if not file.exists():
+            continue
+        framing = measured
+        if workspace is None and (before := read_facts(file)) is not None:
+            framing = checkpoint_facts.read_facts(before, file).framing
+        attach_facts(file, checkpoint_facts.facts_of(record, selection, framing).plain())
+
+
+def _framing(workspace: Workspace, dataset: str, size: int) -> Framing | None:
+    """Return how faces lie in the crops of a dataset, where those are as their publisher made them."""
+    pack = workspace.pack(dataset, size)
+    if pack.recipe.kind not in AS_SHIPPED or isinstance(pack.recipe, JoinedRecipe):
+        return None
+    with suppress(DetectorError):  # which nobody needs who does not predict other pictures
+        return measure_framing(pack.pixels)
+    return None

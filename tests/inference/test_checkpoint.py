@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fer_bench.data.crops.framing import measure_framing
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.inference.checkpoint import CheckpointModel
@@ -42,6 +43,12 @@ class TestFacts:
         record = read_record(trained / "record.json")
         assert load_weights(trained / "checkpoints" / "val.pt", expected=record.checkpoint)
 
+    def test_say_how_faces_lie_in_the_crops_of_the_dataset(self, trained, workspace):
+        """The tiny Oulu-CASIA is shipped as crops."""
+        card = CheckpointModel(trained / "checkpoints" / "val.pt").card
+        assert card.framing == measure_framing(workspace.pack("oulu", 64).pixels)
+        assert card.framing is not None
+
     def test_name_no_file_of_the_machine(self, facts):
         assert not {"timing", "excluded", "missing"} & facts["record"].keys()
 
@@ -51,8 +58,10 @@ class TestFacts:
         run.checkpoints.mkdir(parents=True)
         torch.save(content, run.checkpoints / "best.pt")
         run.record_file.write_bytes((trained / "record.json").read_bytes())
-        older = CheckpointModel(run.checkpoints / "best.pt").card.model_dump()
-        assert older == CheckpointModel(trained / "checkpoints" / "val.pt").card.model_dump()
+        older = CheckpointModel(run.checkpoints / "best.pt").card
+        newer = CheckpointModel(trained / "checkpoints" / "val.pt").card
+        assert older.framing is None  # nobody looked at the crops
+        assert older == newer.model_copy(update={"framing": None})
 
     def test_of_other_weights_are_refused(self, trained, content, tmp_path):
         run = RunDir(tmp_path / "run")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fer_bench.data.crops.faces import Face
-from fer_bench.data.crops.recipe import CropRecipe, crop_face, crop_found
+from fer_bench.data.crops.framing import Framing
+from fer_bench.data.crops.recipe import TEMPLATE, CropRecipe, crop_face, crop_found, similarity, warp
 from fer_bench.errors import UsageError
 from fer_bench.inference import faces as module
 from fer_bench.inference.faces import NO_FACE, finder_for, read_recipe
@@ -83,34 +84,46 @@ class TestWhich:
 
 class TestHow:
     @pytest.mark.parametrize(
-        ("trained", "on", "used"),
+        ("trained", "used"),
         [
-            (CropRecipe(kind="detect", size=32), "mmi", CropRecipe(kind="detect", size=32)),
+            (CropRecipe(kind="detect", size=32), CropRecipe(kind="detect", size=32)),
             (
                 CropRecipe(kind="detect", size=32, detector="cascade", version=1),
-                "mmi",
                 CropRecipe(kind="detect", size=32, detector="cascade", version=1),
             ),
             (
                 CropRecipe(kind="box", size=32, margin=0.3, detector="cascade", version=1),
-                "expw",
                 CropRecipe(kind="box", size=32, margin=0.3, version=1),
             ),
-            (CropRecipe(kind="whole", size=32), "rafdb", CropRecipe(kind="similarity", size=32, margin=0.0)),
-            (
-                CropRecipe(kind="whole", size=32),
-                "affectnet7",
-                CropRecipe(kind="similarity", size=32, margin=0.2),
-            ),
+            (CropRecipe(kind="whole", size=32), CropRecipe(kind="similarity", size=32, margin=0.0)),
         ],
     )
-    def test_as_the_model_learned(self, found, trained, on, used):
+    def test_as_the_model_learned(self, found, trained, used):
         asked = found(place := face(30, 20, 50))
-        finder = finder_for(trained, on)
+        finder = finder_for(trained)
         assert finder.recipe == used
         ((one,), _) = finder.find(NOISE)
         np.testing.assert_array_equal(one.crop, crop_found(NOISE, place, used))
         assert asked == [used.detector]
+
+    def test_as_the_publishers_crops_show_faces(self, found):
+        """Eyes, nose and mouth lie where the framing says, also at another size and from a turned face."""
+        framing = Framing(scale=1.2, x=0.05, y=-0.1)
+        turned = face(30, 20, 50).landmarks @ [[0.8, 0.6], [-0.6, 0.8]]
+        found(Face((0, 0, 60, 60), turned, 0.9))
+        finder = finder_for(CropRecipe(kind="whole", size=64), framing)
+        matrix = framing.applied(similarity(turned, finder.recipe), 64)
+        placed = (turned @ matrix[:, :2].T + matrix[:, 2]) / 64
+        wanted = (TEMPLATE - 0.5) * 1.2 + 0.5 + [0.05, -0.1]
+        np.testing.assert_allclose(placed.mean(axis=0), wanted.mean(axis=0), atol=1e-9)
+        assert np.abs(placed - wanted).max() < 0.03
+        ((one,), _) = finder.find(NOISE)
+        np.testing.assert_array_equal(one.crop, warp(NOISE, matrix, 64))
+        np.testing.assert_array_equal(finder.again(NOISE, one.box, turned), one.crop)
+        assert "framed as the crops that it learned from (x1.20 +0.05 -0.10)" in finder.text
+        for more in ({"crop": "similarity"}, {"wanted": "whole"}):
+            assert finder_for(CropRecipe(kind="whole", size=64), framing, **more).framing is None
+        assert finder_for(CropRecipe(kind="detect", size=64), framing).framing is None
 
     def test_otherwise_where_the_user_says_so(self):
         trained = CropRecipe(kind="whole", size=48)
