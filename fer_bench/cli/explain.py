@@ -77,7 +77,7 @@ def explain(
     model = open_face_model(checkpoint, device, recipe=recipe, runs_dir=runs_dir)
     explaining.checkpoint_of(model)
     card = model.card
-    finder = finder_for(card.recipe, card.trained_on, wanted=faces, crop=crop, detector=detector)
+    finder = finder_for(card.recipe, card.framing, wanted=faces, crop=crop, detector=detector)
     stems, crops, names, points, files, left_out = unique_stems(items), [], [], [], [], {}
     for item in items:
         try:
