@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--teacher", default="cafe", help="Method of the teachers.")
     parser.add_argument("--student", nargs="+", default=list(STUDENTS))
-    parser.add_argument("--dataset", nargs="+", default=["rafdb", "oulu"])
+    parser.add_argument("--dataset", nargs="+", default=["rafdb"])
     parser.add_argument("--target", nargs="+", default=["rafdb", "oulu", "affectnet7"])
     parser.add_argument("--seed", nargs="+", type=int, default=[0, 1])
     given = parser.parse_args()

@@ -79,7 +79,10 @@ NAV: list[tuple[str, list[str]]] = [
     ),
     ("Methods", []),
     ("Datasets", []),
-    ("Background", ["synthetic.md", "alignment.md", "quick-defaults.md", "evidence-ssmfar.md"]),
+    (
+        "Background",
+        ["synthetic.md", "alignment.md", "quick-defaults.md", "light-models.md", "evidence-ssmfar.md"],
+    ),
     ("Python", ["api.md"]),
     ("Project", ["changelog.md", "contributing.md", "security.md"]),
 ]

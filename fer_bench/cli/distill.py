@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 EPILOG = (
     "Examples: fer-bench distill 3f2a --student mobilenetv3_small_050; "
     "fer-bench distill runs/cafe/rafdb/3f2a... --student mobilenetv4_conv_small_050 --seed 0 --seed 1; "
-    "fer-bench distill 3f2a --student small --set method.temperature=2"
+    "fer-bench distill 3f2a --student small --set method.temperature=2; "
+    "What was measured: fer-bench docs light-models"
 )
 
 
