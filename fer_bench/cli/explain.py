@@ -12,7 +12,6 @@ from fer_bench.cli.options import AsJson, ChosenDetector, RunsDir, say
 
 if TYPE_CHECKING:
     from fer_bench.data.crops.points import Points
-    from fer_bench.data.reading.pictures import Image
     from fer_bench.inference.faces import CroppedFace, FaceFinder
 
 EPILOG = (
@@ -121,9 +120,7 @@ def explain(
 
 def _points(face: CroppedFace, finder: FaceFinder) -> Points | None:
     """Return where the face's points are in its crop."""
-    from fer_bench.data.crops.points import find_points, template_points
+    from fer_bench.data.crops.points import find_points
 
-    if finder.recipe.aligns_found and face.face is not None and face.face.landmarks is not None:
-        return template_points(finder.recipe)
-    crop: Image = face.crop
-    return find_points(crop)
+    points = None if face.face is None else finder.points_in_crop(face.face)
+    return find_points(face.crop) if points is None else points

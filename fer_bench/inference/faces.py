@@ -114,6 +114,18 @@ class FaceFinder:
             return crop_face(image, None, None, self.recipe)[0]
         return self._cut(image, Face(box, landmarks, math.nan))
 
+    def points_in_crop(self, face: Face) -> NDArray[np.float64] | None:
+        """Return where a face's landmarks are in its crop, as shares [5, 2]; None if it is not aligned."""
+        matrix = None
+        if face.landmarks is not None and (self.framing is not None or self.recipe.aligns_found):
+            matrix = similarity(face.landmarks, self.recipe)
+        if matrix is None or face.landmarks is None:
+            return None
+        if self.framing is not None:
+            matrix = self.framing.applied(matrix, self.recipe.size)
+        points: NDArray[np.float64] = (face.landmarks @ matrix[:, :2].T + matrix[:, 2]) / self.recipe.size
+        return points
+
     def _cut(self, image: Image, face: Face) -> Image:
         if self.framing is not None and face.landmarks is not None:
             matrix = similarity(face.landmarks, self.recipe)

@@ -156,6 +156,21 @@ class TestHow:
         assert finder_for(recipe, wanted="whole").text == "pictures are crops; fit 32px v1"
 
 
+@pytest.mark.parametrize("framing", [None, Framing(scale=0.8, x=0.05, y=-0.1)])
+def test_the_points_of_a_face_are_followed_into_its_crop(found, framing):
+    picture = np.zeros((120, 160, 3), np.uint8)
+    one = face(30, 20, 60)
+    for x, y in one.landmarks.astype(int):
+        picture[y - 1 : y + 2, x - 1 : x + 2] = 255
+    found(one)
+    finder = finder_for(CropRecipe(kind="whole", size=64), framing)
+    (cropped,), _ = finder.find(picture)
+    points = finder.points_in_crop(cropped.face) * 64
+    assert all(cropped.crop[int(y), int(x)].max() > 60 for x, y in points)
+    squares = finder_for(CropRecipe(kind="box", size=64))
+    assert squares.points_in_crop(one) is None
+
+
 def test_a_face_far_beyond_its_picture_is_a_reason(found):
     found(Face((-5000, -5000, 9000, 9000), None, 0.9))
     crops, reason = finder_for(CropRecipe(kind="box", size=32)).find(NOISE)
