@@ -59,6 +59,7 @@ NAV: list[tuple[str, list[str]]] = [
     (
         "How to",
         [
+            "tutorial.md",
             "own-pictures.md",
             "predict.md",
             "explain.md",

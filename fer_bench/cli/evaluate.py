@@ -218,7 +218,8 @@ def evaluate(
     if record is not None:
         print_outside(record, runs_dir)
     elif own is not None:
-        typer.echo(f"{own.card.name}, {own.file}")
+        drawn = "  trained on SYNTHETIC DATA" * (own.card.data_kind == "synthetic")
+        typer.echo(f"{own.card.name}, {own.file}{drawn}")
     for one in reports:
         print_report(one, curve)
     if write_to is not None:

@@ -56,7 +56,7 @@ def explain(
 
     Beside the map: deletion and insertion scores next to those of random maps, and the map's share on the
     facial regions of the expression's action units. Of gcn also the generated reference face, of cafe the
-    mask by class. Needs pip install fer-bench[explain].
+    mask by class. Needs the extra `explain`.
     """
     import numpy as np
 
