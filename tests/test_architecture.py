@@ -32,7 +32,12 @@ def test_each_test_file_mirrors_a_module():
         words = file.stem.removeprefix("test_").split("_")
         names = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
         homes = [ROOT / "fer_bench" / place, ROOT / place, *(ROOT / place).glob("*/")]
-        stems = {path.stem.casefold().replace("-", "_") for home in homes if home.is_dir() for path in home.iterdir()}
+        stems = {
+            path.stem.casefold().replace("-", "_")
+            for home in homes
+            if home.is_dir()
+            for path in home.iterdir()
+        }
         if not names & (stems | {"registry", "architecture"}):
             strays.append(str(file.relative_to(ROOT)))
     assert strays == []

@@ -1,6 +1,5 @@
 """docs/tutorial.md: its commands are run in their order, on drawn faces."""
 
-import re
 import shlex
 from pathlib import Path
 

@@ -64,9 +64,11 @@ def held_as_wanted(name, units):
     ]
     for sd, part in table[table["seeds"] > 1].groupby("seed_sd"):
         means = part.groupby("score")["held"].mean()
-        assert part[part["score"] == "uar"]["repetitions"].sum() >= 1000
+        samples = part[part["score"] == "uar"]["repetitions"].sum()
+        assert samples >= 1000
+        slack = 2 * np.sqrt(0.92 * 0.08 / samples)
         for score in ("uar", "accuracy"):
-            assert 0.92 <= means[score] <= 0.985, (score, sd)
+            assert 0.92 - slack <= means[score] <= 0.985, (score, sd)
         assert 0.94 <= means[coverage.TEST] <= 0.99, sd
         if coverage.FAMILY in means:
             assert means[coverage.FAMILY] >= 0.94, sd
