@@ -190,11 +190,8 @@ def _announce(predictor: Predictor, inputs: Inputs, *, quiet: bool) -> None:
     kinds = {"synthetic": "  SYNTHETIC: it learned from drawn faces", "unknown": "  of unknown data"}
     say(f"model: {card.name}{kinds.get(card.data_kind, '')}", quiet=quiet)
     say(f"faces: {predictor.finder.text}; on {predictor.model.device}", quiet=quiet)
-    if predictor.finder.recipe.detector == "cascade" and predictor.finder.wanted != "whole":
-        say(
-            "warning: the model learned from faces of the weak cascade; --detector mtcnn finds more",
-            quiet=quiet,
-        )
+    for note in predictor.finder.notes:
+        say(f"warning: {note}", quiet=quiet)
     if inputs.others:
         listed = ", ".join(f"{count} {ending}" for ending, count in sorted(inputs.others.items()))
         say(f"left out: {sum(inputs.others.values())} other files ({listed})", quiet=quiet)

@@ -60,12 +60,14 @@ class FaceFinder:
         wanted: Which faces of a picture.
         least_score: Detector's score below which a face does not count.
         framing: How aligned faces lie in a crop, where that is not as the recipe says.
+        guessed: Whether it is not known how they lay in the crops that the model learned from.
     """
 
     recipe: CropRecipe
     wanted: FacesWanted = "largest"
     least_score: float = 0.0
     framing: Framing | None = None
+    guessed: bool = False
 
     @property
     def text(self) -> str:
@@ -79,6 +81,19 @@ class FaceFinder:
         if self.framing is not None:
             how += f", framed as the crops that it learned from ({self.framing.text})"
         return f"{self.wanted} by {NAMES[recipe.detector]}{least}; {how}"
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what weakens the answers, one sentence each."""
+        found = []
+        if self.wanted != "whole" and self.recipe.detector == "cascade":
+            found.append("the model learned from faces of the weak cascade; --detector mtcnn finds more")
+        if self.guessed:
+            found.append(
+                "the checkpoint does not say how faces lie in the crops that it learned from (an older version, "
+                "or they were not found), so they are taken to lie as in `similarity`"
+            )
+        return found
 
     def find(self, image: Image) -> tuple[list[CroppedFace], str | None]:
         """Return the faces of a picture, and why there is none.
@@ -173,6 +188,7 @@ def finder_for(
         UsageError: The crop is not written as it should be, or does not fit `wanted`.
     """
     used: Framing | None = None
+    guessed = crop is None and wanted != "whole" and trained_with.kind in AS_SHIPPED and framing is None
     if crop is not None:
         recipe = read_recipe(crop, trained_with.size)
         if (recipe.kind in AS_SHIPPED) != (wanted == "whole"):
@@ -193,7 +209,7 @@ def finder_for(
         recipe = trained_with.model_copy(update={"detector": "mtcnn"})
     if detector is not None:
         recipe = recipe.model_copy(update={"detector": detector})
-    return FaceFinder(recipe, wanted, least_score, used)
+    return FaceFinder(recipe, wanted, least_score, used, guessed)
 
 
 def read_recipe(text: str, size: int = 16) -> CropRecipe:

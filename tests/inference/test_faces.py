@@ -144,6 +144,20 @@ class TestHow:
         ((one,), _) = finder.find(NOISE)
         np.testing.assert_array_equal(finder.again(NOISE, one.box, one.face.landmarks), one.crop)
 
+    def test_what_weakens_answers_is_noted(self):
+        shipped, framing = CropRecipe(kind="whole", size=32), Framing(scale=1.1)
+        (note,) = finder_for(shipped).notes
+        assert "does not say how faces lie" in note
+        for finder in (
+            finder_for(shipped, framing),
+            finder_for(shipped, wanted="whole"),
+            finder_for(shipped, crop="similarity"),
+            finder_for(CropRecipe(kind="detect", size=32)),
+        ):
+            assert finder.notes == []
+        (note,) = finder_for(CropRecipe(kind="detect", size=32, detector="cascade", version=1)).notes
+        assert "weak cascade" in note
+
     def test_the_text_names_what_decides(self):
         recipe = CropRecipe(kind="similarity", size=32)
         assert finder_for(recipe, least_score=0.5).text == (

@@ -1,0 +1,131 @@
+"""Measure what it brings that faces lie in a crop as in a model's training: the table of `docs/predict.md`.
+
+Models that learned from crops as their publisher made them answer for drawn photos of another dataset, whose
+faces are found and aligned in three ways. The photos are training rows, which no score of a board uses.
+
+    python benchmarks/framing.py --runs-dir runs --photos 250
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_bench.data.crops.framing import measure_framing
+from fer_bench.data.crops.recipe import AS_SHIPPED
+from fer_bench.errors import DataError
+from fer_bench.files import write_text
+from fer_bench.inference.opening import open_face_model
+from fer_bench.inference.predictor import Predictor
+from fer_bench.results.store import Store
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = "expw"
+"""Dataset of whole photos."""
+WAYS = ("framed", "template", "template +20%")
+DRAWS = 2000
+"""Draws of the bootstrap."""
+START, END = "<!-- framing -->", "<!-- /framing -->"
+
+
+def photos(workspace: Workspace, count: int) -> dict[str, str]:
+    """Return the label of some photos by their path, one face each."""
+    dataset = workspace.source(PHOTOS).dataset
+    index = dataset.index[dataset.roles() == "train"].drop_duplicates("path", keep=False)
+    chosen = index.iloc[np.unique(np.linspace(0, len(index) - 1, count).astype(int))]
+    return {
+        str(dataset.base / path): label for path, label in zip(chosen["path"], chosen["label"], strict=True)
+    }
+
+
+def measure(store: Store, method: str, workspace: Workspace, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Return whether each model of a method that learned from shipped crops is right, photo by photo.
+
+    Raises:
+        DataError: The store has no such run.
+    """
+    rows = []
+    for record in store.records():
+        if (
+            record.method != method
+            or record.status != "done"
+            or record.key_fields["crop"]["kind"] not in AS_SHIPPED
+        ):
+            continue
+        model = open_face_model(store.run_dir(record.method, record.dataset, record.key).path)
+        framing = measure_framing(workspace.pack(record.dataset, model.card.recipe.size).pixels)
+        model.card = model.card.model_copy(update={"framing": framing})
+        known = [path for path, label in labels.items() if label in model.card.classes]
+        crops = dict(zip(WAYS, (None, "similarity+0", "similarity+0.2"), strict=True))
+        for way, crop in crops.items():
+            table = Predictor(model, crop=crop).predict(known)
+            for file, answer in zip(table["file"], table["predicted"], strict=True):
+                rows.append((record.dataset, record.seed, way, file, answer == labels[file]))
+    if not rows:
+        raise DataError(f"there is no finished run of {method} on crops as they are shipped", file=store.root)
+    return pd.DataFrame(rows, columns=["source", "seed", "way", "file", "right"])
+
+
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracies per source and way, and what framing brings over the template, with its interval.
+
+    The interval holds what varies with the photos, which are resampled with the answers of all seeds.
+    """
+    rng, rows = np.random.default_rng(0), []
+    for source, group in found.groupby("source", sort=True):
+        mean = group.pivot_table("right", "file", "way", aggfunc="mean")
+        gain = (mean[WAYS[0]] - mean[WAYS[1]]).to_numpy(float)
+        draws = gain[rng.integers(0, len(gain), (DRAWS, len(gain)))].mean(axis=1)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        shares = {way: mean[way].mean() for way in WAYS}
+        facts = {"source": source, "seeds": group["seed"].nunique(), "photos": len(mean), **shares}
+        rows.append({**facts, "gain": gain.mean(), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def section(table: pd.DataFrame, method: str) -> str:
+    """Return the summary as Markdown."""
+    lines = [
+        f"**SYNTHETIC DATA**, written by `python benchmarks/framing.py`: {method}, right answers in % on drawn",
+        f"whole photos ({PHOTOS}, training rows), mean of the seeds; the interval is over photos.",
+        "",
+        "| trained on | seeds | photos | framed | template | template +20 % | framed - template [95 %] |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in table.to_dict("records"):
+        shares = " | ".join(f"{100 * row[way]:.1f}" for way in WAYS)
+        gain = f"{100 * row['gain']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+        lines.append(f"| {row['source']} | {row['seeds']} | {row['photos']} | {shares} | {gain} |")
+    return "\n".join(lines)
+
+
+def put(text: str, page: str) -> str:
+    """Return a page with a text between its marks."""
+    before, _, rest = page.partition(START)
+    return f"{before}{START}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write table and page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs")
+    parser.add_argument("--method", default="erm")
+    parser.add_argument("--photos", type=int, default=250)
+    parser.add_argument("--table", type=Path, default=ROOT / "benchmarks" / "framing.csv")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "predict.md")
+    given = parser.parse_args(arguments)
+    workspace = Workspace(find_roots(None))
+    table = summary(measure(Store(given.runs_dir), given.method, workspace, photos(workspace, given.photos)))
+    write_text(given.table, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    write_text(given.page, put(section(table, given.method), given.page.read_text(encoding="utf-8")))
+    print(section(table, given.method))
+
+
+if __name__ == "__main__":
+    main()
