@@ -92,8 +92,8 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 def section(table: pd.DataFrame, method: str) -> str:
     """Return the summary as Markdown."""
     lines = [
-        f"**SYNTHETIC DATA**, written by `python benchmarks/framing.py`: {method}, right answers in % on drawn",
-        f"whole photos ({PHOTOS}, training rows), mean of the seeds; the interval is over photos.",
+        f"**SYNTHETIC DATA**, written by `python benchmarks/framing.py`: {method}, right answers in % on",
+        f"drawn whole photos ({PHOTOS}, training rows), mean of the seeds; the interval is over photos.",
         "",
         "| trained on | seeds | photos | framed | template | template +20 % | framed - template [95 %] |",
         "|---|--:|--:|--:|--:|--:|--:|",

@@ -90,7 +90,7 @@ class FaceFinder:
             found.append("the model learned from faces of the weak cascade; --detector mtcnn finds more")
         if self.guessed:
             found.append(
-                "the checkpoint does not say how faces lie in the crops that it learned from (an older version, "
+                "the checkpoint does not say how faces lie in the crops that it learned from (it is older, "
                 "or they were not found), so they are taken to lie as in `similarity`"
             )
         return found
