@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from fer_bench.data.crops.detectors import find_faces
+from fer_bench.data.crops.faces import Face
 from fer_bench.data.crops.framing import measure_framing
 from fer_bench.data.crops.recipe import AS_SHIPPED
+from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.errors import DataError
-from fer_bench.files import write_text
+from fer_bench.files import usable_cores, write_text
+from fer_bench.inference.faces import finder_for
 from fer_bench.inference.opening import open_face_model
-from fer_bench.inference.predictor import Predictor
 from fer_bench.results.store import Store
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
@@ -44,29 +49,41 @@ def photos(workspace: Workspace, count: int) -> dict[str, str]:
     }
 
 
+def find_all(labels: Mapping[str, str]) -> dict[str, tuple[Image, Face]]:
+    """Return each photo in which a face is found, with the largest one."""
+
+    def find(path: str) -> tuple[str, Image, list[Face]]:
+        image = read_picture(path)
+        return path, image, find_faces(image)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return {path: (image, faces[0]) for path, image, faces in pool.map(find, labels) if faces}
+
+
 def measure(store: Store, method: str, workspace: Workspace, labels: Mapping[str, str]) -> pd.DataFrame:
     """Return whether each model of a method that learned from shipped crops is right, photo by photo.
 
     Raises:
         DataError: The store has no such run.
     """
-    rows = []
+    rows, places = [], find_all(labels)
     for record in store.records():
-        if (
-            record.method != method
-            or record.status != "done"
-            or record.key_fields["crop"]["kind"] not in AS_SHIPPED
-        ):
+        is_shipped = record.key_fields["crop"]["kind"] in AS_SHIPPED
+        if (record.method, record.status) != (method, "done") or not is_shipped:
             continue
         model = open_face_model(store.run_dir(record.method, record.dataset, record.key).path)
-        framing = measure_framing(workspace.pack(record.dataset, model.card.recipe.size).pixels)
-        model.card = model.card.model_copy(update={"framing": framing})
-        known = [path for path, label in labels.items() if label in model.card.classes]
-        crops = dict(zip(WAYS, (None, "similarity+0", "similarity+0.2"), strict=True))
-        for way, crop in crops.items():
-            table = Predictor(model, crop=crop).predict(known)
-            for file, answer in zip(table["file"], table["predicted"], strict=True):
-                rows.append((record.dataset, record.seed, way, file, answer == labels[file]))
+        card = model.card
+        framing = workspace.once(
+            ("framing", record.dataset),
+            partial(measure_framing, workspace.pack(record.dataset, card.recipe.size).pixels),
+        )
+        known = [path for path in places if labels[path] in card.classes]
+        for way, crop in zip(WAYS, (None, "similarity+0", "similarity+0.2"), strict=True):
+            finder = finder_for(card.recipe, framing, crop=crop)
+            seen = [finder.again(places[p][0], places[p][1].box, places[p][1].landmarks) for p in known]
+            answers = model.answer(np.stack(seen)).logits.argmax(axis=1)
+            for path, answer in zip(known, answers, strict=True):
+                rows.append((record.dataset, record.seed, way, path, card.classes[answer] == labels[path]))
     if not rows:
         raise DataError(f"there is no finished run of {method} on crops as they are shipped", file=store.root)
     return pd.DataFrame(rows, columns=["source", "seed", "way", "file", "right"])
