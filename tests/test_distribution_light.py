@@ -38,6 +38,12 @@ def test_it_requires_the_same_versions_as_the_project():
     assert LIGHT["project"]["name"] == distribution.LIGHT
 
 
+def test_what_it_packs_is_there():
+    packed = LIGHT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert packed["../../fer_bench"] == "fer_bench"
+    assert all((ROOT / "packaging" / "onnx" / source).exists() for source in packed)
+
+
 @pytest.fixture
 def light(monkeypatch):
     """Pretend that only the distribution without torch is installed."""

@@ -84,6 +84,7 @@ def test_the_networks_of_the_papers_can_be_exported(tmp_path, name):
     np.testing.assert_allclose(found, wanted, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"generator": "vae", "distance": "squared"}, {"generator": "none", "pool": "average"}]
 )
