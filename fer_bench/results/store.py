@@ -7,6 +7,7 @@ runs/
   indexes/<fingerprint>.parquet  attributes of a target's rows, once per fingerprint
   subsets/<dataset>/<name>.json  rows of a dataset that are also scored on their own
   frozen/<hash>.pt               weights that are never trained, shared by checkpoints
+  teachers/<hash>/<method>.ckpt  what students learned from, see `fer-bench distill`
 ```
 
 Every file in the store is whole: it is written under a temporary name and renamed, and the record says `done`
