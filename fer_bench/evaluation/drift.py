@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
-from scipy.stats import fisher_exact, ks_2samp, rankdata
+from scipy.special import binom
+from scipy.stats import chi2, fisher_exact, ks_2samp, rankdata
 
 from fer_bench.errors import DataError
 from fer_bench.evaluation.confusion import Floats
 
 PERMUTATIONS = 1999
-MOST_SHARES = 5000
-"""Units per side whose class shares are permuted; more are drawn at random from all."""
-MOST_DISTANCES = 750
-"""Units per side whose distances are computed."""
+MANY = 1000
+"""Units of both sides above which class shares are compared by the chi-square limit, not by permutation."""
+MOST_DISTANCES = 300
+"""Units per side whose distances are computed; more are drawn at random from all."""
+EXACT = 500
+"""Units per side up to which p-values of Kolmogorov and Smirnov are exact."""
 AT_ONCE = 200
 """Permutations at a time."""
 
@@ -144,7 +146,7 @@ def compare(old: Observed, new: Observed, *, alpha: float = 0.05, least: float =
     before, after = _Units(old, old.probabilities), _Units(new, new.probabilities[:, place])
     rng = np.random.default_rng(seed)
     shared = [name for name in old.values if name in new.values]
-    smallest = 1 / min(comb(old.count + new.count, old.count), PERMUTATIONS + 1)
+    smallest = max(binom(old.count + new.count, old.count) ** -1, 1 / (PERMUTATIONS + 1))
     if smallest * (4 + len(shared)) > alpha:
         raise DataError(
             "too few files: even the largest difference could be chance",
@@ -237,29 +239,42 @@ def _p_value(statistics: Floats) -> float:
 
 
 def _of_shares(before: _Units, after: _Units, classes: tuple[str, ...], rng: np.random.Generator) -> _Result:
-    """Compare class shares by a chi-square statistic under permutation of units."""
+    """Compare class shares by a chi-square statistic, under permutation of units where they are few."""
     one, two = before.answers(), after.answers()
-    first, second = _drawn(one, MOST_SHARES, rng), _drawn(two, MOST_SHARES, rng)
-    rows = np.concatenate([first, second])
-    overall = rows.mean(0)
-    used = overall > 0
-    found = []
-    for deal in _deals(len(first), len(second), rng):
-        left = deal @ rows[:, used] / len(first)
-        right = (rows[:, used].sum(0) - deal @ rows[:, used]) / len(second)
-        found.append(((left - right) ** 2 / overall[used]).sum(1))
+    rows = np.concatenate([one, two])
+    if len(rows) > MANY:
+        p, test = _wald(one, two), "chi-square of unit means"
+    else:
+        overall = rows.mean(0)
+        used = overall > 0
+        found = []
+        for deal in _deals(len(one), len(two), rng):
+            left = deal @ rows[:, used] / len(one)
+            right = (rows[:, used].sum(0) - deal @ rows[:, used]) / len(two)
+            found.append(((left - right) ** 2 / overall[used]).sum(1))
+        p, test = _p_value(np.concatenate(found)), "chi-square under permutation"
     shares = one.mean(0), two.mean(0)
     most = int(np.abs(shares[1] - shares[0]).argmax())
     return _Result(
         name="class shares",
-        test="chi-square under permutation",
+        test=test,
         old=f"{classes[most]} {shares[0][most]:.1%}",
         new=f"{classes[most]} {shares[1][most]:.1%}",
         effect=float(np.abs(shares[1] - shares[0]).sum() / 2),
         measure="share that answers otherwise (total variation)",
-        p=_p_value(np.concatenate(found)),
+        p=p,
         units=(len(one), len(two)),
     )
+
+
+def _wald(one: Floats, two: Floats) -> float:
+    """Return the p-value of equal means of rows of shares, from their pooled covariance."""
+    rows = np.concatenate([one, two])
+    values, vectors = np.linalg.eigh(np.cov(rows.T, bias=True))
+    used = values > 1e-9 * max(values.max(), 1e-12)  # shares sum to one, so that one direction is empty
+    apart = (two.mean(0) - one.mean(0)) @ vectors[:, used]
+    statistic = len(one) * len(two) / len(rows) * float((apart**2 / values[used]).sum())
+    return float(chi2.sf(statistic, int(used.sum())))
 
 
 def _of_values(name: str, one: Floats, two: Floats) -> _Result:
@@ -273,7 +288,7 @@ def _of_values(name: str, one: Floats, two: Floats) -> _Result:
         new=f"{two.mean():.3g}",
         effect=float(abs(2 * above - 1)),
         measure="chance that one side is higher, less that the other is (Cliff's delta)",
-        p=float(ks_2samp(one, two).pvalue),
+        p=float(ks_2samp(one, two, method="exact" if max(len(one), len(two)) <= EXACT else "asymp").pvalue),
         units=(len(one), len(two)),
     )
 

@@ -69,7 +69,7 @@ def shares_of_labels(truth: NDArray[np.int64], classes: int) -> Floats:
     return shares
 
 
-def shares_by_em(log_p: Floats, source: Floats) -> Floats:
+def shares_by_em(log_p: Floats, source: Floats, start: Floats | None = None) -> Floats:
     """Return the shares of the classes that explain unlabelled predictions best.
 
     Expectation-maximisation of Saerens et al. 2002, equation 4: the likelihood is concave in the shares.
@@ -77,12 +77,13 @@ def shares_by_em(log_p: Floats, source: Floats) -> Floats:
     Args:
         log_p: Calibrated log-probabilities [N, K] under the shares of the training rows.
         source: These shares [K], all above 0.
+        start: Where the search begins, all above 0; by default at `source`.
     """
     p = np.exp(log_p)
-    shares = source.copy()
+    shares = source.copy() if start is None else start
     for _ in range(STEPS):
-        weighted = p * (shares / source)
-        new = (weighted / weighted.sum(1, keepdims=True)).mean(0)
+        ratio = shares / source
+        new = ratio * (p.T @ (1 / (p @ ratio))) / len(p)
         done = float(np.abs(new - shares).max()) < CLOSE
         shares = new
         if done:
@@ -106,12 +107,16 @@ def fit(
     k = logits.shape[1]
     before = np.full(k, 1 / k) if source is None else source
 
+    latest: list[Floats] = []  # estimates at nearby temperatures are close
+
     def offsets(sharpness: float) -> Floats:
         if rule == "none":
             return np.zeros(k)
         if rule == "labels":
             return np.log(shares_of_labels(truth, k) / before)
-        return np.log(shares_by_em(log_softmax(sharpness * logits, axis=1), before) / before)
+        log_p = log_softmax(sharpness * logits, axis=1)
+        latest[:] = [shares_by_em(log_p, before, latest[0] if latest else None)]
+        return np.log(latest[0] / before)
 
     def loss(place: float) -> float:
         sharpness = float(np.exp(place))

@@ -10,6 +10,9 @@ from typing import Any
 from fer_bench.files import canonical, spelled
 from fer_bench.results.record import Record
 
+INIT = "init.weights"
+"""Fact of runs that start from a checkpoint: the hash of its weights."""
+
 
 def variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]:
     """Group finished runs into cells and name them.
@@ -48,7 +51,12 @@ def _changes(usual: Mapping[str, str], other: Mapping[str, str]) -> str:
     names = [n for n in sorted({*usual, *other}) if usual.get(n) != other.get(n)]
     if any(n.startswith("crops.") for n in names):  # they say why recipes and pictures differ
         names = [n for n in names if not {"crop", "pixels"} & {*n.split(".")}]
-    return ", ".join(f"{n}={other.get(n, 'unset')}" for n in names)
+    if (
+        INIT in names
+    ):  # the hash names the checkpoint; its classes, and what pretrained weights it had, follow
+        names = [n for n in names if n == INIT or not n.startswith(("init.", "weights."))]
+    short = {INIT: ("init", other.get(INIT, "unset")[:8])}
+    return ", ".join("=".join(short.get(n, (n, other.get(n, "unset")))) for n in names)
 
 
 def _code(record: Record) -> tuple[object, ...]:

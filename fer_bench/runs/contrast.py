@@ -12,7 +12,7 @@ from fer_bench.results.record import Record
 
 IDENTITY = ("method", "dataset", "protocol", "fold", "seed", "profile", "data_kind", "status")
 """Fields of a record that name a run, and how it ended."""
-OF_KEY = ("method_code", "training_code", "weights", "soft_labels", "world_size", "crops")
+OF_KEY = ("method_code", "training_code", "weights", "init", "soft_labels", "world_size", "crops")
 """Fields of a run key that no other field of the record says."""
 OF_DATA = ("card", "fingerprint", "pixels", "crop", "protocol", "union")
 """Those that differ whenever the dataset or protocol does."""

@@ -75,6 +75,14 @@ def test_p_values_and_effects_are_scipys():
     )
 
 
+def test_many_files_are_compared_by_the_limit_of_the_same_statistic():
+    sides = [observed(seed, units=600, faces=1) for seed in (0, 1)]
+    found = {one.name: one for one in compare(*sides).findings}["class shares"]
+    assert found.test == "chi-square of unit means"
+    shares = [np.bincount(side.probabilities.argmax(1), minlength=3) for side in sides]
+    assert found.p == pytest.approx(stats.chi2_contingency(np.array(shares)).pvalue, rel=1e-6)
+
+
 def test_the_energy_distance_of_one_number_is_scipys():
     rng = np.random.default_rng(0)
     sides = []
