@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -163,7 +165,7 @@ def predict(
     _announce(predictor, inputs, quiet=as_json)
     _announce_neutral(predictor, inputs, show_neutral, quiet=as_json)
     started = time.perf_counter()
-    with closing(FileProgress(len(inputs.items), quiet=as_json)) as display:
+    with _stoppable(out), closing(FileProgress(len(inputs.items), quiet=as_json)) as display:
 
         def show(done: Done) -> None:
             display(done.items, done.pictures, done.current)
@@ -183,6 +185,24 @@ def predict(
         if out is None:
             _print_rows(table, inputs.items)
         _print_summary(summary, out)
+
+
+@contextmanager
+def _stoppable(out: Path | None) -> Iterator[None]:
+    """Treat a request to end like Ctrl-C, and say what becomes of the work so far.
+
+    Raises:
+        typer.Exit: With code 130, after either.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "" if out is None else "; the same command goes on where it was"
+        say(f"stopped{kept}")
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _announce(predictor: Predictor, inputs: Inputs, *, quiet: bool) -> None:

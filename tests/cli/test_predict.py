@@ -1,7 +1,9 @@
 """The command: a table, a summary, what is refused, and that it goes on."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -128,6 +130,26 @@ def test_what_the_line_may_not_import_is_not_imported():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_call_says_that_it_goes_on(run_cli, checkpoint, pictures, tmp_path, monkeypatch, sent):
+    from fer_bench.inference.predictor import Predictor
+
+    real, before = Predictor.stream, signal.getsignal(signal.SIGTERM)
+
+    def stream(self, *arguments, **options):
+        for each in real(self, *arguments, **options):
+            yield each
+            os.kill(os.getpid(), sent)
+
+    monkeypatch.setattr(Predictor, "stream", stream)
+    code, _, err = run_cli("predict", checkpoint, pictures, "--faces", "whole", "--out", "a.csv")
+    assert code == 130
+    assert err.endswith("stopped; the same command goes on where it was\n")
+    assert not (tmp_path / "a.csv").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert len(list((tmp_path / "a.csv.parts").glob("*.parquet"))) == 1
 
 
 HEAVY = (
