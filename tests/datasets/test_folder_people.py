@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench.data.protocols import find_protocol
+from fer_bench.data.protocols import assign_roles, find_protocol, folds_of
 from fer_bench.datasets.folder import Folder
 from fer_bench.datasets.folder_people import people_of, splits_of
 
@@ -92,3 +92,18 @@ def test_names_of_rafdb_carry_the_parts(tmp_path: Path) -> None:
     assert dataset.index["split"].value_counts().to_dict() == {"train": 16, "test": 16}
     assert "names (train_ and test_, as in RAF-DB)" in dataset.notes[0]
     assert splits_of([*stems, "other"]) is None
+
+
+def test_with_five_people_every_one_of_them_can_be_tested(tmp_path: Path) -> None:
+    paths = [f"{code}/{person}/{n}.png" for code in ("happy", "sad") for person in "abcdef" for n in (1, 2)]
+    dataset = Folder(touch(tmp_path, *paths))
+    protocol = find_protocol(dataset.card, "5fold")
+    tested: set[str] = set()
+    for fold in folds_of(protocol):
+        roles = assign_roles(dataset.index, dataset.card, protocol, fold)
+        people = {role: set(dataset.index["subject"][roles == role]) for role in ("train", "val", "test")}
+        assert not (people["train"] | people["val"]) & people["test"]
+        tested |= people["test"]
+    assert tested == set(dataset.index["subject"])
+    four = Folder(touch(tmp_path / "four", *(path for path in paths if path[-7] in "abcd")))
+    assert [protocol.name for protocol in four.card.protocols] == ["found"]
