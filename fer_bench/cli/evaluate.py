@@ -133,8 +133,8 @@ def evaluate(
 ) -> None:
     """Test a trained model on labelled pictures, print every score with intervals, and store them.
 
-    Nothing is trained, and what is stored already is not repeated. A run in a store gets one more target; a
-    file on its own, and a model that was trained elsewhere, gets a row of its own for the board. Scores of
+    Nothing is trained, and what is stored already is not repeated. A run of the store gets one more target; a
+    file on its own, or one from elsewhere, gets a row of its own. Only --runs-dir is written to. Scores of
     your pictures stand beside those on test rows of what the model was trained on.
     """
     from fer_bench.cli.terminal import Preparation

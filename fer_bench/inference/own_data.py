@@ -187,13 +187,14 @@ def evaluate_own(
 ) -> list[Outcome]:
     """Test a trained model on datasets; what is stored already is not repeated.
 
-    A run in a store gets further targets, as from `run --targets`. A file on its own, and a run that was
-    trained on data of another kind or on another folder, is stored as a model that was trained elsewhere.
+    A run of the store `runs_dir` gets further targets, as from `run --targets`. A file on its own, a run of
+    another store, and one that was trained on data of another kind or on another folder, is stored there as a
+    model that was trained elsewhere. Nothing outside `runs_dir` is written.
 
     Args:
         own: The model.
         ready: The datasets, opened for `as_outside`.
-        runs_dir: The store for what is not in one.
+        runs_dir: The store that is written to.
         announce: Called while data are predicted.
 
     Raises:
@@ -210,6 +211,7 @@ def evaluate_own(
     if own.run is not None and own.record is not None:
         store, record = Store(own.run.path.parents[2]), own.record
         same = (targets.kind, targets.generator) == (record.data_kind, record.generator)
+        same = same and store.root.resolve() == runs_dir.resolve()  # another store is read, never written
         further = [name for name in others if same and name not in members_of(record.dataset)]
         if further:
             record = score_further(

@@ -48,11 +48,10 @@ def test_models_are_told_from_those_that_were_trained_elsewhere(run, tmp_path):
 
 def test_a_run_gets_one_more_target(run, tiny_root, tmp_path):
     own = open_own(run / "checkpoints" / "val.pt")
-    (tested,) = evaluate_own(own, ready(own, tiny_root), tmp_path / "unused")
+    (tested,) = evaluate_own(own, ready(own, tiny_root), tmp_path / "runs")
     assert tested.folder == run
     assert tested.record.score("rafdb") == tested.score
     assert set(tested.home) == {"oulu"}
-    assert not (tmp_path / "unused").exists()
     rows = tested.predictions.frame
     assert (rows["label"].notna()).all()
     assert own.training_counts.keys() == set(own.card.classes)
@@ -72,7 +71,7 @@ def test_drawn_and_photographed_faces_are_stored_apart(run, tiny_root, pictures,
 def test_a_copy_answers_as_the_run_does(run, checkpoint, tiny_root, tmp_path):
     own, copy = open_own(run / "checkpoints" / "val.pt"), open_own(checkpoint)
     assert copy.run is None
-    (there,) = evaluate_own(own, ready(own, tiny_root), tmp_path / "unused")
+    (there,) = evaluate_own(own, ready(own, tiny_root), tmp_path / "runs")
     (here,) = evaluate_own(copy, ready(copy, tiny_root), tmp_path / "rows")
     assert here.score.metrics == pytest.approx(there.score.metrics)
     assert here.predictions.logits == pytest.approx(there.predictions.logits, abs=1e-4)
@@ -102,3 +101,13 @@ def test_an_export_is_tested_without_torch_and_says_its_rows(tiny_root, tmp_path
     assert tested.predictions.logits == pytest.approx(direct, abs=1e-4)
     again = outcomes_of(tested.record, Store(tmp_path / "rows"), ready(own, tiny_root))
     assert [one.score for one in again] == [tested.score]
+
+
+def test_a_run_of_another_store_is_read_and_that_store_stays_as_it_is(run, tiny_root, tmp_path):
+    store = tmp_path / "runs"
+    before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
+    own = open_own(run / "checkpoints" / "val.pt")
+    (tested,) = evaluate_own(own, ready(own, tiny_root), tmp_path / "mine")
+    assert {file: file.read_bytes() for file in store.rglob("*") if file.is_file()} == before
+    assert tested.folder.is_relative_to(tmp_path / "mine")
+    assert set(tested.home) == {"oulu"}
