@@ -111,6 +111,12 @@ def predict(
     least_score: Annotated[
         float, typer.Option("--least-score", min=0, max=1, help="Ignore faces of a lower detector's score.")
     ] = 0.0,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features", help="Add what the last linear layer sees, for fer-bench monitor (checkpoints)."
+        ),
+    ] = False,
     seconds: Annotated[
         float | None, typer.Option("--seconds", min=0.1, help="Stop a camera after so long; else Ctrl-C.")
     ] = None,
@@ -157,6 +163,7 @@ def predict(
         batch_size=batch_size,
         runs_dir=runs_dir,
         neutral=neutral or (),
+        features=features,
     )
     if explain:
         from fer_bench.inference.explain import gallery_maps

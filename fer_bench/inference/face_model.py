@@ -23,11 +23,13 @@ class Answers:
         logits: float32 [B, K], in the order of the card's classes, not corrected.
         va: float32 [B, 2], valence and arousal, None where the model has none.
         au: float32 [B, 12], logits of action units, None where the model has none.
+        features: float32 [B, D], what the last linear layer saw, None where nobody asked.
     """
 
     logits: NDArray[np.float32]
     va: NDArray[np.float32] | None = None
     au: NDArray[np.float32] | None = None
+    features: NDArray[np.float32] | None = None
 
 
 class FaceModel(ABC):

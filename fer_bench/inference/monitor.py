@@ -17,10 +17,10 @@ from scipy.special import softmax
 
 from fer_bench.errors import DataError, StoreError
 from fer_bench.evaluation.drift import Drift, Observed, compare
-from fer_bench.inference.table import BOX, read_table, shares_of
+from fer_bench.inference.table import BOX, FEATURE, read_table, shares_of
 from fer_bench.results.predictions import read_predictions
 
-PROBABILITY, FEATURE = "p_", "feature_"
+PROBABILITY = "p_"
 NUMBERS = {"detector_score": "detector score", "valence": "valence", "arousal": "arousal"}
 """Columns that are compared, and what they are called."""
 OF_MODEL = ("model", "weights", "temperature", "offsets")

@@ -27,6 +27,7 @@ from fer_bench.inference.video import Ending, Every, frames_of, opened, read_eve
 
 if TYPE_CHECKING:
     from fer_bench.inference.enrolment import Enrolment
+    from fer_bench.inference.features import FeatureReader
 
 BATCH = 64
 """Faces per call of a network."""
@@ -65,6 +66,7 @@ class Predictor:
         runs_dir: The run store in which a key is looked up.
         neutral: Neutral pictures or clips for gcn, as `FILE` or `PERSON=FILE`, see
             `fer_bench.inference.enrolment`.
+        features: Whether to keep what the last linear layer of a checkpoint sees, as `feature_<n>`.
 
     Attributes:
         model: The opened model.
@@ -91,6 +93,7 @@ class Predictor:
         batch_size: int = BATCH,
         runs_dir: str | Path = "runs",
         neutral: Sequence[str] = (),
+        features: bool = False,
     ) -> None:
         if batch_size < 1 or not 0 <= abstain_below <= 1 or not 0 <= least_score <= 1:
             raise UsageError(
@@ -111,6 +114,7 @@ class Predictor:
         )
         self.every: Every = read_every(str(every))
         self.enrolment = _enrolment(neutral, model, self.finder, self.every) if neutral else None
+        self._reader = _reader(model, self.enrolment) if features else None
         self.abstain_below, self.batch_size = abstain_below, batch_size
         self.pipeline = Pipeline(self.finder)
         self.kept = 0
@@ -137,6 +141,7 @@ class Predictor:
             "abstain_below": self.abstain_below,
             "every": self.every.text,
             **({} if self.enrolment is None else {"neutral": self.enrolment.document}),
+            **({} if self._reader is None else {"features": self._reader.layer}),
         }
 
     def predict(self, what: Any) -> pd.DataFrame:
@@ -302,9 +307,12 @@ class Predictor:
             np.concatenate([part.logits for part in parts]),
             _joined([part.va for part in parts]),
             _joined([part.au for part in parts]),
+            _joined([part.features for part in parts]),
         )
 
     def _answer_some(self, crops: Crops, files: Sequence[str]) -> Answers:
+        if self._reader is not None:
+            return self._reader.answer(crops)
         if self.enrolment is None:
             return self.model.answer(crops)
         return self.enrolment.answer(crops, files)
@@ -332,6 +340,19 @@ def _enrolment(neutral: Sequence[str], model: FaceModel, finder: FaceFinder, eve
     from fer_bench.inference.enrolment import enrol  # torch is needed only for this
 
     return enrol(neutral, model, finder, every)
+
+
+def _reader(model: FaceModel, enrolment: Enrolment | None) -> FeatureReader:
+    """Return the model with its features.
+
+    Raises:
+        UsageError: It has none, or faces are compared with neutral ones.
+    """
+    if enrolment is not None:
+        raise UsageError("features are those without a neutral picture", value="--features with --neutral")
+    from fer_bench.inference.features import FeatureReader
+
+    return FeatureReader(model)
 
 
 def _placed(frames: Iterable[Any]) -> Iterator[tuple[Row, Any]]:

@@ -24,6 +24,8 @@ POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 ENDINGS = (".csv", ".parquet", ".json", ".jsonl")
 """Endings of files that tables are written to."""
+FEATURE = "feature_"
+"""How columns of features begin."""
 DIGITS = 6
 """Digits after the point of probabilities and other answers."""
 _WHOLE = ("frame", "face")
@@ -35,7 +37,8 @@ def columns_of(card: DeploymentCard) -> list[str]:
 
     `file`; `frame` and `time` in seconds, missing for pictures; `face`, counted from 0 within a picture;
     `box_*` and the landmarks in pixels; `detector_score`; `predicted`; `p_<class>`; `valence` and `arousal`
-    in [-1, 1]; `au_<n>`, the probability of an action unit; `abstained`; `reason`.
+    in [-1, 1]; `au_<n>`, the probability of an action unit; `abstained`; `reason`. Features, where they were
+    asked for, follow as `feature_<n>`.
     """
     affect = ("valence", "arousal") if card.has_va else ()
     units = tuple(f"au_{unit}" for unit in ACTION_UNITS) if card.has_au else ()
@@ -87,6 +90,9 @@ def face_row(
     if answers.au is not None and card.has_au:
         chances = 1 / (1 + np.exp(-answers.au[at].astype(np.float64)))
         row |= {f"au_{u}": round(float(p), DIGITS) for u, p in zip(ACTION_UNITS, chances, strict=True)}
+    if answers.features is not None:
+        values = np.round(answers.features[at].astype(np.float64), DIGITS).tolist()
+        row |= {f"{FEATURE}{n}": value for n, value in enumerate(values)}
     row["abstained"] = bool(shares[top] < abstain_below)
     if row["abstained"]:
         why = f"top probability {shares[top]:.3f} is below {abstain_below:g}"
@@ -101,7 +107,8 @@ def reason_row(place: Row, reason: str) -> Row:
 
 def as_table(card: DeploymentCard, rows: Sequence[Row]) -> pd.DataFrame:
     """Return rows as a table, see `columns_of`."""
-    return typed(pd.DataFrame(list(rows), columns=columns_of(card)))
+    features = next(([name for name in row if name.startswith(FEATURE)] for row in rows if "face" in row), [])
+    return typed(pd.DataFrame(list(rows), columns=[*columns_of(card), *features]))
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
