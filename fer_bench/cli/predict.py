@@ -172,7 +172,7 @@ def predict(
     _announce(predictor, inputs, quiet=as_json)
     _announce_neutral(predictor, inputs, show_neutral, quiet=as_json)
     started = time.perf_counter()
-    with _stoppable(out), closing(FileProgress(len(inputs.items), quiet=as_json)) as display:
+    with _stoppable(out, inputs), closing(FileProgress(len(inputs.items), quiet=as_json)) as display:
 
         def show(done: Done) -> None:
             display(done.items, done.pictures, done.current)
@@ -195,7 +195,7 @@ def predict(
 
 
 @contextmanager
-def _stoppable(out: Path | None) -> Iterator[None]:
+def _stoppable(out: Path | None, inputs: Inputs) -> Iterator[None]:
     """Treat a request to end like Ctrl-C, and say what becomes of the work so far.
 
     Raises:
@@ -205,7 +205,10 @@ def _stoppable(out: Path | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        kept = "" if out is None else "; the same command goes on where it was"
+        then = "the same command goes on where it was"
+        if inputs.cameras:
+            then = f"what the camera saw is kept, and the same command writes it to {out}"
+        kept = "" if out is None else f"; {then}"
         say(f"stopped{kept}")
         raise typer.Exit(130) from None
     finally:

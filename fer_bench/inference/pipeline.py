@@ -123,7 +123,7 @@ class Pipeline:
                 for job in islice(jobs, count):
                     some.append(job)
                     held += 0 if job.image is None else job.image.nbytes
-                    if held > BYTES_AT_ONCE:
+                    if held > BYTES_AT_ONCE or time.perf_counter() - started > SLOW:
                         break
             list(pool.map(self._work, some))
         if tells_of_damage(messages):

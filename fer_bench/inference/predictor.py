@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.data.crops.detectors import Detector
-from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import expand_home
+from fer_bench.inference.arrays import checked, joined, placed
 from fer_bench.inference.card import DeploymentCard
 from fer_bench.inference.face_model import Answers, Crops, FaceModel
 from fer_bench.inference.faces import FaceFinder, FacesWanted, finder_for, read_recipe
 from fer_bench.inference.inputs import Item, find_inputs
 from fer_bench.inference.opening import open_face_model
-from fer_bench.inference.output import Output
+from fer_bench.inference.output import Output, replaces
 from fer_bench.inference.pipeline import Job, Pipeline, Stages, reason_of
 from fer_bench.inference.table import Row, as_table, face_row, reason_row
 from fer_bench.inference.video import Ending, Every, frames_of, opened, read_every
@@ -169,7 +169,7 @@ class Predictor:
         if isinstance(what, Sequence) and what and all(isinstance(each, str | Path) for each in what):
             return self._all(find_inputs(what).items)
         if isinstance(what, Iterable):
-            return self._frames(_placed(what))
+            return self._frames(placed(what))
         raise UsageError("a path, paths, a picture or frames can be predicted", value=type(what).__name__)
 
     def write(
@@ -183,8 +183,9 @@ class Predictor:
     ) -> pd.DataFrame:
         """Predict into a file: CSV, Parquet, JSON or JSON lines, by its ending.
 
-        Finished files are not repeated: a call that was stopped goes on where it was, and files that are new
-        or changed since then are added.
+        Nothing is repeated: a call that was stopped goes on where it was, also within a video, and files that
+        are new or changed since then are added. What a camera saw before its call was killed is written by
+        the next call, which then ends.
 
         Args:
             items: From `find_inputs`.
@@ -202,19 +203,22 @@ class Predictor:
             StoreError: The file cannot be written; what was predicted before that is kept.
         """
         path = expand_home(out)
-        if any(item.kind == "camera" for item in items) and path.exists() and not force:
-            raise UsageError(
-                "what a camera saw is never added to a file",
-                value=str(path),
-                hint="--force, or another --out",
-            )
+        cameras = [item for item in items if item.kind == "camera"]
+        never = "what a camera saw is never added to a file"
+        if cameras and path.exists() and not force and not replaces(path):
+            raise UsageError(never, value=str(path), hint="--force, or another --out")
         output = Output(path, self.card, self.call, force=force)
+        if any(output.next_frame(item) for item in cameras):
+            output.finish(list(items), cut_off=cameras)
+            said = "what the camera saw before the last call was stopped has been written now"
+            raise UsageError(f"{said}, and {never}", value=str(path), hint="another --out")
         left = [item for item in items if not output.is_done(item)]
         self.kept = len(items) - len(left)
+        begun = {item: output.next_frame(item) for item in left}
         try:
-            for item, rows in self.stream(left, on_progress, seconds=seconds):
+            for item, rows, following in self.pieces(left, on_progress, seconds=seconds, begun=begun):
                 with self.stages.counted("write"):
-                    output.add(item, rows)
+                    output.add(item, rows, following)
         except BaseException:
             output.flush()
             raise
@@ -235,11 +239,40 @@ class Predictor:
             DataError: A camera cannot be opened.
             DetectorError: The detector cannot be used, whatever the picture.
         """
+        rows: list[Row] = []
+        for item, some, following in self.pieces(items, on_progress, seconds=seconds):
+            rows += some
+            if following is None:
+                yield item, rows
+                rows = []
+
+    def pieces(
+        self,
+        items: Sequence[Item],
+        on_progress: Progress | None = None,
+        *,
+        seconds: float | None = None,
+        begun: Mapping[Item, int] | None = None,
+    ) -> Iterator[tuple[Item, list[Row], int | None]]:
+        """Yield rows as soon as they are there, with the frame that follows; None where the item is finished.
+
+        Args:
+            items: See `stream`.
+            on_progress: See `stream`.
+            seconds: See `stream`.
+            begun: Frames of videos before which nothing is predicted.
+
+        Raises:
+            DataError: See `stream`.
+            DetectorError: See `stream`.
+        """
         stop = threading.Event()
         before, finished = self.stages.pictures, 0
         rows: list[Row] = []
         watching = any(item.kind == "camera" for item in items)
-        for jobs in self.pipeline.run(self._jobs(items, seconds, stop), stop if watching else None):
+        for jobs in self.pipeline.run(
+            self._jobs(items, seconds, stop, begun or {}), stop if watching else None
+        ):
             answers, at = self._answer(jobs), 0
             for job in jobs:
                 item = items[job.item]
@@ -249,8 +282,11 @@ class Predictor:
                     if job.ending.reason is not None:
                         rows.append(reason_row({"file": item.name}, job.ending.reason))
                     finished += 1
-                    yield item, rows
+                    yield item, rows, None
                     rows = []
+            if jobs[-1].ending is None:
+                yield items[jobs[-1].item], rows, int(jobs[-1].place["frame"]) + 1
+                rows = []
             if on_progress is not None:
                 done = Done(finished, self.stages.pictures - before, items[jobs[-1].item].name)
                 on_progress(done)
@@ -260,7 +296,7 @@ class Predictor:
 
     def _frames(self, frames: Iterable[tuple[Row, Any]]) -> pd.DataFrame:
         found: list[Row] = []
-        jobs = (Job(0, place, _checked(image)) for place, image in frames)
+        jobs = (Job(0, place, checked(image)) for place, image in frames)
         for some in self.pipeline.run(jobs):
             answers, at = self._answer(some), 0
             for job in some:
@@ -268,7 +304,13 @@ class Predictor:
                 at += len(job.faces)
         return as_table(self.card, found)
 
-    def _jobs(self, items: Sequence[Item], seconds: float | None, stop: threading.Event) -> Iterator[Job]:
+    def _jobs(
+        self,
+        items: Sequence[Item],
+        seconds: float | None,
+        stop: threading.Event,
+        begun: Mapping[Item, int],
+    ) -> Iterator[Job]:
         """Yield the pictures and frames of items; those of videos are decoded here."""
         for number, item in enumerate(items):
             place, ending = {"file": item.name}, Ending()
@@ -277,9 +319,9 @@ class Predictor:
                 continue
             try:
                 with opened(item) as capture:
-                    limit = seconds if item.kind == "camera" else None
+                    limit, start = seconds if item.kind == "camera" else None, begun.get(item, 0)
                     for frame in frames_of(
-                        capture, item, self.every, ending, seconds=limit, stop=stop.is_set
+                        capture, item, self.every, ending, start=start, seconds=limit, stop=stop.is_set
                     ):
                         where = {**place, "frame": frame.number, "time": round(frame.time, 4)}
                         yield Job(number, where, frame.image)
@@ -305,9 +347,9 @@ class Predictor:
             return Answers(np.empty((0, len(self.card.classes)), np.float32))
         return Answers(
             np.concatenate([part.logits for part in parts]),
-            _joined([part.va for part in parts]),
-            _joined([part.au for part in parts]),
-            _joined([part.features for part in parts]),
+            joined([part.va for part in parts]),
+            joined([part.au for part in parts]),
+            joined([part.features for part in parts]),
         )
 
     def _answer_some(self, crops: Crops, files: Sequence[str]) -> Answers:
@@ -353,31 +395,3 @@ def _reader(model: FaceModel, enrolment: Enrolment | None) -> FeatureReader:
     from fer_bench.inference.features import FeatureReader
 
     return FeatureReader(model)
-
-
-def _placed(frames: Iterable[Any]) -> Iterator[tuple[Row, Any]]:
-    """Yield frames with their place; a frame may come with its seconds."""
-    for number, frame in enumerate(frames):
-        seconds, image = frame if isinstance(frame, tuple) and len(frame) == 2 else (None, frame)
-        yield {"file": "frames", "frame": number, "time": seconds}, image
-
-
-def _checked(image: Any) -> Image:
-    """Return a picture that was given as an array.
-
-    Raises:
-        UsageError: It is something else.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        is_array = isinstance(image, np.ndarray)
-        raise UsageError(
-            "a picture is an RGB array uint8 [height, width, 3]",
-            value=f"{image.dtype} {list(image.shape)}" if is_array else type(image).__name__,
-        )
-    if not image.size:
-        raise UsageError("a picture has a pixel or more", value=list(image.shape))
-    return image
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    return None if parts[0] is None else np.concatenate(parts)

@@ -109,6 +109,7 @@ def frames_of(
     every: Every,
     ending: Ending,
     *,
+    start: int = 0,
     seconds: float | None = None,
     stop: Callable[[], bool] = bool,
 ) -> Iterator[Frame]:
@@ -119,6 +120,7 @@ def frames_of(
         item: The video or camera.
         every: Which frames.
         ending: Filled in when the last frame has been yielded.
+        start: Frames before this one are passed over without being decoded.
         seconds: When to stop, in seconds; None reads to the end.
         stop: Asked before each frame whether to stop.
     """
@@ -131,12 +133,12 @@ def frames_of(
         if seconds is not None and now >= seconds:
             return
         wanted = now >= due - 1e-6 if every.seconds is not None else ending.frames % every.frames == 0
-        if wanted:
+        if wanted and every.seconds is not None:
+            due = every.seconds * (np.floor(now / every.seconds + 1e-6) + 1)
+        if wanted and ending.frames >= start:
             decoded, picture = capture.retrieve()
             if not decoded:
                 break
-            if every.seconds is not None:
-                due = every.seconds * (np.floor(now / every.seconds + 1e-6) + 1)
             yield Frame(ending.frames, now, np.ascontiguousarray(picture[:, :, ::-1]))
         ending.frames += 1
     if stop():

@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_table(run_cli, checkpoint, pictures, tmp_path):
     assert "4 files were predicted before and are not repeated" in err
     code, _, err = run_cli("predict", checkpoint, pictures, "--out", "a.csv", "--abstain-below", "1")
     assert code == 2
-    assert "of another abstain_below" in err
+    assert "of other options" in err
     code, _, err = run_cli(
         "predict", checkpoint, pictures, "--out", "a.csv", "--abstain-below", "1", "--force"
     )
@@ -136,14 +136,14 @@ def test_what_the_line_may_not_import_is_not_imported():
 def test_a_stopped_call_says_that_it_goes_on(run_cli, checkpoint, pictures, tmp_path, monkeypatch, sent):
     from fer_bench.inference.predictor import Predictor
 
-    real, before = Predictor.stream, signal.getsignal(signal.SIGTERM)
+    real, before = Predictor.pieces, signal.getsignal(signal.SIGTERM)
 
-    def stream(self, *arguments, **options):
+    def pieces(self, *arguments, **options):
         for each in real(self, *arguments, **options):
             yield each
             os.kill(os.getpid(), sent)
 
-    monkeypatch.setattr(Predictor, "stream", stream)
+    monkeypatch.setattr(Predictor, "pieces", pieces)
     code, _, err = run_cli("predict", checkpoint, pictures, "--faces", "whole", "--out", "a.csv")
     assert code == 130
     assert err.endswith("stopped; the same command goes on where it was\n")

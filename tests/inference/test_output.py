@@ -28,15 +28,15 @@ def predictor():
 
 def stop_after(predictor, count):
     """Let a predictor stop like a killed process after some files."""
-    real = predictor.stream
+    real = predictor.pieces
 
-    def stream(items, *args, **options):
+    def pieces(items, *args, **options):
         for number, each in enumerate(real(items, *args, **options)):
             if number == count:
                 raise KeyboardInterrupt
             yield each
 
-    predictor.stream = stream
+    predictor.pieces = pieces
     return predictor
 
 
@@ -95,7 +95,7 @@ def test_other_options_are_not_mixed_in(items, predictor, tmp_path, options, nam
     out = tmp_path / "out.csv"
     predictor().write(items[:2], out)
     before = out.read_bytes()
-    with pytest.raises(UsageError, match=f"of another .*{named}") as refused:
+    with pytest.raises(UsageError, match=f"of other options .{named}") as refused:
         predictor(**options).write(items, out)
     assert "--force" in refused.value.hint
     assert out.read_bytes() == before
@@ -107,7 +107,7 @@ def test_another_model_is_not_mixed_in(items, predictor, tmp_path):
         stop_after(predictor(), 2).write(items, out)
     other = predictor()
     other.model.sha256 = "d" * 64
-    with pytest.raises(UsageError, match="of another weights"):
+    with pytest.raises(UsageError, match="of another model"):
         other.write(items, out)
 
 
