@@ -1,5 +1,6 @@
 """The distribution without torch: what it requires, and what its commands say."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,14 +8,26 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from fer_bench import distribution
+from tests.inference.test_export import exported
 
 ROOT = Path(__file__).parents[1]
 LIGHT = tomllib.loads((ROOT / "packaging" / "onnx" / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-HEAVY = ("torch", "torchvision", "lightning", "torchmetrics", "timm", "albumentations", "scipy", "sklearn")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "timm",
+    "albumentations",
+    "sklearn",
+    "matplotlib",
+)
 BLOCKED = """
 import importlib.abc, sys
 class Block(importlib.abc.MetaPathFinder):
@@ -87,3 +100,31 @@ def test_exports_are_opened_without_the_packages_that_it_leaves_out():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_export_is_evaluated_and_watched_without_the_packages_that_it_leaves_out(tmp_path):
+    exported(tmp_path, "erm")
+    draw = np.random.default_rng(0).integers
+    for name in ("anger", "happiness"):
+        for number in range(6):
+            folder = tmp_path / "pictures" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(folder / f"{number}.png"), draw(0, 256, (40, 40, 3), np.uint8))
+    model, pictures, store = (str(tmp_path / name) for name in ("erm.onnx", "pictures", "store"))
+    old, new = (str(tmp_path / name) for name in ("old.csv", "new.csv"))
+    commands = (
+        ["evaluate", model, "-d", f"folder:{pictures}", "--faces", "whole", "--runs-dir", store]
+        + ["--calibrate", "--max-error", "0.5", "--write-to", str(tmp_path / "calibrated.onnx")],
+        ["predict", str(tmp_path / "calibrated.onnx"), pictures, "--faces", "whole", "--out", old],
+        ["predict", model, pictures, "--faces", "whole", "--out", new],
+        ["monitor", old, new, "--json"],
+    )
+    blocked = BLOCKED.format(heavy=HEAVY)
+    for command in commands:
+        code = f"{blocked}from fer_bench.cli.main import main\nsys.argv[1:] = {command!r}\nmain()\n"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0 or command[0] == "monitor", (command, done.stdout, done.stderr)
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(done.stdout)
+    assert found["faces"] == {"old": 12, "new": 12}
+    assert found["drift"] is bool(done.returncode)
