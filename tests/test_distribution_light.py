@@ -112,11 +112,12 @@ def test_an_export_is_evaluated_and_watched_without_the_packages_that_it_leaves_
             assert cv2.imwrite(str(folder / f"{number}.png"), draw(0, 256, (40, 40, 3), np.uint8))
     model, pictures, store = (str(tmp_path / name) for name in ("erm.onnx", "pictures", "store"))
     old, new = (str(tmp_path / name) for name in ("old.csv", "new.csv"))
+    whole, calibrated = ("--faces", "whole"), str(tmp_path / "calibrated.onnx")
+    calibrating = ("--calibrate", "--max-error", "0.5", "--write-to", calibrated)
     commands = (
-        ["evaluate", model, "-d", f"folder:{pictures}", "--faces", "whole", "--runs-dir", store]
-        + ["--calibrate", "--max-error", "0.5", "--write-to", str(tmp_path / "calibrated.onnx")],
-        ["predict", str(tmp_path / "calibrated.onnx"), pictures, "--faces", "whole", "--out", old],
-        ["predict", model, pictures, "--faces", "whole", "--out", new],
+        ["evaluate", model, "-d", f"folder:{pictures}", *whole, "--runs-dir", store, *calibrating],
+        ["predict", calibrated, pictures, *whole, "--out", old],
+        ["predict", model, pictures, *whole, "--out", new],
         ["monitor", old, new, "--json"],
     )
     blocked = BLOCKED.format(heavy=HEAVY)
