@@ -74,7 +74,7 @@ def predict(
     ] = False,
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="Show a Grad-CAM map beside each face of the gallery (checkpoints)."),
+        typer.Option("--explain", help="Show a HiResCAM map beside each face of the gallery (checkpoints)."),
     ] = False,
     plot: Annotated[
         Path | None,

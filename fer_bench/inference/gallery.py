@@ -37,8 +37,10 @@ LISTED = 100
 """Rows without a face that are listed."""
 TOP = 3
 """Classes whose probability is shown."""
-Maps = Callable[[Crops, NDArray[np.int64]], Sequence[Sequence[tuple[str, Image]]]]
-"""Returns titles and pictures [H, W, 3] that explain each answer, from crops [B, S, S, 3] and classes [B]."""
+Explaining = Sequence[tuple[str, Image | None]]
+"""Titles and pictures [H, W, 3] that explain one answer; None is a map that is zero everywhere."""
+Maps = Callable[[Crops, NDArray[np.int64]], Sequence[Explaining]]
+"""Returns what explains each answer, from crops [B, S, S, 3] and classes [B]."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,14 @@ class Gallery:
         write_text(path, self._page(table, faces))
         return len(faces)
 
-    def _explained(self, rows: pd.DataFrame, items: Sequence[Item]) -> Sequence[Sequence[tuple[str, Image]]]:
+    def _explained(self, rows: pd.DataFrame, items: Sequence[Item]) -> Sequence[Explaining]:
         if self.maps is None or rows.empty:
             return ()
         small = crops_of(rows, items, self.finder)
         seen = np.stack([small[int(str(at))] for at in rows.index])
         return self.maps(seen, shares_of(rows, self.card.classes).argmax(axis=1))
 
-    def _face(self, number: int, row: pd.Series, crop: Image, maps: Sequence[tuple[str, Image]]) -> str:
+    def _face(self, number: int, row: pd.Series, crop: Image, maps: Explaining) -> str:
         shares = sorted(
             ((float(row[f"p_{name}"]), name) for name in self.card.classes), key=lambda each: -each[0]
         )
@@ -107,8 +109,12 @@ class Gallery:
         if isinstance(row["reason"], str):
             notes.append(row["reason"])
         where = self._where(number, row)
-        pictures = [_picture(_unrecognisable(crop) if self.blur else crop, where)]
-        pictures += [_picture(self._explaining(picture), title) for title, picture in maps]
+        pictures = [_framed(_picture(self._shown(crop), where), "face" if maps else "")]
+        for title, picture in maps:
+            empty = '<div class="empty">empty map</div>'
+            pictures.append(
+                _framed(empty if picture is None else _picture(self._shown(picture), title), title)
+            )
         abstained = " abstained" if row["abstained"] else ""
         mark = "<em>abstained</em>" if row["abstained"] else ""
         return (
@@ -119,7 +125,7 @@ class Gallery:
             f'<p class="where">{escape(where)}</p></figcaption></figure>'
         )
 
-    def _explaining(self, picture: Image) -> Image:
+    def _shown(self, picture: Image) -> Image:
         return _unrecognisable(picture) if self.blur else picture
 
     def _where(self, number: int, row: pd.Series) -> str:
@@ -185,6 +191,12 @@ class Gallery:
 def _placed(row: pd.Series) -> str:
     """Return the file of a row, with the time in a video."""
     return str(row["file"]) if np.isnan(row["time"]) else f"{row['file']} at {row['time']:.2f} s"
+
+
+def _framed(picture: str, caption: str) -> str:
+    """Return a picture with its caption, if it has one."""
+    below = f"<small>{escape(caption)}</small>" if caption else ""
+    return f"<div>{picture}{below}</div>"
 
 
 def _picture(image: Image, title: str) -> str:

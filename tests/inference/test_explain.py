@@ -5,6 +5,7 @@ import torch
 from fer_bench import methods
 from fer_bench.data.crops.recipe import TEMPLATE, CropRecipe
 from fer_bench.errors import UsageError
+from fer_bench.inference import explain as module
 from fer_bench.inference.explain import explain, gallery_maps, maps, overlaid
 from fer_bench.inference.face_model import FaceModel
 from fer_bench.inference.opening import open_face_model
@@ -82,12 +83,21 @@ def test_a_gallery_gets_maps_and_gcns_reference(tmp_path, crops):
     model = saved("gcn", tmp_path)
     found = gallery_maps(model)(crops, np.array([0, 1, 2, 0, 1]))
     assert [title for title, _ in found[1]] == [
-        "grad-cam of happiness",
+        "HiResCAM of happiness",
         "generated reference",
     ]
-    (one,) = explain(model, crops[1:2], ["a"], [None], wanted="happiness")
+    (one,) = explain(model, crops[1:2], ["a"], [None], kind="hirescam", wanted="happiness")
     assert np.array_equal(found[1][0][1], overlaid(crops[1], one.map))
     assert np.array_equal(found[1][1][1][:, :, 0], one.reference)
+
+
+def test_a_map_that_is_zero_everywhere_is_not_drawn(tmp_path, crops, monkeypatch):
+    given = np.zeros((2, 64, 64), np.float32)
+    given[1, 5, 5] = 1
+    monkeypatch.setattr(module, "_maps", lambda *_: given)
+    found = gallery_maps(saved("gcn", tmp_path))(crops[:2], np.array([0, 1]))
+    assert found[0][0] == ("HiResCAM of neutral", None)
+    assert np.array_equal(found[1][0][1], overlaid(crops[1], given[1]))
 
 
 def test_no_face_is_no_map(trained):

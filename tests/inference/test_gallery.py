@@ -133,6 +133,17 @@ def test_maps_are_shown_beside_their_faces(folder, tmp_path):
     assert asked == [((7, 32, 32, 3), asked[0][1])]
     assert len(pictures) == 14
     assert any(attributes.get("title") == "the <map>" for _, attributes in page.tags)
+    assert page.texts.count("the <map>") == page.texts.count("face") == 7
+
+
+def test_a_map_that_is_zero_everywhere_says_so(folder, tmp_path):
+    def maps(crops, classes):
+        return [[("map", None if number else crop)] for number, crop in enumerate(crops)]
+
+    _, _, page, pictures = make(folder, tmp_path, maps=maps)
+    assert len(pictures) == 8
+    assert page.texts.count("empty map") == 6
+    assert page.texts.count("map") == 7
 
 
 def test_a_page_without_faces_says_so(tmp_path):
