@@ -224,7 +224,7 @@ def _announce(predictor: Predictor, inputs: Inputs, *, quiet: bool) -> None:
         say(f"warning: {note}", quiet=quiet)
     if inputs.others:
         listed = ", ".join(f"{count} {ending}" for ending, count in sorted(inputs.others.items()))
-        say(f"left out: {sum(inputs.others.values())} other files ({listed})", quiet=quiet)
+        say(f"left out: {_counted(sum(inputs.others.values()), 'other file')} ({listed})", quiet=quiet)
 
 
 def _announce_neutral(
@@ -246,7 +246,8 @@ def _announce_neutral(
         say(f"neutral face of {one.person or 'everybody'}: {one.text}", quiet=quiet)
     without = sum(enrolment.owner(file) < 0 for file in files)
     if without:
-        say(f"  {without} files are of nobody among these: a generated reference", quiet=quiet)
+        be = "is" if without == 1 else "are"
+        say(f"  {_counted(without, 'file')} {be} of nobody among these: a generated reference", quiet=quiet)
     if show_neutral is not None:
         from fer_bench.inference.enrolment import draw_references
 
@@ -279,6 +280,10 @@ def _summary(predictor: Predictor, table: pd.DataFrame, inputs: Inputs, took: fl
     }
 
 
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def _records(table: pd.DataFrame) -> Any:
     from fer_bench.inference.table import as_json
 
@@ -301,19 +306,22 @@ def _print_rows(table: pd.DataFrame, items: list[Item]) -> None:
         else:
             typer.echo(f"{row['file']}{frame}: {row['reason']}")
     if len(table) > LISTED:
-        typer.echo(f"... and {len(table) - LISTED} rows more: --out FILE writes all")
+        typer.echo(f"... and {_counted(len(table) - LISTED, 'more row')}: --out FILE writes all")
 
 
 def _print_summary(summary: dict[str, Any], out: Path | None) -> None:
     abstained = f", {summary['abstained']} abstained" if summary["abstained"] else ""
-    say(f"{summary['faces']} faces in {summary['files']} files{abstained}")
+    say(f"{_counted(summary['faces'], 'face')} in {_counted(summary['files'], 'file')}{abstained}")
     if summary["not_repeated"]:
-        say(f"{summary['not_repeated']} files were predicted before and are not repeated")
+        was = (
+            "was predicted before and is" if summary["not_repeated"] == 1 else "were predicted before and are"
+        )
+        say(f"{_counted(summary['not_repeated'], 'file')} {was} not repeated")
     reasons = list(summary["reasons"].items())
     for reason, count in reasons[:5]:
         say(f"  {count} x {reason}")
     if len(reasons) > 5:
-        say(f"  and {len(reasons) - 5} other reasons")
+        say(f"  and {_counted(len(reasons) - 5, 'other reason')}")
     if summary["faces"]:
         shares = sorted(summary["predicted"].items(), key=lambda each: -each[1])
         say("predicted: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares if share))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fer_bench.data.reading.folders import is_clutter
-from fer_bench.data.reading.formats import is_picture
+from fer_bench.data.reading.formats import USUAL_ENDINGS, is_picture
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import expand_home
 
@@ -83,15 +83,34 @@ def find_inputs(paths: Sequence[str | Path]) -> Inputs:
     for path in paths:
         for item in _items(path, found.others):
             found.items.append(item)
-    found.items = list({item.path: item for item in found.items}.values())
+    found.items = _each_once(found.items)
     if not found.items:
         listed = ", ".join(f"{count} {ending}" for ending, count in sorted(found.others.items()))
         raise DataError(
             "there is no picture and no video here",
             file=" ".join(map(str, paths)),
             value=f"only other files: {listed}" if listed else "no file",
+            hint=f"pictures: {', '.join(USUAL_ENDINGS)}, or what begins like one; "
+            f"videos: {', '.join(VIDEO_ENDINGS)}",
         )
     return found
+
+
+def _each_once(items: Sequence[Item]) -> list[Item]:
+    """Return the first of those that are the same file, however its path is written.
+
+    Links to files count as files of their own.
+    """
+    folders: dict[Path, Path] = {}
+    found: dict[tuple[str, Path], Item] = {}
+    for item in items:
+        place = item.path
+        if item.kind != "camera":
+            if place.parent not in folders:
+                folders[place.parent] = place.parent.resolve()
+            place = folders[place.parent] / place.name
+        found.setdefault((item.kind, place), item)
+    return list(found.values())
 
 
 def _items(named: str | Path, others: dict[str, int]) -> Iterator[Item]:

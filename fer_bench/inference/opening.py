@@ -92,8 +92,8 @@ def find_file(what: str | Path, runs_dir: Path | str = "runs") -> Path:
     text = str(what)
     if KEY.fullmatch(text) and Path(runs_dir).is_dir():
         return _of_run(Store(runs_dir).find(text))
-    known = f"; {runs_dir} is no run store" if KEY.fullmatch(text) else ""
-    raise UsageError("no such model", value=text, hint=f"{KINDS}{known}; {LIST}")
+    known = f"; {runs_dir} is not a run store" if KEY.fullmatch(text) else ""
+    raise UsageError(f"no such model: {text}", hint=f"{KINDS}{known}; {LIST}")
 
 
 def _of_run(run: RunDir) -> Path:

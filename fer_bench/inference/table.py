@@ -175,8 +175,9 @@ def read_table(path: Path) -> pd.DataFrame:
         UsageError: An unknown ending.
         DataError: The file is absent or not such a table.
     """
-    check_ending(path)
     ending = path.suffix.casefold()
+    if ending not in ENDINGS:
+        raise UsageError("not a file of predictions", value=str(path), hint=f"one of {', '.join(ENDINGS)}")
     try:
         if ending == ".parquet":
             frame = pd.read_parquet(path)

@@ -40,7 +40,7 @@ def test_a_folder_becomes_a_table(run_cli, checkpoint, pictures, tmp_path):
     assert table["predicted"].notna().sum() == 2
     assert set(table["reason"].dropna()) == {"no face was found", "the picture cannot be decoded (10 bytes)"}
     assert "SYNTHETIC: it learned from drawn faces" in err
-    assert "left out: 1 other files (1 .txt)" in err
+    assert "left out: 1 other file (1 .txt)" in err
     assert "2 faces in 4 files" in err
     assert "1 x no face was found" in err
     for stage in ("decode", "detect", "network", "write"):
@@ -57,6 +57,23 @@ def test_a_folder_becomes_a_table(run_cli, checkpoint, pictures, tmp_path):
     assert code == 0
     assert "2 abstained" in err
     assert read_table(tmp_path / "a.csv")["abstained"].sum() == 2
+
+
+def test_one_file_is_not_several(run_cli, checkpoint, pictures):
+    face = pictures / "face0.jpeg"
+    for said in ("1 face in 1 file\n", "1 file was predicted before and is not repeated\n"):
+        code, _, err = run_cli(
+            "predict", checkpoint, face, pictures / ".." / "photos" / face.name, "--out", "b.csv"
+        )
+        assert code == 0
+        assert said in err
+
+
+def test_unreadable_files_alone_are_no_error(run_cli, checkpoint, pictures, tmp_path):
+    code, _, err = run_cli("predict", checkpoint, pictures / "text.jpg", "--out", "b.csv")
+    assert code == 0
+    assert "0 faces in 1 file\n" in err
+    assert read_table(tmp_path / "b.csv")["reason"].str.contains("cannot be decoded").all()
 
 
 def test_without_a_file_rows_are_printed(run_cli, checkpoint, pictures):

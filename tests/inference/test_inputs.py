@@ -37,6 +37,15 @@ def test_files_are_taken_once_and_patterns_are_expanded(colour, tmp_path):
     assert found.others == {".txt": 1}
 
 
+def test_one_file_under_several_spellings_is_taken_once(colour, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = colour(tmp_path / "a/1.jpg", RED)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "a/2.jpg").symlink_to(one)
+    found = find_inputs(["a/1.jpg", one, "./a/../a/1.jpg", "b/1.jpg", "a", "0", "00"])
+    assert [item.name for item in found.items] == ["a/1.jpg", "a/2.jpg", "camera 0"]
+
+
 def test_a_number_is_a_camera_unless_a_file_is_called_so(colour, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert [item.kind for item in find_inputs(["0"]).items] == ["camera"]
@@ -51,6 +60,8 @@ def test_what_is_not_there_is_refused(tmp_path):
     with pytest.raises(DataError, match="no picture and no video here") as refused:
         find_inputs([tmp_path])
     assert refused.value.value == "no file"
+    assert ".jpeg" in refused.value.hint
+    assert ".mkv" in refused.value.hint
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(DataError, match="no picture and no video here") as refused:
         find_inputs([tmp_path])

@@ -95,7 +95,7 @@ def test_what_is_no_table_of_predictions_is_refused(tmp_path):
     write_table(table(), good)
     with pytest.raises(DataError, match="no such file"):
         monitor(good, tmp_path / "absent.csv")
-    with pytest.raises(UsageError, match="by the ending"):
+    with pytest.raises(UsageError, match="not a file of predictions"):
         monitor(good, tmp_path / "new.txt")
     (tmp_path / "text.csv").write_text("file,predicted,abstained,reason\na.jpg,fear,False,\n")
     with pytest.raises(DataError, match="no probabilities"):

@@ -21,7 +21,7 @@ def test_what_is_not_there_is_named(trained, trained_store, tmp_path):
     assert "fer-bench runs" in refused.value.hint
     with pytest.raises(UsageError, match="no such model") as refused:
         find_file("abcdef01", tmp_path / "nowhere")
-    assert "is no run store" in refused.value.hint
+    assert "is not a run store" in refused.value.hint
     with pytest.raises(StoreError, match="no run has this key"):
         find_file("ffffffff", trained_store.root)
     with pytest.raises(StoreError, match="does not hold a run"):
