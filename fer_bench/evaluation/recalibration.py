@@ -375,7 +375,7 @@ def _of_answers(before: Answers, after: Answers, target: str) -> dict[str, Metri
     for name in ("uar", "accuracy"):
         apart = difference(second.values[name], first.values[name])
         assert apart is not None
-        if same:  # as with one temperature: there is nothing that other rows could show
+        if same and first.values[name].interval is not None:  # one temperature: other rows show no change
             apart = replace(apart, interval=Interval(0.0, 0.0))
         found[name] = Metrics(first.values[name], second.values[name], apart)
     return found

@@ -104,6 +104,19 @@ def test_after_is_of_rows_that_were_not_fitted_on(make):
     assert found.probabilities == pytest.approx(np.exp(log_p), abs=1e-4)
 
 
+@pytest.mark.parametrize(("people", "known"), [(9, False), (10, True)])
+def test_nothing_has_an_interval_with_fewer_than_ten_units(make, people, known):
+    logits, truth = simulated(120)
+    units = [f"u{i % people}" for i in range(120)]
+    found = recalibrate(
+        make(CLASSES, [CLASSES[i] for i in truth], logits.astype(np.float32), units, target="folder"), CLASSES
+    )
+    assert found.metrics["uar"].difference.value == 0
+    for name, each in found.metrics.items():
+        assert (each.difference.interval is not None) == known, name
+        assert (each.after.interval is not None) == known, name
+
+
 def test_labels_without_meaning_teach_nothing(make):
     """Cross-fitted, a calibration of noise cannot look better than equal probabilities."""
     rng = np.random.default_rng(3)
