@@ -38,7 +38,7 @@ SURROUNDINGS: dict[str, dict[str, str]] = {
     },
     "numpy without AVX-512": {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL"},
     "numpy without AVX2": {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL"},
-    "OpenCV without AVX2": {"OPENCV_CPU_DISABLE": "AVX2,AVX512-SKX"},
+    "OpenCV without AVX-512": {"OPENCV_CPU_DISABLE": "AVX512-SKX"},
     "OpenBLAS for Sandy Bridge": {"OPENBLAS_CORETYPE": "Sandybridge"},
     "OpenMP with three threads": {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"},
 }
