@@ -37,9 +37,15 @@ def test_every_command_of_the_page_runs(run_cli, trained_store, trained, tiny_ro
         assert code == 0, f"{line}\n{out}{err}"
         said.append(out)
     text = "\n".join(said)
-    for words in ("oulu, same classes", "taken: temperature", "all folds together", "no drift is shown"):
+    for words in (
+        "oulu, same classes",
+        "taken: temperature",
+        "all folds together",
+        "features",
+        "no drift is shown",
+    ):
         assert words in text
-    for name in ("sheets", "calibrated.pt", "curve.png", "january.csv", "march.csv"):
+    for name in ("sheets", "calibrated.pt", "curve.png", "january.csv", "march.parquet"):
         assert (tmp_path / name).exists(), name
 
 

@@ -71,7 +71,7 @@ def test_a_part_without_a_face_fits_to_parts_with_features(pictures, tmp_path, m
 def test_tables_with_and_without_features_are_not_mixed(pictures, tmp_path):
     model = checkpoint(tmp_path, "erm")
     Predictor(model, faces="whole").write(pictures, tmp_path / "out.csv")
-    with pytest.raises(UsageError, match="features: None -> 'network.head'"):
+    with pytest.raises(UsageError, match=r"features: None -> 'network\.head'"):
         Predictor(model, faces="whole", features=True).write(pictures, tmp_path / "out.csv")
 
 
