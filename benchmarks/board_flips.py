@@ -113,7 +113,7 @@ def page(first: Board, second: Board) -> str:
     seeds = [sorted({r.seed for s in board.sections for r in s.finished}) for board in (first, second)]
     runs = sum(len(s.finished) for board in (first, second) for s in board.sections)
     told = " and ".join(", ".join(map(str, one)) for one in seeds)
-    head = ("tests", "pairs", "told apart in either", "lost in the other", "reversed")
+    head = ("tests", "pairs", "conclusions of both", "lost in the other", "reversed")
     made = conclusions(decisions(first), decisions(second))
     outside = left(values(first), values(second))
     lines = [
