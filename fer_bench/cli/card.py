@@ -9,9 +9,7 @@ import typer
 
 from fer_bench.cli.options import AsJson, RunsDir
 
-EPILOG = (
-    "Examples: fer-bench card 3f2a; fer-bench card gcn.onnx > MODEL_CARD.md; fer-bench card val.pt --json"
-)
+EPILOG = "Examples: fer-bench card 3f2a; fer-bench card gcn.onnx; fer-bench card val.pt --json"
 
 
 def card(

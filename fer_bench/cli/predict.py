@@ -114,7 +114,7 @@ def predict(
     features: Annotated[
         bool,
         typer.Option(
-            "--features", help="Add what the last linear layer sees, for fer-bench monitor (checkpoints)."
+            "--features", help="Add what the last linear layer sees, for monitor (checkpoints only)."
         ),
     ] = False,
     seconds: Annotated[

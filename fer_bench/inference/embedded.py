@@ -88,7 +88,7 @@ def read_cards(model: Any, file: Path) -> tuple[DeploymentCard, ModelCard]:
     found = {entry.key: entry.value for entry in model.metadata_props if entry.key.startswith(PREFIX)}
     if not found:
         raise UsageError(
-            "this ONNX file was not written by fer-bench export, so it does not say how faces are cropped "
+            "this ONNX file is not an export of this suite, so it does not say how faces are cropped "
             "and what its outputs mean",
             file=file,
             hint="a model of somebody else is tested with a card: fer-bench evaluate FILE --card CARD "

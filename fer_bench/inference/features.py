@@ -88,5 +88,5 @@ def _last_layer(model: CheckpointModel) -> str:
     raise UsageError(
         f"the logits of this {model.card.method} are not the output of a linear layer, so it has no features",
         value=f"--features with {model.path}",
-        hint="leave it out: fer-bench monitor then compares log-probabilities",
+        hint="leave it out; log-probabilities are compared without it",
     )

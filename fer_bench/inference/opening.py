@@ -107,6 +107,6 @@ def _of_run(run: RunDir) -> Path:
             "the run has no checkpoint: it is not finished, or was removed",
             file=file,
             value=record.status,
-            hint="the same fer-bench run command again finishes it",
+            hint="the command that began it finishes it",
         )
     return file

@@ -349,7 +349,7 @@ def as_outside(own: OwnModel) -> OutsideModel:
         classes=tuple(card.classes),
         input=NetworkInput(size=card.recipe.size, range=(0, 255)),
         outputs="logits",
-        licence="see its model card: fer-bench card",
+        licence="see its model card",
         source=f"fer-bench, run {card.key or 'unknown'}",
         training_data=f"{drawn}{card.trained_on}" + ("" if record is None else f" (run {record.key})"),
         exposure=dict.fromkeys(seen, "in training"),

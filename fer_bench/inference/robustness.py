@@ -135,7 +135,7 @@ def _usable(run: RunDir) -> Record:
         raise UsageError(
             f"the run is {record.status}, so it has no score that corruptions could lower",
             file=run.path,
-            hint="the same fer-bench run command again finishes it",
+            hint="the command that began it finishes it",
         )
     return record
 
@@ -164,7 +164,7 @@ def _work(
                 f"the {what} of {target} are not those that the run was tested on",
                 file=run.path,
                 value=f"{now}, then {then}",
-                hint="the same fer-bench run command again tests it on today's",
+                hint="the command that trained it tests it on today's",
             )
     scored = clean.frame["label"].isin(score.label_set).to_numpy()
     names = pd.Index(clean.frame["sample_id"][scored])

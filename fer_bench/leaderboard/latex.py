@@ -12,9 +12,7 @@ from fer_bench.evaluation.pairs import MIN_SEEDS, Column
 from fer_bench.leaderboard.markup import with_interval
 from fer_bench.leaderboard.tables import Board, Section
 
-PREAMBLE = (
-    "% Written by `fer-bench leaderboard --latex`; needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n"
-)
+PREAMBLE = "% Written by fer-bench; needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n"
 APART = r"$^{\dagger}$"
 SPECIAL = str.maketrans(
     {

@@ -46,7 +46,7 @@ class CheckpointFacts(Frozen):
 
 
 def facts_of(record: Record, selection: str, framing: Framing | None = None) -> CheckpointFacts:
-    """Return what a checkpoint of a run says about itself.
+    """Return what a checkpoint of a run says about itself: the same bytes for the same run.
 
     Args:
         record: Record of the run, with its selections.
@@ -54,7 +54,8 @@ def facts_of(record: Record, selection: str, framing: Framing | None = None) -> 
         framing: How faces lie in the crops of its dataset.
     """
     weights = record.selection[selection].checkpoint
-    return CheckpointFacts(selection=selection, weights=weights, record=record, framing=framing)
+    timeless = record.model_copy(update={"timing": {}})
+    return CheckpointFacts(selection=selection, weights=weights, record=timeless, framing=framing)
 
 
 def read_facts(values: Mapping[str, Any], file: Path) -> CheckpointFacts:

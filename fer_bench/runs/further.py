@@ -83,7 +83,7 @@ def _finished(run: RunDir) -> Record:
         raise StoreError(
             f"the run is {'not stored' if record is None else record.status}",
             file=run.path,
-            hint="the same fer-bench run command again finishes it",
+            hint="the command that began it finishes it",
         )
     return record
 

@@ -21,8 +21,14 @@ from tests.data.audit.test_verify import raf
 
 __all__ = ["raf"]
 PACKAGE = Path(fer_bench.__file__).parent
-NOT_COMMANDS = ("fer-bench data verify found: X", "fer-bench (generator version X", "fer-bench X")
-"""What a check found, the marker of drawn data and the name of a Ray task."""
+NOT_COMMANDS = (
+    "fer-bench data verify found: X",
+    "fer-bench (generator version X",
+    "fer-bench X",
+    "fer-bench --version",
+    "fer-bench distill",
+)
+"""What a check found, the marker of drawn data, the name of a Ray task, an option without a command, and who trains students."""
 
 
 def strings(tree: ast.AST) -> Iterator[str]:

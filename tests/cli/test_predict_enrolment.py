@@ -37,7 +37,7 @@ def test_faces_of_an_enrolled_person_are_compared_with_her_neutral_picture(run_c
     code, _, err = call(run_cli, gcn, visits, *arguments)
     assert code == 0, err
     assert "neutral face of anna: anna.png" in err
-    assert "1 files are of nobody among these: a generated reference" in err
+    assert "1 file is of nobody among these: a generated reference" in err
     assert (tmp_path / "seen.png").is_file()
     plain, enrolled = (read_table(tmp_path / name) for name in ("plain.csv", "with.csv"))
     names = [name for name in plain.columns if name.startswith("p_")]
@@ -77,5 +77,5 @@ def test_a_gallery_shows_maps_and_references(run_cli, gcn, visits, tmp_path):
     code, _, err = call(run_cli, gcn, visits, "--gallery", "g.html", "--explain")
     assert code == 0, err
     page = (tmp_path / "g.html").read_text()
-    assert page.count("grad-cam of ") >= 2
+    assert page.count("HiResCAM of ") >= 2
     assert "generated reference" in page

@@ -77,7 +77,7 @@ def test_answers_are_those_of_the_network(file):
 
 def test_a_file_of_somebody_else_is_sent_to_evaluate(file):
     write_network(file)
-    with pytest.raises(UsageError, match="not written by fer-bench export") as raised:
+    with pytest.raises(UsageError, match="not an export of this suite") as raised:
         OnnxModel(file)
     assert "fer-bench evaluate FILE --card CARD" in raised.value.hint
 

@@ -110,7 +110,7 @@ class TestInRuns:
         torch.save(state, file)
         overrides = ("method.size=32", f"method.weights={file}")
         settings, train = resolve_settings("ssmfar", "quick", overrides)
-        config = type("Config", (), {"method": "ssmfar", "seed": 0, "train": train})()
+        config = type("Config", (), {"method": "ssmfar", "seed": 0, "train": train, "init": None})()
         config.method_settings = settings.model_dump(mode="json")
         method = build_method(config, Task(("happiness", "fear"), (2, 2)))
         assert torch.equal(method.network.backbone.bn1.bias, state["bn1.bias"])

@@ -143,7 +143,7 @@ def _teacher_file(settings: DistilledSettings) -> str:
     """
     if settings.teacher is None:
         raise UsageError(
-            "a student needs a teacher", hint="fer-bench distill CHECKPOINT --student NAME names it"
+            "a student needs a teacher", hint="name it: fer-bench distill CHECKPOINT --student NAME"
         )
     return settings.teacher
 

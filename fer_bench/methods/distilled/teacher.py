@@ -141,6 +141,6 @@ def _existing(file: str) -> Path:
         raise DataError(
             "the teacher's file is absent",
             file=path,
-            hint="fer-bench distill CHECKPOINT --student NAME writes it anew",
+            hint="write it anew: fer-bench distill CHECKPOINT --student NAME",
         )
     return path
