@@ -146,7 +146,6 @@ class _Execution:
         self.tick = tick
         self.loggers = Loggers(planned, run, options, on_event)
         self.group: Group | None = None
-        self.evaluated = False
 
     def begin(self) -> Record:
         """Return the record of an earlier attempt that is done, else write a fresh one."""
@@ -182,8 +181,6 @@ class _Execution:
                 record = record.model_copy(update={"missing": missing})
                 self.run.write_record(record)
             self._remove_spent_checkpoints(record)  # only now: a run killed earlier resumes from them
-            if self.evaluated:
-                describe_checkpoints(self.run, record, self.workspace)
         except BaseException as error:
             failed = self._fail(record, error)
             if isinstance(error, Exception):
@@ -329,8 +326,8 @@ class _Execution:
                 self.planned, record, self.run, self.workspace, targets=own, tick=self.tick
             )
         record = record.model_copy(update=update)
+        describe_checkpoints(self.run, record, self.workspace)  # before the run counts as done
         self.run.write_record(record)
-        self.evaluated = True
         return record
 
     def _remove_spent_checkpoints(self, record: Record) -> None:

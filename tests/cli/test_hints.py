@@ -28,7 +28,7 @@ NOT_COMMANDS = (
     "fer-bench --version",
     "fer-bench distill",
 )
-"""What a check found, the marker of drawn data, the name of a Ray task, an option without a command, and who trains students."""
+"""What a check found, the marker of drawn data, a Ray task, an option alone, and who trains students."""
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
