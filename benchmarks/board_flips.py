@@ -24,8 +24,9 @@ from fer_bench.leaderboard.tables import Board, Section
 from fer_bench.results.store import Store
 
 PAGE = Path(__file__).parents[1] / "docs" / "board-flips.md"
-Decisions = dict[tuple[str, str, str], str]
-"""(column, method, method) -> the better one, or nothing where the test does not tell them apart."""
+KINDS = ("in-domain", "generalisation per source", "generalisation overall")
+Decisions = dict[tuple[str, str, str, str], str]
+"""(kind of column, source, method, method) -> the better one, or nothing where no test tells them apart."""
 Values = dict[tuple[str, ...], Value]
 
 
@@ -33,18 +34,18 @@ def decisions(board: Board) -> Decisions:
     """Return what every test of a board says."""
     found: Decisions = {}
     for section in board.sections:
-        for name, column in columns(section):
+        for kind, source, column in columns(section):
             for test in column.tests:
                 first, second = sorted((test.first, test.second))
-                found[name, first, second] = test.first if test.significant else ""
+                found[kind, source, first, second] = test.first if test.significant else ""
     return found
 
 
-def columns(section: Section) -> Iterator[tuple[str, Column]]:
-    """Return every column of a section that is tested."""
-    yield from ((f"in-domain, {source}", column) for source, column in section.own_columns.items())
-    yield from ((f"generalisation, {source}", column) for source, column in section.general_columns.items())
-    yield "generalisation, overall", section.overall_column
+def columns(section: Section) -> Iterator[tuple[str, str, Column]]:
+    """Return every column of a section that is tested, with its kind and source."""
+    yield from ((KINDS[0], source, column) for source, column in section.own_columns.items())
+    yield from ((KINDS[1], source, column) for source, column in section.general_columns.items())
+    yield KINDS[2], "", section.overall_column
 
 
 def values(board: Board) -> dict[str, Values]:
@@ -67,21 +68,15 @@ def values(board: Board) -> dict[str, Values]:
 def conclusions(first: Decisions, second: Decisions) -> list[list[str]]:
     """Return what became of the conclusions of either board, by kind of column."""
     rows = []
-    for title in ("in-domain", "generalisation per source", "generalisation overall"):
-        keys = [k for k in sorted(first.keys() & second.keys()) if _kind(k[0]) == title]
+    for kind in KINDS:
+        keys = [key for key in first.keys() & second.keys() if key[0] == kind]
         made = [(a[key], b[key]) for key in keys for a, b in ((first, second), (second, first)) if a[key]]
         lost = sum(not other for _, other in made)
         turned = sum(bool(other) and one != other for one, other in made)
         rows.append(
-            [title, f"{len(keys)}", f"{len(made)}", _share(lost, len(made)), _share(turned, len(made))]
+            [kind, f"{len(keys)}", f"{len(made)}", _share(lost, len(made)), _share(turned, len(made))]
         )
     return rows
-
-
-def _kind(column: str) -> str:
-    if column == "generalisation, overall":
-        return "generalisation overall"
-    return "in-domain" if column.startswith("in-domain") else "generalisation per source"
 
 
 def left(first: Mapping[str, Values], second: Mapping[str, Values]) -> list[list[str]]:

@@ -85,11 +85,15 @@ class Tally:
     def add(self, score: str, found: Value | None, truth: float) -> None:
         """Note the interval of a score, nothing where there is none."""
         if found is not None and found.interval is not None:
-            self.note(score, found.interval.low, found.interval.high, truth)
+            self.add_ends(score, found.interval.low, found.interval.high, truth)
 
-    def note(self, score: str, low: float, high: float, truth: float) -> None:
+    def add_ends(self, score: str, low: float, high: float, truth: float) -> None:
         """Note the ends of an interval."""
-        self.held.setdefault(score, []).append((bool(low - 1e-9 <= truth <= high + 1e-9), high - low))
+        self.note(score, bool(low - 1e-9 <= truth <= high + 1e-9), high - low)
+
+    def note(self, score: str, right: bool, width: float = 0.0) -> None:
+        """Note whether an interval held the truth, or a test decided rightly."""
+        self.held.setdefault(score, []).append((right, width))
 
     def rows(self, place: Row) -> list[Row]:
         """Return one row of the table per score."""
@@ -107,7 +111,7 @@ def simulate(case: Case, repetitions: int) -> list[Row]:
     seeds = tuple(range(case.seeds))
     if case.methods > 2:
         for number in range(repetitions):
-            tally.note(FAMILY, *_family(sample(case, _random(case, number)), seeds), 0.0)
+            tally.note(FAMILY, not _family_told_apart(sample(case, _random(case, number)), seeds))
         return tally.rows(asdict(case))
     known = truths(case)
     for number in range(repetitions):
@@ -120,8 +124,8 @@ def simulate(case: Case, repetitions: int) -> list[Row]:
             tally.add(score, first.values[score], known[0].scores[score])
         tally.add("difference", difference(first.values["uar"], second.values["uar"]), 0.0)
         if case.seeds > 1:
-            tally.note("two-level bootstrap", *two_levels(models[0], rng), known[0].scores["uar"])
-            tally.note("test", *_decision(first, second), 0.0)
+            tally.add_ends("two-level bootstrap", *two_levels(models[0], rng), known[0].scores["uar"])
+            tally.note("test", not _told_apart(first, second))
     return tally.rows(asdict(case))
 
 
@@ -133,21 +137,20 @@ def _random(case: Case, number: int) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(f"{case}/{number}".encode()))
 
 
-def _decision(first: Estimate, second: Estimate) -> tuple[float, float]:
-    """Return an interval that holds 0 if and only if the test does not tell the methods apart."""
+def _told_apart(first: Estimate, second: Estimate) -> bool:
+    """Return whether the test tells two methods apart."""
     sums = {name: e.values["uar"].combined for name, e in (("first", first), ("second", second))}
     return _any_told_apart({name: one for name, one in sums.items() if one is not None})
 
 
-def _family(models: list[list[Answers]], seeds: tuple[int, ...]) -> tuple[float, float]:
-    """Return an interval that holds 0 if and only if no pair of several methods is told apart."""
+def _family_told_apart(models: list[list[Answers]], seeds: tuple[int, ...]) -> bool:
+    """Return whether the tests tell any pair of several methods apart."""
     found = (recalls(one, seeds).component("target", "source") for one in models)
     return _any_told_apart({f"method {at}": Combined((one,)) for at, one in enumerate(found)})
 
 
-def _any_told_apart(sums: dict[str, Combined]) -> tuple[float, float]:
-    apart = any(test.significant for test in pairs.compare(sums).tests)
-    return (1.0, 1.0) if apart else (0.0, 0.0)
+def _any_told_apart(sums: dict[str, Combined]) -> bool:
+    return any(test.significant for test in pairs.compare(sums).tests)
 
 
 def _draw_less() -> None:

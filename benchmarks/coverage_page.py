@@ -183,8 +183,7 @@ def _places(found: pd.DataFrame, tests: bool) -> str:
     """Name the settings, those of one population, size and level together."""
     texts = []
     for place, group in found.groupby(["population", "units", "level"], sort=False):
-        ends = sorted({_shown(held, tests) for held in group["held"]}, key=float)
-        texts.append(
-            f"{place[0]}{_units(place[1])} at {place[2]:.2f}: {' to '.join(ends[:: max(1, len(ends) - 1)])}"
-        )
+        shown = [_shown(held, tests) for held in (group["held"].min(), group["held"].max())]
+        ends = dict.fromkeys(reversed(shown) if tests else shown)
+        texts.append(f"{place[0]}{_units(place[1])} at {place[2]:.2f}: {' to '.join(ends)}")
     return "; ".join(texts)

@@ -58,24 +58,24 @@ def commit() -> str | None:
         return None
 
 
+def _required() -> list[str]:
+    """Return what the distribution requires, with its extras; nothing where it is not installed."""
+    try:
+        return metadata.requires(NAME) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
 def install_hint(extra: str) -> str:
     """Return the command that installs the packages of an extra, wherever this package came from."""
-    try:
-        required = metadata.requires(NAME) or []
-    except metadata.PackageNotFoundError:
-        required = []
-    parts = [(text.partition(";")[0].strip(), text.replace("'", '"')) for text in required]
+    parts = [(text.partition(";")[0].strip(), text.replace("'", '"')) for text in _required()]
     wanted = [f'"{what}"' for what, text in parts if f'extra == "{extra}"' in text]
     return f"pip install {' '.join(wanted) or f'{NAME}[{extra}]'}"
 
 
 def requirement(package: str) -> str:
     """Return what this distribution requires of a package, such as `numpy>=2,<3`; its name where unknown."""
-    try:
-        required = metadata.requires(NAME) or []
-    except metadata.PackageNotFoundError:
-        return package
-    texts = (text.partition(";")[0].strip() for text in required)
+    texts = (text.partition(";")[0].strip() for text in _required())
     return next((text for text in texts if re.match(rf"{re.escape(package)}(?![\w.-])", text)), package)
 
 

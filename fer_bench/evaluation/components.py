@@ -221,7 +221,8 @@ class Combined:
     @property
     def over_seeds(self) -> OverSeeds:
         """Return how the sum varies over seeds, all trainings together."""
-        raw, shared = (sum(getattr(found, name) for found in self._trainings) for name in ("raw", "shared"))
+        raw = sum(found.raw for found in self._trainings)
+        shared = sum(found.shared for found in self._trainings)
         below = sum(found.raw**2 / found.freedom for found in self._trainings)
         known = sum(found.freedom for found in self._trainings)
         return OverSeeds(raw, shared, raw**2 / below if below > TINY**2 else known)

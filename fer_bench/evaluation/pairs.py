@@ -45,12 +45,14 @@ _CHUNK_CELLS = 1_000_000
 _MOST_CELLS = 200_000_000
 _SURE = 4.0
 """Drawing stops when no adjusted p-value is within so many standard errors of 0.05."""
+SHARP = _SURE * (ALPHA * (1 - ALPHA) / LEAST_DRAWS) ** 0.5
+"""p-values this close to 0.05 are drawn until their third digit tells something."""
 _SAME = 1e-12
 """Terms are the same if they differ by less than this share of the largest."""
 _NEARLY = 1 - 1e-9
 """Sums of the same terms in another order are as far from 0."""
 _SMALLEST = 1e-300
-_MANY = 1e6
+MANY = 1e6
 """Degrees of freedom from which Student's distribution is the normal one."""
 
 
@@ -257,7 +259,7 @@ class _SeedNoise:
     def of(cls, sums: Sequence[Combined]) -> _SeedNoise:
         """Return the variances of some methods."""
         raw, shared, freedom = np.array([one.over_seeds for one in sums], np.float64).T
-        weight = freedom / (PRIOR + freedom)
+        weight = _own_weight(freedom)
         drawn = weight * raw + (1 - weight) * raw.mean()
         return cls(np.maximum(0.0, drawn - shared), raw, freedom)
 
@@ -265,11 +267,17 @@ class _SeedNoise:
         """Return the sum of squares over degrees of freedom of a pair's variance (Satterthwaite 1946)."""
         if self.own[a] + self.own[b] <= 0:
             return 0.0
-        weight = self.freedom / (PRIOR + self.freedom)
+        weight = _own_weight(self.freedom)
         share = np.full(len(self.raw), (2 - weight[a] - weight[b]) / len(self.raw))
         for place in (a, b):
             share[place] += weight[place]
         return float(((share * self.raw) ** 2 / np.maximum(self.freedom, 1.0)).sum())
+
+
+def _own_weight(freedom: Floats) -> Floats:
+    """Return how much of its variance over seeds a method keeps, when it is drawn towards the mean."""
+    weight: Floats = freedom / (PRIOR + freedom)
+    return weight
 
 
 def _pair(
@@ -288,7 +296,7 @@ def _pair(
     if below > 0 and variance > 0:
         whole = apart.spread.units + float(noise.own[a] + noise.own[b])
         known = (apart.spread.units / whole) ** 2 / max(len(swaps) - 1.0, 1.0)
-        drawn = min(1 / known, _MANY) if known > 0 else _MANY  # freedom of the drawn statistic
+        drawn = min(1 / known, MANY) if known > 0 else MANY  # freedom of the drawn statistic
         chance = max(float(stdtr(max(1.0, 1 / (known + below / whole**2)), -distance)), _SMALLEST)
         distance = -float(stdtrit(max(1.0, drawn), chance))
     return _Pair(at, value.value, squares, len(swaps), own, distance, value.interval)

@@ -10,7 +10,7 @@ from scipy.special import chdtri, stdtrit
 from scipy.stats import nct, wilcoxon
 
 from fer_bench.evaluation.components import LEVEL, Combined
-from fer_bench.evaluation.pairs import MIN_SEEDS, Column, apart_on_common_seeds
+from fer_bench.evaluation.pairs import MANY, MIN_SEEDS, Column, apart_on_common_seeds
 
 CHANCE = 0.8
 """Probability with which a planned comparison should show the difference."""
@@ -18,7 +18,6 @@ MOST_SEEDS = 100
 """More seeds than this are not planned."""
 NODES = 25
 """Values of the true variance over which power is averaged."""
-_MANY = 1e6
 
 
 def power(column: Column, difference: float) -> float | None:
@@ -51,7 +50,7 @@ def _power(variance: float, freedom: float, difference: float, known: float | No
         known: Degrees of freedom with which the variance was measured, by default those of the test. The true
             one may be larger or smaller: the result is a mean over what it may be.
     """
-    freedom, known = min(freedom, _MANY), min(freedom if known is None else known, _MANY)
+    freedom, known = min(freedom, MANY), min(freedom if known is None else known, MANY)
     true = variance * known / chdtri(known, (np.arange(NODES) + 0.5) / NODES)
     limit, shift = stdtrit(freedom, (1 + LEVEL) / 2), abs(difference) / np.sqrt(true)
     ahead, behind = nct.sf(limit, freedom, shift), nct.cdf(-limit, freedom, shift)

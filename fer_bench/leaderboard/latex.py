@@ -10,7 +10,7 @@ from fer_bench.evaluation.components import LEVEL
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import MIN_SEEDS, Column
 from fer_bench.leaderboard.markup import with_interval
-from fer_bench.leaderboard.tables import Board, Section
+from fer_bench.leaderboard.tables import Board, Section, slugs
 
 PREAMBLE = "% Written by fer-bench; needs \\usepackage{booktabs} and \\usepackage{graphicx}.\n"
 APART = r"$^{\dagger}$"
@@ -34,13 +34,13 @@ def latex_tables(board: Board) -> str:
         board: The tables of a store.
     """
     parts = [PREAMBLE]
-    for section in board.sections:
+    for section, slug in zip(board.sections, slugs(board.sections), strict=True):
         if section.cells:
-            parts += [_generalisation(section), _in_domain(section)]
+            parts += [_generalisation(section, slug), _in_domain(section, slug)]
     return "\n".join(parts)
 
 
-def _generalisation(section: Section) -> str:
+def _generalisation(section: Section, slug: str) -> str:
     rows = []
     for mine in section.overall:
         mark = mine.apart is not None and mine.mean is not None
@@ -58,15 +58,15 @@ def _generalisation(section: Section) -> str:
                 apart = cell.apart_elsewhere is not None
                 row.append(_number(general.mean, column, mine.label, 1, 2, apart=apart))
         rows.append(row)
-    header = ["Method", "Overall", r"Kept, \%", *map(_text, section.sources)]
+    header = ["Method", "Overall", r"Retention, \%", *map(_text, section.sources)]
     what = (
         "Generalisation: mean chance-corrected UAR on other datasets (0 is guessing, 1 is perfect), per "
-        "dataset trained on, and the share kept of the score on the own dataset."
+        "dataset trained on, and retention, its share of the score on the own dataset."
     )
-    return _table(section, header, rows, what, "generalisation")
+    return _table(section, header, rows, what, f"{slug}-generalisation")
 
 
-def _in_domain(section: Section) -> str:
+def _in_domain(section: Section, slug: str) -> str:
     rows = []
     for label in section.labels:
         row = [_text(label)]
@@ -80,14 +80,15 @@ def _in_domain(section: Section) -> str:
             row.append(_number(value, section.own_columns[source], label, 100, 1, apart=apart))
         rows.append(row)
     header = ["Method", *map(_text, section.sources)]
-    return _table(section, header, rows, r"UAR (\%), trained and tested on the same dataset.", "in-domain")
+    return _table(
+        section, header, rows, r"UAR (\%), trained and tested on the same dataset.", f"{slug}-in-domain"
+    )
 
 
 def _table(
     section: Section, header: Sequence[str], rows: Sequence[Sequence[str]], what: str, name: str
 ) -> str:
     """Return one floating table, no wider than the text."""
-    place = f"{section.data_kind}-{section.profile}"
     kind = r"\textbf{SYNTHETIC DATA} (drawn faces). " if section.data_kind == "synthetic" else ""
     seeds = sorted({len(cell.seeds) for cell in section.cells})
     counts = str(seeds[0]) if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
@@ -111,7 +112,7 @@ def _table(
         r"\begin{table*}",
         r"\centering",
         f"\\caption{{{caption}}}",
-        f"\\label{{tab:fer-bench-{place}-{name}}}",
+        f"\\label{{tab:fer-bench-{name}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         body.rstrip() + "%",
         "}",

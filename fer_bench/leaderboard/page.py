@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.estimates import SMALL_CLASS
 from fer_bench.evaluation.pairs import EXACT_UNITS, LEAST_DRAWS, MIN_SEEDS
 from fer_bench.evaluation.transfer import MIN_IN_DOMAIN
-from fer_bench.files import canonical, short_hash, write_text
+from fer_bench.files import canonical, write_text
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv
 from fer_bench.leaderboard.markup import escape, table
 from fer_bench.leaderboard.notes import Notes
@@ -35,7 +34,7 @@ from fer_bench.leaderboard.sections import (
     runs,
     sources,
 )
-from fer_bench.leaderboard.tables import Board, Section, build_board
+from fer_bench.leaderboard.tables import Board, Section, build_board, slugs
 from fer_bench.results.store import Store
 
 
@@ -65,10 +64,10 @@ def write_pages(board: Board, out: Path) -> list[Path]:
     Returns:
         The files, `README.md` first.
     """
-    slugs = _slugs(board.sections)
+    names = slugs(board.sections)
     figures: list[Path] = []
     shown: dict[str, dict[str, str]] = {}
-    for section, slug in zip(board.sections, slugs, strict=True):
+    for section, slug in zip(board.sections, names, strict=True):
         shown[slug] = {}
         for name, draw in (("in-domain", draw_in_domain), ("transfer", draw_transfer)):
             path = out / "figures" / f"{slug}-{name}.png"
@@ -90,16 +89,6 @@ def write_pages(board: Board, out: Path) -> list[Path]:
     return [out / name for name in texts] + figures
 
 
-def _slugs(sections: Sequence[Section]) -> list[str]:
-    """Return a short name per section, with the generator's hash where two would share one."""
-    names = [f"{s.data_kind}-{s.profile}" for s in sections]
-    counts = Counter(names)
-    return [
-        name if counts[name] == 1 else f"{name}-{short_hash(section.generator, 8)}"
-        for name, section in zip(names, sections, strict=True)
-    ]
-
-
 def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
     """Return the text of `README.md`.
 
@@ -119,7 +108,7 @@ def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
     template = environment.get_template("README.md.j2")
     sections = [
         _section(section, figures.get(slug, {}), board.named_targets)
-        for section, slug in zip(board.sections, _slugs(board.sections), strict=True)
+        for section, slug in zip(board.sections, slugs(board.sections), strict=True)
     ]
     problems = [(p.file, p.message) for p in board.problems]
     text = template.render(

@@ -18,7 +18,7 @@ from fer_bench.evaluation.intervals import Value, average
 from fer_bench.evaluation.pairs import Column, compare
 from fer_bench.evaluation.planning import over_sources
 from fer_bench.evaluation.transfer import never_cross, retention
-from fer_bench.files import canonical
+from fer_bench.files import canonical, short_hash
 from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way
 from fer_bench.leaderboard.variants import variants
 from fer_bench.results.record import Record
@@ -148,6 +148,16 @@ class Board:
     problems: tuple[Problem, ...]
     methods: tuple[str, ...]
     named_targets: tuple[str, ...]
+
+
+def slugs(sections: Sequence[Section]) -> list[str]:
+    """Return a short name per section, with the generator's hash where two would share one."""
+    names = [f"{s.data_kind}-{s.profile}" for s in sections]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name}-{short_hash(section.generator, 8)}"
+        for name, section in zip(names, sections, strict=True)
+    ]
 
 
 def build_board(

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fer_bench.evaluation.estimates import Estimate
-from fer_bench.evaluation.pairs import ALPHA, MIN_SEEDS, Column, PairTest
+from fer_bench.evaluation.pairs import ALPHA, MIN_SEEDS, SHARP, Column, PairTest
 from fer_bench.evaluation.planning import CHANCE, MOST_SEEDS, half_width, power, seeds_for
 from fer_bench.leaderboard.markup import signed_percent
-
-NEAR = 0.006
-"""Tests draw until p-values are known to the third digit this close to the limit."""
 
 
 def p_text(p: float) -> str:
     """Return `p < .001`, `p = .012` or `p = .31`: no digits beyond what the draws of the tests tell."""
-    places = 3 if p < 0.01 or abs(p - ALPHA) < NEAR else 2
+    places = 3 if p < 0.01 or abs(p - ALPHA) < SHARP else 2
     return "p < .001" if p < 0.001 else f"p = {p:.{places}f}".replace("0.", ".", 1)
 
 

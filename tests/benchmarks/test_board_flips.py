@@ -13,18 +13,18 @@ def script(load_benchmark):
 
 
 def test_lost_and_reversed_conclusions_are_counted_both_ways(script):
-    column = "in-domain, rafdb"
+    column = ("in-domain", "rafdb")
     first = {
-        (column, "a", "b"): "a",
-        (column, "a", "c"): "a",
-        (column, "b", "c"): "",
-        (column, "a", "d"): "a",
+        (*column, "a", "b"): "a",
+        (*column, "a", "c"): "a",
+        (*column, "b", "c"): "",
+        (*column, "a", "d"): "a",
     }
     second = {
-        (column, "a", "b"): "a",
-        (column, "a", "c"): "c",
-        (column, "b", "c"): "b",
-        (column, "a", "d"): "",
+        (*column, "a", "b"): "a",
+        (*column, "a", "c"): "c",
+        (*column, "b", "c"): "b",
+        (*column, "a", "d"): "",
     }
     (own, *others) = script.conclusions(first, second)
     # told apart: a-b, a-c and a-d in the first, a-b, a-c and b-c in the second

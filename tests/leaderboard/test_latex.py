@@ -61,3 +61,10 @@ def test_few_seeds_are_provisional_and_nothing_is_bold(store, add):
 def test_names_are_printed_as_themselves(store, add):
     add("own_method&more", "rafdb")
     assert r"own\_method\&more" in latex_tables(read_board(store))
+
+
+def test_sections_of_other_generators_have_labels_of_their_own(store, add):
+    for seed in (0, 1):
+        add("gcn", "rafdb", seed=seed, generator={"version": 1 + seed})
+    labels = re.findall(r"\\label\{(.*?)\}", latex_tables(read_board(store)))
+    assert len(labels) == len(set(labels)) == 4
