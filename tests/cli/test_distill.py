@@ -58,4 +58,4 @@ def test_without_a_teacher_there_is_no_student(run_cli, tiny_root):
     code, _, err = run_cli("run", "--method", "distilled", "--dataset", "oulu", "--data-root", tiny_root)
     assert code == 2
     assert "a student needs a teacher" in err
-    assert "CHECKPOINT --student NAME names it" in err
+    assert f"name it: fer-bench distill --data-root {tiny_root} CHECKPOINT --student NAME" in err
