@@ -27,6 +27,7 @@ from fer_bench.data.crops.recipe import NAMES, five_points
 from fer_bench.data.crops.yunet import yunet_file
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import usable_cores, write_text
+from fer_bench.leaderboard.markup import table as markdown_table
 from fer_bench.synthetic.anatomy import Picture
 from fer_bench.synthetic.camera import camera_of
 from fer_bench.synthetic.expressions import STYLES
@@ -200,10 +201,9 @@ def page(table: pd.DataFrame, cores: int, cost: float) -> str:
     text = TEXT.format(scenes=int(table["pictures"].max()), near=NEAR, darkness=DARKNESS)
     seen, empty = table[table["view"] != EMPTY], table[table["view"] == EMPTY]
     means = seen.groupby(["detector", "camera"], sort=False)["times_of_cascade"].mean().unstack()
-    lines = [f"| detector | {' | '.join(means.columns)} |", "| --- |" + " --- |" * len(means.columns)]
-    for detector, row in means.iterrows():
-        lines.append(f"| {NAMES[detector]} | {' | '.join(f'{value:.1f}' for value in row)} |")
-    lines += [
+    times = [[NAMES[detector], *(f"{value:.1f}" for value in row)] for detector, row in means.iterrows()]
+    lines = [
+        markdown_table(["detector", *means.columns], times),
         "",
         f"In {cores} threads, as packs are filled, MTCNN takes {cost:.2f} times the CPU time per picture.",
     ]
@@ -212,15 +212,15 @@ def page(table: pd.DataFrame, cores: int, cost: float) -> str:
     number = int(empty["pictures"].sum() / max(1, len(wrong)))
     lines += ["", f"In {number} pictures without a face they find one: {shares}."]
     for view in seen["view"].unique():
-        lines += ["", f"## {view[0].upper()}{view[1:]}", ""]
-        lines += ["| camera | detector | found | off | size | points | further |"]
-        lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
+        rows = []
         for row in seen[seen["view"] == view].itertuples():
             found = f"{row.found:.1%} [{row.found_low:.0%}, {row.found_high:.0%}]"
             points = "-" if np.isnan(row.landmarks) else f"{row.landmarks:.1%}, {row.landmarks_p90:.1%}"
             off, size = _or_dash(row.off, ".0%"), _or_dash(row.size, ".2f")
-            numbers = f"{off} | {size} | {points} | {row.further_faces:.2f}"
-            lines.append(f"| {row.camera} | {NAMES[row.detector]} | {found} | {numbers} |")
+            further = f"{row.further_faces:.2f}"
+            rows.append([row.camera, NAMES[row.detector], found, off, size, points, further])
+        header = ["camera", "detector", "found", "off", "size", "points", "further"]
+        lines += ["", f"## {view[0].upper()}{view[1:]}", "", markdown_table(header, rows)]
     if "yunet" not in set(table["detector"]):
         lines += ["", "YuNet was not measured: its file was not on the machine that wrote this page."]
     return text + "\n".join([*lines, ""])

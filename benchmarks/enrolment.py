@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from readme_section import figure_table, write_section
+from sweep_runs import finished_on
 
 from fer_bench.data.loading.batches import reference_rows
 from fer_bench.errors import DataError
@@ -81,7 +82,7 @@ def _others(subjects: Sequence[str], own: NDArray[np.int64]) -> NDArray[np.int64
 
 def measure(store: Store, dataset: str, workspace: Workspace | None = None) -> list[list[str]]:
     """Return the lines of the table for a source."""
-    records = [r for r in store.records() if (r.method, r.dataset, r.status) == ("gcn", dataset, "done")]
+    records = finished_on(store, [dataset], "gcn")
     workspace = workspace or reopen(records[0], find_roots(None))
     models: dict[str, Models] = {name: [] for name in REFERENCES}
     for record in records:
@@ -93,11 +94,11 @@ def measure(store: Store, dataset: str, workspace: Workspace | None = None) -> l
         values[name] = ranking_value(pooled, dataset, "gcn")
     count = len(models["generated"][0][1].frame)
     people = models["generated"][0][1].frame["unit"].nunique()
+    where = f"{dataset}: {count} rows, {people} people, {len(records)} seeds"
     lines = []
     for name in REFERENCES:
         gain = change(values[name], values["generated"]) if name != "generated" else None
         shown = with_interval(gain, signed_percent) if gain is not None else ""
-        where = f"{dataset}: {count} rows, {people} people, {len(records)} seeds"
         lines.append([where, name, percent(values[name]), shown])
     return lines
 

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from readme_section import figure_table, write_section
+from readme_section import csv_text, figure_table, write_section
 from scipy import stats
+from sweep_runs import finished_on
 
 from fer_bench.data.crops.points import template_points
 from fer_bench.data.crops.recipe import CropRecipe, crop_face
@@ -43,7 +43,7 @@ CHANGED = 12
 """Grey levels by which a pixel must differ from that of the face at rest."""
 KINDS = ("grad-cam", "hirescam", "true pixels", "random")
 FIRST = 50_000
-"""Serial number of the first person: nobody of the dataset."""
+"""Serial number of the first person; the dataset has none of them."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +194,13 @@ def _shown(value: Sequence[float], *, signed: bool = False) -> str:
 
 def numbers(found: dict[str, dict[str, list[Measured]]]) -> str:
     """Return the same as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["method", "map", "runs", *(f"{n}{end}" for n in NUMBERS for end in ("", "_low", "_high"))]
-    )
-    for method, kinds in found.items():
-        for kind in KINDS:
-            values = [f"{v:.4f}" for name in NUMBERS for v in summed_up(kinds[kind], name)]
-            writer.writerow([method, kind, len(kinds[kind]), *values])
-    return text.getvalue()
+    header = ["method", "map", "runs", *(f"{n}{end}" for n in NUMBERS for end in ("", "_low", "_high"))]
+    rows = [
+        [method, kind, len(kinds[kind]), *(v for name in NUMBERS for v in summed_up(kinds[kind], name))]
+        for method, kinds in found.items()
+        for kind in KINDS
+    ]
+    return csv_text(pd.DataFrame(rows, columns=header))
 
 
 def main() -> None:
@@ -216,9 +213,7 @@ def main() -> None:
     arguments = parser.parse_args()
     store, found = Store(arguments.runs_dir), dict[str, dict[str, list[Measured]]]()
     faces = [draw(arguments.dataset, number) for number in range(arguments.faces)]
-    for record in store.records():
-        if record.status != "done" or record.dataset != arguments.dataset or record.is_outside:
-            continue
+    for record in finished_on(store, [arguments.dataset]):
         run = store.run_dir(record.method, record.dataset, record.key)
         for kind, measured in measure(open_face_model(run.path, "cpu"), faces).items():
             found.setdefault(record.method, {}).setdefault(kind, []).append(measured)

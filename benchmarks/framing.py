@@ -1,4 +1,4 @@
-"""Measure what it brings that faces lie in a crop as in a model's training: the table of `docs/predict.md`.
+"""Measure what placing faces in a crop as in a model's training gains: the table of `docs/predict.md`.
 
 Models that learned from crops as their publisher made them answer for drawn photos of another dataset, whose
 faces are found and aligned in three ways. The photos are training rows, which no score of a board uses.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from readme_section import csv_text, figure_table, write_section
 
 from fer_bench.data.crops.detectors import find_faces
 from fer_bench.data.crops.faces import Face
@@ -23,9 +24,12 @@ from fer_bench.data.crops.framing import measure_framing
 from fer_bench.data.crops.recipe import AS_SHIPPED
 from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.errors import DataError
+from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.statistics import Interval
 from fer_bench.files import usable_cores, write_text
 from fer_bench.inference.faces import finder_for
 from fer_bench.inference.opening import open_face_model
+from fer_bench.leaderboard.markup import signed_percent, with_interval
 from fer_bench.results.store import Store
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
@@ -36,7 +40,6 @@ PHOTOS = "expw"
 WAYS = ("framed", "template", "template +20%")
 DRAWS = 2000
 """Draws of the bootstrap."""
-START, END = "<!-- framing -->", "<!-- /framing -->"
 
 
 def photos(workspace: Workspace, count: int) -> dict[str, str]:
@@ -90,7 +93,7 @@ def measure(store: Store, method: str, workspace: Workspace, labels: Mapping[str
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracies per source and way, and what framing brings over the template, with its interval.
+    """Return accuracies per source and way, and what framing gains over the template, with its interval.
 
     The interval holds what varies with the photos, which are resampled with the answers of all seeds.
     """
@@ -108,24 +111,22 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 
 def section(table: pd.DataFrame, method: str) -> str:
     """Return the summary as Markdown."""
+    header = ["trained on", "seeds", "photos", "framed", "template", "template +20 %"]
+    rows = []
+    for row in table.to_dict("records"):
+        gain = Value(row["gain"], Interval(row["low"], row["high"]))
+        rows.append(
+            [row["source"], str(row["seeds"]), str(row["photos"])]
+            + [f"{100 * row[way]:.1f}" for way in WAYS]
+            + [with_interval(gain, signed_percent)]
+        )
     lines = [
         f"**SYNTHETIC DATA**, written by `python benchmarks/framing.py`: {method}, right answers in % on",
         f"drawn whole photos ({PHOTOS}, training rows), mean of the seeds; the interval is over photos.",
         "",
-        "| trained on | seeds | photos | framed | template | template +20 % | framed - template [95 %] |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        *figure_table([*header, "framed - template [95 %]"], rows),
     ]
-    for row in table.to_dict("records"):
-        shares = " | ".join(f"{100 * row[way]:.1f}" for way in WAYS)
-        gain = f"{100 * row['gain']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-        lines.append(f"| {row['source']} | {row['seeds']} | {row['photos']} | {shares} | {gain} |")
     return "\n".join(lines)
-
-
-def put(text: str, page: str) -> str:
-    """Return a page with a text between its marks."""
-    before, _, rest = page.partition(START)
-    return f"{before}{START}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -139,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     workspace = Workspace(find_roots(None))
     table = summary(measure(Store(given.runs_dir), given.method, workspace, photos(workspace, given.photos)))
-    write_text(given.table, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    write_text(given.page, put(section(table, given.method), given.page.read_text(encoding="utf-8")))
+    write_text(given.table, csv_text(table))
+    write_section(given.page, "framing", section(table, given.method))
     print(section(table, given.method))
 
 

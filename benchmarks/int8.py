@@ -9,20 +9,22 @@ headline checkpoint is exported in float32 and in 8 bits, as `fer-bench export -
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from readme_section import figure_table, write_section
+import pandas as pd
+from readme_section import csv_text, figure_table, write_section
 
 from fer_bench import arithmetic
 from fer_bench.errors import StoreError
+from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.statistics import Interval
 from fer_bench.files import write_text
 from fer_bench.inference.exporting import export
 from fer_bench.inference.model_card import Int8Report
 from fer_bench.inference.opening import open_checkpoint
+from fer_bench.leaderboard.markup import signed_percent, with_interval
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.workspace.sources import find_roots
@@ -68,25 +70,20 @@ def measure(
 
 def numbers(found: Found) -> str:
     """Return every number as CSV, a row per method."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            *("data_kind", "dataset", "method", "seed", "profile", "rows", "calibration_rows"),
-            *("bytes_float32", "bytes_int8", "time_batch_1", "time_batch_32"),
-            *("uar_float32", "uar_int8", "change", "change_low", "change_high", "same_answer", "processor"),
-        ]
-    )
+    header = ["data_kind", "dataset", "method", "seed", "profile", "rows", "calibration_rows"]
+    header += ["bytes_float32", "bytes_int8", "time_batch_1", "time_batch_32"]
+    header += ["uar_float32", "uar_int8", "change", "change_low", "change_high", "same_answer", "processor"]
+    rows = []
     for record, one in found:
         change, ends = one.uar_change
-        shares = [one.latency[1], one.latency[32], *one.uar, change, *(ends or (None, None)), one.same_answer]
-        writer.writerow(
-            [record.data_kind, record.dataset, record.method, record.seed, record.profile]
-            + [one.validation_rows, one.calibration_rows, *one.size]
-            + ["" if value is None else f"{value:.4f}" for value in shares]
-            + [one.processor]
+        rows.append(
+            [
+                *(record.data_kind, record.dataset, record.method, record.seed, record.profile),
+                *(one.validation_rows, one.calibration_rows, *one.size, one.latency[1], one.latency[32]),
+                *(*one.uar, change, *(ends or (None, None)), one.same_answer, one.processor),
+            ]
         )
-    return text.getvalue()
+    return csv_text(pd.DataFrame(rows, columns=header))
 
 
 def section(found: Found) -> str:
@@ -114,12 +111,12 @@ def section(found: Found) -> str:
 
 def _cells(one: Int8Report) -> list[str]:
     change, ends = one.uar_change
-    interval = "" if ends is None else f" [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
+    changed = Value(change, None if ends is None else Interval(*ends))
     return [
         *(f"{size / 2**20:.2f}" for size in one.size),
         *(f"{one.latency[size]:.2f}" for size in (1, 32)),
         f"{100 * one.uar[0]:.1f}",
-        f"{100 * change:+.1f}{interval}",
+        with_interval(changed, signed_percent),
         f"{100 * one.same_answer:.1f}",
     ]
 

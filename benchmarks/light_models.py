@@ -21,6 +21,7 @@ from light_models_page import write_page
 
 from fer_bench import arithmetic
 from fer_bench.config import RunOptions
+from fer_bench.data.card import Protocol
 from fer_bench.data.protocols import evaluation_rows, find_protocol
 from fer_bench.datasets import members_of
 from fer_bench.evaluation.estimates import Estimate, answers, estimate
@@ -28,7 +29,7 @@ from fer_bench.evaluation.intervals import Value, average, difference
 from fer_bench.evaluation.statistics import Answers
 from fer_bench.inference.distillation import STUDENTS, prepare_lessons
 from fer_bench.inference.export import export_onnx
-from fer_bench.inference.latency import latency_ratios
+from fer_bench.inference.latency import BATCHES, latency_ratios
 from fer_bench.inference.model_card import model_card
 from fer_bench.inference.onnx_model import OnnxModel
 from fer_bench.inference.opening import open_checkpoint
@@ -40,6 +41,7 @@ from fer_bench.runs.reopen import reopen
 from fer_bench.runs.sweep import carry_out, open_sweep
 from fer_bench.runs.sweepfile import check_sweep
 from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ("mode", "dropout", "lr", "weight_decay", "warmup")
@@ -144,32 +146,27 @@ def test(trained: Sequence[Trained], store: Store, folder: Path) -> Iterator[Tes
         forms = {32: OnnxModel(whole, "cpu", threads=1), 8: OnnxModel(small, "cpu", threads=1)}
         teacher = forms[32] if each.taught is None else teacher
         assert teacher is not None
-        crops = rows.crops(rows.rows("val", 32))
+        crops, workspace = rows.crops(rows.rows("val", 32)), reopen(record, find_roots(None))
         for bits, model in forms.items():
             yield Tested(
                 each,
                 bits,
-                dict(_answers(model, record, rows)),
+                dict(_answers(model, record, workspace, rows.protocol)),
                 model.path.stat().st_size,
-                {size: _ratio(model, teacher, crops, size) for size in (1, 32)},
+                dict.fromkeys(BATCHES, 1.0) if model is teacher else latency_ratios(model, teacher, crops),
             )
 
 
-def _ratio(model: OnnxModel, teacher: OnnxModel, crops: Any, size: int) -> float:
-    return 1.0 if model is teacher else latency_ratios(model, teacher, crops, (size,))[size]
-
-
-def _answers(model: OnnxModel, record: Record, own: SourceRows) -> Iterator[tuple[str, Answers]]:
+def _answers(
+    model: OnnxModel, record: Record, workspace: Workspace, own: Protocol
+) -> Iterator[tuple[str, Answers]]:
     """Yield the answers of a model on the test rows of its source and of every target."""
-    workspace = reopen(record, find_roots(None))
     for target in record.targets:
         source = workspace.source(target)
         card, index = source.dataset.card, source.dataset.index
         protocol = find_protocol(card, record.protocol) if target == record.dataset else None
         _, rows = evaluation_rows(index, card, protocol, fold=record.fold, quick=True)
-        there = SourceRows(
-            record, source, workspace.pack(target, model.card.recipe.size), own.protocol, False
-        )
+        there = SourceRows(record, source, workspace.pack(target, model.card.recipe.size), own, False)
         score = record.score(target, record.headline)
         assert score is not None
         yield target, answers(there.predictions(model, rows), score.label_set)
@@ -199,7 +196,7 @@ def table(tested: Sequence[Tested]) -> pd.DataFrame:
                 "size": sum(each.size for each in group) / len(group),
                 **{
                     f"time_batch_{size}": sum(each.latency[size] for each in group) / len(group)
-                    for size in (1, 32)
+                    for size in BATCHES
                 },
                 **_columns("accuracy", found[source].values["accuracy"]),
                 **_columns("uar", found[source].values["uar"]),

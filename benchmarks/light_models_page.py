@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from fer_bench.evaluation.intervals import Value
+from fer_bench.evaluation.statistics import Interval
 from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
 from fer_bench.files import write_text
-from fer_bench.leaderboard.markup import table
+from fer_bench.leaderboard.markup import decimal, percent, signed_percent, table, with_interval
 from fer_bench.results.record import Record
 from fer_bench.runs.environment import describe_without_torch
 
@@ -104,20 +106,18 @@ def _row(row: pd.Series) -> list[str]:
         f"{row['size'] / 2**20:.2f}",
         f"{row['time_batch_1']:.2f}",
         f"{row['time_batch_32']:.2f}",
-        _text(row, "accuracy", 100, ".1f"),
-        _text(row, "uar", 100, ".1f"),
-        _text(row, "transfer", 1, ".2f"),
-        _text(row, "uar_gain", 100, "+.1f"),
+        percent(_value(row, "accuracy")),
+        percent(_value(row, "uar")),
+        decimal(_value(row, "transfer")),
+        "" if (gain := _value(row, "uar_gain")) is None else with_interval(gain, signed_percent),
     ]
 
 
-def _text(row: pd.Series, name: str, factor: int, form: str) -> str:
+def _value(row: pd.Series, name: str) -> Value | None:
     if pd.isna(row[name]):
-        return ""
-    point = f"{factor * row[name]:{form}}"
-    if pd.isna(row[f"{name}_low"]):
-        return point
-    return f"{point} [{factor * row[f'{name}_low']:{form}}, {factor * row[f'{name}_high']:{form}}]"
+        return None
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return Value(row[name], None if pd.isna(low) else Interval(low, high))
 
 
 def _verdict(frame: pd.DataFrame) -> list[str]:

@@ -1,9 +1,11 @@
-"""Write sections between markers and tables of figures into READMEs."""
+"""Write sections between markers of a page, tables of figures and CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from fer_bench.errors import StoreError
 from fer_bench.files import write_text
@@ -27,3 +29,8 @@ def figure_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
     """Return the lines of a markdown table whose first column is text and whose others are figures."""
     rule = "|".join(["---", *["--:"] * (len(header) - 1)])
     return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a table as CSV, with four decimals and nothing where a number is missing."""
+    return str(frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))

@@ -9,18 +9,18 @@ kept in the store; the page is written from the store.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from readme_section import write_section
+import pandas as pd
+from readme_section import csv_text, write_section
+from sweep_runs import finished_on
 
-from fer_bench.data.crops.corruptions import CORRUPTIONS, VERSION
+from fer_bench.data.crops.corruptions import CORRUPTIONS, STRENGTHS, VERSION
 from fer_bench.evaluation.intervals import Value
 from fer_bench.files import write_text
 from fer_bench.inference.corrupted_sheet import draw_sheet
-from fer_bench.inference.robustness import Work, measure, plan
+from fer_bench.inference.robustness import measure, plan
 from fer_bench.leaderboard.markup import percent, table
 from fer_bench.leaderboard.robustness import Robustness, measured
 from fer_bench.leaderboard.variants import variants
@@ -36,8 +36,7 @@ Found = dict[str, list[tuple[str, Robustness]]]
 def read(store: Store, datasets: Sequence[str]) -> Found:
     """Return what the finished runs of a store lose on their own test rows, by dataset."""
     found: Found = {}
-    done = [r for r in store.records() if r.status == "done" and r.dataset in datasets and not r.is_outside]
-    for label, usual, group in variants(done):
+    for label, usual, group in variants(finished_on(store, datasets)):
         one = measured(store, group)[0] if usual else []
         if one:
             found.setdefault(group[0].dataset, []).append((label, one[0]))
@@ -46,13 +45,7 @@ def read(store: Store, datasets: Sequence[str]) -> Found:
 
 def numbers(found: Found) -> str:
     """Return every number as CSV, a row per dataset, method and corruption."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["data_kind", "dataset", "method", "runs", "rows", "corruption", "version"]
-        + ["clean_uar", "uar", "drop", "drop_low", "drop_high"]
-        + [f"uar_{strength}" for strength in range(1, 6)]
-    )
+    rows = []
     for dataset, methods in found.items():
         for label, one in methods:
             start = [one.records[0].data_kind, dataset, label, len(one.records), one.n]
@@ -60,10 +53,11 @@ def numbers(found: Found) -> str:
                 ends = drop.relative.interval if drop.relative else None
                 values = [one.clean.value, drop.uar.value, drop.relative.value if drop.relative else None]
                 values += [ends.low, ends.high] if ends else [None, None]
-                values += [value.value for value in drop.by_strength]
-                shown = ["" if value is None else f"{value:.4f}" for value in values]
-                writer.writerow([*start, name, VERSION, *shown])
-    return text.getvalue()
+                rows.append([*start, name, VERSION, *values, *(value.value for value in drop.by_strength)])
+    header = ["data_kind", "dataset", "method", "runs", "rows", "corruption", "version"]
+    header += ["clean_uar", "uar", "drop", "drop_low", "drop_high"]
+    header += [f"uar_{strength}" for strength in range(1, STRENGTHS + 1)]
+    return csv_text(pd.DataFrame(rows, columns=header))
 
 
 def _methods_table(methods: Sequence[tuple[str, Robustness]]) -> str:
@@ -127,12 +121,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     arguments = parser.parse_args()
     datasets, store = arguments.dataset or ["rafdb"], Store(arguments.runs_dir)
-    runs = [
-        store.run_dir(r.method, r.dataset, r.key)
-        for r in store.records()
-        if r.status == "done" and r.dataset in datasets and not r.is_outside
-    ]
-    works: list[Work] = plan(store, runs, find_roots(arguments.data_root), tuple(CORRUPTIONS.values()))
+    runs = [store.run_dir(r.method, r.dataset, r.key) for r in finished_on(store, datasets)]
+    works = plan(store, runs, find_roots(arguments.data_root), tuple(CORRUPTIONS.values()))
     measure(works, announce=lambda label, done, total: print(f"{label}: {done} of {total}", flush=True))
     largest = max(works, key=lambda work: work.pack.recipe.size)
     draw_sheet(largest, tuple(CORRUPTIONS.values()), arguments.out / PICTURE)

@@ -1,4 +1,7 @@
-"""The finished runs of a sweep file, found in a store by their settings, whatever code trained them."""
+"""The finished runs of a store that benchmarks read: those on some datasets, or those of a sweep file.
+
+Runs of a sweep file are found by their settings, whatever code trained them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,26 @@ from fer_bench.errors import StoreError
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.runs.resolve import resolve_settings
+
+
+def finished_on(store: Store, datasets: Sequence[str], method: str | None = None) -> list[Record]:
+    """Return the finished runs that were trained on some datasets.
+
+    Args:
+        store: Where the runs are.
+        datasets: Their sources.
+        method: Method name, None for all.
+
+    Raises:
+        StoreError: A damaged record, or no such run.
+    """
+    found = [
+        r
+        for r in store.records()
+        if r.status == "done" and r.dataset in datasets and not r.is_outside and method in (None, r.method)
+    ]
+    refuse_empty(found, store, "quick")
+    return found
 
 
 def finished_runs(store: Store, method: str, sweep: SweepConfig, *, size: str | None = None) -> list[Record]:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fer_bench.cli.options import (
-    AsJson,
-    DataRoot,
-    FollowLinks,
-    RunsDir,
-    announce_roots,
-    open_store,
-    say,
-)
+from fer_bench.cli.options import AsJson, DataRoot, FollowLinks, RunsDir, announce_roots, open_store, say
 
 if TYPE_CHECKING:
     from fer_bench.evaluation.intervals import Value
@@ -103,7 +96,7 @@ def robustness(
 
 
 def _selected(
-    store: Store, keys: list[str] | tuple[()], methods: list[str] | tuple[()], sources: list[str] | tuple[()]
+    store: Store, keys: Sequence[str], methods: Sequence[str], sources: Sequence[str]
 ) -> list[RunDir]:
     """Return the runs that the user names, or those that --method and --dataset select."""
     from fer_bench.errors import UsageError

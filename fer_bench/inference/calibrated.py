@@ -44,7 +44,7 @@ def write_calibrated(source: Path, out: Path, card: DeploymentCard) -> None:
     """
     if out.suffix != source.suffix:
         raise UsageError(
-            "a calibrated copy has the ending of what it is a copy of", value=str(out), hint=source.suffix
+            "a calibrated copy keeps the ending of the original", value=str(out), hint=source.suffix
         )
     if out.absolute() == source.absolute():
         raise UsageError("the calibrated copy would replace the file", value=str(out), hint="another name")

@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import torch
 
+from fer_bench.data.crops.choice import EVERY
 from fer_bench.datasets import members_of
 from fer_bench.errors import UsageError
 from fer_bench.files import write_atomic
@@ -63,7 +64,7 @@ def prepare_lessons(
         changes: Further settings, as on the command line.
 
     Raises:
-        UsageError: Imported weights, of which nobody knows on which rows they were trained; or no such
+        UsageError: Imported weights, whose training rows are unknown; or no such
             network, or one that does not take pictures of this size.
         StoreError: The store cannot be written.
     """
@@ -96,7 +97,7 @@ def prepare_lessons(
         "seeds": [record.seed],
         "profile": record.profile,
         "targets": [target for target in record.targets if target not in own] or "none",
-        "crop": [recipe if name == "*" else f"{name}={recipe}" for name, recipe in crops.items()],
+        "crop": [recipe if name == EVERY else f"{name}={recipe}" for name, recipe in crops.items()],
         "classes": record.class_map,
         "set": list(settings),
         **options,

@@ -91,7 +91,7 @@ def read_cards(model: Any, file: Path) -> tuple[DeploymentCard, ModelCard]:
             "this ONNX file is not an export of this suite, so it does not say how faces are cropped "
             "and what its outputs mean",
             file=file,
-            hint="a model of somebody else is tested with a card: fer-bench evaluate FILE --card CARD "
+            hint="to test somebody else's model, describe it in a card: fer-bench evaluate FILE --card CARD "
             "--dataset DATASET; how to write one: fer-bench docs outside-models",
         )
     written = found.get(f"{PREFIX}format")

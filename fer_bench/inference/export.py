@@ -96,7 +96,7 @@ def export_onnx(model: CheckpointModel, described: ModelCard, crops: Crops, file
 
     Raises:
         UsageError: onnx, onnxscript or onnxruntime is missing.
-        RunFailedError: torch cannot export the network, or the export answers something else.
+        RunFailedError: torch cannot export the network, or the export's answers differ.
         StoreError: The file cannot be written.
     """
     graph = to_onnx(model.method, outputs_of(model.card), crops)
@@ -108,7 +108,7 @@ def export_onnx(model: CheckpointModel, described: ModelCard, crops: Crops, file
         parity = compare(model, OnnxModel(temporary, "cpu"), crops)
         if not parity.relative <= TOLERANCE:
             raise RunFailedError(
-                "the export answers something else than PyTorch, so no file was written",
+                "the export's answers differ from PyTorch's, so no file was written",
                 file=file,
                 value=", ".join(f"{name} differs by {value:.2g}" for name, value in parity.largest.items()),
                 hint="another version of torch or onnxruntime may export it right: fer-bench doctor",

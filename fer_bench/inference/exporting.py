@@ -81,8 +81,8 @@ def export(
 
     Raises:
         UsageError: A package is missing, or 8 bits without the data that the checkpoint was trained on.
-        DataError: The data are damaged, or others than those of the run.
-        RunFailedError: The network cannot be exported or quantised, or the export answers something else.
+        DataError: The data are damaged, or not those of the run.
+        RunFailedError: The network cannot be exported or quantised, or the export's answers differ.
         StoreError: The file cannot be written.
     """
     try:
@@ -93,7 +93,8 @@ def export(
         rows, why = None, error.message
     described = model_card(model.card, record_of(model))
     if rows is None:
-        crops, words = _drawn(model.spec.size, announce), f"drawn faces, because of the source's data: {why}"
+        crops = _drawn(model.spec.size, announce)
+        words = f"drawn faces, as the source could not be opened: {why}"
     else:
         crops, words = _of_source(rows)
     if not int8 or rows is None:

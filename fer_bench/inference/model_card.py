@@ -292,7 +292,6 @@ def _score(score: Score, record: Record, *, in_domain: bool) -> CardScore:
 
     found, shown = score.breakdown, metrics.shown_in("cli", ranking_first=True)
     intervals = {} if found is None else found.intervals
-    texts = {m.name: _text(m, score.metrics.get(m.name), intervals.get(m.name)) for m in shown}
     target = record.targets.get(score.target)
     notes = [] if target is None else [target.copy_note]
     if target is not None and target.faces_weak > 0:
@@ -308,10 +307,10 @@ def _score(score: Score, record: Record, *, in_domain: bool) -> CardScore:
                 title=m.title,
                 value=score.metrics.get(m.name),
                 interval=intervals.get(m.name),
-                text=texts[m.name],
+                text=_text(m, score.metrics.get(m.name), intervals.get(m.name)),
             )
             for m in shown
-            if in_domain is False or m.name != "transfer"
+            if not in_domain or m.name != "transfer"
         },
         worst_class=None if found is None else (found.worst_class, found.worst_recall),
         calibration={}

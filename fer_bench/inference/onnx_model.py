@@ -11,7 +11,7 @@ from fer_bench.errors import DataError, one_line
 from fer_bench.files import file_hash
 from fer_bench.inference.embedded import INPUT, outputs_of, read_cards
 from fer_bench.inference.face_model import Answers, Crops, FaceModel
-from fer_bench.models.onnx_session import OWN_DOMAINS, imported, open_session, read_onnx
+from fer_bench.models.onnx_session import imported, open_session, read_onnx
 
 
 class OnnxModel(FaceModel):
@@ -54,12 +54,11 @@ class OnnxModel(FaceModel):
         if read.external:
             problem = "an export is one file, and this one keeps weights in another"
             raise DataError(problem, file=self.path, value=read.external[0])
-        foreign = sorted(domain for domain in read.opsets if domain not in OWN_DOMAINS)
-        if foreign or read.model.functions:
+        if read.foreign or read.model.functions:
             problem = "an export has operators of ONNX alone, and this file brings others"
-            value = ", ".join(foreign) or read.model.functions[0].name
+            value = ", ".join(read.foreign) or read.model.functions[0].name
             raise DataError(problem, file=self.path, value=value)
-        self.opset = max(read.opsets.get("", 0), read.opsets.get("ai.onnx", 0))
+        self.opset = read.opset
         if device == "auto":
             has_gpu = "CUDAExecutionProvider" in imported("onnxruntime").get_available_providers()
             device = "cuda" if has_gpu else "cpu"
@@ -90,5 +89,5 @@ class OnnxModel(FaceModel):
             for each in (*self.session.get_inputs(), *self.session.get_outputs())
         }
         if found != wanted:
-            problem = "the network takes or answers something else than its card says"
+            problem = "the network's inputs or outputs are not those on its card"
             raise DataError(problem, file=self.path, value=found)

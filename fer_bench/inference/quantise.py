@@ -40,14 +40,13 @@ def export_int8(file: Path, rows: SourceRows, described: ModelCard, out: Path) -
 
     Raises:
         UsageError: onnxruntime is missing, or the protocol has no validation rows.
-        DataError: The data are others than those of the run.
+        DataError: The data are not those of the run.
         RunFailedError: onnxruntime cannot quantise the network.
         StoreError: The file cannot be written.
     """
     if rows.changed:
         raise DataError(
-            "the data are others than those that the run was trained on, so nobody knows which of their rows "
-            "it has seen",
+            "these are not the data that the run was trained on, so which rows it has seen is unknown",
             value=rows.record.dataset,
             hint="name the same data, or train anew on these",
         )

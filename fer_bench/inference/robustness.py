@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.crops.corruptions import STRENGTHS, VERSION, Corruption, corrupt
-from fer_bench.data.crops.points import typical_points
+from fer_bench.data.crops.points import Points, typical_points
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.datasets import members_of
@@ -31,7 +31,6 @@ from fer_bench.workspace.workspace import Announce, Workspace
 
 AT_ONCE = 128
 """Rows that are corrupted and predicted at once."""
-Points = NDArray[np.float64]
 
 
 @dataclass
@@ -195,28 +194,11 @@ def measure(works: Sequence[Work], *, device: str = "auto", announce: Announce |
             pairs = [
                 (work, model) for work, model in zip(group, models, strict=True) if corruption in work.wanted
             ]
-            label = f"{corruption.title} on {group[0].meta.target}"
-            _measure_one(
-                corruption,
-                pairs,
-                None if announce is None else _Progress(announce, label, len(group[0].rows)),
-            )
-
-
-@dataclass
-class _Progress:
-    announce: Announce
-    label: str
-    rows: int
-
-    def __call__(self, done: int) -> None:
-        self.announce(self.label, done * STRENGTHS, self.rows * STRENGTHS)
+            _measure_one(corruption, pairs, announce)
 
 
 def _measure_one(
-    corruption: Corruption,
-    pairs: Sequence[tuple[Work, FaceModel]],
-    progress: Callable[[int], None] | None,
+    corruption: Corruption, pairs: Sequence[tuple[Work, FaceModel]], announce: Announce | None
 ) -> None:
     """Predict the rows that some runs share under one corruption, and store the answers of each run."""
     first = pairs[0][0]
@@ -227,8 +209,9 @@ def _measure_one(
         for number, (_, model) in enumerate(pairs):
             for strength in range(STRENGTHS):
                 answers.setdefault((number, strength), []).append(model.answer(crops[strength]))
-        if progress is not None:
-            progress(start + len(rows))
+        if announce is not None:
+            label, done = f"{corruption.title} on {first.meta.target}", start + len(rows)
+            announce(label, done * STRENGTHS, len(first.rows) * STRENGTHS)
     for number, (work, _) in enumerate(pairs):
         by_strength = {
             strength + 1: Predictions(_frame(work, answers[number, strength]), work.meta)

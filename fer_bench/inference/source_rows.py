@@ -16,7 +16,7 @@ from fer_bench.inference.face_model import Crops, FaceModel
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Record, read_record
 from fer_bench.runs.assessment import answers_frame, assess
-from fer_bench.runs.facts import BESIDE, find_facts
+from fer_bench.runs.facts import find_facts, run_of
 from fer_bench.runs.reopen import reopen
 from fer_bench.workspace.sources import DataRoots, Source
 from fer_bench.workspace.workspace import Announce
@@ -33,7 +33,7 @@ def record_of(model: CheckpointModel) -> Record | None:
     facts = find_facts(model.path, model.sha256)
     if facts is None:
         return None
-    beside = model.path.absolute().parent.parent / BESIDE
+    beside = run_of(model.path).record_file
     if beside.is_file():
         try:
             stored = read_record(beside)
@@ -53,7 +53,7 @@ class SourceRows:
         source: Its dataset.
         pack: The crops, at the size of the network's input.
         protocol: The protocol that dealt the rows.
-        changed: Whether the data are others than those of the run.
+        changed: Whether the data differ from those of the run.
     """
 
     record: Record

@@ -49,6 +49,16 @@ class OnnxFile:
         """Version of every operator set that the file needs, by domain."""
         return {entry.domain: entry.version for entry in self.model.opset_import}
 
+    @property
+    def opset(self) -> int:
+        """Version of ONNX's own operators that the file needs."""
+        return max(self.opsets.get("", 0), self.opsets.get("ai.onnx", 0))
+
+    @property
+    def foreign(self) -> list[str]:
+        """Operator sets of other libraries that the file needs."""
+        return sorted(domain for domain in self.opsets if domain not in OWN_DOMAINS)
+
     def inside(self, location: str) -> Path:
         """Return the path of external data, which must be in the folder of the file.
 
@@ -121,15 +131,13 @@ def open_session(read: OnnxFile, device: str, *, threads: int | None = None) -> 
     try:
         return runtime.InferenceSession(str(read.file), options, providers=wanted)
     except Exception as error:
-        foreign = sorted(domain for domain in read.opsets if domain not in OWN_DOMAINS)
         newest = imported("onnx").defs.onnx_opset_version()
-        opset = max(read.opsets.get("", 0), read.opsets.get("ai.onnx", 0))
-        if opset > newest:
-            problem = f"the file needs opset {opset}, and onnxruntime {runtime.__version__} lacks it"
+        if read.opset > newest:
+            problem = f"the file needs opset {read.opset}, and onnxruntime {runtime.__version__} lacks it"
             hint = "pip install -U onnxruntime onnx, or export it with a lower opset"
-        elif foreign:
+        elif read.foreign:
             problem = "the file needs operators of another library, and foreign code is never loaded"
-            raise DataError(problem, file=read.file, value=", ".join(foreign)) from None
+            raise DataError(problem, file=read.file, value=", ".join(read.foreign)) from None
         else:
             problem, hint = f"onnxruntime cannot open the file: {one_line(error)}", None
         raise DataError(problem, file=read.file, hint=hint) from None

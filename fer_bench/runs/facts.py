@@ -16,8 +16,10 @@ from fer_bench.results.record import Record, read_record
 from fer_bench.results.store import RunDir
 from fer_bench.workspace.workspace import Workspace
 
-BESIDE = "record.json"
-"""Record of the run, in the folder above that of its checkpoints."""
+
+def run_of(checkpoint: Path) -> RunDir:
+    """Return the folder of the run that a checkpoint lies in, if it lies in one."""
+    return RunDir(checkpoint.absolute().parent.parent)
 
 
 def find_facts(path: Path, weights: str) -> checkpoint_facts.CheckpointFacts | None:
@@ -41,7 +43,7 @@ def find_facts(path: Path, weights: str) -> checkpoint_facts.CheckpointFacts | N
         if facts.weights != weights:
             raise StoreError("the checkpoint's facts are about other weights", file=path, value=facts.weights)
         return facts
-    file = path.absolute().parent.parent / BESIDE
+    file = run_of(path).record_file
     if not file.is_file():
         return None
     record = read_record(file)
@@ -83,6 +85,6 @@ def _framing(workspace: Workspace, dataset: str, size: int) -> Framing | None:
     pack = workspace.pack(dataset, size)
     if pack.recipe.kind not in AS_SHIPPED or isinstance(pack.recipe, JoinedRecipe):
         return None
-    with suppress(DetectorError):  # which nobody needs who does not predict other pictures
+    with suppress(DetectorError):  # only predicting other pictures needs it
         return measure_framing(pack.pixels)
     return None

@@ -31,13 +31,15 @@ def test_gain_and_interval(framing, found):
     assert row["high"] == pytest.approx(0.1 + half, abs=0.015)
 
 
-def test_the_page_keeps_the_rest(framing, found):
-    text = framing.section(framing.summary(found), "erm")
-    page = f"a\n{framing.START}\nold\n{framing.END}\nb\n"
-    once = framing.put(text, page)
+def test_the_page_keeps_the_rest(framing, found, tmp_path):
+    text, page = framing.section(framing.summary(found), "erm"), tmp_path / "predict.md"
+    page.write_text("a\n<!-- framing -->\nold\n<!-- /framing -->\nb\n", encoding="utf-8")
+    framing.write_section(page, "framing", text)
+    once = page.read_text(encoding="utf-8")
     assert once.startswith("a\n")
-    assert once.endswith(f"{framing.END}\nb\n")
+    assert once.endswith("<!-- /framing -->\nb\n")
     assert "old" not in once
-    assert framing.put(text, once) == once
+    framing.write_section(page, "framing", text)
+    assert page.read_text(encoding="utf-8") == once
     assert "| rafdb | 2 | 100 | 60.0 | 50.0 | 20.0 | +10.0 [" in once
     assert "SYNTHETIC" in once

@@ -47,7 +47,7 @@ def test_an_export(tmp_path):
 
 def test_a_copy_replaces_nothing_and_keeps_its_kind(checkpoint, tmp_path):
     card = open_face_model(checkpoint).card
-    with pytest.raises(UsageError, match="has the ending"):
+    with pytest.raises(UsageError, match="keeps the ending"):
         write_calibrated(checkpoint, tmp_path / "calibrated.onnx", card)
     with pytest.raises(UsageError, match="would replace"):
         write_calibrated(checkpoint, checkpoint, card)

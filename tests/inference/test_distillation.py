@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from fer_bench.data.crops.choice import EVERY
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.errors import UsageError
 from fer_bench.inference import distillation
@@ -35,7 +36,7 @@ def test_the_teacher_is_kept_in_the_store_and_answers_as_before(model, tmp_path)
 
 def test_the_student_trains_on_the_rows_of_its_teacher(model, tmp_path, monkeypatch):
     record = record_of(model)
-    crops = {"*": "detect", "oulu": "box+0.3", "faces": "detect"}
+    crops = {EVERY: "detect", "oulu": "box+0.3", "faces": "detect"}
     changed = record.model_copy(
         update={"fold": 3, "seed": 7, "key_fields": {**record.key_fields, "crops": crops}}
     )

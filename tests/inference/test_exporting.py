@@ -72,7 +72,9 @@ def test_eight_bits_are_smaller_and_nearly_the_same(small, model, roots):
 def test_without_its_source_a_checkpoint_is_compared_on_drawn_faces(model, tmp_path):
     away = DataRoots(None, {"ckplus": tmp_path}, "data.yaml")
     done = export(model, away, tmp_path / "whole.onnx")
-    assert done.crops.startswith("drawn faces, because of the source's data: data.yaml does not list oulu")
+    assert done.crops.startswith(
+        "drawn faces, as the source could not be opened: data.yaml does not list oulu"
+    )
     with pytest.raises(DataError, match="does not list oulu"):
         export(model, away, tmp_path / "small.onnx", int8=True)
     assert not (tmp_path / "small.onnx").exists()
@@ -83,7 +85,7 @@ def test_rows_of_other_data_do_not_measure_the_cost(model, roots, tmp_path, monk
     other = record.model_copy(update={"key_fields": {**record.key_fields, "pixels": "0" * 64}})
     monkeypatch.setattr(source_rows, "record_of", lambda model: other)
     assert source_rows.open_source_rows(model, roots).changed
-    with pytest.raises(DataError, match="others than those that the run was trained on"):
+    with pytest.raises(DataError, match="not the data that the run was trained on"):
         export(model, roots, tmp_path / "small.onnx", int8=True)
     assert not (tmp_path / "small.onnx").exists()
 

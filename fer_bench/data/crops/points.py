@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.crops.detectors import find_faces
-from fer_bench.data.crops.faces import choose_faces
 from fer_bench.data.crops.recipe import TEMPLATE, CropRecipe
 from fer_bench.data.reading.pictures import Image
 
@@ -39,7 +38,7 @@ def find_points(crop: Image) -> Points | None:
     border = ENLARGED // 4
     large = cv2.resize(crop, (ENLARGED, ENLARGED), interpolation=cv2.INTER_LINEAR)
     large = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE)
-    faces = choose_faces(find_faces(np.asarray(large, np.uint8)), "largest")
+    faces = find_faces(np.asarray(large, np.uint8))
     if not faces or faces[0].landmarks is None:
         return None
     return np.asarray((faces[0].landmarks - border) / ENLARGED)
