@@ -103,7 +103,7 @@ def evaluate(
         ),
     ] = None,
     confidence: Annotated[
-        float, typer.Option("--confidence", metavar="SHARE", help="How surely --max-error is to hold.")
+        float, typer.Option("--confidence", metavar="SHARE", help="Confidence with which --max-error holds.")
     ] = 0.95,
     curve: Annotated[
         Path | None,
@@ -172,7 +172,7 @@ def evaluate(
             detector=detector,
             leave_out=None if exclude is None else read_exclude(exclude),
             announce=display,
-            usual=opened.card.crops if own is None else own.crops,
+            usual=None if own is None else own.crops,
         )
         if show is not None:
             from fer_bench.runs.sheet import write_sheet

@@ -32,7 +32,9 @@ def monitor(
     ] = 0.05,
     least_effect: Annotated[
         float,
-        typer.Option("--least-effect", min=0, max=1, help="Smaller effects are no drift, however sure."),
+        typer.Option(
+            "--least-effect", min=0, max=1, help="Do not count smaller effects as drift, however sure."
+        ),
     ] = 0.0,
     block: Annotated[
         float | None,
@@ -68,7 +70,7 @@ def print_monitored(found: Monitored) -> None:
         observed = side.observed
         none = f", {len(observed.faceless)} without a face" if observed.faceless else ""
         typer.echo(f"{title}: {len(observed.units)} faces in {observed.count} {side.kind}{none}  {side.file}")
-    typer.echo("class shares, each of the " + found.new.kind + " counting the same:")
+    typer.echo(f"class shares, all {found.new.kind} counting the same:")
     for name, (before, after) in drift.shares.items():
         typer.echo(f"  {name:12} {before:7.1%} {after:7.1%}  {100 * (after - before):+.1f}")
     width = max(len(one.name) for one in drift.findings)
@@ -77,15 +79,15 @@ def print_monitored(found: Monitored) -> None:
         mark = "  drift" if one in drift.alarms else ""
         p = "< 0.001" if one.adjusted < 0.001 else f"{one.adjusted:.3f}"
         typer.echo(f"{one.name:{width}}  {one.old:>14} {one.new:>14}  {one.effect:6.2f}  {p:>10}{mark}")
-    for measure in dict.fromkeys(f"{one.name}: {one.measure}" for one in drift.findings):
-        typer.echo(f"  effect of {measure}")
+    for one in drift.findings:
+        typer.echo(f"  effect of {one.name}: {one.measure}")
     for note in found.notes:
         typer.echo(f"note: {note}")
     if drift.drifted:
         names = ", ".join(one.name for one in drift.alarms)
         typer.echo(f"drift: {names} (chance of a false alarm at most {drift.alpha:g})")
     else:
-        least = f" of an effect of {drift.least:g} or more" if drift.least else ""
+        least = f" with an effect of {drift.least:g} or more" if drift.least else ""
         typer.echo(f"no drift{least} is shown at a false-alarm rate of {drift.alpha:g}")
     stages = ", ".join(f"{name} {taken:.2f} s" for name, taken in found.seconds.items())
     typer.echo(f"time: {stages}")

@@ -48,9 +48,11 @@ def _print_scores(report: Report) -> None:
     typer.echo(f"{tested.target}: {score.n} pictures{of}, classes: {', '.join(score.label_set)}{kind}")
     if score.kept_share < 1:
         typer.echo(f"  {1 - score.kept_share:.0%} of the labelled pictures are of other classes and left out")
-    columns = {"here": {name: _text(m, here.values.get(name)) for name, m in _shown().items()}}
+    shown = shown_in("cli", ranking_first=True)
+    columns = {"here": {metric.name: _text(metric, here.values.get(metric.name)) for metric in shown}}
     for name, home in report.home.items():
-        columns[f"{name}, same classes"] = {n: _text(m, home.values.get(n)) for n, m in _shown().items()}
+        texts = {metric.name: _text(metric, home.values.get(metric.name)) for metric in shown}
+        columns[f"{name}, same classes"] = texts
     if not report.home or any(set(one.classes) != set(score.label_set) for one in report.described):
         for one in report.described:
             title = f"{one.target}, its {len(one.classes)} classes"
@@ -58,20 +60,14 @@ def _print_scores(report: Report) -> None:
     widths = [max(len(title), 24) for title in columns]
     heads = "  ".join(f"{title:{width}}" for title, width in zip(columns, widths, strict=True))
     typer.echo(f"  {'':10} {heads}".rstrip())
-    for metric in shown_in("cli", ranking_first=True):
+    for metric in shown:
         cells = (column.get(metric.name, "-") for column in columns.values())
         line = "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True))
         typer.echo(f"  {metric.title:10} {line}".rstrip())
     if len(columns) > 1:
         typer.echo("  the first column is your pictures, the others test rows of what it was trained on")
-    elif not tested.record.is_outside or report.described == ():
+    else:
         typer.echo("  no in-domain score is known for it")
-
-
-def _shown() -> dict[str, Metric]:
-    from fer_bench.evaluation.metrics import shown_in
-
-    return {metric.name: metric for metric in shown_in("cli")}
 
 
 def _text(metric: Metric, value: Value | None) -> str:
@@ -93,8 +89,9 @@ def _print_breakdown(report: Report) -> None:
         if one.recall is not None
     )
     typer.echo(f"  recall: {recalls}")
-    if report.outcome.score.unrestricted_uar != report.outcome.score.uar:
-        free = 100 * report.outcome.score.unrestricted_uar
+    score = report.outcome.score
+    if score.unrestricted_uar != score.uar:
+        free = 100 * score.unrestricted_uar
         typer.echo(f"  UAR when it may answer every class that it knows: {free:.1f}%")
     for name, groups in details.groups.items():
         if groups.gap is not None:
@@ -131,8 +128,8 @@ def _print_growth(report: Report) -> None:
 def _print_calibration(tried: Sequence[Recalibration], taken: Recalibration) -> None:
     first = tried[0]
     typer.echo(
-        f"  calibration, each fitted on {first.folds - 1} of {first.folds} parts and tested on the other; in "
-        "brackets the change"
+        f"  calibration, each fitted on {first.folds - 1} of {first.folds} parts and tested on the other; "
+        "the change in brackets"
     )
     heads = "  ".join(f"{TITLES[one.rule]:29}" for one in tried)
     typer.echo(f"    {'':12} {'as it is':>8}  {heads}".rstrip())

@@ -292,7 +292,9 @@ def _records(table: pd.DataFrame) -> Any:
 
 def _print_rows(table: pd.DataFrame, items: list[Item]) -> None:
     """Print the first rows, one a line."""
-    classes = [name for name in table.columns if name.startswith("p_")]
+    from fer_bench.inference.table import PROBABILITY
+
+    classes = [name for name in table.columns if name.startswith(PROBABILITY)]
     for row in table.head(LISTED).to_dict("records"):
         frame = "" if row["frame"] is None or row["frame"] != row["frame"] else f" {row['time']:.2f} s"
         if isinstance(row["predicted"], str):

@@ -13,7 +13,6 @@ import typer
 from fer_bench.cli.options import AsJson, DataRoot, FollowLinks, RunsDir, announce_roots, open_store, say
 
 if TYPE_CHECKING:
-    from fer_bench.evaluation.intervals import Value
     from fer_bench.leaderboard.robustness import Robustness
     from fer_bench.results.store import RunDir, Store
 
@@ -142,13 +141,6 @@ def _results(store: Store, folders: list[RunDir]) -> list[tuple[str, Robustness]
     return found
 
 
-def _interval(value: Value | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    ends = value.interval
-    return {"value": value.value, "low": ends and ends.low, "high": ends and ends.high}
-
-
 def _document(label: str, one: Robustness) -> dict[str, Any]:
     from fer_bench.data.crops.corruptions import CORRUPTIONS, VERSION
 
@@ -162,14 +154,14 @@ def _document(label: str, one: Robustness) -> dict[str, Any]:
         "runs": [record.key for record in one.records],
         "rows": one.n,
         "version": VERSION,
-        "uar": _interval(one.clean),
-        "mean_drop": _interval(one.mean.relative),
+        "uar": one.clean.plain,
+        "mean_drop": one.mean.relative and one.mean.relative.plain,
         "corruptions": {
             name: {
                 "constants": list(CORRUPTIONS[name].constants),
                 "unit": CORRUPTIONS[name].unit,
-                "uar": [_interval(value) for value in drop.by_strength],
-                "drop": _interval(drop.relative),
+                "uar": [value.plain for value in drop.by_strength],
+                "drop": drop.relative and drop.relative.plain,
             }
             for name, drop in one.drops.items()
         },

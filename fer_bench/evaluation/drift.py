@@ -7,8 +7,10 @@ means, and are adjusted for the number of tests (Holm 1979).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from scipy.stats import chi2, fisher_exact, ks_2samp, rankdata
 
 from fer_bench.errors import DataError
 from fer_bench.evaluation.confusion import Floats
+from fer_bench.evaluation.pairs import holm
 
 PERMUTATIONS = 1999
 MANY = 1000
@@ -56,7 +59,7 @@ class Observed:
         return len(np.unique(self.units))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One comparison.
 
@@ -68,7 +71,7 @@ class Finding:
         effect: Size of the difference, 0 for none and 1 for the largest there can be.
         measure: What the effect is.
         p: Its p-value.
-        adjusted: The p-value adjusted for the number of tests.
+        adjusted: The p-value adjusted for the number of tests; NaN until all tests are done.
         units: Units compared, old and new.
     """
 
@@ -79,7 +82,7 @@ class Finding:
     effect: float
     measure: str
     p: float
-    adjusted: float
+    adjusted: float = math.nan
     units: tuple[int, int]
 
 
@@ -110,18 +113,6 @@ class Drift:
         return bool(self.alarms)
 
 
-@dataclass(frozen=True)
-class _Result:
-    name: str
-    test: str
-    old: str
-    new: str
-    effect: float
-    measure: str
-    p: float
-    units: tuple[int, int]
-
-
 def compare(old: Observed, new: Observed, *, alpha: float = 0.05, least: float = 0.0, seed: int = 0) -> Drift:
     """Test whether two sets of predictions are of the same kind.
 
@@ -139,7 +130,7 @@ def compare(old: Observed, new: Observed, *, alpha: float = 0.05, least: float =
     """
     if set(old.classes) != set(new.classes):
         raise DataError(
-            "the two files hold predictions of other classes, so of other models",
+            "the two files have different classes, so they come from different models",
             value=", ".join(sorted({*old.classes} ^ {*new.classes})),
         )
     place = [new.classes.index(name) for name in old.classes]
@@ -164,13 +155,11 @@ def compare(old: Observed, new: Observed, *, alpha: float = 0.05, least: float =
             results.append(_of_values(name, one, two))
     if old.faceless or new.faceless:
         results.append(_of_faceless(old, new))
-    adjusted = holm(np.array([one.p for one in results]))
-    findings = tuple(
-        Finding(**one.__dict__, adjusted=float(p)) for one, p in zip(results, adjusted, strict=True)
-    )
+    adjusted = holm([one.p for one in results])
+    findings = tuple(replace(one, adjusted=p) for one, p in zip(results, adjusted, strict=True))
     shares = {
         name: (float(a), float(b))
-        for name, a, b in zip(old.classes, before.answers().mean(0), after.answers().mean(0), strict=True)
+        for name, a, b in zip(old.classes, before.answers.mean(0), after.answers.mean(0), strict=True)
     }
     return Drift(findings, shares, alpha, least)
 
@@ -197,23 +186,15 @@ class _Units:
         found: Floats = sums / np.bincount(self.code)[:, None]
         return found
 
+    @cached_property
     def answers(self) -> Floats:
-        """Return the share of each answer among the faces of each unit [U, K]."""
+        """The share of each answer among the faces of each unit [U, K]."""
         return self.rows(np.eye(self.faces.shape[1])[self.faces.argmax(1)])
 
 
 def _top(probabilities: Floats) -> Floats:
     top: Floats = probabilities.max(1)
     return top
-
-
-def holm(p: Floats) -> Floats:
-    """Return p-values adjusted for their number (Holm 1979)."""
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted
 
 
 def _drawn(rows: Floats, most: int, rng: np.random.Generator) -> Floats:
@@ -238,24 +219,24 @@ def _p_value(statistics: Floats) -> float:
     return float((statistics >= statistics[0] * (1 - 1e-12)).mean())
 
 
-def _of_shares(before: _Units, after: _Units, classes: tuple[str, ...], rng: np.random.Generator) -> _Result:
+def _of_shares(before: _Units, after: _Units, classes: tuple[str, ...], rng: np.random.Generator) -> Finding:
     """Compare class shares by a chi-square statistic, under permutation of units where they are few."""
-    one, two = before.answers(), after.answers()
+    one, two = before.answers, after.answers
     rows = np.concatenate([one, two])
     if len(rows) > MANY:
         p, test = _wald(one, two), "chi-square of unit means"
     else:
-        overall = rows.mean(0)
-        used = overall > 0
+        rows = rows[:, rows.any(0)]
+        overall, whole = rows.mean(0), rows.sum(0)
         found = []
         for deal in _deals(len(one), len(two), rng):
-            left = deal @ rows[:, used] / len(one)
-            right = (rows[:, used].sum(0) - deal @ rows[:, used]) / len(two)
-            found.append(((left - right) ** 2 / overall[used]).sum(1))
+            dealt = deal @ rows
+            apart = dealt / len(one) - (whole - dealt) / len(two)
+            found.append((apart**2 / overall).sum(1))
         p, test = _p_value(np.concatenate(found)), "chi-square under permutation"
     shares = one.mean(0), two.mean(0)
     most = int(np.abs(shares[1] - shares[0]).argmax())
-    return _Result(
+    return Finding(
         name="class shares",
         test=test,
         old=f"{classes[most]} {shares[0][most]:.1%}",
@@ -277,11 +258,11 @@ def _wald(one: Floats, two: Floats) -> float:
     return float(chi2.sf(statistic, int(used.sum())))
 
 
-def _of_values(name: str, one: Floats, two: Floats) -> _Result:
+def _of_values(name: str, one: Floats, two: Floats) -> Finding:
     """Compare the means of units by Kolmogorov and Smirnov's test."""
     ranks = rankdata(np.concatenate([one, two]))
     above = (ranks[len(one) :].sum() - len(two) * (len(two) + 1) / 2) / (len(one) * len(two))
-    return _Result(
+    return Finding(
         name=name,
         test="Kolmogorov-Smirnov",
         old=f"{one.mean():.3g}",
@@ -293,18 +274,17 @@ def _of_values(name: str, one: Floats, two: Floats) -> _Result:
     )
 
 
-def _of_features(before: _Units, after: _Units, rng: np.random.Generator) -> _Result:
+def _of_features(before: _Units, after: _Units, rng: np.random.Generator) -> Finding:
     """Compare where faces lie by the energy distance (Szekely and Rizzo 2013) under permutation of units."""
-    given = before.observed.features, after.observed.features
-    has = given[0] is not None and given[1] is not None
-    if has and given[0].shape[1] != given[1].shape[1]:  # type: ignore[union-attr]
-        raise DataError("the features of the two files are of other networks: their number differs")
-    sides = []
-    for side, features in ((before, given[0]), (after, given[1])):
-        rows = features if has and features is not None else np.log(np.clip(side.faces, 1e-6, None))
-        sides.append(_drawn(side.rows(rows), MOST_DISTANCES, rng))
+    one, two = before.observed.features, after.observed.features
+    scaled = one is not None and two is not None
+    if one is None or two is None:
+        one, two = (np.log(np.clip(side.faces, 1e-6, None)) for side in (before, after))
+    elif one.shape[1] != two.shape[1]:
+        raise DataError("the features of the two files come from different networks: their number differs")
+    sides = [_drawn(side.rows(rows), MOST_DISTANCES, rng) for side, rows in ((before, one), (after, two))]
     rows = np.concatenate(sides)
-    if has:
+    if scaled:
         rows = (rows - rows.mean(0)) / np.maximum(rows.std(0), 1e-9)
     first, second = len(sides[0]), len(sides[1])
     distance = cdist(rows, rows)
@@ -320,9 +300,8 @@ def _of_features(before: _Units, after: _Units, rng: np.random.Generator) -> _Re
         if not found:
             coefficient = float(statistic[0] / twice[0]) if twice[0] > 0 else 0.0
         found.append(statistic)
-    what = "features" if has else "log-probabilities"
-    return _Result(
-        name=what,
+    return Finding(
+        name="features" if scaled else "log-probabilities",
         test="energy distance under permutation",
         old="-",
         new="-",
@@ -333,11 +312,11 @@ def _of_features(before: _Units, after: _Units, rng: np.random.Generator) -> _Re
     )
 
 
-def _of_faceless(old: Observed, new: Observed) -> _Result:
+def _of_faceless(old: Observed, new: Observed) -> Finding:
     """Compare the shares of units without a face."""
-    counts = [[len(one.faceless - {*one.units.tolist()}), one.count] for one in (old, new)]
+    counts = [[len(one.faceless), one.count] for one in (old, new)]
     shares = [none / (none + some) for none, some in counts]
-    return _Result(
+    return Finding(
         name="files without a face",
         test="Fisher's exact test",
         old=f"{shares[0]:.1%}",

@@ -38,6 +38,12 @@ class Value:
     combined: Combined | None = field(default=None, compare=False, repr=False)
 
     @property
+    def plain(self) -> dict[str, float | None]:
+        """Return the number and its ends as plain values, for a JSON document."""
+        low, high = (None, None) if self.interval is None else (self.interval.low, self.interval.high)
+        return {"value": self.value, "low": low, "high": high}
+
+    @property
     def seed_sd(self) -> float | None:
         """Return the standard deviation (ddof 1) over seeds, None where it is unknown."""
         return None if self.combined is None else self.combined.seed_sd

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
-from fer_bench.evaluation.components import LEVEL, MIN_UNITS, Spread
+from fer_bench.evaluation.components import MIN_UNITS, Spread
 from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.contributions import recalls
 from fer_bench.evaluation.intervals import Value
@@ -54,11 +53,11 @@ def growth(value: Value, given: Answers, share: float = 0.5) -> Growth | None:
     units = len(part.units)
     wanted = share * spread.half_width()
     needed = _units_for(spread, units, wanted)
-    by_class: dict[str, int] = {}
-    if part.pictures and needed is not None:
-        by_class = _pictures_for(given, (wanted / _quantile(spread.freedom * needed / units)) ** 2)
     if needed is None:
         return None
+    by_class: dict[str, int] = {}
+    if part.pictures:
+        by_class = _pictures_for(given, (wanted / _grown(spread, needed / units).quantile()) ** 2)
     return Growth(units, needed - units, (value.interval.high - value.interval.low) / 2, by_class)
 
 
@@ -67,16 +66,16 @@ def units_without_interval(units: int) -> int:
     return max(0, MIN_UNITS - units)
 
 
-def _quantile(freedom: float) -> float:
-    return float(stdtrit(min(freedom, 1e9), (1 + LEVEL) / 2))
+def _grown(spread: Spread, times: float) -> Spread:
+    """Return the spread with so many times the units; the seeds' part does not shrink."""
+    return spread._replace(units=spread.units / times, freedom=spread.freedom * times)
 
 
 def _units_for(spread: Spread, units: int, half_width: float) -> int | None:
-    """Return the least number of units whose interval is narrow enough; the seeds' part does not shrink."""
+    """Return the least number of units whose interval is narrow enough; None where that is too many."""
 
     def is_enough(count: int) -> bool:
-        variance = spread.units * units / count + spread.seeds
-        return _quantile(spread.freedom * count / units) * float(np.sqrt(variance)) <= half_width
+        return _grown(spread, count / units).half_width() <= half_width
 
     low, high = units, 2 * units
     while not is_enough(high):

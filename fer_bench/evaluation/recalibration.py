@@ -107,16 +107,17 @@ def fit(
     k = logits.shape[1]
     before = np.full(k, 1 / k) if source is None else source
 
-    latest: list[Floats] = []  # estimates at nearby temperatures are close
+    latest: Floats | None = None  # estimates at nearby temperatures are close
 
     def offsets(sharpness: float) -> Floats:
+        nonlocal latest
         if rule == "none":
             return np.zeros(k)
         if rule == "labels":
             return np.log(shares_of_labels(truth, k) / before)
         log_p = log_softmax(sharpness * logits, axis=1)
-        latest[:] = [shares_by_em(log_p, before, latest[0] if latest else None)]
-        return np.log(latest[0] / before)
+        latest = shares_by_em(log_p, before, latest)
+        return np.log(latest / before)
 
     def loss(place: float) -> float:
         sharpness = float(np.exp(place))

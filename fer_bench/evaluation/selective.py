@@ -70,7 +70,6 @@ class Threshold:
         error: Share of the kept that is wrong.
         bound: Upper limit of the error of what is kept, by itself and not for having been chosen: exact for
             pictures (Clopper and Pearson 1934), None where units hold several rows.
-        kept: Rows that are kept.
         by_unit: Whether units hold several rows, so that units and not rows are taken for independent.
     """
 
@@ -80,7 +79,6 @@ class Threshold:
     coverage: float = 0.0
     error: float | None = None
     bound: float | None = None
-    kept: int = 0
     by_unit: bool = False
 
     @property
@@ -225,7 +223,6 @@ def find_threshold(
         coverage=count / len(confidence),
         error=errors / count,
         bound=None if by_unit else upper_bound(errors, count, level),
-        kept=count,
         by_unit=by_unit,
     )
 
@@ -258,9 +255,8 @@ def p_value_by_unit(
         order: The units in the order in which they are bet on.
     """
     excess = np.bincount(code, weights=np.where(kept, wrong - wanted, 0.0))
-    values = (wanted + excess / np.bincount(code).max())[
-        order
-    ]  # in [0, 1], with a mean below `wanted` if good
+    # in [0, 1], with a mean below `wanted` if good
+    values = (wanted + excess / np.bincount(code).max())[order]
     n = len(values)
     places = np.arange(1, n + 1)
     mean = (0.5 + np.cumsum(values)) / (places + 1)

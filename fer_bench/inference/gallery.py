@@ -23,7 +23,7 @@ from fer_bench.inference.face_model import Crops
 from fer_bench.inference.faces import FaceFinder
 from fer_bench.inference.inputs import Item
 from fer_bench.inference.shown import chosen_rows, crops_of
-from fer_bench.inference.table import shares_of
+from fer_bench.inference.table import PROBABILITY, shares_of
 
 PAGE = files("fer_bench.inference") / "gallery.html"
 """The page around the faces."""
@@ -94,7 +94,8 @@ class Gallery:
 
     def _face(self, number: int, row: pd.Series, crop: Image, maps: Explaining) -> str:
         shares = sorted(
-            ((float(row[f"p_{name}"]), name) for name in self.card.classes), key=lambda each: -each[0]
+            ((float(row[f"{PROBABILITY}{name}"]), name) for name in self.card.classes),
+            key=lambda each: -each[0],
         )
         bars = "".join(
             f'<div class="bar"><i style="width:{100 * share:.0f}%;background:{self._colour(name)}"></i>'

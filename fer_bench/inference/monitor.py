@@ -17,10 +17,9 @@ from scipy.special import softmax
 
 from fer_bench.errors import DataError, StoreError
 from fer_bench.evaluation.drift import Drift, Observed, compare
-from fer_bench.inference.table import BOX, FEATURE, read_table, shares_of
+from fer_bench.inference.table import BOX, FEATURE, PROBABILITY, read_table, shares_of
 from fer_bench.results.predictions import read_predictions
 
-PROBABILITY = "p_"
 NUMBERS = {"detector_score": "detector score", "valence": "valence", "arousal": "arousal"}
 """Columns that are compared, and what they are called."""
 OF_MODEL = ("model", "weights", "temperature", "offsets")
@@ -129,9 +128,7 @@ def read_side(file: Path, block: float | None = None) -> Side:
     table = read_table(file)
     classes = tuple(name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY))
     if len(classes) < 2:
-        raise DataError(
-            "the table has no probabilities of classes", file=file, value=", ".join(table.columns)
-        )
+        raise DataError("the table has no class probabilities", file=file, value=", ".join(table.columns))
     units = table["file"].to_numpy(str)
     if block is not None and "time" in table:
         piece = np.floor(table["time"].fillna(0).to_numpy(np.float64) / block).astype(int)
@@ -225,11 +222,11 @@ def _notes(old: Side, new: Side, block: float | None) -> Iterator[str]:
     both = set(old.call) & set(new.call)
     changed = [name for name in OF_MODEL if name in both and old.call[name] != new.call[name]]
     if changed:
-        yield f"the model is another one ({', '.join(changed)}), so a difference may be the model's"
+        yield f"the model is a different one ({', '.join(changed)}), so it may be what differs"
     for name in OF_CALL:
         if name in both and old.call[name] != new.call[name]:
-            yield f"{name} was {old.call[name]} and is {new.call[name]}, which may be the difference"
+            yield f"{name} was {old.call[name]} and is {new.call[name]}, which may explain a difference"
     if common := len({*old.observed.units.tolist()} & {*new.observed.units.tolist()}):
         yield f"{common} {new.kind} have the same name on both sides; if they are the same, nothing is new"
     if block is not None:
-        yield "pieces of one video are taken for independent, which long poses and lasting moods are not"
+        yield "pieces of one video count as independent, though poses and moods can outlast them"

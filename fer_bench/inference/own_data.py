@@ -27,7 +27,7 @@ from fer_bench.results.record import Record, Score
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.facts import find_facts
 from fer_bench.runs.further import score_further
-from fer_bench.runs.outside import Prepared, Targets, evaluate_model, open_targets, prepare
+from fer_bench.runs.outside import Prepared, evaluate_model, open_targets, prepare
 from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Announce, Workspace
 
@@ -207,6 +207,7 @@ def evaluate_own(
     if trained and own.run is None:
         raise UsageError("the checkpoint was trained on these pictures", value=trained[0], hint=COPY)
     found: dict[str, Outcome] = {}
+    home: Mapping[str, Predictions] = {}
     others = [name for name in targets.names if name not in trained]
     if own.run is not None and own.record is not None:
         store, record = Store(own.run.path.parents[2]), own.record
@@ -222,12 +223,9 @@ def evaluate_own(
             found[name] = _outcome(name, record, store, own.run.path, home, workspace)
         others = [name for name in others if name not in further]
     if others:
-        kept = Targets(tuple(others), targets.missing, targets.kind, targets.generator)
-        home = {}
-        if own.run is not None and own.record is not None:
-            home = _home(Store(own.run.path.parents[2]), own.record)
         store = Store(runs_dir)
-        row = evaluate_model(replace(ready, targets=kept), store, announce=announce)
+        rest = replace(ready, targets=replace(targets, names=tuple(others)))
+        row = evaluate_model(rest, store, announce=announce)
         folder = store.run_dir(row.method, row.dataset, row.key).path
         found |= {name: _outcome(name, row, store, folder, home, workspace) for name in others}
     return [found[name] for name in targets.names]

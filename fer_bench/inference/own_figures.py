@@ -59,7 +59,7 @@ def draw_curve(report: Report, file: Path) -> None:
         axes.set_ylabel("of these wrong, %")
         probability = "calibrated top probability" if found.calibrated else "top probability"
         axes.set_title(
-            f"{report.outcome.target}: {curve.n} {'pictures'}, by {probability}", loc="left", fontsize=9
+            f"{report.outcome.target}: {curve.n} pictures, by {probability}", loc="left", fontsize=9
         )
         figure.legend(frameon=False, loc="outside lower center", ncols=2)
         save_figure(figure, file)

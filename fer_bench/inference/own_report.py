@@ -195,16 +195,7 @@ def abstain(
 
 
 def _values(values: Mapping[str, Value]) -> dict[str, Any]:
-    return {name: _value(values[name]) for name in estimated() if name in values}
-
-
-def _value(value: Value) -> dict[str, float | None]:
-    ends = value.interval
-    return {
-        "value": value.value,
-        "low": None if ends is None else ends.low,
-        "high": None if ends is None else ends.high,
-    }
+    return {name: values[name].plain for name in estimated() if name in values}
 
 
 def _calibration(found: Recalibration) -> dict[str, Any]:
@@ -219,11 +210,7 @@ def _calibration(found: Recalibration) -> dict[str, Any]:
         "n": found.n,
         "units": found.units,
         "metrics": {
-            name: {
-                "before": _value(one.before),
-                "after": _value(one.after),
-                "difference": _value(one.difference),
-            }
+            name: {which: value.plain for which, value in one._asdict().items()}
             for name, one in found.metrics.items()
         },
     }
@@ -231,17 +218,12 @@ def _calibration(found: Recalibration) -> dict[str, Any]:
 
 def _abstaining(found: Abstaining) -> dict[str, Any]:
     curve, threshold = found.curve, found.threshold
-    ends = curve.aurc_interval
     return {
         "calibrated": found.calibrated,
         "n": curve.n,
         "units": curve.units,
         "error": curve.error,
-        "aurc": {
-            "value": curve.aurc,
-            "low": None if ends is None else ends.low,
-            "high": None if ends is None else ends.high,
-        },
+        "aurc": Value(curve.aurc, curve.aurc_interval).plain,
         "aurc_of_perfect_ranking": curve.ideal,
         "curve": [
             {"p": float(p), "coverage": float(c), "error": float(r)}

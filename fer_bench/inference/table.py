@@ -24,6 +24,8 @@ POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 ENDINGS = (".csv", ".parquet", ".json", ".jsonl")
 """Endings of files that tables are written to."""
+PROBABILITY = "p_"
+"""How columns of class probabilities begin."""
 FEATURE = "feature_"
 """How columns of features begin."""
 DIGITS = 6
@@ -42,7 +44,7 @@ def columns_of(card: DeploymentCard) -> list[str]:
     """
     affect = ("valence", "arousal") if card.has_va else ()
     units = tuple(f"au_{unit}" for unit in ACTION_UNITS) if card.has_au else ()
-    classes = tuple(f"p_{name}" for name in card.classes)
+    classes = tuple(f"{PROBABILITY}{name}" for name in card.classes)
     where = ("file", "frame", "time", "face", *BOX, *LANDMARKS, "detector_score")
     return [*where, "predicted", *classes, *affect, *units, "abstained", "reason"]
 
@@ -83,7 +85,9 @@ def face_row(
     shares = card.probabilities(answers.logits[at : at + 1])[0]
     top = int(shares.argmax())
     row["predicted"] = card.classes[top]
-    row |= {f"p_{name}": round(float(p), DIGITS) for name, p in zip(card.classes, shares, strict=True)}
+    row |= {
+        f"{PROBABILITY}{name}": round(float(p), DIGITS) for name, p in zip(card.classes, shares, strict=True)
+    }
     if answers.va is not None and card.has_va:
         valence, arousal = np.round(answers.va[at].astype(np.float64), DIGITS).tolist()
         row |= {"valence": valence, "arousal": arousal}
@@ -126,7 +130,7 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def shares_of(frame: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.float64]:
     """Return the probabilities [N, K] of a table; NaN in rows without a face."""
-    return frame[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+    return frame[[f"{PROBABILITY}{name}" for name in classes]].to_numpy(np.float64)
 
 
 def check_ending(path: Path) -> None:

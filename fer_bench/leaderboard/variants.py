@@ -51,9 +51,7 @@ def _changes(usual: Mapping[str, str], other: Mapping[str, str]) -> str:
     names = [n for n in sorted({*usual, *other}) if usual.get(n) != other.get(n)]
     if any(n.startswith("crops.") for n in names):  # they say why recipes and pictures differ
         names = [n for n in names if not {"crop", "pixels"} & {*n.split(".")}]
-    if (
-        INIT in names
-    ):  # the hash names the checkpoint; its classes, and what pretrained weights it had, follow
+    if INIT in names:  # the hash names the checkpoint; its classes, and what weights it had, follow
         names = [n for n in names if n == INIT or not n.startswith(("init.", "weights."))]
     short = {INIT: ("init", other.get(INIT, "unset")[:8])}
     return ", ".join("=".join(short.get(n, (n, other.get(n, "unset")))) for n in names)

@@ -98,10 +98,12 @@ def pool_folds(store: Store, records: Sequence[Record]) -> list[BeforeAfter]:
     done = [record for record in records if record.status == "done" and record.start]
     for seed in sorted({record.seed for record in done}):
         folds = [record for record in done if record.seed == seed]
-        for at, first in enumerate(folds[0].start) if len(folds) > 1 else ():
+        if len(folds) < 2:
+            continue
+        runs = [store.run_dir(one.method, one.dataset, one.key) for one in folds]
+        for at, first in enumerate(folds[0].start):
             sides = []
             for which in (START, folds[0].headline):
-                runs = [store.run_dir(one.method, one.dataset, one.key) for one in folds]
                 parts = [read_predictions(run.predictions_file(first.target, which)) for run in runs]
                 frame = pd.concat([part.frame for part in parts], ignore_index=True)
                 sides.append(Predictions(frame, parts[0].meta))

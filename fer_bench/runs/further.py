@@ -16,7 +16,7 @@ from fer_bench.runs.assessment import Evaluation
 from fer_bench.runs.completeness import has_current
 from fer_bench.runs.facts import describe_checkpoints
 from fer_bench.runs.records import with_target_warnings
-from fer_bench.runs.supervision import heartbeat
+from fer_bench.runs.supervision import claimed
 from fer_bench.workspace.workspace import Announce, Workspace
 
 
@@ -60,21 +60,15 @@ def score_further(
     if not found:
         return record
     store.check_writable()
-    lock = run.lock()
-    if not lock.acquire():
-        raise StoreError("another process is working on this run", file=run.path)
-    try:
-        with heartbeat(lock.beat):
-            merged = _added(_finished(run), found, workspace)
-            for name, one in found.items():
-                write_predictions(run.predictions_file(name, record.headline), one.predictions)
-                store.keep_index(one.data.fingerprint, workspace.source(name).dataset.index)
-            merged = merged.model_copy(update={"subsets": score_subsets(store, merged)})
-            run.write_record(merged)
-            describe_checkpoints(run, merged)
-            return merged
-    finally:
-        lock.release()
+    with claimed(run, "run"):
+        merged = _added(_finished(run), found, workspace)
+        for name, one in found.items():
+            write_predictions(run.predictions_file(name, record.headline), one.predictions)
+            store.keep_index(one.data.fingerprint, workspace.source(name).dataset.index)
+        merged = merged.model_copy(update={"subsets": score_subsets(store, merged)})
+        run.write_record(merged)
+        describe_checkpoints(run, merged)
+        return merged
 
 
 def _finished(run: RunDir) -> Record:

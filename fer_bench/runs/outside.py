@@ -17,7 +17,7 @@ from fer_bench.data.crops.choice import CropChoice, Faces, read_crops
 from fer_bench.data.crops.detectors import Detector
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import evaluation_rows
-from fer_bench.errors import DataError, StoreError, UsageError
+from fer_bench.errors import DataError, UsageError
 from fer_bench.evaluation.class_order import other_order
 from fer_bench.files import short_hash
 from fer_bench.models.opening import OutsideModel, open_model
@@ -29,7 +29,7 @@ from fer_bench.runs.assessment import Evaluation, answers_frame, assess
 from fer_bench.runs.completeness import has_current
 from fer_bench.runs.records import picture_notes
 from fer_bench.runs.resolve import default_profile
-from fer_bench.runs.supervision import heartbeat
+from fer_bench.runs.supervision import claimed
 from fer_bench.workspace.sources import DataKind, DataRoots, Source, available
 from fer_bench.workspace.workspace import Announce, Workspace
 
@@ -116,7 +116,6 @@ def prepare(
         detector=detector,
         leave_out=leave_out,
         announce=announce,
-        usual=read_crops([model.card.crop] if model.card.crop else [], None, datasets.names()),
     )
 
 
@@ -131,7 +130,7 @@ def open_targets(
     detector: Detector | None = None,
     leave_out: Mapping[str, Sequence[str]] | None = None,
     announce: Announce | None = None,
-    usual: CropChoice = CropChoice(),
+    usual: CropChoice | None = None,
 ) -> Prepared:
     """Open the datasets that an opened model is to be tested on.
 
@@ -145,11 +144,12 @@ def open_targets(
         detector: See `prepare`.
         leave_out: See `prepare`.
         announce: See `prepare`.
-        usual: The crops of the model, which each option replaces.
+        usual: The crops of the model, which each option replaces; by default those of its card.
 
     Raises:
         UsageError, DataError: See `find_targets`; or an unknown crop.
     """
+    usual = model.card.crops if usual is None else usual
     given = read_crops(crop, faces, datasets.names(), detector)
     crops = CropChoice(
         wishes=given.wishes or usual.wishes,
@@ -354,21 +354,15 @@ def keep(
     store.check_writable()
     run = store.run_dir(record.method, record.dataset, record.key)
     run.path.mkdir(parents=True, exist_ok=True)
-    lock = run.lock()
-    if not lock.acquire():
-        raise StoreError("another process is working on this model", file=run.path)
-    try:
-        with heartbeat(lock.beat):
-            before = run.read_record()
-            for one in done:
-                target = one.predictions.meta.target
-                write_predictions(run.predictions_file(target, record.headline), one.predictions)
-                store.keep_index(one.data.fingerprint, indexes[target])
-            merged = _merged(record, before, done)
-            run.write_record(merged)
-            return merged
-    finally:
-        lock.release()
+    with claimed(run, "model"):
+        before = run.read_record()
+        for one in done:
+            target = one.predictions.meta.target
+            write_predictions(run.predictions_file(target, record.headline), one.predictions)
+            store.keep_index(one.data.fingerprint, indexes[target])
+        merged = _merged(record, before, done)
+        run.write_record(merged)
+        return merged
 
 
 def _merged(record: Record, before: Record | None, done: Sequence[Evaluation]) -> Record:

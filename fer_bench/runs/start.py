@@ -49,6 +49,11 @@ class Start:
     record: Record | None
 
     @property
+    def text(self) -> str:
+        """What the weights are, in words."""
+        return f"{self.method} trained on {self.trained_on}"
+
+    @property
     def trained_on(self) -> str:
         """What the weights were trained on, in words."""
         if self.record is None:
@@ -175,15 +180,14 @@ def start_exposure(start: Start, kind: str, fingerprint: str) -> dict[str, Train
     """
     record = start.record
     if record is None:
-        return {START: TrainingData(text=f"{start.method} trained on {start.trained_on}")}
+        return {START: TrainingData(text=start.text)}
     seen = members_of(record.dataset) if record.data_kind == kind else ()
     other_folder = record.key_fields.get("fingerprint") != fingerprint
     exposure: dict[str, Exposure] = {
         name: "in training" for name in seen if not (name == "folder" and other_folder)
     }
-    text = f"{start.method} trained on {start.trained_on}"
     earlier = {f"{START}'s {part}": data for part, data in record.pretrained.items()}
-    return {START: TrainingData(text=text, exposure=exposure, source=record.key), **earlier}
+    return {START: TrainingData(text=start.text, exposure=exposure, source=record.key), **earlier}
 
 
 def start_warnings(start: Start, config: RunConfig, kind: str, fingerprint: str) -> tuple[str, ...]:
@@ -195,7 +199,7 @@ def start_warnings(start: Start, config: RunConfig, kind: str, fingerprint: str)
         kind: See `start_exposure`.
         fingerprint: See `start_exposure`.
     """
-    found = [f"it starts from weights of {start.method} trained on {start.trained_on}"]
+    found = [f"it starts from weights of {start.text}"]
     record = start.record
     if record is None:
         return (*found, "if these saw the test rows, its scores measure faces that were trained on")

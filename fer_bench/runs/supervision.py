@@ -144,6 +144,27 @@ def heartbeat(beat: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def claimed(run: RunDir, what: str) -> Iterator[None]:
+    """Hold a run's lock, with its heartbeat, while the block lasts.
+
+    Args:
+        run: The run's folder.
+        what: What the folder holds, for the message: `run` or `model`.
+
+    Raises:
+        StoreError: Another process holds it.
+    """
+    lock = run.lock()
+    if not lock.acquire():
+        raise StoreError(f"another process is working on this {what}", file=run.path)
+    try:
+        with heartbeat(lock.beat):
+            yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def log_to(run: RunDir) -> Iterator[None]:
     """Send log records and warnings, Lightning's included, to the run's `log.txt` alone."""
     run.path.mkdir(parents=True, exist_ok=True)

@@ -78,17 +78,19 @@ def read_sweep(what: str | Path, changes: Mapping[str, Any] | None = None) -> Sw
         raise UsageError(f"the sweep file cannot be read: {error}", file=path) from None
     if not isinstance(content, dict):
         raise UsageError("a sweep file is a YAML mapping", file=path, value=content)
+
+    def beside(file: str) -> str:
+        return str(path.parent.absolute() / expand_home(file))
+
     given = content.get("classes")
     if isinstance(given, dict):
         content["classes"] = _texts(tree, "classes")  # YAML reads `0: anger` and `no: neutral` otherwise
     elif isinstance(given, str):
-        content["classes"] = str(path.parent.absolute() / expand_home(given))
+        content["classes"] = beside(given)
     if isinstance(first := content.get("init"), str):
-        content["init"] = str(path.parent.absolute() / expand_home(first))
+        content["init"] = beside(first)
     if isinstance(rows := content.get("rows"), dict):
-        content["rows"] = {
-            str(name): str(path.parent.absolute() / expand_home(str(file))) for name, file in rows.items()
-        }
+        content["rows"] = {str(name): beside(str(file)) for name, file in rows.items()}
     return check_sweep({"name": path.stem, **content, **(changes or {})}, path, tree)
 
 

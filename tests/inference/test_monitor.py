@@ -84,7 +84,7 @@ def test_another_model_or_way_of_finding_faces_is_noted(tmp_path):
         call = {"model": "m", "weights": name, "faces": f"{name} way", "every": "1"}
         file.with_name(f"{file.name}.call.json").write_text(json.dumps({"call": call, "files": {}}))
     notes = " ".join(monitor(tmp_path / "old.csv", tmp_path / "new.csv").notes)
-    assert "the model is another one (weights)" in notes
+    assert "the model is a different one (weights)" in notes
     assert "faces was old way and is new way" in notes
     again = monitor(tmp_path / "old.csv", tmp_path / "old.csv")
     assert any("40 files have the same name" in note for note in again.notes)
@@ -98,7 +98,7 @@ def test_what_is_no_table_of_predictions_is_refused(tmp_path):
     with pytest.raises(UsageError, match="not a file of predictions"):
         monitor(good, tmp_path / "new.txt")
     (tmp_path / "text.csv").write_text("file,predicted,abstained,reason\na.jpg,fear,False,\n")
-    with pytest.raises(DataError, match="no probabilities"):
+    with pytest.raises(DataError, match="no class probabilities"):
         monitor(good, tmp_path / "text.csv")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and nothing")
     with pytest.raises(DataError, match="not a table of predictions"):
