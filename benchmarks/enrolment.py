@@ -24,8 +24,7 @@ from fer_bench.evaluation.intervals import Value, change
 from fer_bench.evaluation.robustness import ranking_value
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.inference.enrolment import compare, reference_feature
-from fer_bench.inference.explain import checkpoint_of, network_images
-from fer_bench.inference.opening import open_face_model
+from fer_bench.inference.opening import checkpoint_of, open_face_model
 from fer_bench.leaderboard.in_domain import pool
 from fer_bench.leaderboard.markup import percent, signed_percent, with_interval
 from fer_bench.results.predictions import Predictions
@@ -63,7 +62,7 @@ def predict(store: Store, record: Record, workspace: Workspace) -> dict[str, Pre
         logits = np.empty((len(places), len(record.classes)), np.float32)
         for partner in np.unique(partners):
             alike = partners == partner
-            images = network_images(model, np.asarray(pack.pixels[[partner]]))[:, :1]
+            images = model.images(np.asarray(pack.pixels[[partner]]))[:, :1]
             crops = np.asarray(pack.pixels[places[alike]])
             logits[alike] = compare(model, crops, reference_feature(model, images))
         columns = {f"logit_{name}": logits[:, at] for at, name in enumerate(record.classes)}

@@ -27,10 +27,10 @@ from fer_bench.data.crops.points import template_points
 from fer_bench.data.crops.recipe import CropRecipe, crop_face
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import write_text
-from fer_bench.inference.explain import checkpoint_of, maps
+from fer_bench.inference.explain import maps
 from fer_bench.inference.face_model import FaceModel
 from fer_bench.inference.faithfulness import control_scores, random_maps, score_maps
-from fer_bench.inference.opening import open_face_model
+from fer_bench.inference.opening import checkpoint_of, open_face_model
 from fer_bench.inference.regions import region, share_within, units_of
 from fer_bench.results.store import Store
 from fer_bench.synthetic.camera import camera_of

@@ -104,6 +104,11 @@ def one_line(text: object) -> str:
     return " ".join(without_escape_codes(str(text)).split())
 
 
+def counted(count: int, word: str) -> str:
+    """Return a number of things, as `1 file` or `3 files`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def place_of(error: BaseException, files: Container[str] | None = None) -> tuple[str, int, str] | None:
     """Return file, line and function in which an error was raised, None where that is not known.
 

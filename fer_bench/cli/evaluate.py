@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fer_bench.cli.excluded import read_exclude
 from fer_bench.cli.options import (
     AsJson,
     ChosenDetector,
@@ -20,7 +21,6 @@ from fer_bench.cli.options import (
     RunsDir,
     announce_roots,
     named_classes,
-    read_exclude,
     say,
 )
 from fer_bench.cli.own_pictures import print_report

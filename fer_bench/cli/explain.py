@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fer_bench.cli.options import AsJson, ChosenDetector, RunsDir, say
+from fer_bench.cli.options import (
+    AsJson,
+    ChosenDetector,
+    FacesOfPicture,
+    NetworkDevice,
+    OwnCrop,
+    RunsDir,
+    say,
+)
 
 if TYPE_CHECKING:
     from fer_bench.data.crops.points import Points
@@ -38,17 +46,10 @@ def explain(
     wanted: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="Explain this class, not the predicted one.")
     ] = None,
-    faces: Annotated[
-        Literal["largest", "best", "all", "whole"],
-        typer.Option("--faces", help="Which faces of a picture; whole: pictures are crops already."),
-    ] = "largest",
-    crop: Annotated[
-        str | None, typer.Option("--crop", metavar="KIND", help="Crop otherwise than in training.")
-    ] = None,
+    faces: FacesOfPicture = "largest",
+    crop: OwnCrop = None,
     detector: ChosenDetector = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network computes.")
-    ] = "auto",
+    device: NetworkDevice = "auto",
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -61,20 +62,20 @@ def explain(
     import numpy as np
 
     from fer_bench.data.reading.pictures import read_picture
-    from fer_bench.errors import DataError, FerBenchError
+    from fer_bench.errors import DataError, FerBenchError, counted
     from fer_bench.files import write_json
     from fer_bench.inference import explain as explaining
     from fer_bench.inference.explain_page import draw, verdict, write_page
     from fer_bench.inference.faces import finder_for, read_recipe
     from fer_bench.inference.inputs import find_inputs, unique_stems
-    from fer_bench.inference.opening import open_face_model
+    from fer_bench.inference.opening import checkpoint_of, open_face_model
 
     items = [item for item in find_inputs(images).items if item.kind == "picture"]
     if not items:
-        raise DataError("there is no picture among these; videos are not explained", file=images[0])
+        raise DataError("none of these files is a picture; videos are not explained", file=images[0])
     recipe = None if crop is None else read_recipe(crop)
     model = open_face_model(checkpoint, device, recipe=recipe, runs_dir=runs_dir)
-    explaining.checkpoint_of(model)
+    checkpoint_of(model)
     card = model.card
     finder = finder_for(card.recipe, card.framing, wanted=faces, crop=crop, detector=detector)
     stems, crops, names, points, files, left_out = unique_stems(items), [], [], [], [], {}
@@ -115,7 +116,7 @@ def explain(
     say(facts[0])
     for one in result:
         typer.echo(f"{one.name}: {one.predicted} {one.shares[one.predicted]:.2f}; {verdict(one)}")
-    typer.echo(f"wrote {len(result)} pictures and {out / 'index.html'}")
+    typer.echo(f"wrote {counted(len(result), 'picture')} and {out / 'index.html'}")
 
 
 def _points(face: CroppedFace, finder: FaceFinder) -> Points | None:

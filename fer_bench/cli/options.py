@@ -40,6 +40,24 @@ ChosenDetector = Annotated[
     Literal["mtcnn", "yunet", "cascade"] | None,
     typer.Option("--detector", help="What searches for faces: mtcnn (default), yunet or cascade (weak)."),
 ]
+FacesOfPicture = Annotated[
+    Literal["largest", "best", "all", "whole"],
+    typer.Option(
+        "--faces",
+        help="Which faces of a picture; best: of the highest score; whole: pictures are crops already.",
+    ),
+]
+OwnCrop = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        metavar="KIND",
+        help="Crop otherwise than in training: similarity, box+0.3, ..., or fit.",
+    ),
+]
+NetworkDevice = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network computes.")
+]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The run store.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
@@ -366,35 +384,3 @@ def open_store(runs_dir: Path) -> Store:
         hint="--runs-dir DIR names another; make bench makes one, or: "
         "fer-bench run --method gcn --dataset oulu",
     )
-
-
-def read_exclude(path: Path) -> dict[str, list[str]]:
-    """Return what a file of `--exclude` lists: sample ids or paths per dataset.
-
-    Raises:
-        DataError: The file is absent, or a line does not name a dataset and a sample.
-    """
-    from fer_bench import datasets
-    from fer_bench.data.reading.textfile import numbered_lines
-    from fer_bench.errors import DataError
-
-    found: dict[str, list[str]] = {}
-    if not path.is_file():
-        raise DataError(
-            "the exclude file does not exist", file=path, hint="fer-bench data verify --write-exclude FILE"
-        )
-    for number, line in numbered_lines(path):
-        name, colon, what = line.partition(":")
-        if not colon or not what.strip():
-            raise DataError(
-                "expected `dataset: sample or path`",
-                file=path,
-                line=number,
-                value=line,
-                hint="such a list is written by: fer-bench data verify --write-exclude FILE",
-            )
-        if name.strip() not in datasets.names():
-            hint = nearest(name.strip(), datasets.names())
-            raise DataError("unknown dataset", file=path, line=number, value=name.strip(), hint=hint)
-        found.setdefault(name.strip(), []).append(what.strip())
-    return found

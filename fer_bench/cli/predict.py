@@ -9,11 +9,20 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_bench.cli.options import AsJson, ChosenDetector, RunsDir, say
+from fer_bench.cli.options import (
+    AsJson,
+    ChosenDetector,
+    FacesOfPicture,
+    NetworkDevice,
+    OwnCrop,
+    RunsDir,
+    say,
+)
+from fer_bench.errors import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,13 +60,7 @@ def predict(
             help="Table to write: .csv, .parquet, .json or .jsonl; goes on if stopped.",
         ),
     ] = None,
-    faces: Annotated[
-        Literal["largest", "best", "all", "whole"],
-        typer.Option(
-            "--faces",
-            help="Which faces of a picture; best: of the highest score; whole: pictures are crops already.",
-        ),
-    ] = "largest",
+    faces: FacesOfPicture = "largest",
     every: Annotated[
         str, typer.Option("--every", metavar="N|SECONDS", help="Frames of videos: 10 (every tenth) or 0.5s.")
     ] = "1",
@@ -99,14 +102,7 @@ def predict(
             "--show-neutral", metavar="FILE", help="Write the neutral faces that are taken, as PNG."
         ),
     ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            "--crop",
-            metavar="KIND",
-            help="Crop otherwise than in training: similarity, box+0.3, ..., or fit.",
-        ),
-    ] = None,
+    crop: OwnCrop = None,
     detector: ChosenDetector = None,
     least_score: Annotated[
         float, typer.Option("--least-score", min=0, max=1, help="Ignore faces of a lower detector's score.")
@@ -123,9 +119,7 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Faces per call of the network.")
     ] = 64,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network computes.")
-    ] = "auto",
+    device: NetworkDevice = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Predict everything anew, instead of going on.")
     ] = False,
@@ -223,8 +217,8 @@ def _announce(predictor: Predictor, inputs: Inputs, *, quiet: bool) -> None:
     for note in predictor.finder.notes:
         say(f"warning: {note}", quiet=quiet)
     if inputs.others:
-        listed = ", ".join(f"{count} {ending}" for ending, count in sorted(inputs.others.items()))
-        say(f"left out: {_counted(sum(inputs.others.values()), 'other file')} ({listed})", quiet=quiet)
+        count = sum(inputs.others.values())
+        say(f"left out: {counted(count, 'other file')} ({inputs.other_endings})", quiet=quiet)
 
 
 def _announce_neutral(
@@ -246,8 +240,8 @@ def _announce_neutral(
         say(f"neutral face of {one.person or 'everybody'}: {one.text}", quiet=quiet)
     without = sum(enrolment.owner(file) < 0 for file in files)
     if without:
-        be = "is" if without == 1 else "are"
-        say(f"  {_counted(without, 'file')} {be} of nobody among these: a generated reference", quiet=quiet)
+        show = "shows" if without == 1 else "show"
+        say(f"  {counted(without, 'file')} {show} nobody enrolled: a generated reference", quiet=quiet)
     if show_neutral is not None:
         from fer_bench.inference.enrolment import draw_references
 
@@ -280,10 +274,6 @@ def _summary(predictor: Predictor, table: pd.DataFrame, inputs: Inputs, took: fl
     }
 
 
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
 def _records(table: pd.DataFrame) -> Any:
     from fer_bench.inference.table import as_json
 
@@ -308,22 +298,21 @@ def _print_rows(table: pd.DataFrame, items: list[Item]) -> None:
         else:
             typer.echo(f"{row['file']}{frame}: {row['reason']}")
     if len(table) > LISTED:
-        typer.echo(f"... and {_counted(len(table) - LISTED, 'more row')}: --out FILE writes all")
+        typer.echo(f"... and {counted(len(table) - LISTED, 'more row')}: --out FILE writes all")
 
 
 def _print_summary(summary: dict[str, Any], out: Path | None) -> None:
     abstained = f", {summary['abstained']} abstained" if summary["abstained"] else ""
-    say(f"{_counted(summary['faces'], 'face')} in {_counted(summary['files'], 'file')}{abstained}")
+    say(f"{counted(summary['faces'], 'face')} in {counted(summary['files'], 'file')}{abstained}")
     if summary["not_repeated"]:
-        was = (
-            "was predicted before and is" if summary["not_repeated"] == 1 else "were predicted before and are"
-        )
-        say(f"{_counted(summary['not_repeated'], 'file')} {was} not repeated")
+        be = ("was", "is") if summary["not_repeated"] == 1 else ("were", "are")
+        before = f"{be[0]} predicted before and {be[1]} not repeated"
+        say(f"{counted(summary['not_repeated'], 'file')} {before}")
     reasons = list(summary["reasons"].items())
     for reason, count in reasons[:5]:
         say(f"  {count} x {reason}")
     if len(reasons) > 5:
-        say(f"  and {_counted(len(reasons) - 5, 'other reason')}")
+        say(f"  and {counted(len(reasons) - 5, 'other reason')}")
     if summary["faces"]:
         shares = sorted(summary["predicted"].items(), key=lambda each: -each[1])
         say("predicted: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares if share))

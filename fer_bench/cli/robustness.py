@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fer_bench.cli.options import AsJson, DataRoot, FollowLinks, RunsDir, announce_roots, open_store, say
+from fer_bench.cli.options import (
+    AsJson,
+    DataRoot,
+    FollowLinks,
+    RunsDir,
+    announce_roots,
+    open_store,
+    say,
+)
 
 if TYPE_CHECKING:
     from fer_bench.leaderboard.robustness import Robustness

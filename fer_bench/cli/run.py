@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fer_bench.cli.excluded import read_exclude
 from fer_bench.cli.options import (
     WorkOptions,
     announce_roots,
-    read_exclude,
     say,
     takes_work_options,
 )

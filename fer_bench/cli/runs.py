@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fer_bench.cli.excluded import read_exclude
 from fer_bench.cli.options import (
     AsJson,
     DataRoot,
@@ -20,7 +21,6 @@ from fer_bench.cli.options import (
     FollowLinks,
     RunsDir,
     open_store,
-    read_exclude,
     say,
 )
 from fer_bench.errors import StoreError

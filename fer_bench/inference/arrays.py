@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,5 @@ def checked(image: Any) -> Image:
             value=f"{image.dtype} {list(image.shape)}" if is_array else type(image).__name__,
         )
     if not image.size:
-        raise UsageError("a picture has a pixel or more", value=list(image.shape))
+        raise UsageError("the picture has no pixels", value=list(image.shape))
     return image
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """Return arrays of several batches as one; None where a model does not answer this."""
-    return None if parts[0] is None else np.concatenate(parts)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.data.loading.transforms import prepare
@@ -50,13 +51,17 @@ class CheckpointModel(FaceModel):
 
     def answer(self, crops: Crops) -> Answers:
         """Return the answers for crops, see `FaceModel`."""
-        images = prepare(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device), self.spec)
+        images = self.images(crops)
         with torch.inference_mode():
             found = self.method(images)
         named = (found.logits, found.va, found.au)
         logits, va, au = (None if each is None else each.float().cpu().numpy() for each in named)
         assert logits is not None
         return Answers(logits, va, au)
+
+    def images(self, crops: Crops) -> Tensor:
+        """Return crops as the network gets them, [B, 3, S, S] on its device."""
+        return prepare(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device), self.spec)
 
 
 def usable_device(wanted: str) -> str:

@@ -15,10 +15,10 @@ from fer_bench.data.reading.pictures import Image, read_picture
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import expand_home, short_hash
-from fer_bench.inference.explain import checkpoint_of, network_images
 from fer_bench.inference.face_model import Answers, Crops, FaceModel
 from fer_bench.inference.faces import FaceFinder
 from fer_bench.inference.inputs import VIDEO_ENDINGS, Item
+from fer_bench.inference.opening import checkpoint_of
 from fer_bench.inference.video import Ending, Every, frames_of, opened
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Enrolment:
 
         Args:
             crops: uint8 [B, S, S, 3].
-            files: Which picture each is from [B]; a face of nobody that is known gets a generated reference.
+            files: Which picture each is from [B]; a face of nobody enrolled gets a generated reference.
         """
         owners = np.array([self.owner(file) for file in files])
         logits = np.empty((len(crops), len(self.model.card.classes)), np.float32)
@@ -106,7 +106,7 @@ class Enrolment:
         for one in self.references:
             if not any(one.is_of(file) for file in files):
                 raise UsageError(
-                    "no picture is of this person: a folder has this name, or a file's name begins with it",
+                    "no picture shows this person: no folder has this name, and no file name begins with it",
                     value=one.person,
                     hint="--neutral FILE, without a name, is for all pictures",
                 )
@@ -223,7 +223,7 @@ def calmness(model: CheckpointModel, crops: Crops) -> tuple[NDArray[np.float64],
     parts = []
     with torch.inference_mode():
         for start in range(0, len(crops), AT_ONCE):
-            flows = _network(model).flows(network_images(model, crops[start : start + AT_ONCE])[:, :1])
+            flows = _network(model).flows(model.images(crops[start : start + AT_ONCE])[:, :1])
             parts.append((flows.query.feature * flows.reference.feature).sum(dim=1).cpu().numpy())
     return np.concatenate(parts), "likeness to the generated reference"
 
@@ -243,7 +243,7 @@ def compare(model: CheckpointModel, crops: Crops, feature: Tensor) -> NDArray[np
     network, parts = _network(model), []
     with torch.inference_mode():
         for start in range(0, len(crops), AT_ONCE):
-            images = network_images(model, crops[start : start + AT_ONCE])[:, :1]
+            images = model.images(crops[start : start + AT_ONCE])[:, :1]
             query = unit_features(network.encoder2(images)[0])
             parts.append(network.classifier(contrast(query, feature, network.distance)).float().cpu().numpy())
     return np.concatenate(parts)
@@ -268,7 +268,7 @@ def reference_feature(model: CheckpointModel, images: Tensor) -> Tensor:
 
 
 def _feature(model: CheckpointModel, crops: Crops) -> Tensor:
-    return reference_feature(model, network_images(model, crops)[:, :1])
+    return reference_feature(model, model.images(crops)[:, :1])
 
 
 def _network(model: CheckpointModel) -> Any:

@@ -15,11 +15,10 @@ from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import UsageError
 from fer_bench.inference.face_model import Crops, FaceModel
 from fer_bench.inference.faithfulness import control_scores, score_maps
+from fer_bench.inference.opening import checkpoint_of
 from fer_bench.inference.regions import Mask, region, share_within, units_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fer_bench.inference.checkpoint import CheckpointModel
     from fer_bench.inference.gradcam import MapKind
 
@@ -100,29 +99,6 @@ def maps(model: FaceModel, crops: Crops, kind: MapKind = "grad-cam") -> NDArray[
     return np.concatenate(parts) if parts else np.zeros(crops.shape[:3], np.float32)
 
 
-def checkpoint_of(
-    model: FaceModel, why: str = "explanations need gradients, which only a checkpoint has"
-) -> CheckpointModel:
-    """Return the model as a checkpoint.
-
-    Args:
-        model: Any model.
-        why: What to say of another kind.
-
-    Raises:
-        UsageError: It is of another kind.
-    """
-    from fer_bench.inference.checkpoint import CheckpointModel
-
-    if not isinstance(model, CheckpointModel):
-        raise UsageError(
-            why,
-            value=str(model.path),
-            hint="name the checkpoint (.pt) that it was exported from",
-        )
-    return model
-
-
 def gallery_maps(
     model: FaceModel, kind: MapKind = "hirescam"
 ) -> Callable[[Crops, NDArray[np.int64]], list[list[tuple[str, Image | None]]]]:
@@ -162,15 +138,6 @@ def overlaid(crop: Image, one: NDArray[np.float32]) -> Image:
     return np.rint(0.45 * crop + 0.55 * colours).astype(np.uint8)
 
 
-def network_images(model: CheckpointModel, crops: Crops) -> Tensor:
-    """Return crops as the network gets them, [B, 3, S, S] on its device."""
-    import torch
-
-    from fer_bench.data.loading.transforms import prepare
-
-    return prepare(torch.from_numpy(np.ascontiguousarray(crops)).to(model.device), model.spec)
-
-
 def _maps(
     model: CheckpointModel, crops: Crops, classes: Sequence[int] | None, kind: MapKind
 ) -> NDArray[np.float32]:
@@ -178,7 +145,7 @@ def _maps(
 
     if classes is None:
         classes = model.card.probabilities(model.answer(crops).logits).argmax(axis=1).tolist()
-    return class_maps(model.method, network_images(model, crops), classes, kind)
+    return class_maps(model.method, model.images(crops), classes, kind)
 
 
 def explain(
@@ -261,7 +228,7 @@ def _particular(model: CheckpointModel, crops: Crops) -> dict[str, NDArray[Any]]
     """Return what only one method has: gcn's reference and difference, cafe's mask; [B, ...] each."""
     import torch
 
-    images = network_images(model, crops)
+    images = model.images(crops)
     with torch.inference_mode():
         extras = model.method(images).extras
     if model.card.method == "gcn" and "reference" in extras:
@@ -279,6 +246,6 @@ def _groups(model: CheckpointModel) -> dict[str, tuple[int, int]]:
     from fer_bench.methods.cafe.losses import group_size
 
     classes = model.card.classes
-    width: int = model.method.network.width  # type: ignore[union-attr,assignment]
-    size = group_size(width, len(classes))
+    network: Any = model.method.network
+    size = group_size(network.width, len(classes))
     return {name: (number * size, (number + 1) * size - 1) for number, name in enumerate(classes)}

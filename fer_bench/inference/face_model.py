@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,13 @@ class Answers:
     va: NDArray[np.float32] | None = None
     au: NDArray[np.float32] | None = None
     features: NDArray[np.float32] | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """Return the answers for several batches as those for one."""
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        values: list[Any] = [None if each[0] is None else np.concatenate(each) for each in columns]
+        return cls(*values)
 
 
 class FaceModel(ABC):

@@ -131,23 +131,26 @@ class FaceFinder:
 
     def points_in_crop(self, face: Face) -> NDArray[np.float64] | None:
         """Return where a face's landmarks are in its crop, as shares [5, 2]; None if it is not aligned."""
-        matrix = None
-        if face.landmarks is not None and (self.framing is not None or self.recipe.aligns_found):
-            matrix = similarity(face.landmarks, self.recipe)
+        matrix = self._matrix(face)
         if matrix is None or face.landmarks is None:
             return None
-        if self.framing is not None:
-            matrix = self.framing.applied(matrix, self.recipe.size)
         points: NDArray[np.float64] = (face.landmarks @ matrix[:, :2].T + matrix[:, 2]) / self.recipe.size
         return points
 
     def _cut(self, image: Image, face: Face) -> Image:
-        if self.framing is not None and face.landmarks is not None:
-            matrix = similarity(face.landmarks, self.recipe)
-            if matrix is not None:
-                size = self.recipe.size
-                return warp(image, self.framing.applied(matrix, size), size)
+        matrix = None if self.framing is None else self._matrix(face)
+        if matrix is not None:
+            return warp(image, matrix, self.recipe.size)
         return crop_found(image, face, self.recipe)
+
+    def _matrix(self, face: Face) -> NDArray[np.float64] | None:
+        """Return what moves a face into its crop by its landmarks; None if it is not aligned."""
+        if face.landmarks is None or not (self.framing is not None or self.recipe.aligns_found):
+            return None
+        matrix = similarity(face.landmarks, self.recipe)
+        if matrix is None or self.framing is None:
+            return matrix
+        return self.framing.applied(matrix, self.recipe.size)
 
     def _chosen(self, faces: list[Face]) -> list[Face]:
         if self.wanted == "best":
@@ -192,7 +195,7 @@ def finder_for(
     if crop is not None:
         recipe = read_recipe(crop, trained_with.size)
         if (recipe.kind in AS_SHIPPED) != (wanted == "whole"):
-            problem = "takes pictures as crops, so that no face is searched"
+            problem = "takes pictures as crops, so no face is searched for"
             raise UsageError(
                 f"--crop {crop} {problem}" if wanted != "whole" else f"--faces whole {problem}",
                 value=f"--crop {crop} --faces {wanted}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,8 +107,3 @@ def control_scores(model: FaceModel, crops: Crops, names: Sequence[str], classes
     return Scores(
         np.mean([one.deletion for one in drawn], axis=0), np.mean([one.insertion for one in drawn], axis=0)
     )
-
-
-def uniform_share(mask: NDArray[np.bool_]) -> float:
-    """Return the share of a map on a mask that random maps have on average: that of its area."""
-    return math.nan if not mask.any() else float(mask.mean())

@@ -10,6 +10,7 @@ import numpy as np
 
 from fer_bench.errors import UsageError
 from fer_bench.inference.face_model import Answers, Crops, FaceModel
+from fer_bench.inference.opening import checkpoint_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,9 @@ class FeatureReader:
     """
 
     def __init__(self, model: FaceModel) -> None:
-        self.model = _checkpoint(model)
+        self.model = checkpoint_of(
+            model, "an export answers without its features: only checkpoints have them"
+        )
         self.layer = _last_layer(self.model)
 
     def answer(self, crops: Crops) -> Answers:
@@ -46,19 +49,6 @@ class FeatureReader:
             stack.callback(hook.remove)
             found = self.model.answer(crops)
         return replace(found, features=seen[-1].float().cpu().numpy())
-
-
-def _checkpoint(model: FaceModel) -> CheckpointModel:
-    if model.path.suffix == ".onnx":
-        raise UsageError(
-            "an export answers without its features: only checkpoints have them",
-            value=f"--features with {model.path}",
-            hint="fer-bench predict CHECKPOINT PATH... --features --out FILE",
-        )
-    from fer_bench.inference.checkpoint import CheckpointModel  # it is open, so torch is there
-
-    assert isinstance(model, CheckpointModel)
-    return model
 
 
 def _last_layer(model: CheckpointModel) -> str:

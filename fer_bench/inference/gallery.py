@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.data.reading.pictures import Image
+from fer_bench.errors import counted
 from fer_bench.figures import COLOURS
 from fer_bench.files import write_text
 from fer_bench.inference.card import DeploymentCard
@@ -74,23 +75,22 @@ class Gallery:
         """
         rows = chosen_rows(table, self.most)
         large = self.finder.recipe.model_copy(update={"size": max(SIDE, self.finder.recipe.size)})
-        finder = replace(self.finder, recipe=large)
-        crops = crops_of(rows, items, finder)
+        finders = [replace(self.finder, recipe=large), *([] if self.maps is None else [self.finder])]
+        crops = crops_of(rows, items, *finders)
         rows = rows[rows.index.isin(list(crops))]
-        explained = self._explained(rows, items)
+        shown = [crops[int(str(at))] for at in rows.index]
+        explained = self._explained(rows, [each[-1] for each in shown])
         faces = [
-            self._face(number, row, crops[int(str(at))], explained[number] if explained else ())
-            for number, (at, row) in enumerate(rows.iterrows())
+            self._face(number, row, each[0], explained[number] if explained else ())
+            for number, ((_, row), each) in enumerate(zip(rows.iterrows(), shown, strict=True))
         ]
         write_text(path, self._page(table, faces))
         return len(faces)
 
-    def _explained(self, rows: pd.DataFrame, items: Sequence[Item]) -> Sequence[Explaining]:
+    def _explained(self, rows: pd.DataFrame, seen: Sequence[Image]) -> Sequence[Explaining]:
         if self.maps is None or rows.empty:
             return ()
-        small = crops_of(rows, items, self.finder)
-        seen = np.stack([small[int(str(at))] for at in rows.index])
-        return self.maps(seen, shares_of(rows, self.card.classes).argmax(axis=1))
+        return self.maps(np.stack(seen), shares_of(rows, self.card.classes).argmax(axis=1))
 
     def _face(self, number: int, row: pd.Series, crop: Image, maps: Explaining) -> str:
         shares = sorted(
@@ -143,8 +143,9 @@ class Gallery:
         facts = [
             f"{drawn.get(card.data_kind, 'It is not known what this model learned from. ')}"
             f"Faces: {self.finder.text}.",
-            f"{len(found)} faces in {table['file'].nunique()} files, {int(found['abstained'].sum())} "
-            f"abstained; {len(table) - len(found)} rows without a face.",
+            f"{counted(len(found), 'face')} in {counted(table['file'].nunique(), 'file')}, "
+            f"{int(found['abstained'].sum())} abstained; "
+            f"{counted(len(table) - len(found), 'row')} without a face.",
         ]
         if len(faces) < len(found):
             facts.append(f"{len(faces)} of them are shown, evenly spread.")

@@ -63,6 +63,11 @@ class Inputs:
         """Those that are cameras."""
         return [item for item in self.items if item.kind == "camera"]
 
+    @property
+    def other_endings(self) -> str:
+        """How many other files there are by ending, as text."""
+        return ", ".join(f"{count} {ending}" for ending, count in sorted(self.others.items()))
+
 
 def find_inputs(paths: Sequence[str | Path]) -> Inputs:
     """Return what paths mean: pictures, videos, all below a folder, all that fits a pattern, a camera number.
@@ -80,23 +85,19 @@ def find_inputs(paths: Sequence[str | Path]) -> Inputs:
     if not paths:
         raise UsageError("name pictures, videos or folders", hint="fer-bench predict CHECKPOINT FOLDER")
     found = Inputs()
-    for path in paths:
-        for item in _items(path, found.others):
-            found.items.append(item)
-    found.items = _each_once(found.items)
+    found.items = _each_once(item for path in paths for item in _items(path, found.others))
     if not found.items:
-        listed = ", ".join(f"{count} {ending}" for ending, count in sorted(found.others.items()))
         raise DataError(
-            "there is no picture and no video here",
+            "there are no pictures or videos here",
             file=" ".join(map(str, paths)),
-            value=f"only other files: {listed}" if listed else "no file",
+            value=f"only other files: {found.other_endings}" if found.others else "no file",
             hint=f"pictures: {', '.join(USUAL_ENDINGS)}, or what begins like one; "
             f"videos: {', '.join(VIDEO_ENDINGS)}",
         )
     return found
 
 
-def _each_once(items: Sequence[Item]) -> list[Item]:
+def _each_once(items: Iterable[Item]) -> list[Item]:
     """Return the first of those that are the same file, however its path is written.
 
     Links to files count as files of their own.
@@ -124,7 +125,7 @@ def _items(named: str | Path, others: dict[str, int]) -> Iterator[Item]:
     elif _PATTERN & set(text):
         fitting = sorted(glob.glob(str(path), recursive=True))
         if not fitting:
-            raise DataError("no file fits this pattern", file=text)
+            raise DataError("no file matches this pattern", file=text)
         for each in map(Path, fitting):
             if each.is_dir():
                 yield from _of_folder(each, others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,26 @@ def open_checkpoint(path: Path, device: str = "auto", *, recipe: CropRecipe | No
             hint="install all of fer-bench, or export it where it is: fer-bench export CHECKPOINT --to onnx",
         ) from None
     return CheckpointModel(path, device, recipe)
+
+
+def checkpoint_of(
+    model: FaceModel, why: str = "explanations need gradients, which only a checkpoint has"
+) -> CheckpointModel:
+    """Return the model as a checkpoint.
+
+    Args:
+        model: Any model.
+        why: What to say of another kind.
+
+    Raises:
+        UsageError: It is of another kind.
+    """
+    with suppress(ImportError):  # where torch cannot be imported, no model is a checkpoint
+        from fer_bench.inference.checkpoint import CheckpointModel
+
+        if isinstance(model, CheckpointModel):
+            return model
+    raise UsageError(why, value=str(model.path), hint="name the checkpoint (.pt) that it was exported from")
 
 
 def read_model_card(what: str | Path, runs_dir: Path | str = "runs") -> ModelCard:

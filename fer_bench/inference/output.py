@@ -190,7 +190,7 @@ class Output:
     def _read(self) -> None:
         if self.path.exists() and not self._anew:
             if not self.call_file.is_file():
-                problem = "the file is there already, and nothing says which model and options it is of"
+                problem = "the file exists already, and nothing says which model and options made it"
                 raise UsageError(problem, value=str(self.path), hint=FORCE)
             found = _read_json(self.call_file)
             self._compare(found.get("call"))
@@ -213,9 +213,10 @@ class Output:
         known = found if isinstance(found, dict) else {}
         changed = [name for name in self.call if known.get(name) != self.call[name]]
         first = changed[0] if changed else "call"
+        other = "another model" if {"model", "weights"} & set(changed) else "other options"
         raise UsageError(
-            f"the predictions that are there are of {_other(changed)} ({first}: "
-            f"{known.get(first)!r} -> {self.call.get(first)!r}), and are not mixed",
+            f"the predictions there were made with {other} ({first}: "
+            f"{known.get(first)!r} -> {self.call.get(first)!r}), and the two are never mixed",
             value=str(self.path),
             hint=FORCE,
         )
@@ -241,13 +242,6 @@ def _stamp(found: Sequence[Any]) -> Stamp:
 
 def _stamps(found: Mapping[str, Any]) -> dict[str, Stamp]:
     return {name: _stamp(of) for name, of in found.items()}
-
-
-def _other(changed: Sequence[str]) -> str:
-    """Return what differs between two calls in words."""
-    if "model" in changed or "weights" in changed:
-        return "another model"
-    return "other options"
 
 
 def _read_json(file: Path) -> dict[str, Any]:

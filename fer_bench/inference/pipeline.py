@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,10 +15,11 @@ from typing import Any
 from fer_bench.data.crops.faces import DetectorError
 from fer_bench.data.reading.decoder_messages import captured_messages, damage, tells_of_damage
 from fer_bench.data.reading.pictures import Image, read_picture
-from fer_bench.errors import FerBenchError
+from fer_bench.errors import DataError, FerBenchError
 from fer_bench.files import usable_cores
 from fer_bench.inference.faces import CroppedFace, FaceFinder
-from fer_bench.inference.video import Ending
+from fer_bench.inference.inputs import Item
+from fer_bench.inference.video import Ending, Every, frames_of, opened
 
 FIRST = 4
 """Pictures per core that are prepared at once in the beginning."""
@@ -73,6 +74,44 @@ class Job:
     faces: list[CroppedFace] = field(default_factory=list)
     reason: str | None = None
     note: str | None = None
+
+
+def jobs_of(
+    items: Sequence[Item],
+    every: Every,
+    *,
+    begun: Mapping[Item, int],
+    seconds: float | None,
+    stop: Callable[[], bool],
+) -> Iterator[Job]:
+    """Yield the pictures and frames of items; those of videos and cameras are decoded on the way.
+
+    Args:
+        items: What is predicted.
+        every: Which frames of videos and cameras.
+        begun: Frames of videos before which nothing is predicted.
+        seconds: When a camera stops.
+        stop: Asked before each frame whether to stop.
+
+    Raises:
+        DataError: A camera cannot be opened.
+    """
+    for number, item in enumerate(items):
+        place, ending = {"file": item.name}, Ending()
+        if item.kind == "picture":
+            yield Job(number, place, path=item.path, ending=ending)
+            continue
+        limit, start = seconds if item.kind == "camera" else None, begun.get(item, 0)
+        try:
+            with opened(item) as capture:
+                for frame in frames_of(capture, item, every, ending, start=start, seconds=limit, stop=stop):
+                    where = {**place, "frame": frame.number, "time": round(frame.time, 4)}
+                    yield Job(number, where, frame.image)
+        except DataError as error:
+            if item.kind == "camera":
+                raise
+            ending.reason = reason_of(error)
+        yield Job(number, place, ending=ending)
 
 
 class Pipeline:

@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.data.crops.detectors import Detector
-from fer_bench.errors import DataError, UsageError
+from fer_bench.errors import UsageError
 from fer_bench.files import expand_home
-from fer_bench.inference.arrays import checked, joined, placed
+from fer_bench.inference.arrays import checked, placed
 from fer_bench.inference.card import DeploymentCard
 from fer_bench.inference.face_model import Answers, Crops, FaceModel
 from fer_bench.inference.faces import FaceFinder, FacesWanted, finder_for, read_recipe
 from fer_bench.inference.inputs import Item, find_inputs
 from fer_bench.inference.opening import open_face_model
 from fer_bench.inference.output import Output, replaces
-from fer_bench.inference.pipeline import Job, Pipeline, Stages, reason_of
+from fer_bench.inference.pipeline import Job, Pipeline, Stages, jobs_of
 from fer_bench.inference.table import Row, as_table, face_row, reason_row
-from fer_bench.inference.video import Ending, Every, frames_of, opened, read_every
+from fer_bench.inference.video import Every, read_every
 
 if TYPE_CHECKING:
     from fer_bench.inference.enrolment import Enrolment
@@ -97,7 +97,7 @@ class Predictor:
     ) -> None:
         if batch_size < 1 or not 0 <= abstain_below <= 1 or not 0 <= least_score <= 1:
             raise UsageError(
-                "a batch has a face or more, and shares are from 0 to 1",
+                "a batch has at least one face, and shares are from 0 to 1",
                 value=f"batch_size={batch_size}, abstain_below={abstain_below}, least_score={least_score}",
             )
         if not isinstance(model, FaceModel):
@@ -270,14 +270,11 @@ class Predictor:
         before, finished = self.stages.pictures, 0
         rows: list[Row] = []
         watching = any(item.kind == "camera" for item in items)
-        for jobs in self.pipeline.run(
-            self._jobs(items, seconds, stop, begun or {}), stop if watching else None
-        ):
-            answers, at = self._answer(jobs), 0
-            for job in jobs:
+        coming = jobs_of(items, self.every, begun=begun or {}, seconds=seconds, stop=stop.is_set)
+        for jobs in self.pipeline.run(coming, stop if watching else None):
+            for job, some in self._answered(jobs):
                 item = items[job.item]
-                rows += self._rows(job, answers, at)
-                at += len(job.faces)
+                rows += some
                 if job.ending is not None:
                     if job.ending.reason is not None:
                         rows.append(reason_row({"file": item.name}, job.ending.reason))
@@ -288,48 +285,22 @@ class Predictor:
                 yield items[jobs[-1].item], rows, int(jobs[-1].place["frame"]) + 1
                 rows = []
             if on_progress is not None:
-                done = Done(finished, self.stages.pictures - before, items[jobs[-1].item].name)
-                on_progress(done)
+                on_progress(Done(finished, self.stages.pictures - before, items[jobs[-1].item].name))
 
     def _all(self, items: Sequence[Item]) -> pd.DataFrame:
         return as_table(self.card, [row for _, rows in self.stream(items) for row in rows])
 
     def _frames(self, frames: Iterable[tuple[Row, Any]]) -> pd.DataFrame:
-        found: list[Row] = []
         jobs = (Job(0, place, checked(image)) for place, image in frames)
-        for some in self.pipeline.run(jobs):
-            answers, at = self._answer(some), 0
-            for job in some:
-                found += self._rows(job, answers, at)
-                at += len(job.faces)
-        return as_table(self.card, found)
+        found = [rows for some in self.pipeline.run(jobs) for _, rows in self._answered(some)]
+        return as_table(self.card, [row for rows in found for row in rows])
 
-    def _jobs(
-        self,
-        items: Sequence[Item],
-        seconds: float | None,
-        stop: threading.Event,
-        begun: Mapping[Item, int],
-    ) -> Iterator[Job]:
-        """Yield the pictures and frames of items; those of videos are decoded here."""
-        for number, item in enumerate(items):
-            place, ending = {"file": item.name}, Ending()
-            if item.kind == "picture":
-                yield Job(number, place, path=item.path, ending=ending)
-                continue
-            try:
-                with opened(item) as capture:
-                    limit, start = seconds if item.kind == "camera" else None, begun.get(item, 0)
-                    for frame in frames_of(
-                        capture, item, self.every, ending, start=start, seconds=limit, stop=stop.is_set
-                    ):
-                        where = {**place, "frame": frame.number, "time": round(frame.time, 4)}
-                        yield Job(number, where, frame.image)
-            except DataError as error:
-                if item.kind == "camera":
-                    raise
-                ending.reason = reason_of(error)
-            yield Job(number, place, ending=ending)
+    def _answered(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Row]]]:
+        """Yield each job with its rows."""
+        answers, at = self._answer(jobs), 0
+        for job in jobs:
+            yield job, self._rows(job, answers, at)
+            at += len(job.faces)
 
     def _answer(self, jobs: Sequence[Job]) -> Answers:
         """Return the answers for all faces of some jobs, in their order."""
@@ -345,12 +316,7 @@ class Predictor:
             ]
         if not parts:
             return Answers(np.empty((0, len(self.card.classes)), np.float32))
-        return Answers(
-            np.concatenate([part.logits for part in parts]),
-            joined([part.va for part in parts]),
-            joined([part.au for part in parts]),
-            joined([part.features for part in parts]),
-        )
+        return Answers.joined(parts)
 
     def _answer_some(self, crops: Crops, files: Sequence[str]) -> Answers:
         if self._reader is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer_bench.errors import DataError, UsageError
+from fer_bench.errors import DataError, UsageError, counted
 from fer_bench.inference.annotate import annotate_video
 from fer_bench.inference.gallery import MOST, Gallery, Maps
 from fer_bench.inference.inputs import Inputs, Item, unique_stems
@@ -52,7 +52,7 @@ class Showing:
         given = {option: file for option, file in wanted.items() if file is not None}
         if given and inputs.cameras:
             raise UsageError(
-                "nothing is kept of what a camera saw, so that it cannot be shown",
+                "what a camera sees is not kept, so it cannot be shown",
                 value=", ".join(given),
                 hint="record a video first, and predict that",
             )
@@ -72,7 +72,7 @@ class Showing:
         taken = {item.path.resolve() for item in inputs.items}
         for place in [self.gallery, *(file for _, file in self._of_videos(inputs))]:
             if place is not None and place.resolve() in taken:
-                raise UsageError("this file is predicted, and would be overwritten", value=str(place))
+                raise UsageError("this file is an input and would be overwritten", value=str(place))
 
     def write(self, predictor: Predictor, table: pd.DataFrame, inputs: Inputs) -> Iterator[str]:
         """Write everything, and yield what was written, or why it was not, one line each.
@@ -89,7 +89,8 @@ class Showing:
         card = predictor.card
         if self.gallery is not None:
             page = Gallery(card, predictor.finder, self.blur, self.most, self.maps)
-            yield f"wrote {self.gallery}: {page.write(table, inputs.items, self.gallery)} faces"
+            count = page.write(table, inputs.items, self.gallery)
+            yield f"wrote {self.gallery}: {counted(count, 'face')}"
         for item, place in self._of_videos(inputs):
             try:
                 if place.suffix == ".png":

@@ -27,30 +27,34 @@ def chosen_rows(table: pd.DataFrame, most: int) -> pd.DataFrame:
     return found.iloc[np.linspace(0, len(found) - 1, most).round().astype(int)]
 
 
-def crops_of(rows: pd.DataFrame, items: Sequence[Item], finder: FaceFinder) -> dict[int, Image]:
-    """Return the crop of each row by its index; those that cannot be decoded any more are absent.
+def crops_of(rows: pd.DataFrame, items: Sequence[Item], *finders: FaceFinder) -> dict[int, tuple[Image, ...]]:
+    """Return the crops of each row by its index; those that cannot be decoded any more are absent.
 
     Args:
         rows: Rows with a face.
         items: The files that they come from.
-        finder: How faces are cropped.
+        finders: How faces are cropped: a crop each.
     """
-    found: dict[int, Image] = {}
+    found: dict[int, tuple[Image, ...]] = {}
     by_name = {item.name: item for item in items}
     for name, group in rows.groupby("file", sort=False):
         item = by_name.get(str(name))
+        if item is None:
+            continue
         with captured_messages(), suppress(FerBenchError):
-            if item is None:
-                continue
-            if item.kind == "picture":
-                image = read_picture(item.path)
-                for at, row in group.iterrows():
-                    found[int(str(at))] = crop_of(image, row, finder)
-                continue
-            for frame in frames_wanted(item, set(group["frame"].astype(int))):
-                for at, row in group[group["frame"] == frame.number].iterrows():
-                    found[int(str(at))] = crop_of(frame.image, row, finder)
+            for image, seen in _pictures(item, group):
+                for at, row in seen.iterrows():
+                    found[int(str(at))] = tuple(crop_of(image, row, finder) for finder in finders)
     return found
+
+
+def _pictures(item: Item, rows: pd.DataFrame) -> Iterator[tuple[Image, pd.DataFrame]]:
+    """Yield a file's pictures or frames that rows are of, each with its rows."""
+    if item.kind == "picture":
+        yield read_picture(item.path), rows
+    else:
+        for frame in frames_wanted(item, set(rows["frame"].astype(int))):
+            yield frame.image, rows[rows["frame"] == frame.number]
 
 
 def crop_of(image: Image, row: Mapping[str, object] | pd.Series, finder: FaceFinder) -> Image:

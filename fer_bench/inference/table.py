@@ -141,7 +141,7 @@ def check_ending(path: Path) -> None:
     """
     if path.suffix.casefold() not in ENDINGS:
         raise UsageError(
-            "predictions are written by the ending of their file", value=str(path), hint=", ".join(ENDINGS)
+            "the format of the table follows the file's ending", value=str(path), hint=", ".join(ENDINGS)
         )
 
 

@@ -35,7 +35,7 @@ def write_timeline(table: pd.DataFrame, name: str, card: DeploymentCard, path: P
     rows = table[(table["file"] == name) & table["time"].notna()]
     first = rows[(rows["face"] == 0) & rows["predicted"].notna()]
     if first.empty:
-        raise DataError("no frame has a face, so that there is nothing to draw", file=name)
+        raise DataError("no frame has a face, so there is nothing to draw", file=name)
     try:
         import matplotlib  # noqa: F401
     except ImportError:

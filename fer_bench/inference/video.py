@@ -50,7 +50,9 @@ def read_every(text: str) -> Every:
             return Every(seconds=float(match[1]))
         if "." not in match[1]:
             return Every(frames=int(match[1]))
-    raise UsageError("how often a frame is taken", value=text, hint="--every 10 (frames) or --every 0.5s")
+    raise UsageError(
+        "cannot tell how often a frame is taken", value=text, hint="--every 10 (frames) or --every 0.5s"
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def frames_of(
     if said - ending.frames > max(1.0, TOLERANCE * said):
         ending.reason = f"the video is cut off or damaged: {ending.frames} of {said} frames decode"
     elif not ending.frames:
-        ending.reason = "the video has no frame that decodes" if item.kind == "video" else "no frame came"
+        ending.reason = (
+            "the video has no frame that decodes" if item.kind == "video" else "the camera delivered no frame"
+        )
 
 
 class _Clock:

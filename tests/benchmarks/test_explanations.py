@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_bench.inference.opening import open_face_model
-from tests.inference.test_enrolment import saved
+from tests.inference.models import saved
 
 
 @pytest.fixture(scope="module")

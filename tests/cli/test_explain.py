@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.synthetic.face import draw_face
-from fer_bench.synthetic.population import Population
 from tests.inference.conftest import plan, trained, trained_store, workspace
+from tests.inference.pictures import picture
 
 __all__ = ["plan", "trained", "trained_store", "workspace"]
 
@@ -15,9 +14,7 @@ __all__ = ["plan", "trained", "trained_store", "workspace"]
 def pictures(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
-    person = Population("rafdb", "development", 0).person(3)
-    face = draw_face(person.identity, {12: 0.9, 6: 0.8, 25: 0.7}, size=160)
-    cv2.imwrite(str(folder / "smile.jpg"), face.over(np.full((160, 160, 3), 170, np.uint8))[:, :, ::-1])
+    cv2.imwrite(str(folder / "smile.jpg"), picture({12: 0.9, 6: 0.8, 25: 0.7})[:, :, ::-1])
     (folder / "broken.jpg").write_text("not a picture")
     cv2.imwrite(str(folder / "empty.png"), np.full((64, 64, 3), 90, np.uint8))
     return folder
@@ -27,7 +24,7 @@ def test_a_folder_is_explained_and_nothing_dropped_silently(run_cli, trained, pi
     code, out, err = run_cli("explain", trained, pictures, "--out", "maps")
     assert code == 0, err
     assert "smile.jpg: " in out
-    assert "wrote 1 pictures and maps/index.html" in out
+    assert "wrote 1 picture and maps/index.html" in out
     assert "broken.jpg: the picture cannot be decoded" in err
     assert "empty.png: no face was found" in err
     assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == [

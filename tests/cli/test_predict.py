@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_table(run_cli, checkpoint, pictures, tmp_path):
     assert "4 files were predicted before and are not repeated" in err
     code, _, err = run_cli("predict", checkpoint, pictures, "--out", "a.csv", "--abstain-below", "1")
     assert code == 2
-    assert "of other options" in err
+    assert "made with other options" in err
     code, _, err = run_cli(
         "predict", checkpoint, pictures, "--out", "a.csv", "--abstain-below", "1", "--force"
     )
@@ -113,13 +113,13 @@ def test_json_is_one_document(run_cli, checkpoint, pictures):
     ("arguments", "message"),
     [
         (["absent.jpg"], "no such file or folder"),
-        (["empty"], "no picture and no video here"),
-        (["photos", "--out", "a.txt"], "by the ending of their file"),
-        (["photos", "--every", "often"], "how often a frame is taken"),
+        (["empty"], "no pictures or videos here"),
+        (["photos", "--out", "a.txt"], "format of the table follows the file's ending"),
+        (["photos", "--every", "often"], "cannot tell how often a frame is taken"),
         (["photos", "--crop", "similar"], "unknown crop"),
-        (["0", "--gallery", "a.html"], "nothing is kept of what a camera saw"),
+        (["0", "--gallery", "a.html"], "what a camera sees is not kept"),
         (["photos", "--blur"], "only the faces of a gallery"),
-        (["photos", "--crop", "fit"], "so that no face is searched"),
+        (["photos", "--crop", "fit"], "so no face is searched for"),
     ],
 )
 def test_what_cannot_be_is_refused(run_cli, checkpoint, pictures, tmp_path, arguments, message):

@@ -6,7 +6,8 @@ import pytest
 
 from fer_bench.inference.table import read_table
 from tests.inference.conftest import trained, trained_store
-from tests.inference.test_enrolment import picture, saved
+from tests.inference.models import saved
+from tests.inference.pictures import picture
 
 __all__ = ["trained", "trained_store"]
 
@@ -37,7 +38,7 @@ def test_faces_of_an_enrolled_person_are_compared_with_her_neutral_picture(run_c
     code, _, err = call(run_cli, gcn, visits, *arguments)
     assert code == 0, err
     assert "neutral face of anna: anna.png" in err
-    assert "1 file is of nobody among these: a generated reference" in err
+    assert "1 file shows nobody enrolled: a generated reference" in err
     assert (tmp_path / "seen.png").is_file()
     plain, enrolled = (read_table(tmp_path / name) for name in ("plain.csv", "with.csv"))
     names = [name for name in plain.columns if name.startswith("p_")]
@@ -57,7 +58,7 @@ def test_another_neutral_picture_is_another_call(run_cli, gcn, visits):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--neutral", "carl=anna.png"), "no picture is of this person"),
+        (("--neutral", "carl=anna.png"), "no picture shows this person"),
         (("--neutral", "anna=gone.png"), "the neutral picture does not exist"),
         (("--show-neutral", "x.png"), "there is no neutral face to show"),
         (("--explain",), "maps are shown in a gallery"),

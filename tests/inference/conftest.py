@@ -1,9 +1,14 @@
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
+from fer_bench.inference.inputs import find_inputs
+from fer_bench.inference.predictor import Predictor
 from fer_bench.results.store import Store
+from tests.inference.models import Camera, Colours
+from tests.inference.pictures import picture
 from tests.runs.conftest import plain, plan, workspace
 
 __all__ = ["plain", "plan", "workspace"]
@@ -41,7 +46,6 @@ def crops():
 @pytest.fixture
 def colour():
     """Write a picture of one colour (RGB) and return its path."""
-    import cv2
 
     def write(path, rgb, size=(40, 40)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +60,6 @@ def colour():
 @pytest.fixture
 def clip():
     """Write a video whose frame n is a grey of 30 + n * step with noise, and return its path."""
-    import cv2
 
     def write(path, frames=20, rate=10, step=10, code="MJPG", size=(64, 48)):
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate, size)
@@ -68,3 +71,23 @@ def clip():
         return path
 
     return write
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """Write a picture of a calm person and return its path."""
+    cv2.imwrite(str(tmp_path / "anna.png"), picture({})[:, :, ::-1])
+    return tmp_path / "anna.png"
+
+
+@pytest.fixture
+def camera(monkeypatch):
+    """Put a camera 0 in place of OpenCV's, and return it as what is predicted."""
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    return find_inputs(["0"]).items
+
+
+@pytest.fixture
+def predictor():
+    """Make a predictor of whole pictures whose answers can be computed by hand."""
+    return lambda **options: Predictor(Colours(), faces="whole", **options)

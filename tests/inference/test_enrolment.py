@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench import methods
 from fer_bench.data.crops.recipe import CropRecipe
 from fer_bench.errors import DataError, UsageError
 from fer_bench.inference.enrolment import (
@@ -16,23 +15,11 @@ from fer_bench.inference.enrolment import (
     enrol,
     reference_feature,
 )
-from fer_bench.inference.explain import network_images
 from fer_bench.inference.faces import FaceFinder
-from fer_bench.inference.opening import open_face_model
-from fer_bench.runs.training.checkpoints import save_weights
-from fer_bench.synthetic.face import draw_face
-from fer_bench.synthetic.population import Population
+from tests.inference.models import saved
+from tests.inference.pictures import picture
 
-RECIPE = CropRecipe(kind="similarity", size=64)
-FINDER = FaceFinder(RECIPE)
-
-
-def saved(folder, classes=("neutral", "happiness", "anger"), method="gcn", **changes):
-    torch.manual_seed(0)
-    kind = methods.get(method)
-    settings, train = kind.profile("quick")
-    save_weights(kind(classes, settings.model_copy(update=changes), train), folder / "model.pt")
-    return open_face_model(folder / "model.pt", "cpu", recipe=RECIPE)
+FINDER = FaceFinder(CropRecipe(kind="similarity", size=64))
 
 
 @pytest.fixture
@@ -40,22 +27,10 @@ def model(tmp_path):
     return saved(tmp_path)
 
 
-def picture(au, number=3):
-    person = Population("rafdb", "development", 0).person(number)
-    face = draw_face(person.identity, au, size=160)
-    return face.over(np.full((160, 160, 3), 170, np.uint8))
-
-
-@pytest.fixture
-def photo(tmp_path):
-    cv2.imwrite(str(tmp_path / "anna.png"), picture({})[:, :, ::-1])
-    return tmp_path / "anna.png"
-
-
 @pytest.mark.parametrize("variant", ["S1R1", "S0R1"])
 def test_the_generated_face_as_reference_gives_the_models_own_answer(tmp_path, crops, variant):
     model = saved(tmp_path, variant=variant)
-    images = network_images(model, crops[:1])
+    images = model.images(crops[:1])
     with torch.inference_mode():
         drawn = model.method(images).extras["reference"]
     found = compare(model, crops[:1], reference_feature(model, drawn))
@@ -79,7 +54,7 @@ def test_the_longest_name_counts_and_names_are_checked(model, crops):
     enrolment = Enrolment(model, [Reference("", crops[:1], ""), Reference("anna", crops[1:2], "")])
     assert [enrolment.owner(file) for file in ("anna.jpg", "x.jpg")] == [1, 0]
     enrolment.check(["anna.jpg"])
-    with pytest.raises(UsageError, match="no picture is of this person"):
+    with pytest.raises(UsageError, match="no picture shows this person"):
         enrolment.check(["x.jpg"])
     with pytest.raises(UsageError, match="two neutral pictures"):
         Enrolment(model, [Reference("Anna", crops[:1], ""), Reference("anna", crops[1:2], "")])

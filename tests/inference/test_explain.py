@@ -1,29 +1,17 @@
 import numpy as np
 import pytest
-import torch
 
-from fer_bench import methods
-from fer_bench.data.crops.recipe import TEMPLATE, CropRecipe
+from fer_bench.data.crops.recipe import TEMPLATE
 from fer_bench.errors import UsageError
 from fer_bench.inference import explain as module
 from fer_bench.inference.explain import explain, gallery_maps, maps, overlaid
 from fer_bench.inference.face_model import FaceModel
 from fer_bench.inference.opening import open_face_model
-from fer_bench.runs.training.checkpoints import save_weights
-
-CLASSES = ("neutral", "happiness", "anger")
-
-
-def saved(name, folder):
-    torch.manual_seed(0)
-    kind = methods.get(name)
-    settings, train = kind.profile("quick")
-    save_weights(kind(CLASSES, settings, train), folder / f"{name}.pt")
-    return open_face_model(folder / f"{name}.pt", "cpu", recipe=CropRecipe(kind="similarity", size=64))
+from tests.inference.models import saved
 
 
 def test_an_explanation_says_what_the_map_is_worth(tmp_path, crops):
-    model = saved("gcn", tmp_path)
+    model = saved(tmp_path)
     found = explain(model, crops, list("abcde"), [TEMPLATE] * 4 + [None], wanted="happiness")
     shares = model.card.probabilities(model.answer(crops).logits)
     for row, one in enumerate(found):
@@ -53,7 +41,7 @@ def test_another_class_is_explained_if_the_model_knows_it(trained, crops):
 
 
 def test_gcn_shows_its_reference_and_how_the_face_differs(tmp_path, crops):
-    (one,) = explain(saved("gcn", tmp_path), crops[:1], ["a"], [None])
+    (one,) = explain(saved(tmp_path), crops[:1], ["a"], [None])
     grey = (crops[0].astype(float) @ [0.299, 0.587, 0.114]) / 255
     assert one.reference.dtype == np.uint8
     assert np.allclose(one.difference, np.abs(grey - one.reference / 255), atol=0.01)
@@ -61,7 +49,7 @@ def test_gcn_shows_its_reference_and_how_the_face_differs(tmp_path, crops):
 
 
 def test_cafe_shows_its_mask_by_class(tmp_path, crops):
-    (one,) = explain(saved("cafe", tmp_path), crops[:1], ["a"], [None])
+    (one,) = explain(saved(tmp_path, method="cafe"), crops[:1], ["a"], [None])
     assert one.mask.shape == (192,)
     assert one.groups == {"neutral": (0, 63), "happiness": (64, 127), "anger": (128, 191)}
     assert one.document()["mask_by_class"]["anger"] == pytest.approx(one.mask[128:].mean())
@@ -80,7 +68,7 @@ def test_models_without_gradients_are_refused(crops):
 
 
 def test_a_gallery_gets_maps_and_gcns_reference(tmp_path, crops):
-    model = saved("gcn", tmp_path)
+    model = saved(tmp_path)
     found = gallery_maps(model)(crops, np.array([0, 1, 2, 0, 1]))
     assert [title for title, _ in found[1]] == [
         "HiResCAM of happiness",
@@ -95,7 +83,7 @@ def test_a_map_that_is_zero_everywhere_is_not_drawn(tmp_path, crops, monkeypatch
     given = np.zeros((2, 64, 64), np.float32)
     given[1, 5, 5] = 1
     monkeypatch.setattr(module, "_maps", lambda *_: given)
-    found = gallery_maps(saved("gcn", tmp_path))(crops[:2], np.array([0, 1]))
+    found = gallery_maps(saved(tmp_path))(crops[:2], np.array([0, 1]))
     assert found[0][0] == ("HiResCAM of neutral", None)
     assert np.array_equal(found[1][0][1], overlaid(crops[1], given[1]))
 

@@ -132,7 +132,7 @@ class TestHow:
         assert finder_for(trained, crop="fit", wanted="whole").recipe.kind == "fit"
         assert finder_for(trained, wanted="whole").recipe.kind == "whole"
         for crop, wanted in (("fit", "largest"), ("similarity", "whole")):
-            with pytest.raises(UsageError, match="so that no face is searched"):
+            with pytest.raises(UsageError, match="so no face is searched for"):
                 finder_for(trained, crop=crop, wanted=wanted)
         with pytest.raises(UsageError, match="unknown crop"):
             read_recipe("similar")

@@ -12,10 +12,8 @@ from fer_bench.inference.monitor import monitor, read_side
 from fer_bench.inference.onnx_model import OnnxModel
 from fer_bench.inference.predictor import Predictor
 from fer_bench.inference.table import FEATURE
-from tests.inference.test_enrolment import photo, saved
+from tests.inference.models import saved
 from tests.inference.test_export import METHODS, checkpoint, crops_for, exported
-
-__all__ = ["photo"]
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_every_face_is_on_it_with_its_answer(folder, tmp_path):
     words = " ".join(page.texts)
     assert "Predictions of colours on rafdb" in words
     assert "SYNTHETIC" in words
-    assert "7 faces in 5 files, 5 abstained; 1 rows without a face." in words
+    assert "7 faces in 5 files, 5 abstained; 1 row without a face." in words
     assert "the picture cannot be decoded (1 bytes)" in words
     assert "clip.avi at 0.30 s" in words
     assert "valence +1.00" in words

@@ -57,18 +57,18 @@ def test_a_number_is_a_camera_unless_a_file_is_called_so(colour, tmp_path, monke
 def test_what_is_not_there_is_refused(tmp_path):
     with pytest.raises(UsageError, match="name pictures"):
         find_inputs([])
-    with pytest.raises(DataError, match="no picture and no video here") as refused:
+    with pytest.raises(DataError, match="no pictures or videos here") as refused:
         find_inputs([tmp_path])
     assert refused.value.value == "no file"
     assert ".jpeg" in refused.value.hint
     assert ".mkv" in refused.value.hint
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(DataError, match="no picture and no video here") as refused:
+    with pytest.raises(DataError, match="no pictures or videos here") as refused:
         find_inputs([tmp_path])
     assert refused.value.value == "only other files: 1 .txt"
     with pytest.raises(DataError, match="no such file or folder"):
         find_inputs([tmp_path / "absent.jpg"])
-    with pytest.raises(DataError, match="no file fits this pattern"):
+    with pytest.raises(DataError, match="no file matches this pattern"):
         find_inputs([f"{tmp_path}/*.jpg"])
 
 

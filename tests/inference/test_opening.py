@@ -1,9 +1,12 @@
 """What a user names as a model: a file, a run's folder or its key."""
 
+import sys
+
 import pytest
 
 from fer_bench.errors import StoreError, UsageError
-from fer_bench.inference.opening import find_file, open_face_model
+from fer_bench.inference.opening import checkpoint_of, find_file, open_face_model
+from tests.inference.models import Colours
 
 
 def test_a_file_a_folder_and_a_key_are_one_model(trained, trained_store):
@@ -32,3 +35,12 @@ def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):
     (tmp_path / "record.json").write_bytes((trained / "record.json").read_bytes())
     with pytest.raises(StoreError, match="has no checkpoint"):
         find_file(tmp_path)
+
+
+def test_only_a_checkpoint_is_one_also_where_torch_is_missing(trained, monkeypatch):
+    model = open_face_model(trained, "cpu")
+    assert checkpoint_of(model) is model
+    for _ in range(2):
+        with pytest.raises(UsageError, match="only a checkpoint has"):
+            checkpoint_of(Colours())
+        monkeypatch.setitem(sys.modules, "fer_bench.inference.checkpoint", None)

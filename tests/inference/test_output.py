@@ -8,9 +8,7 @@ import pytest
 from fer_bench.errors import DataError, UsageError
 from fer_bench.inference import output as module
 from fer_bench.inference.inputs import find_inputs
-from fer_bench.inference.predictor import Predictor
 from fer_bench.inference.table import read_table
-from tests.inference.models import Colours
 
 
 @pytest.fixture
@@ -19,11 +17,6 @@ def items(colour, tmp_path):
         colour(tmp_path / "in" / f"{number}.png", (40 * number, 10, 200 - 30 * number))
     (tmp_path / "in" / "text.jpg").write_text("not a picture")
     return find_inputs([tmp_path / "in"]).items
-
-
-@pytest.fixture
-def predictor():
-    return lambda **options: Predictor(Colours(), faces="whole", **options)
 
 
 def stop_after(predictor, count):
@@ -95,7 +88,7 @@ def test_other_options_are_not_mixed_in(items, predictor, tmp_path, options, nam
     out = tmp_path / "out.csv"
     predictor().write(items[:2], out)
     before = out.read_bytes()
-    with pytest.raises(UsageError, match=f"of other options .{named}") as refused:
+    with pytest.raises(UsageError, match=f"made with other options .{named}") as refused:
         predictor(**options).write(items, out)
     assert "--force" in refused.value.hint
     assert out.read_bytes() == before
@@ -107,7 +100,7 @@ def test_another_model_is_not_mixed_in(items, predictor, tmp_path):
         stop_after(predictor(), 2).write(items, out)
     other = predictor()
     other.model.sha256 = "d" * 64
-    with pytest.raises(UsageError, match="of another model"):
+    with pytest.raises(UsageError, match="made with another model"):
         other.write(items, out)
 
 
@@ -131,7 +124,7 @@ def test_a_file_of_somebody_else_is_not_replaced(items, predictor, tmp_path):
     with pytest.raises(UsageError, match="nothing says which model"):
         predictor().write(items, out)
     assert out.read_text() == "my notes"
-    with pytest.raises(UsageError, match="by the ending"):
+    with pytest.raises(UsageError, match="follows the file's ending"):
         predictor().write(items, tmp_path / "out.txt")
 
 

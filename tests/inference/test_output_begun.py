@@ -2,8 +2,6 @@
 
 import os
 
-import cv2
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +11,6 @@ from fer_bench.inference import pipeline
 from fer_bench.inference.inputs import find_inputs
 from fer_bench.inference.predictor import Predictor
 from fer_bench.inference.table import read_table
-from tests.inference.models import Colours
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +26,6 @@ def items(clip, colour, tmp_path):
     clip(tmp_path / "b.avi", frames=20)
     clip(tmp_path / "c.avi", frames=10)
     return find_inputs([tmp_path / name for name in ("a.png", "b.avi", "c.avi")]).items
-
-
-@pytest.fixture
-def predictor():
-    return lambda **options: Predictor(Colours(), faces="whole", **options)
 
 
 def stopped(predictor, items, out, monkeypatch, *, after, killed=False, **options):
@@ -105,31 +97,6 @@ def test_a_begun_video_that_is_not_named_again_has_no_rows(items, predictor, tmp
 
 
 class TestCameras:
-    class Camera:
-        def __init__(self, number):
-            self.frames = 0
-
-        def isOpened(self):  # noqa: N802
-            return True
-
-        def get(self, what):
-            return 0.0
-
-        def grab(self):
-            self.frames += 1
-            return True
-
-        def retrieve(self):
-            return True, np.full((40, 40, 3), self.frames % 200, np.uint8)
-
-        def release(self):
-            pass
-
-    @pytest.fixture
-    def camera(self, monkeypatch):
-        monkeypatch.setattr(cv2, "VideoCapture", self.Camera)
-        return find_inputs(["0"]).items
-
     def test_what_a_killed_one_saw_is_written(self, camera, predictor, tmp_path, monkeypatch):
         out = tmp_path / "out.csv"
         with monkeypatch.context() as patch:

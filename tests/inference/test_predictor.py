@@ -161,31 +161,6 @@ class TestRealFaces:
 
 
 class TestCameras:
-    class Camera:
-        def __init__(self, number):
-            self.number, self.frames = number, 0
-
-        def isOpened(self):  # noqa: N802
-            return self.number == 0
-
-        def get(self, what):
-            return 0.0
-
-        def grab(self):
-            self.frames += 1
-            return True
-
-        def retrieve(self):
-            return True, np.full((40, 40, 3), 100, np.uint8)
-
-        def release(self):
-            pass
-
-    @pytest.fixture
-    def camera(self, monkeypatch):
-        monkeypatch.setattr(cv2, "VideoCapture", self.Camera)
-        return find_inputs(["0"]).items
-
     def test_ctrl_c_ends_one_and_keeps_what_it_saw(self, whole, camera, monkeypatch):
         from concurrent.futures import Future
 

@@ -76,5 +76,5 @@ def test_pictures_alone_have_no_time(colour, tmp_path):
 
 
 def test_cameras_cannot_be_shown():
-    with pytest.raises(UsageError, match="nothing is kept of what a camera saw"):
+    with pytest.raises(UsageError, match="what a camera sees is not kept"):
         Showing(gallery=Path("g.html")).check(find_inputs(["0"]))

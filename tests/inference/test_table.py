@@ -74,7 +74,7 @@ def test_every_format_gives_it_back(table, tmp_path, ending):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="by the ending"):
+    with pytest.raises(UsageError, match="follows the file's ending"):
         write_table(pd.DataFrame(), tmp_path / "t.xlsx")
     with pytest.raises(UsageError, match="not a file of predictions") as refused:
         read_table(tmp_path / "t.xlsx")

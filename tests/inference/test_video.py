@@ -9,6 +9,7 @@ import pytest
 from fer_bench.errors import DataError, UsageError
 from fer_bench.inference.inputs import Item
 from fer_bench.inference.video import Ending, Every, frames_of, opened, read_every
+from tests.inference.models import Camera
 
 
 def read(path, every=Every(), **options):
@@ -88,23 +89,6 @@ def test_a_video_that_cannot_be_opened_is_refused(clip, tmp_path):
         pass
 
 
-class Camera:
-    """A camera without end."""
-
-    def __init__(self):
-        self.grabbed = 0
-
-    def get(self, what):
-        return 0.0
-
-    def grab(self):
-        self.grabbed += 1
-        return True
-
-    def retrieve(self):
-        return True, np.zeros((8, 8, 3), np.uint8)
-
-
 def test_a_camera_is_watched_for_some_time_or_until_it_is_stopped(monkeypatch):
     import time
     from pathlib import Path
@@ -115,7 +99,7 @@ def test_a_camera_is_watched_for_some_time_or_until_it_is_stopped(monkeypatch):
     frames = list(frames_of(Camera(), item, Every(), ending, seconds=2))
     np.testing.assert_allclose([f.time for f in frames], np.arange(1, 8) / 4)
     camera = Camera()
-    assert len(list(frames_of(camera, item, Every(), Ending(), stop=lambda: camera.grabbed == 3))) == 3
+    assert len(list(frames_of(camera, item, Every(), Ending(), stop=lambda: camera.frames == 3))) == 3
     assert ending.reason is None
 
 
