@@ -150,6 +150,8 @@ class RunConfig(Frozen):
         devices: Processes per machine, one per GPU or core, that share every training step.
         nodes: Machines.
         keep_checkpoints: Keep optimiser state and the last checkpoint of a finished run.
+        track_peek: Also predict the test rows after every epoch and score the epoch that is best on them, to
+            show what choosing it would gain. It changes no weights and no other score.
         init: The checkpoint that it starts from; None starts from random weights, or from the pretrained ones
             that the method's settings name.
     """
@@ -171,6 +173,7 @@ class RunConfig(Frozen):
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     keep_checkpoints: bool = False
+    track_peek: bool = False
     init: StartFrom | None = None
 
     @property
@@ -234,6 +237,7 @@ class SweepConfig(Frozen):
         devices: See `RunConfig`.
         nodes: See `RunConfig`.
         keep_checkpoints: See `RunConfig`.
+        track_peek: See `RunConfig`.
         init: Checkpoint file that every run starts from, with its method, settings and training settings
             instead of the profile's (in a sweep file: relative to it).
     """
@@ -262,6 +266,7 @@ class SweepConfig(Frozen):
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     keep_checkpoints: bool = False
+    track_peek: bool = False
     init: str | None = None
 
 

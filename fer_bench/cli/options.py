@@ -202,6 +202,13 @@ class WorkOptions:
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep optimiser state and the last checkpoint.")
     ] = False
+    track_peek: Annotated[
+        bool,
+        typer.Option(
+            "--track-peek",
+            help="Also score the epoch that is best on the test rows: what peeking would gain.",
+        ),
+    ] = False
     as_json: AsJson = False
 
     def changes(self) -> dict[str, Any]:
@@ -227,6 +234,7 @@ class WorkOptions:
             "devices": self.devices,
             "nodes": self.nodes,
             "keep_checkpoints": self.keep_checkpoints or None,
+            "track_peek": self.track_peek or None,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -226,6 +226,13 @@ def work(
             return SweepDisplay(to_do, quiet=options.as_json)
 
         result = carry_out(planned, Store(options.runs_dir), show=show, strict=group is None, force=force)
+    unseen = sum(r.status == "done" and "peek" not in r.selection for r in result.records)
+    if config.track_peek and unseen:
+        say(
+            f"{unseen} finished run(s) did not predict their test rows while they trained; --force trains "
+            "them anew",
+            quiet=options.as_json,
+        )
     for bad in result.bad_endings:
         say(f"{bad.status}: {bad.run.name}: {bad.message}\n  log: {bad.folder.log_file}")
     return result, planned

@@ -26,9 +26,10 @@ GENERATOR = "generator"
 """The name under which `TrainingData` says whether a model saw the expression labels of drawn faces."""
 START = "start"
 """The part of `pretrained` that is the checkpoint which a run started from."""
-Selection = Literal["val", "last", "val_abaw"]
-"""Which epoch: best validation UAR, last, or best ABAW sum on validation rows. One is the headline, others
-are tested on their own dataset only."""
+Selection = Literal["val", "last", "val_abaw", "peek"]
+"""Which epoch: best validation UAR, last, best ABAW sum on validation rows, or best UAR on the test rows
+(`--track-peek`, which shows what peeking gains). One is the headline, others are tested on their own dataset
+only."""
 
 
 def method_with(method: str, varied: Mapping[str, str]) -> str:
@@ -106,12 +107,14 @@ class Chosen(Frozen):
         epoch: Epoch from 0.
         val_uar: Validation UAR of that epoch, null without validation.
         val_abaw: ABAW sum of its validation rows, null where it is not defined.
+        test_uar: UAR of its test rows, null where no choice depends on it.
         checkpoint: SHA-256 of the stored weights.
     """
 
     epoch: int
     val_uar: float | None
     val_abaw: float | None = None
+    test_uar: float | None = None
     checkpoint: str
 
 

@@ -6,7 +6,9 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import yaml
 
 from fer_bench import methods
@@ -269,6 +271,7 @@ class _Execution:
             group=self.group,
             frozen=self.store.frozen,
             clock=self.clock,
+            peek=self._peek if config.track_peek else None,
         )
         self.clock.lap("train")
         self.timing["train"] = round(result.seconds, 3)
@@ -277,6 +280,11 @@ class _Execution:
             update={"selection": result.selection, "warnings": (*record.warnings, *idle)}
         )
 
+    def _peek(self, weights: Path) -> float:
+        """Return the UAR of weights on the test rows of the source, averaged over the members of a union."""
+        tester = Tester(self.planned, self.store, self.workspace, self.run, tick=self.tick, clock=self.clock)
+        return float(np.mean([tester.peek(weights, member) for member in members_of(self.config.dataset)]))
+
     def _evaluate(self, record: Record, *, stale: set[str] | None) -> Record:
         """Predict, score, and write the record as `done`; only the stale targets where they are given."""
         started = time.perf_counter()
@@ -284,7 +292,7 @@ class _Execution:
         tester = Tester(self.planned, self.store, self.workspace, self.run, tick=self.tick, clock=self.clock)
         own = members_of(self.config.dataset)
         jobs: list[tuple[str, Selection]] = [(member, headline) for member in own]
-        others: list[Selection] = ["last", "val_abaw"] if headline != "last" else []
+        others: list[Selection] = ["last", "val_abaw", "peek"] if headline != "last" else ["peek"]
         others = [name for name in others if name in record.selection and stale is None]
         jobs += [(member, name) for name in others for member in own]
         if headline == "val" and stale is None:

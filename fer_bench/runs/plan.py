@@ -152,6 +152,12 @@ def _configs(
                 value=train.batch_size,
                 hint=f"--set train.batch_size={2 * processes}, or fewer devices",
             )
+        if sweep.track_peek and processes > 1:
+            raise UsageError(
+                "a run on several processes cannot predict its test rows while it trains",
+                value="--track-peek",
+                hint="one device, or no --track-peek",
+            )
         for fold in folds:
             config = RunConfig(
                 method=method,
@@ -171,6 +177,7 @@ def _configs(
                 devices=sweep.devices,
                 nodes=sweep.nodes,
                 keep_checkpoints=sweep.keep_checkpoints,
+                track_peek=sweep.track_peek,
                 init=None if sweep.init is None else start_field(open_start(sweep.init)),
             )
             yield config, missing

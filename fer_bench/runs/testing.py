@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fer_bench.data.card import Protocol
+    from fer_bench.runs.assessment import Evaluation
 
 
 class Tester:
@@ -67,15 +69,41 @@ class Tester:
             selection: Which checkpoint.
             group: The run's processes if there are several.
         """
-        from fer_bench.runs.evaluate import predict_and_score
-
         checkpoint = record.selection[selection].checkpoint
         method = self._method(checkpoint, selection)
+        found = self._predict(method, target, selection, checkpoint, group)
+        if target in members_of(self.config.dataset):  # the only targets of further selections
+            self._known[target, checkpoint] = found.predictions.frame
+        write_predictions(self.run.predictions_file(target, selection), found.predictions)
+        dataset = self.workspace.source(self.config.dataset if target == "val" else target).dataset
+        self.store.keep_index(found.data.fingerprint, dataset.index)
+        self.clock.lap("save")
+        return found.score, found.data
+
+    def peek(self, weights: Path, target: str) -> float:
+        """Return the UAR of weights on the test rows of a dataset of the source; nothing is stored.
+
+        Args:
+            weights: File of the weights.
+            target: The source, or a member of the union that it is.
+        """
+        from fer_bench.runs.training.checkpoints import load_weights
+
+        found = self._predict(load_weights(weights), target, "peek", "", None)
+        assert found.score is not None
+        return found.score.uar
+
+    def _predict(
+        self, method: Any, target: str, selection: Selection, checkpoint: str, group: Group | None
+    ) -> Evaluation:
+        """Predict and score the rows of a target, unless the same weights have predicted them before."""
+        from fer_bench.runs.evaluate import predict_and_score
+
         name = self.config.dataset if target == "val" else target
         source = self.workspace.source(name)
         pack = self.workspace.pack(name, method.input_spec(method.settings).size)
         protocol, rows = self._rows(source, target, with_affect=method.predicts_affect)
-        found = predict_and_score(
+        return predict_and_score(
             method,
             source,
             pack,
@@ -93,12 +121,6 @@ class Tester:
             known=self._known.get((target, checkpoint)),
             clock=self.clock,
         )
-        if target in members_of(self.config.dataset):  # the only targets of further selections
-            self._known[target, checkpoint] = found.predictions.frame
-        write_predictions(self.run.predictions_file(target, selection), found.predictions)
-        self.store.keep_index(pack.fingerprint, source.dataset.index)
-        self.clock.lap("save")
-        return found.score, found.data
 
     def _method(self, checkpoint: str, selection: Selection) -> Any:
         """Return the method with the weights of a checkpoint, loaded once."""

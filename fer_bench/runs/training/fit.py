@@ -30,7 +30,7 @@ from fer_bench.runs.training.callbacks import (
 )
 from fer_bench.runs.training.checkpoints import LAST_STATE, AtomicCheckpointIO
 from fer_bench.runs.training.initial import start_from
-from fer_bench.runs.training.selection import EpochSelection, FitResult, OnEpoch
+from fer_bench.runs.training.selection import EpochSelection, FitResult, OnEpoch, Peek
 from fer_bench.workspace.workspace import Workspace
 
 
@@ -95,6 +95,7 @@ def fit(
     resume: bool | None = None,
     frozen: Path | None = None,
     clock: SpentClock | None = None,
+    peek: Peek | None = None,
 ) -> FitResult:
     """Train a method, resuming after the last complete epoch if there is one.
 
@@ -109,10 +110,11 @@ def fit(
         resume: Whether to resume; None resumes if there is a checkpoint.
         frozen: Folder for weights that are never trained, see `save_weights`.
         clock: Counts CPU time.
+        peek: Scores each epoch's weights on the test rows, see `EpochSelection`.
 
     Returns:
-        Which epochs were selected; `folder` then holds `last.pt`, `val.pt` where there is validation, and
-        `val_abaw.pt` where the ABAW sum is defined.
+        Which epochs were selected; `folder` then holds `last.pt`, `val.pt` where there is validation,
+        `val_abaw.pt` where the ABAW sum is defined, and `peek.pt` with `peek`.
 
     Raises:
         DivergedError: The loss became NaN or infinite.
@@ -126,7 +128,13 @@ def fit(
         method.get_submodule("network").compile()
     validates = len(data.rows("val")) > 0
     selection = EpochSelection(
-        folder, validates=validates, train=config.train, on_epoch=on_epoch, frozen=frozen, clock=clock
+        folder,
+        validates=validates,
+        train=config.train,
+        on_epoch=on_epoch,
+        frozen=frozen,
+        clock=clock,
+        peek=peek,
     )
     callbacks: list[Callback] = [EpochSeeds(config.seed), selection]
     place = ALONE if group is None else group.place

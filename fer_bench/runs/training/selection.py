@@ -23,6 +23,8 @@ from fer_bench.runs.spent import SpentClock
 from fer_bench.runs.training.checkpoints import LAST_STATE, save_weights
 
 OnEpoch = Callable[[int, int, Mapping[str, float]], None]
+Peek = Callable[[Path], float]
+"""Returns the UAR of weights, given as a file, on the test rows."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class FitResult:
 
     Attributes:
         selection: The epoch that each selection chose, the earlier one on ties: `val` (validation UAR) where
-            there is validation, `val_abaw` (ABAW sum on validation rows) where that is defined, and `last`.
+            there is validation, `val_abaw` (ABAW sum on validation rows) where that is defined, `peek` (UAR
+            on the test rows) where it was asked for, and `last`.
         seconds: Time spent in training, over all attempts.
     """
 
@@ -46,12 +49,13 @@ class EpochSelection(Checkpoint):
     files of one epoch cannot disagree. Only the process with rank 0 writes and hashes weights.
 
     Args:
-        folder: Where `val.pt`, `val_abaw.pt`, `last.pt` and `last.ckpt` go.
+        folder: Where `val.pt`, `val_abaw.pt`, `peek.pt`, `last.pt` and `last.ckpt` go.
         validates: Whether the protocol has validation rows.
         train: Number of epochs and early stopping.
         on_epoch: Called with epochs done, number of epochs and the epoch's metrics.
         frozen: Folder for weights that are never trained, see `save_weights`.
         clock: Counts CPU time.
+        peek: Scores each epoch's weights on the test rows; None never looks at them.
     """
 
     def __init__(
@@ -63,8 +67,9 @@ class EpochSelection(Checkpoint):
         on_epoch: OnEpoch | None = None,
         frozen: Path | None = None,
         clock: SpentClock | None = None,
+        peek: Peek | None = None,
     ) -> None:
-        self.clock = clock or SpentClock()
+        self.clock, self.peek = clock or SpentClock(), peek
         self.folder, self.validates, self.train_settings = folder, validates, train
         self.on_epoch, self.frozen = on_epoch, frozen
         self.chosen: dict[Selection, Chosen] = {}
@@ -112,6 +117,8 @@ class EpochSelection(Checkpoint):
             self._choose("val", pl_module, write=write, epoch=epoch, val_uar=uar)
         if self._is_best("val_abaw", abaw):
             self._choose("val_abaw", pl_module, write=write, epoch=epoch, val_uar=uar, val_abaw=abaw)
+        if self.peek is not None and write:
+            self._choose_on_test_rows(self.peek, pl_module, epoch, uar)
         if self._out_of_patience():
             trainer.should_stop = True
         if write:
@@ -137,6 +144,17 @@ class EpochSelection(Checkpoint):
         uar = last.get("val/uar") if self.validates else None
         self._choose("last", method, write=write, epoch=int(last["epoch"]), val_uar=uar)
         return FitResult(self.chosen, self.seconds)
+
+    def _choose_on_test_rows(self, peek: Peek, method: Method, epoch: int, uar: float | None) -> None:
+        """Score a copy of the weights, so that the method that trains is left as it is."""
+        weights = self.folder / "peeked.pt"
+        save_weights(method, weights, frozen=self.frozen)
+        score, best = peek(weights), self.chosen.get("peek")
+        weights.unlink()
+        self.history[-1]["test/uar"] = score
+        if best is None or best.test_uar is None or score > best.test_uar:
+            self._choose("peek", method, write=True, epoch=epoch, val_uar=uar, test_uar=score)
+        self.clock.lap("predict")
 
     def _is_best(self, name: Selection, score: float | None) -> bool:
         best = self.chosen.get(name)
