@@ -14,14 +14,16 @@ from fer_bench.methods.weights import SHIPPED, Pretrained, open_weights, shipped
 
 Backbone = Literal["resnet18", "narrow"]
 HEADS = ("fc.", "classifier.", "head.")
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+"""Networks that torchvision and timm share under one name."""
 
 
 def build_backbone(kind: Backbone) -> tuple[nn.Module, int]:
     """Return a residual network from normalised images [B, 3, H, W] to pooled features [B, D], and D.
 
-    `resnet18` is timm's ResNet-18 (11,176,512 parameters, D = 512). `narrow` is timm's class with one block
-    per stage of 24 to 192 channels behind a deep stem of three 3 x 3 convolutions, for images of 64 pixels:
-    some 10 million multiply-adds, D = 192.
+    `resnet18` is timm's ResNet-18 (11,176,512 parameters, D = 512), which starts as torchvision's does, see
+    `timm_start`. `narrow` is timm's class with one block per stage of 24 to 192 channels behind a deep stem
+    of three 3 x 3 convolutions, for images of 64 pixels: some 10 million multiply-adds, D = 192.
 
     Args:
         kind: Which one; it is randomly initialised.
@@ -31,7 +33,7 @@ def build_backbone(kind: Backbone) -> tuple[nn.Module, int]:
 
     network: nn.Module
     if kind == "resnet18":
-        network = timm.create_model("resnet18", pretrained=False, num_classes=0)
+        network = timm.create_model("resnet18", pretrained=False, num_classes=0, **timm_start("resnet18"))
         return network, 512
     channels = (24, 48, 96, 192)
     # A last batch norm that starts at zero, timm's default, learns too slowly in a few hundred steps.
@@ -45,6 +47,19 @@ def build_backbone(kind: Backbone) -> tuple[nn.Module, int]:
         zero_init_last=False,
     )
     return network, channels[-1]
+
+
+def timm_start(name: str) -> dict[str, Any]:
+    """Return what timm must be told so that a random residual network starts as torchvision's does.
+
+    Both draw convolutions from He's normal distribution by outputs. timm sets the last batch norm of each
+    block to zero besides, so that blocks start as identities; torchvision, and with it the released code of
+    the methods here, sets it to one.
+
+    Args:
+        name: Name of a network, with or without that of its weights.
+    """
+    return {"zero_init_last": False} if name.split(".")[0] in RESNETS else {}
 
 
 @cache

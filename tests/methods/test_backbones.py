@@ -7,12 +7,14 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import resnet18
 
 from fer_bench.data.batch import Task
 from fer_bench.errors import DataError
 from fer_bench.files import file_hash
 from fer_bench.methods.backbones import build_backbone, fitting_backbone, load_backbone, open_pretrained
 from fer_bench.methods.cafe.network import build_tower, load_tower, open_tower
+from fer_bench.methods.erm.network import build_any_backbone
 from fer_bench.methods.ssmfar.method import SSMFAR
 from fer_bench.methods.ssmfar.settings import SSMFARSettings
 from fer_bench.methods.weights import SHIPPED, shipped, trained_on
@@ -57,6 +59,26 @@ def test_names_of_the_usual_resnet18_fit():
         "layer4.1.bn2.running_var",
         "layer2.0.downsample.0.weight",
     } <= network.state_dict().keys()
+
+
+@pytest.mark.parametrize("build", [build_backbone, lambda name: build_any_backbone(name, 64)])
+def test_a_random_resnet18_starts_as_torchvisions_does(build):
+    """Every tensor has the same mean and spread: convolutions by He's rule over outputs, norms at one."""
+    torch.manual_seed(0)
+    ours = build("resnet18")[0].state_dict()
+    theirs = resnet18().state_dict()
+    assert ours.keys() == theirs.keys() - {"fc.weight", "fc.bias"}
+    for name, value in ours.items():
+        wanted = theirs[name]
+        assert value.shape == wanted.shape
+        if value.dim() < 4:
+            assert torch.equal(value, wanted), name  # a last norm that started at zero would show here
+            continue
+        expected = (2 / (value.shape[0] * value[0, 0].numel())) ** 0.5
+        error = 5 * expected / value.numel() ** 0.5
+        assert abs(value.mean()) < error, name
+        for one in (value, wanted):  # the error of a standard deviation is 1 / sqrt(2 n)
+            assert abs(one.std() - expected) < error, name
 
 
 @pytest.mark.parametrize(

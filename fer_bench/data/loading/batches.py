@@ -141,6 +141,32 @@ def number_turns(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return numbered
 
 
+def stream(seed: int, epoch: int, purpose: str) -> np.random.Generator:
+    """Return a generator of its own for a purpose within an epoch, such as the draws of one dataset.
+
+    Args:
+        seed: Repetition.
+        epoch: Epoch from 0.
+        purpose: Any text; other texts give unrelated draws.
+    """
+    # As a spawn key: entropy lists that differ by zeros at their end give the same draws.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch, *purpose.encode())))
+
+
+def in_turns(rows: NDArray[np.int64], wanted: int, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Return so many rows that each comes once, in random order, before any comes again.
+
+    Args:
+        rows: Index positions.
+        wanted: How many to return; more than there are begins another turn, in another order.
+        rng: Draws the orders.
+        count: Rows of the index; a turn adds it to its rows' numbers, as `PackedRows` wants.
+    """
+    turns = -(-wanted // len(rows))
+    drawn = [rng.permutation(rows) + turn * count for turn in range(turns)]
+    return np.concatenate([np.empty(0, np.int64), *drawn])[:wanted]
+
+
 class EpochBatches(DistributedSampler[EpochRows]):
     """Batches of an epoch: an order drawn from (seed, epoch), dealt to the processes of a run.
 

@@ -11,6 +11,7 @@ import os
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from torch import Tensor
 from fer_bench.data.loading.batches import EpochRows, Rows
 
 OPERATIONS = 3
+SLOPE = 0.3
+"""Largest slope of a shear (Ada-CM's released code)."""
 GREY = (125, 123, 114)
 """What a cutout is filled with (Ada-CM's released code)."""
 
@@ -63,6 +66,23 @@ def strong_view(picture: NDArray[np.uint8], seed: int, epoch: int, row: int) -> 
     return np.asarray(pipeline(image=picture)["image"], np.uint8)
 
 
+def sheared(picture: NDArray[np.uint8], slope: float, *, down: bool) -> NDArray[np.uint8]:
+    """Return a picture sheared about its top left corner, which is Pillow's origin; what it lacks is black.
+
+    The answer at (x, y) is the picture at (x + slope y, y), or at (x, y + slope x) with `down`.
+
+    Args:
+        picture: RGB uint8 [H, W, 3].
+        slope: Pixels per pixel.
+        down: Whether columns are shifted and not rows.
+    """
+    half = slope / 2  # cv2 counts from the middle of the first pixel, Pillow from its corner
+    matrix = np.array([[1, 0, 0], [slope, 1, half]] if down else [[1, slope, half], [0, 1, 0]], np.float64)
+    height, width = picture.shape[:2]
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(picture, matrix, (width, height), flags=how), np.uint8)
+
+
 @cache
 def _pipeline() -> Any:
     """Return the transform of albumentations, told not to ask the network for a newer version."""
@@ -81,7 +101,20 @@ def _pipeline() -> Any:
     def warp(**change: dict[str, tuple[float, float]]) -> Any:
         return A.Affine(**change, p=1)
 
-    still, shear, shift = (0.0, 0.0), (-16.7, 16.7), (-0.3, 0.3)  # degrees: a slope of 0.3
+    class Shear(A.ImageOnlyTransform):  # type: ignore[misc]
+        """Shear about the corner, where A.Affine shears about the centre."""
+
+        def __init__(self, *, down: bool) -> None:
+            super().__init__(p=1)
+            self.down = down
+
+        def get_params(self) -> dict[str, Any]:
+            return {"slope": self.py_random.uniform(-SLOPE, SLOPE)}
+
+        def apply(self, img: Any, slope: float = 0.0, **params: Any) -> Any:
+            return sheared(img, slope, down=self.down)
+
+    still, shift = (0.0, 0.0), (-0.3, 0.3)
     operations = [
         A.AutoContrast(method="pil", p=1),
         colour(brightness=(0.05, 0.95)),
@@ -93,8 +126,8 @@ def _pipeline() -> Any:
         A.Rotate(limit=30, p=1),
         # Pillow's sharpness below 1 mixes in a 3 x 3 smoothing, whose spread these sigmas have.
         A.GaussianBlur(blur_limit=(3, 3), sigma_limit=(0.15, 0.66), p=1),
-        warp(shear={"x": shear, "y": still}),
-        warp(shear={"x": still, "y": shear}),
+        Shear(down=False),
+        Shear(down=True),
         A.Solarize(threshold_range=(0.0, 1.0), p=1),
         warp(translate_percent={"x": shift, "y": still}),
         warp(translate_percent={"x": still, "y": shift}),

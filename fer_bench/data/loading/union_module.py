@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.loading.batches import EpochBatches
+from fer_bench.data.loading.batches import EpochBatches, in_turns, stream
 from fer_bench.data.loading.datamodule import FaceDataModule, Loader
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.packs.joined import join_packs
@@ -41,11 +42,14 @@ class UnionBatches(EpochBatches):
     """Batches of an epoch in which every row is from any member with equal probability.
 
     For each place the member is drawn from (seed, epoch); the row is the next one of the member's own
-    permutation of its rows. A member that is used up is permuted anew.
+    permutation of its rows. A member that is used up is permuted anew. Each member has a random stream of its
+    own, named after it, so that its order neither follows from which members were drawn nor depends on which
+    other members there are.
 
     Args:
         rows: Index positions.
         starts: Index position of each member's first row, and the number of rows.
+        names: Names of the members.
         batch_size: Rows per step over all processes.
         seed: Repetition.
         options: See `EpochBatches`.
@@ -55,6 +59,7 @@ class UnionBatches(EpochBatches):
         self,
         rows: NDArray[np.int64],
         starts: NDArray[np.int64],
+        names: Sequence[str],
         batch_size: int,
         *,
         seed: int,
@@ -62,18 +67,15 @@ class UnionBatches(EpochBatches):
     ) -> None:
         super().__init__(rows, batch_size, seed=seed, **options)
         self.pools = np.split(rows, np.searchsorted(rows, starts[1:-1]))
-        self.key, self.total = seed, int(starts[-1])
+        self.names, self.key, self.total = tuple(names), seed, int(starts[-1])
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows of an epoch over all processes, in their order, numbered as `PackedRows` wants."""
-        who = np.random.default_rng([self.key, epoch]).integers(len(self.pools), size=self.count)
+        who = stream(self.key, epoch, "union").integers(len(self.pools), size=self.count)
         order = np.empty(self.count, np.int64)
-        for number, pool in enumerate(self.pools):
+        for number, (name, pool) in enumerate(zip(self.names, self.pools, strict=True)):
             places = np.flatnonzero(who == number)
-            for turn, start in enumerate(range(0, len(places), len(pool))):
-                rng = np.random.default_rng([self.key, epoch, number, turn])
-                now = places[start : start + len(pool)]
-                order[now] = rng.permutation(pool)[: len(now)] + turn * self.total
+            order[places] = in_turns(pool, len(places), stream(self.key, epoch, name), self.total)
         return order
 
 
@@ -115,6 +117,7 @@ class UnionDataModule(FaceDataModule):
         return UnionBatches(
             self.rows("train"),
             self.union.starts,
+            [member.card.name for member in self.union.members],
             self.batch_size,
             seed=self.seed,
             limit=self.epoch_rows,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fer_bench.config import InputSpec
 from fer_bench.errors import UsageError, nearest, one_line
-from fer_bench.methods.backbones import build_backbone
+from fer_bench.methods.backbones import build_backbone, timm_start
 
 OWN = ("small", "narrow")
 """Backbones of this package."""
@@ -132,7 +132,8 @@ def build_any_backbone(name: str, size: int, width: int = 16) -> tuple[nn.Module
 
     _refuse_unknown(name)
     try:
-        network: Any = timm.create_model(name, pretrained=False, num_classes=0, **timm_options(name, size))
+        how = timm_options(name, size) | timm_start(name)
+        network: Any = timm.create_model(name, pretrained=False, num_classes=0, **how)
     except (AssertionError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"{name} cannot be built for pictures of {size} pixels: {one_line(error)}", value=size

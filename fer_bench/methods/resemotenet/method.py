@@ -124,16 +124,22 @@ class ResEmoteNet(Method[ResEmoteNetSettings]):
 
     def configure_optimizers(self) -> OptimizerConfig:
         """Return optimiser and schedule of the recipe."""
-        lr, recipe = self.settings.lr, self.settings.recipe
-        if recipe == "repo":
-            return torch.optim.SGD(self.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
-        if recipe == "paper":
-            sgd = torch.optim.SGD(self.parameters(), lr=lr)
-            plateau = ReduceLROnPlateau(sgd, mode="max", factor=0.1, patience=self.settings.plateau_patience)
-            # Not strict: protocols without a validation part keep the first rate.
-            config = {"scheduler": plateau, "monitor": "val/accuracy", "strict": False}
-            return {"optimizer": sgd, "lr_scheduler": config}
-        return self.one_cycle(torch.optim.AdamW(self.parameters(), lr=lr, fused=True))
+        settings = self.settings
+        if settings.recipe == "one-cycle":
+            return self.one_cycle(torch.optim.AdamW(self.parameters(), lr=settings.lr, fused=True))
+        sgd = torch.optim.SGD(
+            self.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        if settings.recipe == "repo":
+            return sgd
+        plateau = ReduceLROnPlateau(sgd, mode="max", factor=0.1, patience=settings.plateau_patience)
+        # Not strict: protocols without a validation part keep the first rate.
+        config = {"scheduler": plateau, "monitor": "val/accuracy", "strict": False}
+        return {"optimizer": sgd, "lr_scheduler": config}
 
 
 def _build(classes: int, settings: ResEmoteNetSettings) -> ResEmoteNetwork | BaselineNetwork:

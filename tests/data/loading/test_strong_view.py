@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fer_bench.config import Augmentation, InputSpec
-from fer_bench.data.loading.strong_view import strong_view
+from fer_bench.data.loading.strong_view import SLOPE, _pipeline, sheared, strong_view
 from fer_bench.data.loading.union_module import make_datamodule
 from tests.data.toy import running_trainer, toy_rows
 
@@ -37,6 +38,38 @@ def test_a_cutout_has_at_most_half_of_each_side():
         holes = (strong_view(grey, 0, 0, row) == (125, 123, 114)).all(axis=2)
         widest = max(widest, int(holes.any(axis=0).sum()), int(holes.any(axis=1).sum()))
     assert 10 < widest <= 20
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("slope", [-SLOPE, 0.17])
+def test_shear_has_the_fixed_point_of_the_released_view(down, slope):
+    """Which is Pillow's affine transform, about the top left corner of the first pixel."""
+    y, x = np.mgrid[:40, :30]
+    smooth = np.stack([6 * x, 5 * y, 3 * x + 2 * y], axis=2).astype(np.uint8)
+    coefficients = (1, 0, 0, slope, 1, 0) if down else (1, slope, 0, 0, 1, 0)
+    how = Image.Resampling.BILINEAR
+    wanted = np.asarray(
+        Image.fromarray(smooth).transform((30, 40), Image.Transform.AFFINE, coefficients, how)
+    )
+    found = sheared(smooth, slope, down=down)
+    inside = (wanted > 0).all(axis=2) & (found > 0).all(axis=2)
+    inside[1:-1, 1:-1] &= inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    inside[[0, -1]] = inside[:, [0, -1]] = False  # borders are mixed with black differently
+    assert inside.mean() > 0.6
+    assert np.abs(found.astype(int) - wanted)[inside].max() <= 1
+    centre = sheared(np.roll(smooth, 0), slope, down=down)[20, 15].astype(int) - smooth[20, 15]
+    assert np.abs(centre).max() > 10  # about the centre it would stay
+
+
+def test_shears_of_the_pipeline_are_drawn_from_the_whole_range():
+    slopes = []
+    for operation in _pipeline().transforms[0].transforms:
+        if type(operation).__name__ == "Shear":
+            operation.set_random_seed(0)
+            slopes.append([operation.get_params()["slope"] for _ in range(400)])
+    assert len(slopes) == 2
+    assert -SLOPE <= np.min(slopes) < -0.95 * SLOPE
+    assert 0.95 * SLOPE < np.max(slopes) <= SLOPE
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import torch
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.card import Official, Protocol
 from fer_bench.data.index import validate_index
+from fer_bench.data.loading.batches import stream
 from fer_bench.data.loading.datamodule import FaceDataModule, evaluation_batches
 from fer_bench.data.loading.union import UnionDataset, union_card
 from fer_bench.data.loading.union_module import EPOCH_CAP, UnionBatches, make_datamodule
@@ -40,7 +41,9 @@ def module(union, **options):
 
 
 def orders(starts, rows, *, seed=0, epoch=0, limit=None, rank=0, world=1, batch_size=10):
-    batches = UnionBatches(rows, np.array(starts), batch_size, seed=seed, limit=limit, rank=rank, world=world)
+    names = [f"member{number}" for number in range(len(starts) - 1)]
+    place = {"limit": limit, "rank": rank, "world": world}
+    batches = UnionBatches(rows, np.array(starts), names, batch_size, seed=seed, **place)
     batches.set_epoch(epoch)
     assert len(list(batches)) == len(batches)
     return list(batches)
@@ -161,6 +164,28 @@ class TestDraw:
         for number in range(int(turn[row < 10].max())):
             assert sorted(row[(row < 10) & (turn == number)]) == list(range(10))
         assert (turn[row >= 110] == 0).all()
+
+    def test_members_have_streams_of_their_own(self):
+        """Two members of one size come in unrelated orders, and each in the same one in any union."""
+
+        def of(names, starts, member):
+            rows = np.arange(starts[-1])
+            order = UnionBatches(rows, np.array(starts), names, 10, seed=0).order(0)
+            first, last = starts[member : member + 2]
+            return order[(order >= first) & (order < last)] - first
+
+        pair = [of(["a", "b"], (0, 400, 800), member) for member in (0, 1)]
+        length = min(map(len, pair))
+        assert np.abs(np.corrcoef(pair[0][:length], pair[1][:length])[0, 1]) < 4 / np.sqrt(length)
+        more = of(["a", "aa", "b"], (0, 400, 500, 900), 2)
+        length = min(len(more), len(pair[1]))
+        assert np.array_equal(more[:length], pair[1][:length])
+        who = stream(0, 0, "union").integers(2, size=800)
+        first = stream(0, 0, "a").permutation(400)
+        assert np.abs(np.corrcoef(who[:400], first)[0, 1]) < 4 / np.sqrt(400)
+        assert not np.array_equal(
+            stream(0, 0, "a").integers(99, size=9), stream(0, 0, "b").integers(99, size=9)
+        )
 
     def test_depends_on_seed_and_epoch_only(self):
         one = np.concatenate(orders(self.STARTS, np.arange(1110), epoch=3))

@@ -36,7 +36,7 @@ def test_paper_recipe():
     config = make().configure_optimizers()
     group = config["optimizer"].param_groups[0]
     assert isinstance(config["optimizer"], torch.optim.SGD)
-    assert (group["lr"], group["momentum"], group["weight_decay"]) == (1e-3, 0, 0)
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (1e-3, 0.9, 1e-4)
     schedule = config["lr_scheduler"]["scheduler"]
     assert isinstance(schedule, ReduceLROnPlateau)
     assert config["lr_scheduler"]["monitor"] == "val/accuracy"
@@ -51,6 +51,13 @@ def test_repo_recipe():
     group = optimizer.param_groups[0]
     assert isinstance(optimizer, torch.optim.SGD)
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (1e-3, 0.9, 1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "repo"])
+def test_momentum_and_decay_are_settings_of_both_recipes_of_the_source(recipe):
+    config = make(recipe=recipe, momentum=0.5, weight_decay=0.0).configure_optimizers()
+    group = (config["optimizer"] if recipe == "paper" else config).param_groups[0]
+    assert (group["momentum"], group["weight_decay"]) == (0.5, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +80,8 @@ def test_one_cycle_recipe():
     assert isinstance(config["lr_scheduler"]["scheduler"], OneCycleLR)
     assert config["lr_scheduler"]["interval"] == "step"
     assert config["lr_scheduler"]["scheduler"].total_steps == 20
+    assert isinstance(config["optimizer"], torch.optim.AdamW)
+    assert config["optimizer"].param_groups[0]["weight_decay"] == 0.01  # torch's, not the setting of SGD
 
 
 def test_paper_profile_is_the_papers():
@@ -84,6 +93,7 @@ def test_paper_profile_is_the_papers():
         0.5,
     )
     assert (settings.recipe, settings.width, settings.lr) == ("paper", 1.0, 1e-3)
+    assert (settings.momentum, settings.weight_decay) == (0.9, 1e-4)  # the authors' code; the paper is silent
 
 
 def test_input_is_repeated_grey_with_imagenet_normalisation():
