@@ -110,7 +110,7 @@ def run(
         protocol: Protocol name; the profile's by default.
         fold: Fold from 1. `sweep` runs several.
         seed: Repetition.
-        profile: `quick` or `paper`; by default `quick` on synthetic data and `paper` on real data.
+        profile: `quick`, `small` or `paper`; by default `quick` on synthetic data and `paper` on real data.
         init: Checkpoint of the method to start from, see `fer_bench.runs.start`.
         targets: Datasets to test on besides the source, also `folder:PATH`.
         settings: Changed settings by dotted name, such as `{"method.lr": 1e-3, "train.max_epochs": 5}`.

@@ -19,9 +19,11 @@ M = TypeVar("M", bound=Frozen)
 ResolvedPrecision = Literal["32", "bf16-mixed", "16-mixed", "bf16-true"]
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed", "bf16-true"]
 Device = Literal["auto", "cpu", "cuda"]
-ProfileName = Literal["quick", "paper"]
+ProfileName = Literal["quick", "small", "paper"]
 PROFILES: dict[ProfileName, str] = {
     "quick": "small networks and few epochs on the synthetic data: minutes on two CPU cores",
+    "small": "networks for 64 pixels on the official folds and splits: for real data without a server, CPU "
+    "hours or one consumer GPU",
     "paper": "the paper's network and recipe on the official folds and splits: for real data and GPUs",
 }
 

@@ -110,7 +110,7 @@ def evaluate(
         typer.Option("--curve", metavar="FILE", help="Draw error against coverage: a PNG or JPEG file."),
     ] = None,
     profile: Annotated[
-        Literal["quick", "paper"] | None,
+        Literal["quick", "small", "paper"] | None,
         typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
     ] = None,
     crop: Annotated[

@@ -109,8 +109,11 @@ class WorkOptions:
         ),
     ] = None
     profile: Annotated[
-        Literal["quick", "paper"] | None,
-        typer.Option("--profile", help="Default: quick for synthetic data, paper for real data."),
+        Literal["quick", "small", "paper"] | None,
+        typer.Option(
+            "--profile",
+            help="Default: quick for synthetic data, paper for real data; small: real data without a server.",
+        ),
     ] = None
     protocol: Annotated[
         list[str] | None,

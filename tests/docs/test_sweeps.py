@@ -96,7 +96,7 @@ def test_every_state_of_a_plan_is_named():
     assert set(STATES) <= set(INLINE)
 
 
-@pytest.mark.parametrize("name", ["quick", "paper", "cross-dataset", "ablations"])
+@pytest.mark.parametrize("name", ["quick", "small", "paper", "cross-dataset", "ablations"])
 def test_the_examples_can_be_planned(run_cli, tiny_root, name):
     """On the three datasets that are there, and for profile and folds that these have."""
     changed = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())

@@ -13,7 +13,7 @@ from lightning import Callback, Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from fer_bench.config import InputSpec, MethodSettings, TrainSettings, build
+from fer_bench.config import PROFILES, InputSpec, MethodSettings, TrainSettings, build
 from fer_bench.data.batch import Batch, Task
 from fer_bench.errors import DivergedError
 from fer_bench.methods import BUILT_IN, get
@@ -144,7 +144,7 @@ def test_an_infinite_parameter_stops_the_run():
 
 
 @METHODS
-@pytest.mark.parametrize("profile", ["quick", "paper"])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_profiles_hold_valid_settings(name, profile):
     kind = get(name)
     assert kind.name == name

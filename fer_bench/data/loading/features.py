@@ -27,7 +27,7 @@ from fer_bench.files import short_hash, write_atomic
 
 BLOCK = 256
 """Rows of a block."""
-VERSION = 1
+VERSION = 2
 VIEWS = ("plain", "mirrored")
 
 
@@ -131,12 +131,27 @@ def _block(
     return found
 
 
+def encode(encoder: nn.Module, image: Tensor) -> Tensor:
+    """Return the features of an encoder that never learns, without gradients and in 32 bits.
+
+    What is cached and what is computed in training agree in this way, whatever precision the rest of the
+    network has under autocast.
+
+    Args:
+        encoder: From images to features [B, D].
+        image: Normalised images [B, 3, H, W].
+    """
+    kind = image.device.type
+    with torch.no_grad(), torch.autocast(kind, enabled=False) if kind != "meta" else contextlib.nullcontext():
+        found: Tensor = encoder(image)
+    return found
+
+
 def _encode(encoder: nn.Module, crops: Tensor, spec: InputSpec) -> NDArray[np.float32]:
     device = _device_of(encoder)
     was_training = encoder.training
     encoder.eval()
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        found = encoder(transforms.prepare(crops.to(device), spec))
+    found = encode(encoder, transforms.prepare(crops.to(device), spec))
     encoder.train(was_training)
     return np.asarray(found.float().cpu().numpy(), np.float32)
 

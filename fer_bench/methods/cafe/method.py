@@ -26,7 +26,7 @@ from fer_bench.methods.cafe.network import (
 )
 from fer_bench.methods.cafe.settings import CAFESettings
 from fer_bench.methods.frozen import FeatureCache
-from fer_bench.methods.weights import SHIPPED, described, trained_on
+from fer_bench.methods.weights import described, trained_on
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -60,6 +60,12 @@ class CAFE(Method[CAFESettings]):
                 "recipe": "one-cycle",
                 "lr": 6e-3,
             },
+        ),
+        "small": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=40, batch_size=32, epoch_rows=16_000, augmentation=Augmentation(flip=0.5)
+            ),
+            method={"backbone": "narrow", "size": 64, "recipe": "one-cycle", "lr": 6e-3},
         ),
         "paper": ProfileSettings(
             train=TrainSettings(
@@ -101,13 +107,6 @@ class CAFE(Method[CAFESettings]):
         """Return the hashes of the weights of the tower and of the mask network, after a trial load."""
         found = {}
         if settings.mask != "alone":
-            wanted = tower_spec(settings.tower).size
-            if settings.tower not in SHIPPED and settings.size != wanted:
-                raise UsageError(
-                    f"{settings.tower} takes pictures of {wanted} pixels",
-                    value=settings.size,
-                    hint=f"--set method.size={wanted}",
-                )
             found["tower"] = fitting_tower(settings.tower, settings.tower_weights)
         if settings.mask != "none" and settings.mask_weights is not None:
             found["mask"] = fitting_backbone(settings.backbone, settings.mask_weights)

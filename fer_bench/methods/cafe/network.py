@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.config import InputSpec
+from fer_bench.data.loading.features import encode
 from fer_bench.errors import UsageError, nearest
 from fer_bench.methods.backbones import Backbone, as_named_by_timm, build_backbone, load_backbone
 from fer_bench.methods.weights import SHIPPED, Pretrained, open_weights, shipped
@@ -117,6 +118,7 @@ def fitting_tower(name: str, weights: str) -> str:
         UsageError: No such tower, or neither a file, a folder nor a name that is known.
         DataError: Not readable, or of another network.
     """
+    tower_spec(name)  # whether there is such a tower, before its weights are searched for
     given = open_tower(weights)
     load_tower(build_tower(name)[0], given, weights)
     return given.sha256
@@ -154,7 +156,9 @@ class Outputs(NamedTuple):
 
 
 class FrozenTower(nn.Module):
-    """An image tower that is never trained: no gradients, always in evaluation mode.
+    """An image tower that is never trained: no gradients, always in evaluation mode and in 32 bits.
+
+    It gets pictures of the size that it was trained on; others are resized.
 
     Args:
         name: Which tower, see `build_tower`.
@@ -168,6 +172,7 @@ class FrozenTower(nn.Module):
     def __init__(self, name: str, *, given: InputSpec, wanted: InputSpec | None = None) -> None:
         super().__init__()
         self.encoder, self.width = build_tower(name)
+        self.side = tower_spec(name).size
         self.requires_grad_(False)
         own = wanted or given
         mean, std, own_mean, own_std = (
@@ -183,9 +188,7 @@ class FrozenTower(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return features [B, D] of images [B, 3, H, W], not of unit length, as in the authors' code."""
-        with torch.no_grad():
-            feature: Tensor = self.encoder(image * self.scale + self.shift)
-        return feature
+        return encode(self.encoder, resized(image * self.scale + self.shift, self.side))
 
 
 class CAFENetwork(nn.Module):
@@ -243,6 +246,15 @@ class CAFENetwork(nn.Module):
             frozen = self.tower(image) if frozen is None else frozen
             feature = frozen.float() if mask is None else frozen.float() * mask
         return Outputs(self.head(feature).float(), feature, mask)
+
+
+def resized(image: Tensor, side: int) -> Tensor:
+    """Return images [B, 3, H, W] scaled to squares of a side, averaging pixels when shrinking."""
+    height, width = image.shape[-2:]
+    if height == width == side:
+        return image
+    shrinking = max(height, width) > side
+    return F.interpolate(image, (side, side), mode="bilinear", antialias=shrinking)
 
 
 def fit_width(feature: Tensor, width: int) -> Tensor:

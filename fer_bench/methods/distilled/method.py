@@ -44,6 +44,10 @@ class Distilled(ERM):
             ),
             method={"mode": "scratch", "size": 64, "lr": 3e-3, "weight_decay": 0.02, "warmup": 0.15},
         ),
+        "small": ProfileSettings(
+            train=ERM.profiles["small"].train,
+            method={"mode": "scratch", "size": 64, "lr": 3e-3, "weight_decay": 0.02, "warmup": 0.15},
+        ),
         "paper": ERM.profiles["paper"],
     }
 

@@ -71,6 +71,23 @@ class ERM(Method[ERMSettings]):
                 "warmup": 0.15,
             },
         ),
+        "small": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=40,
+                batch_size=32,
+                epoch_rows=16_000,
+                augmentation=Augmentation(flip=0.5, crop_pad=4, brightness=0.3, contrast=0.3),
+            ),
+            method={
+                "backbone": "narrow",
+                "mode": "scratch",
+                "size": 64,
+                "dropout": 0.3,
+                "lr": 3e-3,
+                "weight_decay": 0.02,
+                "warmup": 0.15,
+            },
+        ),
         "paper": ProfileSettings(
             train=TrainSettings(
                 max_epochs=40,

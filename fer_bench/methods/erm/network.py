@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_bench.config import InputSpec
+from fer_bench.data.loading.features import encode
 from fer_bench.errors import UsageError, nearest, one_line
 from fer_bench.methods.backbones import build_backbone, timm_start
 
@@ -107,7 +108,9 @@ class ERMNetwork(nn.Module):
             image: The images.
             known: Features of the backbone for them [B, D], if they are known already.
         """
-        features = self.backbone(image) if known is None else known
+        if known is None:
+            known = encode(self.backbone, image) if self.frozen else self.backbone(image)
+        features = known
         logits: Tensor = self.head(self.dropout(features))
         return logits
 

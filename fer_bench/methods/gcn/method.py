@@ -69,6 +69,15 @@ class GCN(Method[GCNSettings]):
             ),
             method={"width": 0.25, "hidden": 128, "lr": 5e-3, "distance": "signed"},
         ),
+        "small": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=40,
+                batch_size=32,
+                epoch_rows=16_000,
+                augmentation=Augmentation(flip=0.5, crop_pad=4),
+            ),
+            method={"width": 0.5, "hidden": 256, "lr": 5e-3, "distance": "signed"},
+        ),
         "paper": ProfileSettings(
             train=TrainSettings(
                 max_epochs=100, batch_size=32, augmentation=Augmentation(flip=0.5, crop_pad=4)

@@ -51,6 +51,21 @@ class ResEmoteNet(Method[ResEmoteNetSettings]):
                 "lr": 1e-3,
             },
         ),
+        "small": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=40,
+                batch_size=32,
+                epoch_rows=16_000,
+                augmentation=Augmentation(flip=0.5, crop_pad=4),
+            ),
+            method={
+                "width": 0.25,
+                "stem_dropout": 0.0,
+                "head_dropout": 0.0,
+                "recipe": "one-cycle",
+                "lr": 1e-3,
+            },
+        ),
         "paper": ProfileSettings(
             train=TrainSettings(max_epochs=80, batch_size=16, augmentation=Augmentation(flip=0.5)),
         ),

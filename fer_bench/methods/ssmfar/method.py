@@ -45,6 +45,22 @@ class SSMFAR(Method[SSMFARSettings]):
                 "lr": 3e-3,
             },
         ),
+        "small": ProfileSettings(
+            train=TrainSettings(
+                max_epochs=40,
+                batch_size=32,
+                epoch_rows=16_000,
+                augmentation=Augmentation(flip=0.5, crop_pad=4),
+            ),
+            method={
+                "backbone": "narrow",
+                "size": 64,
+                "dropout": 0.1,
+                "feature_scale": 14.0,
+                "recipe": "one-cycle",
+                "lr": 3e-3,
+            },
+        ),
         "paper": ProfileSettings(
             train=TrainSettings(
                 max_epochs=50, batch_size=256, augmentation=Augmentation(flip=0.5, crop_pad=8)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -110,7 +112,7 @@ def test_the_feature_is_the_frozen_one_times_the_sigmoid():
     method = make().eval()
     image = make_batch()["image"]
     found = method.network(image)
-    expected = method.network.tower.encoder(image) * torch.sigmoid(method.network.backbone(image))
+    expected = method.network.tower(image) * torch.sigmoid(method.network.backbone(image))
     torch.testing.assert_close(found.feature, expected)
     torch.testing.assert_close(found.logits, method.network.head(expected))
     torch.testing.assert_close(method(image).extras["mask"], torch.sigmoid(method.network.backbone(image)))
@@ -141,18 +143,38 @@ def test_widths_are_matched_by_means_of_neighbours():
 
 
 def test_the_tower_sees_its_own_normalisation_when_asked():
-    wanted = InputSpec(size=32, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
-    given = InputSpec(size=32)
+    wanted = InputSpec(size=64, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
+    given = InputSpec(size=64)
     tower = FrozenTower("clip-tiny", given=given, wanted=wanted)
     seen = []
     tower.encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
-    pixels = torch.rand(2, 3, 32, 32)
+    pixels = torch.rand(2, 3, 64, 64)
     mean, std = torch.tensor(given.mean).view(3, 1, 1), torch.tensor(given.std).view(3, 1, 1)
     tower((pixels - mean) / std)
     mean, std = torch.tensor(wanted.mean).view(3, 1, 1), torch.tensor(wanted.std).view(3, 1, 1)
     torch.testing.assert_close(seen[0], (pixels - mean) / std, rtol=1e-4, atol=1e-5)
     assert tower_spec(DEFAULT_TOWER).mean == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
     assert tower_spec("clip-tiny") == TINY_INPUT
+
+
+@pytest.mark.parametrize("side", [32, 150])
+def test_the_tower_gets_pictures_of_the_size_it_was_trained_on(side):
+    """As PIL scales them, which is what the authors' code does."""
+    tower, seen = FrozenTower("clip-tiny", given=TINY_INPUT), []
+    tower.encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    picture = np.random.default_rng(0).random((side, side), dtype=np.float32)
+    tower(torch.from_numpy(picture).expand(1, 3, side, side))
+    wanted = np.asarray(Image.fromarray(picture).resize((TINY_INPUT.size,) * 2, Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(seen[0][0, 1], wanted, atol=1e-5)
+
+
+def test_features_are_the_same_in_training_and_evaluation():
+    """Autocast, under which training runs on GPUs, does not reach the tower: what is cached is in 32 bits."""
+    tower, image = FrozenTower("clip-tiny", given=TINY_INPUT), torch.rand(2, 3, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (tower.encoder(image).float() - tower(image)).abs().max() > 1e-4
+        trained = tower(image)
+    assert torch.equal(trained, tower(image))
 
 
 def test_the_tower_stays_frozen_and_in_evaluation_mode():

@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fer_bench.config import Augmentation, TrainSettings
+from fer_bench.config import PROFILES, Augmentation, TrainSettings
 from fer_bench.data.batch import Task
 from fer_bench.errors import DataError, UsageError
 from fer_bench.files import file_hash
 from fer_bench.methods.backbones import build_backbone
 from fer_bench.methods.erm.method import ERM, MIRRORED_ONLY, rate_at
-from fer_bench.methods.erm.network import SmallBackbone
+from fer_bench.methods.erm.network import ERMNetwork, SmallBackbone
 from fer_bench.methods.erm.settings import ERMSettings
 from fer_bench.methods.weights import shipped
 from fer_bench.runs.resolve import resolve_settings
@@ -86,9 +86,21 @@ def test_settings_that_contradict_each_other_are_refused(overrides, message, hin
         ERM(CLASSES, values)
 
 
+def test_a_probe_has_the_same_features_in_training_and_evaluation():
+    """Autocast, under which training runs on GPUs, does not reach what stays as it is."""
+    network = ERMNetwork(7, backbone="small", size=32, frozen=True).eval()
+    image, seen = torch.rand(2, 3, 32, 32), []
+    network.head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(image)
+    network(image)
+    assert seen[0].dtype == torch.float32
+    assert torch.equal(*seen)
+
+
 def test_a_probe_sees_plain_and_mirrored_faces_alone():
     probe = ("method.mode=linear-probe",)
-    for profile in ("quick", "paper"):
+    for profile in PROFILES:
         assert resolve_settings("erm", profile, probe)[1].augmentation == MIRRORED_ONLY
     still = resolve_settings("erm", "paper", (*probe, *no_change("flip=0")))[1].augmentation
     assert still == Augmentation(flip=0)
