@@ -294,8 +294,11 @@ def _score(score: Score, record: Record, *, in_domain: bool) -> CardScore:
     intervals = {} if found is None else found.intervals
     target = record.targets.get(score.target)
     notes = [] if target is None else [target.copy_note]
-    if target is not None and target.faces_weak > 0:
-        notes.append(f"{target.faces_weak:.0%} of the faces were found by a weak detector or not at all")
+    if target is not None:
+        missed = target.faces_missed or 0.0
+        notes += [f"no face was found in {missed:.0%} of the pictures"] if missed else []
+        weak = target.faces_weak - missed
+        notes += [f"{weak:.0%} of the faces were found by a weak detector"] if weak > 0 else []
     return CardScore(
         target=score.target,
         in_domain=in_domain,

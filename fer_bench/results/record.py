@@ -127,7 +127,9 @@ class TargetData(Frozen):
         recipe: Crop recipe, as text.
         card_version: Version of its card.
         protocol: Protocol whose rows were used.
-        faces_weak: Share of the scored faces found by a weak fallback of the recipe, in [0, 1].
+        faces_weak: Share of the scored rows whose face the weak cascade found or nothing did, in [0, 1].
+        faces_missed: Share of the scored rows in which no face was found, so that the central square was
+            cut; null in records of older versions.
         damaged: Rows whose picture decodes only in part.
         copy_note: How the copy of the dataset differs from the official release, empty if it does not.
     """
@@ -138,6 +140,7 @@ class TargetData(Frozen):
     card_version: int
     protocol: str
     faces_weak: float = 0.0
+    faces_missed: float | None = None
     damaged: int = 0
     copy_note: str = ""
 

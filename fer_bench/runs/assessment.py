@@ -111,6 +111,7 @@ def assess(
         card_version=dataset.card.version,
         protocol=protocol,
         faces_weak=round(pack.weak_share(rows), 4),
+        faces_missed=round(pack.missed_share(rows), 4),
         damaged=int(pack.damaged[rows].sum()),
         copy_note=next((note for note in dataset.notes if note.startswith(REPACKAGED)), ""),
     )

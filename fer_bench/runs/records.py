@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from fer_bench.workspace.workspace import Workspace
 
 BATCH_RULE = "train.batch_size counts the rows of a step over all processes; the learning rate is not scaled"
-WEAKLY = "found weakly, by the cascade or not at all"
+NO_FACE = "no face was found in"
+BY_CASCADE = "were found by the weak cascade"
 IN_PART = "decode only in part, and decoders filled in the rest"
 
 
@@ -187,26 +188,35 @@ def with_target_warnings(record: Record, data: Mapping[str, TargetData]) -> tupl
     known = [
         text
         for text in record.warnings
-        if WEAKLY not in text and text not in seen and not (IN_PART in text and "scored" in text)
+        if not any(mark in text for mark in (NO_FACE, BY_CASCADE))
+        and text not in seen
+        and not (IN_PART in text and "scored" in text)
     ]
     return tuple(dict.fromkeys((*known, *seen, *noted)))
 
 
 def picture_notes(data: Mapping[str, TargetData]) -> list[str]:
-    """Return a note per target whose faces were found weakly, or that is damaged or a repackaged copy.
+    """Return notes on targets with faces that were not found, or weakly, and on damaged or repackaged ones.
 
     Args:
         data: What each target's predictions were made on.
     """
-    weak = [
-        f"{name}: {d.faces_weak:.1%} of the scored faces were {WEAKLY} ({d.recipe})"
-        for name, d in sorted(data.items())
-        if d.faces_weak
-    ]
+    faces = [note for name, d in sorted(data.items()) for note in _face_notes(name, d)]
     damage = [
         _damage_note(name, d.damaged, "the scored pictures") for name, d in sorted(data.items()) if d.damaged
     ]
-    return [*weak, *damage, *(f"{name}: {d.copy_note}" for name, d in sorted(data.items()) if d.copy_note)]
+    return [*faces, *damage, *(f"{name}: {d.copy_note}" for name, d in sorted(data.items()) if d.copy_note)]
+
+
+def _face_notes(name: str, data: TargetData) -> Iterator[str]:
+    missed = data.faces_missed or 0.0
+    if missed:
+        yield (
+            f"{name}: {NO_FACE} {missed:.1%} of the scored pictures, so their central square was cut "
+            f"({data.recipe})"
+        )
+    if data.faces_weak > missed:
+        yield f"{name}: {data.faces_weak - missed:.1%} of the scored faces {BY_CASCADE} ({data.recipe})"
 
 
 def _damage_note(dataset: str, count: int, among: str) -> str:

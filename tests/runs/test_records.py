@@ -10,10 +10,10 @@ from fer_bench.methods.erm.settings import ERMSettings
 from fer_bench.methods.ssmfar.method import SSMFAR
 from fer_bench.methods.ssmfar.settings import SSMFARSettings
 from fer_bench.methods.weights import shipped
-from fer_bench.results.record import GENERATOR, TrainingData
+from fer_bench.results.record import GENERATOR, TargetData, TrainingData
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
-from fer_bench.runs.records import loss_warnings, pretraining
+from fer_bench.runs.records import loss_warnings, picture_notes, pretraining
 
 
 def of(plan, **changes):
@@ -82,3 +82,18 @@ def test_the_record_of_a_run_names_its_idle_loss(plan, workspace, tmp_path):
     planned = plan(method="gcn", overrides=("method.margin=1e-6", "train.max_epochs=1"))
     record = execute(planned, Store(tmp_path), workspace)
     assert "train/contrastive was 0 in every epoch" in record.warnings
+
+
+def test_no_face_is_told_from_one_that_the_weak_cascade_found():
+    common = {"fingerprint": "f", "pixels": "p", "card_version": 1, "protocol": "p"}
+    searched = TargetData(recipe="detect by MTCNN", faces_weak=0.02, faces_missed=0.02, **common)
+    cascade = TargetData(recipe="detect by cascade", faces_weak=0.5, faces_missed=0.1, **common)
+    assert picture_notes(
+        {"expw": searched, "mmi": cascade, "oulu": TargetData(recipe="whole", **common)}
+    ) == [
+        "expw: no face was found in 2.0% of the scored pictures, so their central square was cut "
+        "(detect by MTCNN)",
+        "mmi: no face was found in 10.0% of the scored pictures, so their central square was cut "
+        "(detect by cascade)",
+        "mmi: 40.0% of the scored faces were found by the weak cascade (detect by cascade)",
+    ]

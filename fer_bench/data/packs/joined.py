@@ -74,5 +74,6 @@ def join_packs(packs: Mapping[str, Pack]) -> Pack:
         recipe=JoinedRecipe(kind=first.kind, size=first.size, members=recipes),
         found=found,
         weak=np.concatenate([pack.weak for pack in packs.values()]),
+        missed=np.concatenate([pack.missed for pack in packs.values()]),
         damaged=np.concatenate([pack.damaged for pack in packs.values()]),
     )

@@ -49,6 +49,7 @@ class Pack:
         recipe: How crops were cut.
         found: Number of rows per way of finding the face.
         weak: bool [N], rows whose face was found by a weak detector or not at all.
+        missed: bool [N], rows among these in which no face was found, so that the central square was cut.
         damaged: bool [N], rows whose picture decodes only in part; decoders fill in the rest.
     """
 
@@ -58,11 +59,16 @@ class Pack:
     recipe: CropRecipe
     found: dict[str, int]
     weak: NDArray[np.bool_]
+    missed: NDArray[np.bool_]
     damaged: NDArray[np.bool_]
 
     def weak_share(self, rows: NDArray[np.int64]) -> float:
         """Return the share of weakly found faces among some rows, 0 for no rows."""
         return float(self.weak[rows].mean()) if len(rows) else 0.0
+
+    def missed_share(self, rows: NDArray[np.int64]) -> float:
+        """Return the share of some rows in which no face was found, 0 for no rows."""
+        return float(self.missed[rows].mean()) if len(rows) else 0.0
 
 
 def open_pack(
@@ -132,7 +138,10 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
     counts = np.bincount(ways, minlength=len(WAYS)).tolist()
     found = {str(way): int(count) for way, count in sorted(zip(WAYS, counts, strict=True)) if count}
     is_weak = np.array([recipe.is_weak(way) for way in WAYS])
-    return Pack(pixels, print_of_index, facts["pixel_hash"], recipe, found, is_weak[ways], damaged)
+    missed = np.array([way == "centre" for way in WAYS])
+    return Pack(
+        pixels, print_of_index, facts["pixel_hash"], recipe, found, is_weak[ways], missed[ways], damaged
+    )
 
 
 def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:

@@ -357,6 +357,8 @@ def test_boxes_found_nowhere_are_counted_as_weak(toy, tmp_path):
     assert pack.weak_share(boxed) == 0.0
     assert pack.weak_share(np.setdiff1d(np.arange(36), boxed)) == 1.0
     assert pack.weak_share(boxed[:0]) == 0.0
+    assert (pack.missed == pack.weak).all()
+    assert (pack.missed_share(np.arange(36)), pack.missed_share(boxed[:0])) == (0.75, 0.0)
 
 
 def test_a_similarity_pack_turns_faces_by_their_landmarks(toy, tmp_path):
