@@ -28,6 +28,7 @@ from fer_bench.errors import DivergedError, UsageError, nearest
 from fer_bench.methods.epoch_losses import EpochLosses
 from fer_bench.methods.epoch_scores import EpochScores
 from fer_bench.methods.plain_file import is_local_file, read_method_name, refuse_misfit
+from fer_bench.methods.shared_step import step_mean
 
 if TYPE_CHECKING:
     from fer_bench.data.loading.datamodule import FaceDataModule
@@ -381,7 +382,7 @@ def _count_loaders(loaders: Any) -> int:
 
 
 def classification_loss(logits: Tensor, label: Tensor, soft_label: Tensor | None = None) -> Tensor:
-    """Return the mean cross-entropy over labelled rows; 0 without any.
+    """Return the mean cross-entropy over the labelled rows of the step; 0 without any.
 
     Args:
         logits: [B, C].
@@ -389,10 +390,10 @@ def classification_loss(logits: Tensor, label: Tensor, soft_label: Tensor | None
         soft_label: float [B, C], distributions that replace the label where they are not zero: such a row
             costs -sum_c soft_label_c log p_c (the cross-entropy loss of FERPlus, arXiv:1608.01041).
     """
-    rows = (label >= 0).sum().clamp(min=1)
-    if soft_label is None:
-        return F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="sum") / rows
-    given = (soft_label > 0).any(dim=1)
-    hard = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="none")
-    soft = -(soft_label * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
-    return torch.where(given & (label >= 0), soft, hard).sum() / rows
+    known = label >= 0
+    each = F.cross_entropy(logits.float(), label, ignore_index=-1, reduction="none")
+    if soft_label is not None:
+        given = (soft_label > 0).any(dim=1)
+        soft = -(soft_label * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
+        each = torch.where(given & known, soft, each)
+    return step_mean(each, known)

@@ -26,6 +26,7 @@ from fer_bench.methods.cafe.network import (
 )
 from fer_bench.methods.cafe.settings import CAFESettings
 from fer_bench.methods.frozen import FeatureCache
+from fer_bench.methods.shared_step import of_first_process
 from fer_bench.methods.weights import described, trained_on
 
 if TYPE_CHECKING:
@@ -178,7 +179,8 @@ class CAFE(Method[CAFESettings]):
         parts = {"cls": classification_loss(found.logits, label, soft_label)}
         with torch.autocast(label.device.type, enabled=False):
             if settings.separation:
-                kept = losses.draw_kept(self.network.width, classes, label.device, settings.dropped)
+                drawn = losses.draw_kept(self.network.width, classes, label.device, settings.dropped)
+                kept = of_first_process(drawn)
                 parts["sep"] = losses.separation_loss(found.feature, label, classes, kept, soft_label)
             if settings.diversity:
                 parts["div"] = losses.diversity_loss(found.feature, classes, settings.diversity_mean)

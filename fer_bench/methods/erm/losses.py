@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fer_bench.methods.shared_step import of_first_process, step_mean
+
 __all__ = ["Mix", "cross_entropy", "draw_mix", "targets"]
 
 
@@ -29,16 +31,19 @@ class Mix(NamedTuple):
 
 
 def draw_mix(alpha: float, label: Tensor) -> Mix:
-    """Draw partners and one share per batch, as Zhang et al. (arXiv:1710.09412, section 2) do.
+    """Draw partners and one share per step, as Zhang et al. (arXiv:1710.09412, section 2) do.
 
-    A row without a label, or whose partner has none, is not mixed.
+    A row without a label, or whose partner has none, is not mixed. Where several processes share a step,
+    partners are rows of the same process.
 
     Args:
         alpha: Parameter of the symmetric beta distribution, above 0.
         label: int64 [B], -1 = missing.
     """
     concentration = torch.full((), alpha, device=label.device)
-    share = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
+    share = of_first_process(
+        torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
+    )
     partner = torch.randperm(len(label), device=label.device)
     known = label >= 0
     return Mix(partner, torch.where(known & known[partner], share, 1.0))
@@ -62,11 +67,11 @@ def targets(label: Tensor, classes: int, soft_label: Tensor | None = None, smoot
 
 
 def cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean cross-entropy over rows that have a target; 0 without any.
+    """Return the mean cross-entropy over the rows of the step that have a target; 0 without any.
 
     Args:
         logits: [B, C].
         wanted: float [B, C], see `targets`.
     """
-    rows = (wanted > 0).any(dim=1).sum().clamp(min=1)
-    return -(wanted * F.log_softmax(logits.float(), dim=1)).sum() / rows
+    each = -(wanted * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
+    return step_mean(each, (wanted > 0).any(dim=1))

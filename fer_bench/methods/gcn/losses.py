@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fer_bench.methods.gcn.network import Gaussian
+from fer_bench.methods.shared_step import step_mean
 
 PixelLoss = Literal["squared", "absolute"]
 
@@ -132,5 +133,5 @@ def row_error(drawn: Tensor, truth: Tensor, kind: PixelLoss) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of the values [B] whose mask is set; 0, with a gradient of 0, if none is."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+    """Return the step's mean of the values [B] whose mask is set; 0, with a gradient of 0, if none is."""
+    return step_mean(values, mask)

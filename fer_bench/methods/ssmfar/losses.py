@@ -1,7 +1,7 @@
 """The losses, weights and thresholds of SS-MFAR, each a function of tensors.
 
-All are computed in float32 over a whole batch, without waiting for the device; a loss without any row is 0,
-with a gradient of 0.
+All are computed in float32 over the rows of a whole step, also where processes share it, and without waiting
+for the device; a loss without any row is 0, with a gradient of 0.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from fer_bench.methods.shared_step import step_mean, step_sum
 
 ConsistencyScope = Literal["unlabelled_nonconfident", "all", "repo"]
 FLOOR = 0.8
@@ -64,7 +66,7 @@ def labelled_loss(logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
         weights: [C].
     """
     known = label >= 0
-    return weighted_cross_entropy(logits, label, weights, known).sum() / known.sum().clamp(min=1)
+    return step_mean(weighted_cross_entropy(logits, label, weights, known), known)
 
 
 def pseudo_labels(logits: Tensor, thresholds: Tensor, unlabelled: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,8 +96,7 @@ def unlabelled_loss(
         unlabelled: bool [B].
         weights: [C].
     """
-    each = weighted_cross_entropy(logits, answer, weights, believed)
-    return each.sum() / unlabelled.sum().clamp(min=1)
+    return step_mean(weighted_cross_entropy(logits, answer, weights, believed), unlabelled)
 
 
 def consistency_rows(unlabelled: Tensor, believed: Tensor, scope: ConsistencyScope) -> Tensor:
@@ -106,7 +107,8 @@ def consistency_rows(unlabelled: Tensor, believed: Tensor, scope: ConsistencySco
         believed: bool [B], false for labelled rows.
         scope: `unlabelled_nonconfident`: unlabelled rows whose pseudo-label is not believed. `all`: every
             row. `repo`: as the released code indexes them. There the flag of the i-th unlabelled row decides
-            about the i-th row of the batch, and all rows from the number of unlabelled ones on count.
+            about the i-th row of the batch, and all rows from the number of unlabelled ones on count; where
+            processes share a step, of each one's own rows.
     """
     if scope == "all":
         return torch.ones_like(unlabelled)
@@ -126,13 +128,13 @@ def consistency_loss(weak: Tensor, strong: Tensor, counts: Tensor) -> Tensor:
     """
     p, q = weak.float().log_softmax(dim=1), strong.float().log_softmax(dim=1)
     both = ((p.exp() - q.exp()) * (p - q)).sum(dim=1) / math.log(2)
-    return torch.where(counts, both, 0.0).sum() / counts.sum().clamp(min=1)
+    return step_mean(both, counts)
 
 
 def expression_loss(
     supervised: Tensor, unsupervised: Tensor, consistency: Tensor, unlabelled: Tensor
 ) -> Tensor:
-    """Return 0.5 (L_lab + L_us) + 0.5 L_con, or L_lab where no row of the batch is unlabelled (L_EXPR).
+    """Return 0.5 (L_lab + L_us) + 0.5 L_con, or L_lab where no row of the step is unlabelled (L_EXPR).
 
     Args:
         supervised: L_lab.
@@ -141,7 +143,7 @@ def expression_loss(
         unlabelled: bool [B].
     """
     whole = 0.5 * (supervised + unsupervised) + 0.5 * consistency
-    return torch.where(unlabelled.any(), whole, supervised)
+    return torch.where(step_sum(unlabelled.sum(), len(unlabelled)) > 0, whole, supervised)
 
 
 def action_unit_loss(logits: Tensor, truth: Tensor, positive: Tensor) -> Tensor:
@@ -156,11 +158,11 @@ def action_unit_loss(logits: Tensor, truth: Tensor, positive: Tensor) -> Tensor:
     each = F.binary_cross_entropy_with_logits(
         logits.float(), truth.clamp(min=0).float(), pos_weight=positive, reduction="none"
     )
-    return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
+    return step_mean(each, known)
 
 
 def affect_loss(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean over valence and arousal of 1 - CCC of the batch's known rows (L_VA).
+    """Return the mean over valence and arousal of 1 - CCC of the known rows of the step (L_VA).
 
     The concordance correlation has variances of a sample (divided by n - 1) and 1e-8 added to its
     denominator; it needs two rows, so that the loss of fewer is 0.
@@ -169,14 +171,15 @@ def affect_loss(predicted: Tensor, truth: Tensor) -> Tensor:
         predicted: [B, 2].
         truth: [B, 2], NaN = missing; a row counts when both are known.
     """
-    known = truth.isfinite().all(dim=1, keepdim=True)
-    count = known.sum()
+    known, rows = truth.isfinite().all(dim=1, keepdim=True), len(truth)
     x, y = torch.where(known, predicted.float(), 0.0), torch.where(known, truth.float(), 0.0)
-    mean_x, mean_y = x.sum(dim=0) / count.clamp(min=1), y.sum(dim=0) / count.clamp(min=1)
-    x, y = torch.where(known, x - mean_x, 0.0), torch.where(known, y - mean_y, 0.0)
-    below = (count - 1).clamp(min=1)
-    variances = (x.square().sum(dim=0) + y.square().sum(dim=0)) / below
-    concordance = 2 * (x * y).sum(dim=0) / below / (variances + (mean_x - mean_y).square() + EPSILON)
+    count = step_sum(known.sum(), rows)
+    mean_x, mean_y = step_sum(torch.stack([x.sum(dim=0), y.sum(dim=0)]), rows) / count.clamp(min=1)
+    # Deviations sum to zero over the step, so that the means in them add nothing to the gradient.
+    x, y = torch.where(known, x - mean_x.detach(), 0.0), torch.where(known, y - mean_y, 0.0)
+    products = torch.stack([x.square().sum(dim=0) + y.square().sum(dim=0), (x * y).sum(dim=0)])
+    spread, shared = step_sum(products, rows) / (count - 1).clamp(min=1)
+    concordance = 2 * shared / (spread + (mean_x - mean_y).square() + EPSILON)
     return torch.where(count > 1, (1 - concordance).mean(), 0.0 * predicted.float().sum())
 
 

@@ -34,6 +34,7 @@ class RowWeightingCallback(Callback):
 
     Each process computes the gradient of the mean over its own rows, and the gradients are averaged. Where
     the rows of a step do not divide evenly, the rows of a process with fewer of them would count for more.
+    Means over some of the rows, such as those with a label: `fer_bench.methods.shared_step`.
     """
 
     def on_train_batch_start(
