@@ -52,7 +52,8 @@ class Augmentation(Frozen):
         crop_pad: Pixels by which the image is padded (edge values) before a random crop of its own size.
         erase: Probability of erasing a rectangle with noise-free grey.
         erase_area: Smallest and largest share of the area that is erased.
-        noise: Probability of additive Gaussian noise.
+        noise: Probability of additive Gaussian noise, drawn at the size that the face has in its picture and
+            scaled to the input with it.
         noise_std: Standard deviation of that noise, on a scale of 0 to 255.
         brightness: Largest relative change of brightness.
         contrast: Largest relative change of contrast.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,22 @@ def recipe_for(dataset: FaceDataset, size: int) -> CropRecipe:
     return CropRecipe(kind=dataset.crop, size=size, detector=dataset.detector, **margin)
 
 
-def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tuple[Image, Found]:
-    """Return the crop of one face, and how the face was found.
+class Crop(NamedTuple):
+    """The crop of one face.
+
+    Attributes:
+        pixels: RGB uint8 [size, size, 3].
+        found: The way the face was found.
+        sides: Width and height, in pixels of the picture, of what was scaled to the crop.
+    """
+
+    pixels: Image
+    found: Found
+    sides: tuple[float, float]
+
+
+def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> Crop:
+    """Return the crop of one face, how the face was found, and how large it is in its picture.
 
     Args:
         image: RGB uint8 [H, W, 3].
@@ -114,20 +128,21 @@ def crop_face(image: Image, box: Any, landmarks: Any, recipe: CropRecipe) -> tup
         landmarks: [n, 2] in pixels or None.
         recipe: The recipe.
 
-    Returns:
-        RGB uint8 [size, size, 3], and the way it was found.
-
     Raises:
         DataError: The face's square is far too large for its picture, or the detector cannot be used.
     """
     if recipe.kind == "similarity":
         points = five_points(landmarks)
         if points is not None and (matrix := similarity(points, recipe)) is not None:
-            return warp(image, matrix, recipe.size), "landmarks"
+            return Crop(warp(image, matrix, recipe.size), "landmarks", _warped_sides(matrix, recipe))
     place, found = find_face(image, box, landmarks, recipe)
     if isinstance(place, Face):
-        return crop_found(image, place, recipe), found
-    return cut(image, place, recipe.size), found
+        matrix = alignment(place, recipe)
+        if matrix is not None:
+            return Crop(warp(image, matrix, recipe.size), found, _warped_sides(matrix, recipe))
+        place = _square(*place.box, recipe.margin)
+    x0, y0, x1, y1 = _whole_pixels(place)
+    return Crop(cut(image, place, recipe.size), found, (x1 - x0, y1 - y0))
 
 
 def find_face(
@@ -172,11 +187,20 @@ def crop_found(image: Image, face: Face, recipe: CropRecipe) -> Image:
     Raises:
         DataError: The face's square is far too large for its picture.
     """
-    if recipe.aligns_found and face.landmarks is not None:
-        matrix = similarity(face.landmarks, recipe)
-        if matrix is not None:
-            return warp(image, matrix, recipe.size)
+    matrix = alignment(face, recipe)
+    if matrix is not None:
+        return warp(image, matrix, recipe.size)
     return cut(image, _square(*face.box, recipe.margin), recipe.size)
+
+
+def alignment(face: Face, recipe: CropRecipe) -> NDArray[np.float64] | None:
+    """Return what turns and scales a face that a detector found [2, 3], None where its square is cut."""
+    return similarity(face.landmarks, recipe) if recipe.aligns_found and face.landmarks is not None else None
+
+
+def _warped_sides(matrix: NDArray[np.float64], recipe: CropRecipe) -> tuple[float, float]:
+    side = recipe.size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    return side, side
 
 
 def search(image: Image, box: Any, detector: Detector) -> Face | None:
@@ -324,8 +348,7 @@ def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
     Raises:
         DataError: The rectangle is far too large for the picture.
     """
-    x0, y0, x1, y1 = (round(float(v)) for v in square)
-    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+    x0, y0, x1, y1 = _whole_pixels(square)
     height, width = image.shape[:2]
     if max(x1 - x0, y1 - y0) > LARGEST * max(height, width):
         raise DataError(
@@ -339,6 +362,11 @@ def cut(image: Image, square: NDArray[np.float64], size: int) -> Image:
     else:
         piece = image[y0:y1, x0:x1]
     return _scale(piece, size)
+
+
+def _whole_pixels(square: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (round(float(v)) for v in square)
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def _scale(piece: Image, size: int) -> Image:

@@ -61,6 +61,7 @@ class PackedRows(Rows):
         with_reference: Also deliver the neutral frame of the same person.
         hidden: bool [N], rows whose label becomes -1 as well.
         soft_labels: float32 [N, C], distributions to learn instead of the labels.
+        with_sides: Also deliver how large each face is in its picture, for `transforms.finish_batch`.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class PackedRows(Rows):
         with_reference: bool = False,
         hidden: NDArray[np.bool_] | None = None,
         soft_labels: NDArray[np.float32] | None = None,
+        with_sides: bool = False,
     ) -> None:
         index = dataset.index
         position = {name: i for i, name in enumerate(classes)}
@@ -84,6 +86,7 @@ class PackedRows(Rows):
         self.va = torch.from_numpy(index[["valence", "arousal"]].to_numpy(np.float32))
         self.au = torch.from_numpy(stack_au(index).astype(np.int64))
         self.soft_labels = None if soft_labels is None else torch.from_numpy(soft_labels)
+        self.sides = torch.from_numpy(pack.sides) if with_sides else None
         self.reference = reference_rows(index, hidden) if with_reference else None
 
     def __getitem__(self, rows: Any) -> dict[str, Tensor]:
@@ -104,6 +107,8 @@ class PackedRows(Rows):
         }
         if self.soft_labels is not None:
             batch["soft_label"] = self.soft_labels[at]
+        if self.sides is not None:
+            batch["sides"] = self.sides[at]
         if self.reference is not None:
             partner = self.reference[where]
             pictures = self.pixels[np.maximum(partner, 0)]

@@ -28,7 +28,7 @@ from fer_bench.data.loading.batches import (
 )
 from fer_bench.data.loading.brought import ChangedRows, seed_epoch, seeded_loader
 from fer_bench.data.loading.label_fraction import hidden_rows
-from fer_bench.data.loading.transforms import Finish, finish_batch, prepare
+from fer_bench.data.loading.transforms import Finish, finish_batch, noise_grid, prepare
 from fer_bench.data.packs.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, in_label_set
 from fer_bench.data.reading.dataset import FaceDataset, SoftLabels
@@ -246,6 +246,7 @@ class FaceDataModule(LightningDataModule):
             with_reference=self.with_reference,
             hidden=self.hidden,
             soft_labels=self.soft_labels,
+            with_sides=self.augmentation.noise > 0,
         )
         if self.with_strong and self.task.unlabelled:
             from fer_bench.data.loading.strong_view import StrongRows
@@ -288,7 +289,7 @@ class FaceDataModule(LightningDataModule):
         rows = np.flatnonzero((self.roles == "train") & self.shown)
         if self.epoch_rows is not None and len(rows) > self.epoch_rows:
             rows = np.random.default_rng([self.seed, epoch, 1]).permutation(rows)[: self.epoch_rows]
-        packed = PackedRows(self.pack, self.dataset, self.classes)
+        packed = PackedRows(self.pack, self.dataset, self.classes, with_sides=self.augmentation.noise > 0)
         finish = self._finisher(training=True)
         for batch in _in_order(packed, rows[rank::world], device):
             yield cast(Batch, finish(batch, epoch))
@@ -315,7 +316,14 @@ class FaceDataModule(LightningDataModule):
 
     def _finisher(self, *, training: bool) -> Finish:
         how = self.augmentation if training else None
-        return partial(finish_batch, spec=self.spec, how=how, seed=self.seed, count=len(self.roles))
+        grid = self._noise_grid if how is not None and how.noise else None
+        return partial(
+            finish_batch, spec=self.spec, how=how, seed=self.seed, count=len(self.roles), grid=grid
+        )
+
+    @cached_property
+    def _noise_grid(self) -> int:
+        return noise_grid(self.pack.sides, self.spec.size)
 
     @cached_property
     def _plain_batches(self) -> EpochBatches:

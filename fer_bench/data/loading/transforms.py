@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.config import Augmentation, InputSpec
@@ -90,17 +93,26 @@ def normalise(images: Tensor, spec: InputSpec) -> Tensor:
 
 
 def finish_batch(
-    batch: dict[str, Tensor], epoch: int, *, spec: InputSpec, how: Augmentation | None, seed: int, count: int
+    batch: dict[str, Tensor],
+    epoch: int,
+    *,
+    spec: InputSpec,
+    how: Augmentation | None,
+    seed: int,
+    count: int,
+    grid: int | None = None,
 ) -> dict[str, Tensor]:
     """Turn the packed crops of a batch into network input; a finished batch is returned as it is.
 
     Args:
-        batch: With `row` int64 [B] and crops uint8 [B, H, W, 3]: `image`, `strong`, `reference`.
+        batch: With `row` int64 [B] and crops uint8 [B, H, W, 3]: `image`, `strong`, `reference`; `sides`
+            [B, 2] where noise is drawn, see `augment`.
         epoch: Epoch from 0.
         spec: Grey or colour, mean and standard deviation.
         how: Random changes, None outside training. A reference is only moved, like its image.
         seed: Repetition.
         count: Rows of the index; a union numbers the further turns of a row from there on.
+        grid: See `noise_grid`.
 
     Returns:
         The batch with float32 [B, 3, H, W] and with index positions in `row`.
@@ -110,19 +122,30 @@ def finish_batch(
         return batch
     row = batch["row"]
     finished = {**batch, "row": row % count}
+    native: dict[str, Any] = {"sides": finished.pop("sides", None), "grid": grid}
     if how is None:
         return {**finished, "image": prepare(image, spec)}
-    finished["image"] = augment(image, row, spec, how, seed=seed, epoch=epoch)
+    finished["image"] = augment(image, row, spec, how, seed=seed, epoch=epoch, **native)
     if "reference" in batch:
         moved = move(batch["reference"], decisions(seed, epoch, row), how)
         finished["reference"] = prepare(moved, spec)
     if "strong" in batch:  # draws of its own: no repetition has a seed that high
-        finished["strong"] = augment(batch["strong"], row, spec, how, seed=seed + 2**31, epoch=epoch)
+        finished["strong"] = augment(
+            batch["strong"], row, spec, how, seed=seed + 2**31, epoch=epoch, **native
+        )
     return finished
 
 
 def augment(
-    images: Tensor, rows: Tensor, spec: InputSpec, how: Augmentation, *, seed: int, epoch: int
+    images: Tensor,
+    rows: Tensor,
+    spec: InputSpec,
+    how: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    sides: Tensor | None = None,
+    grid: int | None = None,
 ) -> Tensor:
     """Augment and normalise packed crops.
 
@@ -133,6 +156,9 @@ def augment(
         how: Which random changes.
         seed: Repetition.
         epoch: Epoch from 0.
+        sides: float [B, 2], width and height of each face in its picture, at which noise is drawn; None
+            where that is the size of the crops.
+        grid: See `noise_grid`, None for twice the size of the crops.
 
     Returns:
         float32 [B, 3, H, W].
@@ -142,7 +168,7 @@ def augment(
     if how.brightness or how.contrast:
         pixels = _light(pixels, draws, how)
     if how.noise:
-        pixels = _noise(pixels, rows, draws, how, seed, epoch)
+        pixels = _noise(pixels, rows, draws, how, seed, epoch, sides, grid)
     pixels = normalise(pixels, spec)
     return _erase(pixels, draws, how) if how.erase else pixels
 
@@ -178,18 +204,70 @@ def _light(pixels: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
     return changed.clamp(0, 1)
 
 
-def _noise(pixels: Tensor, rows: Tensor, draws: Tensor, how: Augmentation, seed: int, epoch: int) -> Tensor:
+def _noise(
+    pixels: Tensor,
+    rows: Tensor,
+    draws: Tensor,
+    how: Augmentation,
+    seed: int,
+    epoch: int,
+    sides: Tensor | None,
+    grid: int | None,
+) -> Tensor:
+    """Add noise that was drawn at the size of the face in its picture and scaled as the face was."""
     chosen = torch.nonzero(draws[:, 5] < how.noise).squeeze(1)
     if len(chosen) == 0:
         return pixels
-    shape = pixels[chosen].shape
-    count = shape[1] * shape[2] * shape[3]
+    channels, size = pixels.shape[1], pixels.shape[2]
+    grid = size if sides is None else grid or 2 * size
+    count = channels * grid * grid
     first = uniforms(seed, epoch, rows[chosen], count, stream=1)
     second = uniforms(seed, epoch, rows[chosen], count, stream=2)
     normal = torch.sqrt(-2 * torch.log(1 - first)) * torch.cos(2 * math.pi * second)  # Box and Muller 1958
+    normal = normal.view(len(chosen), channels, grid, grid)
+    if sides is not None:
+        wide, high = (scaling(sides[chosen, axis], size, grid)[:, None] for axis in (0, 1))
+        normal = high @ normal @ wide.transpose(2, 3)
     noisy = pixels.clone()
-    noisy[chosen] = (pixels[chosen] + normal.view(shape) * (how.noise_std / 255)).clamp(0, 1)
+    noisy[chosen] = (pixels[chosen] + normal * (how.noise_std / 255)).clamp(0, 1)
     return noisy
+
+
+def noise_grid(sides: NDArray[np.float32], size: int) -> int:
+    """Return the side of the grid on which noise is drawn for faces of some sides.
+
+    It is the same for all batches of a dataset, so that no row's noise depends on the rows beside it.
+
+    Args:
+        sides: [N, 2], width and height of each face in its picture.
+        size: Side of the crops.
+    """
+    return min(2 * size, math.ceil(float(sides.max(initial=1))))
+
+
+def scaling(sides: Tensor, size: int, grid: int) -> Tensor:
+    """Return what scales independent values of faces along one axis to a size, as PIL's bilinear filter does.
+
+    Of a face of more pixels than the grid has, the grid's are scaled, with the variance that they would have.
+
+    Args:
+        sides: [B], pixels of each face.
+        size: S, pixels that are wanted.
+        grid: G, pixels that are drawn: at least `sides`, or 2 S.
+
+    Returns:
+        float [B, S, G], weights from drawn to wanted pixels.
+    """
+    drawn = sides.round().clamp(1, grid)[:, None, None]
+    ratio = (drawn / size).clamp(min=1)
+    wanted = torch.arange(size, device=sides.device)[None, :, None] + 0.5
+    place = torch.arange(grid, device=sides.device)[None, None] + 0.5
+    weights = (1 - (place - wanted * drawn / size).abs() / ratio).clamp(min=0) * (place < drawn)
+    weights = weights / weights.sum(dim=2, keepdim=True)
+    # A triangle of r pixels to either side averages independent values to a variance of 2 / (3 r).
+    variance = 2 * size / (3 * sides.clamp(min=1))[:, None, None]
+    inner = weights[:, size // 2, None].square().sum(dim=2, keepdim=True)
+    return torch.where(sides[:, None, None] > grid, weights * (variance / inner).sqrt(), weights)
 
 
 def _erase(pixels: Tensor, draws: Tensor, how: Augmentation) -> Tensor:

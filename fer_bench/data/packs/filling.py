@@ -38,10 +38,12 @@ class Filled:
     Attributes:
         ways: uint8 [N], how each face was found, as positions in `WAYS`.
         damaged: bool [N], rows whose picture decodes only in part.
+        sides: float32 [N, 2], width and height of each face in pixels of its picture, see `Crop`.
     """
 
     ways: NDArray[np.uint8]
     damaged: NDArray[np.bool_]
+    sides: NDArray[np.float32]
 
 
 def fill(
@@ -62,6 +64,7 @@ def fill(
     boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
     frames = index["frame"].to_list()
     ways, damaged = np.zeros(len(index), np.uint8), np.zeros(len(index), np.bool_)
+    sides = np.zeros((len(index), 2), np.float32)
     broken: list[FerBenchError] = []
 
     def work(jobs: Sequence[Job]) -> list[FerBenchError]:
@@ -71,7 +74,7 @@ def fill(
                 places = rows.tolist()
                 images = dataset.load(path, [frames[row] for row in places])
                 for row, image in zip(places, images, strict=True):
-                    pixels[row], way = crop_face(image, boxes[row], landmarks[row], recipe)
+                    pixels[row], way, sides[row] = crop_face(image, boxes[row], landmarks[row], recipe)
                     ways[row] = WAYS.index(way)
             except DetectorError:  # no fault of this picture
                 raise
@@ -98,7 +101,7 @@ def fill(
                     progress(done, len(index))
     if broken:
         raise _unreadable(dataset, broken)
-    return Filled(ways, damaged)
+    return Filled(ways, damaged, sides)
 
 
 def lost_pixels(dataset: FaceDataset, path: str, frames: Sequence[int]) -> str | None:

@@ -76,4 +76,5 @@ def join_packs(packs: Mapping[str, Pack]) -> Pack:
         weak=np.concatenate([pack.weak for pack in packs.values()]),
         missed=np.concatenate([pack.missed for pack in packs.values()]),
         damaged=np.concatenate([pack.damaged for pack in packs.values()]),
+        sides=np.concatenate([pack.sides for pack in packs.values()]),
     )

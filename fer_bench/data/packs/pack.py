@@ -31,7 +31,7 @@ except ImportError:  # on Windows, where we cannot tell whether a pack is in use
 
 ROWS_AT_ONCE = 1 << 16
 """Paths that are hashed at once."""
-PACK_VERSION = 3
+PACK_VERSION = 4
 """Raised when the format of packs changes."""
 CHECKED = "checked.json"
 """File with size and time of the pixel file when its hash was last checked. They are not in `pack.json`,
@@ -51,6 +51,7 @@ class Pack:
         weak: bool [N], rows whose face was found by a weak detector or not at all.
         missed: bool [N], rows among these in which no face was found, so that the central square was cut.
         damaged: bool [N], rows whose picture decodes only in part; decoders fill in the rest.
+        sides: float32 [N, 2], width and height of each face in pixels of its picture, before it was scaled.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,6 +62,7 @@ class Pack:
     weak: NDArray[np.bool_]
     missed: NDArray[np.bool_]
     damaged: NDArray[np.bool_]
+    sides: NDArray[np.float32]
 
     def weak_share(self, rows: NDArray[np.int64]) -> float:
         """Return the share of weakly found faces among some rows, 0 for no rows."""
@@ -119,14 +121,14 @@ def check_pack(folder: Path) -> None:
             if fcntl is not None:
                 with contextlib.suppress(OSError):  # without locks it is not protected from pruning
                     fcntl.flock(opened, fcntl.LOCK_SH)
-            _, _, facts = _read(folder)
+            *_, facts = _read(folder)
             _check_pixels(folder, facts["pixel_hash"], in_full=True)
     except OSError as error:
         raise _damaged(folder, str(error)) from None
 
 
 def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> Pack:
-    pixels, ways, facts = _read(folder)
+    pixels, ways, sides, facts = _read(folder)
     if pixels.shape != (rows, recipe.size, recipe.size, 3):
         raise _damaged(folder, value=pixels.shape)
     _check_pixels(folder, facts["pixel_hash"])
@@ -140,21 +142,34 @@ def _open(folder: Path, print_of_index: str, recipe: CropRecipe, rows: int) -> P
     is_weak = np.array([recipe.is_weak(way) for way in WAYS])
     missed = np.array([way == "centre" for way in WAYS])
     return Pack(
-        pixels, print_of_index, facts["pixel_hash"], recipe, found, is_weak[ways], missed[ways], damaged
+        pixels,
+        print_of_index,
+        facts["pixel_hash"],
+        recipe,
+        found,
+        is_weak[ways],
+        missed[ways],
+        damaged,
+        sides,
     )
 
 
-def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:
-    """Return pixels, how faces were found, and what was noted of them as they were packed."""
+def _read(
+    folder: Path,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], dict[str, Any]]:
+    """Return pixels, how faces were found, their sides, and what was noted of them as they were packed."""
     try:
         facts = json.loads((folder / "pack.json").read_text())
         facts["pixel_hash"]
         pixels, ways = np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "ways.npy")
+        sides = np.load(folder / "sides.npy")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, str(error)) from None
     if pixels.dtype != np.uint8 or ways.shape != pixels.shape[:1] or ways.max(initial=0) >= len(WAYS):
         raise _damaged(folder, value=pixels.shape)
-    return pixels, ways, facts
+    if sides.dtype != np.float32 or sides.shape != (len(pixels), 2) or not (sides > 0).all():
+        raise _damaged(folder, "sides.npy does not hold the sides of its faces", value=sides.shape)
+    return pixels, ways, sides, facts
 
 
 def _check_pixels(folder: Path, pixel_hash: str, *, in_full: bool = False) -> None:
@@ -282,6 +297,7 @@ def _build(dataset: FaceDataset, recipe: CropRecipe, folder: Path, progress: Pro
             "damaged": np.flatnonzero(filled.damaged).tolist(),
         }
         np.save(temporary / "ways.npy", filled.ways)
+        np.save(temporary / "sides.npy", filled.sides)
         (temporary / "pack.json").write_text(json.dumps(facts))
         (temporary / CHECKED).write_text(json.dumps(look))
         try:

@@ -52,8 +52,8 @@ def test_a_turned_face_comes_upright_into_the_crop(degrees):
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 0.8)
     turned = cv2.warpAffine(shot.picture, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
     how = CropRecipe(kind="detect", size=96)
-    upright, way = crop_face(shot.picture, None, None, how)
-    again, way_again = crop_face(turned, None, None, how)
+    upright, way, _ = crop_face(shot.picture, None, None, how)
+    again, way_again, _ = crop_face(turned, None, None, how)
     assert (way, way_again) == ("detected", "detected")
     askew = CropRecipe(kind="box", size=96)
     plain = [crop_face(picture, None, None, askew)[0].astype(float) for picture in (shot.picture, turned)]
@@ -77,10 +77,10 @@ def test_the_face_nearest_to_a_box_is_the_one_that_is_cropped():
     crops = []
     for points in true:
         (x0, y0), (x1, y1) = points.min(axis=0) - 15, points.max(axis=0) + 15
-        crop, way = crop_face(picture, (x0, y0, x1, y1), None, how)
+        crop, way, _ = crop_face(picture, (x0, y0, x1, y1), None, how)
         assert way == "detected"
         crops.append(crop)
-        ideal, _ = crop_face(picture, None, points, CropRecipe(kind="similarity", size=48))
+        ideal, *_ = crop_face(picture, None, points, CropRecipe(kind="similarity", size=48))
         assert np.abs(crop.astype(float) - ideal).mean() < 20
     assert not np.array_equal(crops[0], crops[1])
 

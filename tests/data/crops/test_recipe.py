@@ -34,12 +34,32 @@ def test_a_whole_picture_is_taken_without_margin():
 
 
 @pytest.mark.parametrize(
+    ("kind", "box", "points", "sides"),
+    [
+        ("whole", None, None, (60, 40)),
+        ("fit", None, None, (60, 60)),
+        ("box", (10, 5, 30, 20), None, (20, 20)),
+        ("similarity", None, TEMPLATE * 24, (24, 24)),
+    ],
+)
+def test_a_crop_says_how_large_its_face_is_in_the_picture(kind, box, points, sides):
+    assert crop_face(picture(), box, points, recipe(kind)).sides == pytest.approx(sides)
+
+
+def test_a_detected_face_is_as_large_as_what_is_cut_or_turned(monkeypatch):
+    for landmarks, sides in ((None, (20, 20)), (TEMPLATE * 24, (24, 24))):
+        face = Face((10.0, 5.0, 30.0, 25.0), landmarks, 0.9)
+        monkeypatch.setattr("fer_bench.data.crops.recipe.find_faces", lambda *_, face=face: [face])
+        assert crop_face(picture(), None, None, recipe("detect")).sides == pytest.approx(sides)
+
+
+@pytest.mark.parametrize(
     ("height", "width", "expected"), [(40, 60, [0, -10, 60, 50]), (30, 10, [-10, 0, 20, 30])]
 )
 def test_a_fitted_picture_keeps_its_proportions(height, width, expected):
     square, way = find_face(picture(height, width), None, None, recipe("fit", 0.5))
     assert (square.tolist(), way) == (expected, "whole")
-    crop, _ = crop_face(picture(32, 16), None, None, recipe("fit"))
+    crop = crop_face(picture(32, 16), None, None, recipe("fit")).pixels
     assert np.array_equal(crop[:, 8:24], picture(32, 16))
     assert np.array_equal(crop[:, :8], np.repeat(picture(32, 16)[:, :1], 8, axis=1))
 
@@ -99,7 +119,7 @@ def test_a_face_far_from_the_box_is_another_one(fakes):
 @pytest.mark.parametrize("kind", ["detect", "similarity"])
 def test_a_found_face_is_aligned_and_the_square_of_its_box_is_cut_by_other_kinds(fakes, kind):
     image, points = picture(), TEMPLATE * 20 + (5, 6)
-    aligned, way = crop_face(image, None, None, recipe(kind))
+    aligned, way, _ = crop_face(image, None, None, recipe(kind))
     assert way == "detected"
     assert np.array_equal(aligned, crop_face(image, None, points, recipe("similarity"))[0])
     face = Face((5.0, 6.0, 25.0, 26.0), points, 0.8)
@@ -253,7 +273,7 @@ class TestSimilarity:
     def test_a_turned_face_gives_the_same_crop(self, degrees, scale):
         how = CropRecipe(kind="similarity", size=64)
         points = self.turned(degrees, scale, (4, -6))
-        crop, way = crop_face(drawn(points), None, points.astype(np.float32), how)
+        crop, way, _ = crop_face(drawn(points), None, points.astype(np.float32), how)
         assert (crop.shape, way) == ((64, 64, 3), "landmarks")
         for x, y in ((TEMPLATE - 0.5) / 1.2 + 0.5) * 64:
             assert crop[round(y) - 3 : round(y) + 3, round(x) - 3 : round(x) + 3].max() > 100
@@ -266,7 +286,7 @@ class TestSimilarity:
 
     def test_without_points_the_box_is_taken_and_said(self):
         image = picture(60, 60)
-        crop, way = crop_face(image, (10, 10, 30, 30), None, recipe("similarity"))  # MTCNN finds nothing
+        crop, way, _ = crop_face(image, (10, 10, 30, 30), None, recipe("similarity"))  # MTCNN finds nothing
         assert way == "box"
         assert np.array_equal(crop, cut(image, np.array([10, 10, 30, 30]), 32))
         assert crop_face(image, None, np.zeros((5, 2)), recipe("similarity"))[1] == "centre"
@@ -274,13 +294,13 @@ class TestSimilarity:
     def test_what_is_shrunk_is_averaged(self):
         stripes = np.zeros((512, 512, 3), np.uint8)
         stripes[:, ::2] = 255
-        crop, _ = crop_face(stripes, None, TEMPLATE * 512, recipe("similarity"))
+        crop, *_ = crop_face(stripes, None, TEMPLATE * 512, recipe("similarity"))
         assert np.abs(crop.astype(int) - 127).max() <= 12
 
     def test_shrinking_does_not_shift(self):
         image = cv2.resize(picture(8, 8), (256, 256), interpolation=cv2.INTER_CUBIC)
         for size in (32, 64, 256):
-            crop, _ = crop_face(
+            crop, *_ = crop_face(
                 image, None, TEMPLATE * 256, CropRecipe(kind="similarity", size=size, margin=0)
             )
             apart = crop.astype(float) - cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)

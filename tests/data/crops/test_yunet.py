@@ -99,14 +99,14 @@ class TestYuNet:
             how = CropRecipe(kind=kind, size=32, margin=0, detector="yunet")
             face, way = find_face(image, box, None, how)
             assert (face.box, way) == (pytest.approx(box), "detected")
-            crop, way = crop_face(image, box, None, how)
+            crop, way, _ = crop_face(image, box, None, how)
             aligned = CropRecipe(kind="similarity", size=32, margin=0)
             assert np.array_equal(crop, crop_face(image, None, TEMPLATE * 40 + (20, 40), aligned)[0])
             assert way == "detected"
 
     def test_recipes_of_version_1_cut_the_square_of_what_was_detected(self, model):
         how = CropRecipe(kind="detect", size=32, margin=0, detector="yunet", version=1)
-        crop, way = crop_face(picture(100, 100), None, None, how)
+        crop, way, _ = crop_face(picture(100, 100), None, None, how)
         assert way == "detected"
         assert np.array_equal(crop, cut(picture(100, 100), np.array([25, 25, 75, 75]), 32))
         assert how.text == "detect by YuNet +0% 32px v1"

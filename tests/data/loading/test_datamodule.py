@@ -177,9 +177,10 @@ def test_image_and_reference_get_the_same_flip_and_crop(module):
     moved = transforms.move(raw["reference"], draws, how)
     assert not torch.equal(moved, raw["reference"])
     assert torch.equal(done["reference"], transforms.prepare(moved, SPEC))
-    assert torch.equal(
-        done["image"], transforms.augment(raw["image"], raw["row"], SPEC, how, seed=5, epoch=3)
-    )
+    native = {"sides": raw["sides"], "grid": transforms.noise_grid(data.pack.sides, SPEC.size)}
+    shown = transforms.augment(raw["image"], raw["row"], SPEC, how, seed=5, epoch=3, **native)
+    assert torch.equal(done["image"], shown)
+    assert "sides" not in done
 
 
 def test_the_task_counts_what_training_rows_offer(module, toy):

@@ -5,15 +5,26 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 
 from fer_bench.config import Augmentation, InputSpec
-from fer_bench.data.loading.transforms import augment, decisions, move, normalise, prepare, to_float, uniforms
+from fer_bench.data.loading.transforms import (
+    augment,
+    decisions,
+    move,
+    noise_grid,
+    normalise,
+    prepare,
+    to_float,
+    uniforms,
+)
 
 PLAIN = InputSpec(size=16, mean=(0, 0, 0), std=(1, 1, 1))
 NOTHING = Augmentation(flip=0)
 ALL = Augmentation(crop_pad=2, erase=0.5, noise=0.5, noise_std=10, brightness=0.3, contrast=0.3)
 ROWS = torch.arange(64)
+BILINEAR = Image.Resampling.BILINEAR
 
 
 def pictures(batch: int = 64, height: int = 16, width: int = 16, seed: int = 0) -> torch.Tensor:
@@ -186,6 +197,59 @@ def test_noise_is_gaussian_of_the_asked_strength_in_the_asked_share():
     assert values.std() == pytest.approx(20, rel=0.02)
     flat = change[noisy].flatten(1)
     assert abs(np.corrcoef(flat[0], flat[1])[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("native", "size", "std", "lag"), [(100, 224, 3.7, 0.76), (48, 64, None, None), (300, 64, None, None)]
+)
+def test_noise_is_that_of_the_picture_before_it_was_scaled(native, size, std, lag):
+    """As if PIL scaled the noisy picture: the authors of cafe add noise to the file (RAF-DB: 100 pixels)."""
+    how = Augmentation(flip=0, noise=1, noise_std=math.sqrt(30))
+    grey = torch.full((24, size, size, 3), 128, dtype=torch.uint8)
+    sides = torch.full((24, 2), float(native))
+    ours = (augment(grey, torch.arange(24), PLAIN, how, seed=0, epoch=0, sides=sides) * 255).numpy()
+    drawn = np.random.default_rng(0).normal(128, how.noise_std, (24, native, native)).astype(np.float32)
+    wanted = np.stack([np.asarray(Image.fromarray(one).resize((size, size), BILINEAR)) for one in drawn])
+    for found in (ours[:, 0], ours[:, 2]):
+        inner = found[:, 4:-4, 4:-4]
+        assert inner.std() == pytest.approx(wanted[:, 4:-4, 4:-4].std(), rel=0.03)
+        assert neighbours(inner) == pytest.approx(neighbours(wanted[:, 4:-4, 4:-4]), abs=0.06)
+        assert found[:, 0].std() == pytest.approx(wanted[:, 0].std(), rel=0.1)
+    if std is not None:
+        assert ours.std() == pytest.approx(std, abs=0.1)
+        assert neighbours(ours[:, 1]) == pytest.approx(lag, abs=0.01)
+
+
+def neighbours(found: np.ndarray) -> float:
+    """Return the correlation of a pixel with the one to its right, and with the one below it, averaged."""
+    found = found - found.mean()
+    right, below = found[..., 1:] * found[..., :-1], found[:, 1:] * found[:, :-1]
+    return float((right.mean() + below.mean()) / 2 / found.var())
+
+
+def test_noise_follows_each_side_of_each_face():
+    """Faces that are not square, of one size and another, whatever is beside them in a batch."""
+    how = Augmentation(flip=0, noise=1, noise_std=9)
+    grey, rows = torch.full((3, 32, 32, 3), 128, dtype=torch.uint8), torch.arange(3)
+    sides = torch.tensor([[8.0, 32.0], [32.0, 8.0], [500.0, 20.4]])
+    native = {"grid": noise_grid(sides.numpy(), 32)}
+    whole = augment(grey, rows, PLAIN, how, seed=0, epoch=0, sides=sides, **native)
+    for one in range(3):
+        at = slice(one, one + 1)
+        alone = augment(grey[at], rows[at], PLAIN, how, seed=0, epoch=0, sides=sides[at], **native)
+        torch.testing.assert_close(alone, whole[at])
+    across, down = (whole.diff(dim=axis).abs().mean(dim=(1, 2, 3)) for axis in (3, 2))
+    assert across[0] < 0.5 * down[0]
+    assert down[1] < 0.5 * across[1]
+    assert native["grid"] == 64
+    assert noise_grid(sides[:2].numpy(), 32) == 32
+
+
+def test_noise_of_a_face_that_was_not_scaled_is_that_of_its_crop():
+    how = Augmentation(flip=0, noise=1, noise_std=9)
+    native = {"sides": torch.full((8, 2), 16.0), "grid": 16}
+    given = (pictures()[:8], ROWS[:8], PLAIN, how)
+    assert torch.equal(augment(*given, seed=0, epoch=0), augment(*given, seed=0, epoch=0, **native))
 
 
 def test_noise_and_light_stay_within_black_and_white():

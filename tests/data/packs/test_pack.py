@@ -18,7 +18,7 @@ from fer_bench.errors import DataError, StoreError
 from fer_bench.files import file_hash
 from tests.data.toy import toy_rows
 
-FILLED = Filled(np.zeros(36, np.uint8), np.zeros(36, np.bool_))
+FILLED = Filled(np.zeros(36, np.uint8), np.zeros(36, np.bool_), np.ones((36, 2), np.float32))
 
 
 @pytest.fixture
@@ -193,6 +193,8 @@ def test_a_cache_that_cannot_be_written_is_one_message(toy, tmp_path, monkeypatc
         ("pixels.npy", None),
         ("ways.npy", b""),
         ("ways.npy", None),
+        ("sides.npy", b""),
+        ("sides.npy", None),
     ],
 )
 def test_a_damaged_pack_is_named(toy, tmp_path, file, content):
@@ -273,7 +275,8 @@ def test_a_pack_of_which_nothing_is_known_is_hashed_once(toy, tmp_path, packed, 
         open_pack(toy, 20, cache=tmp_path)
         assert hashed == [packed / "pixels.npy"]
     assert (packed / "pack.json").stat().st_ino == locked  # else prune would not see who reads it
-    assert sorted(file.name for file in packed.iterdir()) == [CHECKED, "pack.json", "pixels.npy", "ways.npy"]
+    names = [CHECKED, "pack.json", "pixels.npy", "sides.npy", "ways.npy"]
+    assert sorted(file.name for file in packed.iterdir()) == names
 
 
 def test_a_copied_pack_in_a_read_only_cache_is_hashed_every_time(toy, tmp_path, packed, hashed, monkeypatch):
@@ -288,7 +291,7 @@ def test_a_copied_pack_in_a_read_only_cache_is_hashed_every_time(toy, tmp_path, 
     assert len(hashed) == 2
 
 
-@pytest.mark.parametrize("name", ["pack.json", "pixels.npy", "ways.npy"])
+@pytest.mark.parametrize("name", ["pack.json", "pixels.npy", "sides.npy", "ways.npy"])
 def test_a_full_check_names_an_absent_file(packed, name):
     (packed / name).unlink()
     with pytest.raises(StoreError, match=rf"damaged: .*{name}"):
