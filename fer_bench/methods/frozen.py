@@ -71,11 +71,6 @@ class FeatureCache:
         """Drop the features, which belong to one pack."""
         self._known = self._trained_on = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether features of some rows are at hand."""
-        return self._known is not None
-
     def look_up(self, batch: Batch) -> Tensor | None:
         """Return the features [B, D] of the plain pictures of a batch; None where they are not at hand."""
         return None if self._known is None else self._known.look_up(batch["row"])

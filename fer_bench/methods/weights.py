@@ -177,6 +177,17 @@ def described(name: str, told: str | None) -> str:
     return told or trained_on(name) or f"unknown data ({Path(name).name if _is_path(name) else name})"
 
 
+def told_or_unknown(name: str, told: str | None, *, setting: str) -> str:
+    """Return what weights were trained on, or how to say so, for a caveat.
+
+    Args:
+        name: See `trained_on`.
+        told: What the user says.
+        setting: The method's setting that takes it.
+    """
+    return told or trained_on(name) or f"unknown data (name it: --set method.{setting}=...)"
+
+
 def learned_drawn_labels(sha256: str) -> bool:
     """Return whether weights are of a shipped tower that learned which expression a face was drawn with.
 

@@ -27,7 +27,7 @@ from fer_bench.methods.cafe.network import (
 from fer_bench.methods.cafe.settings import CAFESettings
 from fer_bench.methods.frozen import FeatureCache
 from fer_bench.methods.shared_step import of_first_process
-from fer_bench.methods.weights import described, trained_on
+from fer_bench.methods.weights import described, told_or_unknown
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -134,9 +134,9 @@ class CAFE(Method[CAFESettings]):
         if settings.mask_weights is None:
             found.append("the mask network starts from random weights; the authors' saw MS-Celeb-1M faces")
         else:
-            known = settings.mask_trained_on or trained_on(settings.mask_weights)
-            data = known or "unknown data (name it: --set method.mask_trained_on=...)"
-            found.append(f"the mask network starts from {settings.mask_weights}, trained on {data}")
+            name = settings.mask_weights
+            data = told_or_unknown(name, settings.mask_trained_on, setting="mask_trained_on")
+            found.append(f"the mask network starts from {name}, trained on {data}")
         return tuple(found)
 
     def load_pretrained(self) -> None:
@@ -223,6 +223,5 @@ def _about_tower(settings: CAFESettings) -> str:
             "the frozen tower clip-tiny-neutral was trained on drawn faces (of other people and cameras) and "
             "captions without expression words"
         )
-    known = settings.clip_trained_on or trained_on(source)
-    known = known or "unknown data (name it: --set method.clip_trained_on=...)"
-    return f"the frozen tower {name} has weights of {source}, trained on {known}"
+    data = told_or_unknown(source, settings.clip_trained_on, setting="clip_trained_on")
+    return f"the frozen tower {name} has weights of {source}, trained on {data}"

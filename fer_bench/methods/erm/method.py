@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -32,7 +33,7 @@ from fer_bench.methods.erm.network import (
 from fer_bench.methods.erm.sampling import balanced_rows
 from fer_bench.methods.erm.settings import ERMSettings, refuse_conflicts
 from fer_bench.methods.frozen import FeatureCache
-from fer_bench.methods.weights import Pretrained, described, trained_on
+from fer_bench.methods.weights import Pretrained, described, told_or_unknown
 
 if TYPE_CHECKING:
     from fer_bench.data.packs.pack import Pack
@@ -150,9 +151,7 @@ class ERM(Method[ERMSettings]):
         if not settings.pretrained:
             return {}
         name = _weights_name(settings)
-        given = _open(settings, name)
-        _load(build_any_backbone(settings.backbone, settings.size, settings.width)[0], given, name)
-        return {"backbone": given.sha256}
+        return {"backbone": _fitting(name, settings.backbone, settings.size, settings.width)}
 
     @classmethod
     def pretraining(cls, settings: ERMSettings) -> dict[str, str]:
@@ -167,8 +166,7 @@ class ERM(Method[ERMSettings]):
         if not settings.pretrained:
             return ()
         name = _weights_name(settings)
-        known = settings.weights_trained_on or trained_on(name)
-        data = known or "unknown data (name it: --set method.weights_trained_on=...)"
+        data = told_or_unknown(name, settings.weights_trained_on, setting="weights_trained_on")
         if settings.mode == "linear-probe":
             return (f"linear probe: the backbone stays with {name}, trained on {data}",)
         return (f"the backbone starts from {name}, trained on {data}",)
@@ -177,7 +175,8 @@ class ERM(Method[ERMSettings]):
         """Load the backbone's pretrained weights."""
         if self.settings.pretrained:
             name = _weights_name(self.settings)
-            _load(self.network.backbone, _open(self.settings, name), name)
+            given = open_pretrained(name, **timm_options(self.settings.backbone, self.settings.size))
+            _load(self.network.backbone, given, name)
 
     def forward(self, image: Tensor) -> Prediction:
         """Predict from normalised images [B, 3, H, W]."""
@@ -318,8 +317,16 @@ def _weights_name(settings: ERMSettings) -> str:
     return name
 
 
-def _open(settings: ERMSettings, name: str) -> Pretrained:
-    return open_pretrained(name, **timm_options(settings.backbone, settings.size))
+@cache
+def _fitting(name: str, backbone: str, size: int, width: int) -> str:
+    """Return the hash of pretrained weights after a trial load, once per network and weights.
+
+    Raises:
+        DataError: They are not readable, or of another network.
+    """
+    given = open_pretrained(name, **timm_options(backbone, size))
+    _load(build_any_backbone(backbone, size, width)[0], given, name)
+    return given.sha256
 
 
 def _load(network: torch.nn.Module, given: Pretrained, name: str) -> None:

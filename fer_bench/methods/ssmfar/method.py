@@ -15,7 +15,7 @@ from fer_bench.methods.base import Batch, Classes, Method, OptimizerConfig, Pred
 from fer_bench.methods.ssmfar import losses
 from fer_bench.methods.ssmfar.network import Outputs, SSMFARNetwork
 from fer_bench.methods.ssmfar.settings import SSMFARSettings
-from fer_bench.methods.weights import described, trained_on
+from fer_bench.methods.weights import described, told_or_unknown
 
 
 class SSMFAR(Method[SSMFARSettings]):
@@ -111,8 +111,7 @@ class SSMFAR(Method[SSMFARSettings]):
         """Return which weights the backbone starts from."""
         if settings.weights is None:
             return ("the backbone starts from random weights; the authors' was trained on MS-Celeb-1M faces",)
-        known = settings.weights_trained_on or trained_on(settings.weights)
-        data = known or "unknown data (name it: --set method.weights_trained_on=...)"
+        data = told_or_unknown(settings.weights, settings.weights_trained_on, setting="weights_trained_on")
         return (f"the backbone starts from {settings.weights}, trained on {data}",)
 
     @classmethod
