@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 bench: $(INSTALLED)  ## All methods on all seven datasets (drawn faces) with two seeds; write the leaderboard.
 	$(BIN)/fer-bench sweep quick --runs-dir $(RUNS)
 	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
-	@echo "Read leaderboard/README.md. The runs are in $(RUNS)/; the same command again redoes nothing."
+	@echo "Open leaderboard/index.html in a browser, or read leaderboard/README.md. The runs are in $(RUNS)/; the same command again redoes nothing."
 
 board: $(INSTALLED)  ## The stored board and the README's table: what `make bench` runs, with a third seed.
 	$(BIN)/fer-bench sweep quick --seed 0 --seed 1 --seed 2 --runs-dir $(RUNS)

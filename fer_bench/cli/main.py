@@ -25,7 +25,7 @@ from fer_bench.cli.export import export
 from fer_bench.cli.importing import EPILOG, import_
 from fer_bench.cli.monitor import EPILOG as MONITOR_EPILOG
 from fer_bench.cli.monitor import monitor
-from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store
+from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store, say
 from fer_bench.cli.predict import EPILOG as PREDICT_EPILOG
 from fer_bench.cli.predict import predict
 from fer_bench.cli.robustness import EPILOG as ROBUSTNESS_EPILOG
@@ -68,7 +68,8 @@ def _root(
 
 @app.command(
     epilog="Examples: fer-bench leaderboard --runs-dir runs --out leaderboard; "
-    "fer-bench leaderboard --difference 2; fer-bench leaderboard --latex tables.tex"
+    "fer-bench leaderboard --difference 2; fer-bench leaderboard --latex tables.tex; "
+    "fer-bench leaderboard --serve"
 )
 def leaderboard(
     runs_dir: RunsDir = Path("runs"),
@@ -85,6 +86,15 @@ def leaderboard(
         Path | None,
         typer.Option("--latex", metavar="FILE", help="Also write the main tables for a paper (booktabs)."),
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Then show index.html in the browser, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port of --serve; default a free one.")
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Whether --serve opens the browser.")
+    ] = True,
 ) -> None:
     """Write the leaderboard from the run store. The same store gives the same bytes."""
     store = open_store(runs_dir)
@@ -107,7 +117,11 @@ def leaderboard(
             )
             typer.echo("\n".join(f"  {line}" for line in lines))
     took = f"{cpu_seconds():.1f} CPU-seconds"
-    typer.echo(f"wrote {len(written)} files in {took}; open {out / 'README.md'}")
+    typer.echo(f"wrote {len(written)} files in {took}; open {out / 'index.html'} or {out / 'README.md'}")
+    if serve:
+        from fer_bench.leaderboard.html.serve import serve as serve_board
+
+        serve_board(out, port=port, browser=browser, say=say)
 
 
 @app.command(

@@ -27,6 +27,7 @@ from fer_bench.evaluation.transfer import (
     share_pictures,
 )
 from fer_bench.leaderboard.in_domain import InDomain, score_in_domain, score_on_label_sets
+from fer_bench.leaderboard.learning import Epoch, learning_curves
 from fer_bench.leaderboard.parts import Part, SubsetModels
 from fer_bench.leaderboard.robustness import Robustness, measured
 from fer_bench.leaderboard.variants import whole_seeds
@@ -85,6 +86,7 @@ class Cell:
         outdated: Metrics whose value in a record is not what its predictions give today: the scoring rules
             changed since.
         robustness: What corruptions of the test rows cost, per target, where that was measured.
+        learning: What its runs logged after each epoch.
     """
 
     method: str
@@ -109,6 +111,7 @@ class Cell:
     seen: Mapping[str, Seen] = field(default_factory=dict)
     outdated: tuple[str, ...] = ()
     robustness: tuple[Robustness, ...] = ()
+    learning: tuple[Epoch, ...] = ()
 
     @property
     def apart_in_domain(self) -> Seen | None:
@@ -268,6 +271,7 @@ def build_cell(
         },
         outdated=tuple(sorted(outdated)),
         robustness=tuple(robustness),
+        learning=learning_curves(store, records),
     )
     return cell, problems
 

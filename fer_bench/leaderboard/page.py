@@ -1,4 +1,4 @@
-"""The markdown board: `README.md`, the numbers as CSV, and the figures."""
+"""The board: `README.md`, `index.html`, the numbers as CSV, and the figures."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fer_bench.evaluation.pairs import EXACT_UNITS, LEAST_DRAWS, MIN_SEEDS
 from fer_bench.evaluation.transfer import MIN_IN_DOMAIN
 from fer_bench.files import canonical, write_text
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv
+from fer_bench.leaderboard.html.page import render_html
 from fer_bench.leaderboard.markup import escape, table
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.plots import draw_in_domain, draw_transfer
@@ -57,9 +58,10 @@ def write_pages(board: Board, out: Path) -> list[Path]:
 
     Args:
         board: From `read_board`.
-        out: Folder of `README.md`, `results.csv` (one row per run, target and selection), `cells.csv` (one
-            row per method, source and target, with intervals), `generalisation.csv` (one row per method
-            and source), `pairs.csv` (one row per test of two methods) and `figures/`.
+        out: Folder of `README.md`, `index.html` (the same, interactive), `results.csv` (one row per run,
+            target and selection), `cells.csv` (one row per method, source and target, with intervals),
+            `generalisation.csv` (one row per method and source), `pairs.csv` (one row per test of two
+            methods) and `figures/`.
 
     Returns:
         The files, `README.md` first.
@@ -79,6 +81,7 @@ def write_pages(board: Board, out: Path) -> list[Path]:
             old.unlink()  # of a section that the store no longer has
     texts = {
         "README.md": render(board, shown),
+        "index.html": render_html(board),
         "results.csv": results_csv(r for s in board.sections for r in s.records),
         "cells.csv": cells_csv(board),
         "generalisation.csv": generalisation_csv(board),

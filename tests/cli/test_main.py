@@ -326,6 +326,8 @@ class TestSweep:
         page = (tmp_path / "leaderboard" / "README.md").read_text()
         assert "SYNTHETIC" in page
         assert "resemotenet" in page
+        assert "leaderboard/index.html" in out
+        assert "resemotenet" in (tmp_path / "leaderboard" / "index.html").read_text(encoding="utf-8")
 
     def test_one_failure_does_not_stop_the_rest(self, run_cli, tiny_root, tmp_path):
         (tmp_path / "s.yaml").write_text(

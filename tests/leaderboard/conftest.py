@@ -51,6 +51,11 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def add(store: Store) -> Add:
     """Return a function that adds one run to the store."""
+    return adder(store)
+
+
+def adder(store: Store) -> Add:
+    """Return a function that adds one run to a store."""
 
     def add_run(
         method: str = "gcn",

@@ -1,0 +1,1 @@
+"""The interactive board: one HTML file that loads nothing, with the tables and figures of a store."""
