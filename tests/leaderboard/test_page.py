@@ -42,6 +42,7 @@ def test_the_same_store_gives_the_same_bytes_wherever_it_lies(store, full, tmp_p
     names = [p.relative_to(tmp_path / "one").as_posix() for p in first]
     assert names == [
         "README.md",
+        "index.html",
         "results.csv",
         "cells.csv",
         "generalisation.csv",
@@ -151,7 +152,7 @@ def test_two_generators_do_not_share_figures(store, add, tmp_path):
     add(targets=())
     add(targets=(), seed=1, generator={"version": 2})
     written = write_leaderboard(store, tmp_path)
-    assert len({p.name for p in written}) == 7
+    assert len({p.name for p in written}) == 8
 
 
 def test_numbers_and_escapes():
