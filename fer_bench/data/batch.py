@@ -21,6 +21,8 @@ class Batch(TypedDict, total=False):
         label: int64 [B], position in the method's classes, -1 = missing.
         soft_label: float32 [B, C], the soft label; a row sums to one, or is zero if it has none. Present in
             training if `TrainSettings.soft_labels` asks for it.
+        hidden_label: int64 [B], the class of a row whose label is hidden, else -1; present if a method's own
+            loader adds it.
         va: float [B, 2], valence and arousal in [-1, 1], NaN = missing.
         au: int64 [B, 12], 0/1 in the order of `ACTION_UNITS`, -1 = missing.
         row: int64 [B], position in the dataset's index.
@@ -32,6 +34,7 @@ class Batch(TypedDict, total=False):
     has_reference: Tensor
     label: Tensor
     soft_label: Tensor
+    hidden_label: Tensor
     va: Tensor
     au: Tensor
     row: Tensor

@@ -281,11 +281,12 @@ class Method(LightningModule, ABC, Generic[S]):
         return loader
 
     def log_losses(self, batch_size: int, **losses: Tensor) -> None:
-        """Log the parts of the loss as epoch means over all processes, under `train/<name>`.
+        """Log parts of the loss as epoch means under `train/<name>`, without waiting; 0 is a warning."""
+        self.epoch_losses.add(batch_size, {f"train/{name}": value for name, value in losses.items()})
 
-        Nothing here waits for the device.
-        """
-        self.epoch_losses.add(batch_size, losses)
+    def log_shares(self, batch_size: int, **shares: Tensor) -> None:
+        """Log other means over rows in the same way, under `share/<name>`; they may be 0."""
+        self.epoch_losses.add(batch_size, {f"share/{name}": value for name, value in shares.items()})
 
     def one_cycle(self, optimizer: Optimizer) -> OptimizerConfig:
         """Return an optimiser with a one-cycle schedule over all steps, whose peak is its learning rate."""
@@ -356,8 +357,8 @@ class Method(LightningModule, ABC, Generic[S]):
         Raises:
             DivergedError: A loss of this epoch, or a parameter, is NaN or infinite.
         """
-        means = self.epoch_losses.take(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
-        self.log_dict(named := {f"train/{name}": value for name, value in means.items()})
+        named = self.epoch_losses.take(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
+        self.log_dict(named)
         bad = [name for name, value in named.items() if not torch.isfinite(value)]
         if bad or not all(torch.isfinite(p).all() for p in self.parameters()):
             what = bad[0] if bad else "a parameter"

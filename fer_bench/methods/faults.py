@@ -15,6 +15,7 @@ ONLY_IF = {
     "reference": "the method sets `needs_reference = True`",
     "has_reference": "the method sets `needs_reference = True`",
     "strong": "the method sets `needs_strong = True` and rows without a label are trained on",
+    "hidden_label": "method.unlabelled_rows of ssmfar is oracle and a FaceDataModule loads the rows",
     "soft_label": "train.soft_labels asks for it",
 }
 """When a batch has what not every batch has."""

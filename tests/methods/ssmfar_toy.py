@@ -69,10 +69,17 @@ def write(root: Path) -> None:
 
 
 def method_and_data(
-    root: Path, *, seed: int = 0, fraction: float = 0.4, **options: object
+    root: Path,
+    *,
+    seed: int = 0,
+    fraction: float = 0.4,
+    unlabelled_rows: str = "pseudo",
+    **options: object,
 ) -> tuple[SSMFAR, FaceDataModule]:
     """Return a small ssmfar, initialised by the seed, and the data module of repetition 0."""
-    settings = SSMFARSettings(backbone="narrow", size=32, dropout=0.0, lr=3e-3)
+    settings = SSMFARSettings(
+        backbone="narrow", size=32, dropout=0.0, lr=3e-3, unlabelled_rows=unlabelled_rows
+    )
     data = make_datamodule(
         Toy(root),
         spec=SSMFAR.input_spec(settings),

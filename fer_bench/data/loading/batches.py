@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -158,18 +158,39 @@ def stream(seed: int, epoch: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch, *purpose.encode())))
 
 
-def in_turns(rows: NDArray[np.int64], wanted: int, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Return so many rows that each comes once, in random order, before any comes again.
+def drawn_rows(
+    pools: Mapping[str, NDArray[np.int64]],
+    wanted: int,
+    *,
+    seed: int,
+    epoch: int,
+    purpose: str,
+    count: int = 0,
+) -> NDArray[np.int64]:
+    """Return so many rows, each of any pool with equal probability.
+
+    A pool's rows come once each, in random order, before any comes again. Each pool has a random stream of
+    its own, named after it: its order neither follows from which pools were drawn nor depends on which others
+    there are.
 
     Args:
-        rows: Index positions.
-        wanted: How many to return; more than there are begins another turn, in another order.
-        rng: Draws the orders.
-        count: Rows of the index; a turn adds it to its rows' numbers, as `PackedRows` wants.
+        pools: Index positions by name, at least one each.
+        wanted: How many to return.
+        seed: Repetition.
+        epoch: Epoch from 0.
+        purpose: Other purposes have other streams.
+        count: Rows of the index, which are added to the number of a row at each further turn, as `PackedRows`
+            wants; 0 for plain index positions.
     """
-    turns = -(-wanted // len(rows))
-    drawn = [rng.permutation(rows) + turn * count for turn in range(turns)]
-    return np.concatenate([np.empty(0, np.int64), *drawn])[:wanted]
+    who = stream(seed, epoch, purpose).integers(len(pools), size=wanted)
+    drawn = np.empty(wanted, np.int64)
+    for number, (name, rows) in enumerate(pools.items()):
+        places = np.flatnonzero(who == number)
+        rng = stream(seed, epoch, f"{purpose}/{name}")
+        for turn, start in enumerate(range(0, len(places), len(rows))):
+            now = places[start : start + len(rows)]
+            drawn[now] = rng.permutation(rows)[: len(now)] + turn * count
+    return drawn
 
 
 class EpochBatches(DistributedSampler[EpochRows]):

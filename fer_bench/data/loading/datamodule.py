@@ -219,6 +219,7 @@ class FaceDataModule(LightningDataModule):
         *,
         choose: Callable[[int], NDArray[np.int64]] | None = None,
         change: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+        strong: Literal["all", "unlabelled", "none"] = "all",
     ) -> Loader:
         """Return training batches that are chosen or changed in a way of your own.
 
@@ -228,6 +229,8 @@ class FaceDataModule(LightningDataModule):
                 come several times and is augmented differently each time. None shuffles `rows("train")`.
             change: Called on each batch of packed crops, uint8 [B, H, W, 3], before they are augmented and
                 normalised. Images that it turns into float [B, 3, H, W] are taken as they are.
+            strong: Which rows have a strong view, if the method asks for any; `unlabelled` leaves that of
+                rows with a label black.
         """
         rank, world, _ = self._place()
         place: dict[str, Any] = {"rank": rank, "world": world, "advances": self._running is None}
@@ -248,10 +251,10 @@ class FaceDataModule(LightningDataModule):
             soft_labels=self.soft_labels,
             with_sides=self.augmentation.noise > 0,
         )
-        if self.with_strong and self.task.unlabelled:
+        if self.with_strong and self.task.unlabelled and strong != "none":
             from fer_bench.data.loading.strong_view import StrongRows
 
-            rows = StrongRows(rows, self.seed)
+            rows = StrongRows(rows, self.seed, everywhere=strong == "all")
         if change is not None:
             rows = ChangedRows(rows, change)
         return self._loader(rows, batches, training=True)

@@ -29,26 +29,24 @@ GREY = (125, 123, 114)
 class StrongRows(Rows):
     """Batches of rows with the strong view `strong` added, uint8 [B, H, W, 3].
 
-    A batch in which every row has an expression label gets none: no loss would use it.
-
     Args:
         rows: Rows, indexed by a whole batch at once, with `image` uint8 [B, H, W, 3] and `label` [B].
         seed: Repetition.
+        everywhere: Whether rows with a label have one too; else theirs is black.
     """
 
-    def __init__(self, rows: Rows, seed: int) -> None:
-        self.rows, self.seed = rows, seed
+    def __init__(self, rows: Rows, seed: int, *, everywhere: bool = True) -> None:
+        self.rows, self.seed, self.everywhere = rows, seed, everywhere
 
     def __getitem__(self, wanted: EpochRows) -> dict[str, Tensor]:
         """Return the batch of index positions in their epoch."""
         batch = self.rows[wanted]
-        if bool((batch["label"] >= 0).all()):
-            return batch
-        views = [
-            strong_view(picture, self.seed, wanted.epoch, row)
-            for picture, row in zip(batch["image"].numpy(), wanted, strict=True)
-        ]
-        batch["strong"] = torch.from_numpy(np.stack(views))
+        pictures, labels = batch["image"].numpy(), batch["label"].tolist()
+        views = np.zeros_like(pictures)
+        for place, row in enumerate(wanted):
+            if self.everywhere or labels[place] < 0:
+                views[place] = strong_view(pictures[place], self.seed, wanted.epoch, row)
+        batch["strong"] = torch.from_numpy(views)
         return batch
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.loading.batches import EpochBatches, in_turns, stream
+from fer_bench.data.loading.batches import EpochBatches, drawn_rows
 from fer_bench.data.loading.datamodule import FaceDataModule, Loader
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.packs.joined import join_packs
@@ -42,9 +42,7 @@ class UnionBatches(EpochBatches):
     """Batches of an epoch in which every row is from any member with equal probability.
 
     For each place the member is drawn from (seed, epoch); the row is the next one of the member's own
-    permutation of its rows. A member that is used up is permuted anew. Each member has a random stream of its
-    own, named after it, so that its order neither follows from which members were drawn nor depends on which
-    other members there are.
+    permutation of its rows, see `drawn_rows`. A member that is used up is permuted anew.
 
     Args:
         rows: Index positions.
@@ -71,12 +69,9 @@ class UnionBatches(EpochBatches):
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows of an epoch over all processes, in their order, numbered as `PackedRows` wants."""
-        who = stream(self.key, epoch, "union").integers(len(self.pools), size=self.count)
-        order = np.empty(self.count, np.int64)
-        for number, (name, pool) in enumerate(zip(self.names, self.pools, strict=True)):
-            places = np.flatnonzero(who == number)
-            order[places] = in_turns(pool, len(places), stream(self.key, epoch, name), self.total)
-        return order
+        pools = dict(zip(self.names, self.pools, strict=True))
+        how: dict[str, Any] = {"seed": self.key, "epoch": epoch, "purpose": "union"}
+        return drawn_rows(pools, self.count, **how, count=self.total)
 
 
 class UnionDataModule(FaceDataModule):

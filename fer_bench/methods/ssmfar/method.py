@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,10 +13,17 @@ from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.errors import UsageError
 from fer_bench.methods.backbones import fitting_backbone, load_backbone, open_pretrained
 from fer_bench.methods.base import Batch, Classes, Method, OptimizerConfig, Prediction, Task
+from fer_bench.methods.shared_step import step_mean
 from fer_bench.methods.ssmfar import losses
 from fer_bench.methods.ssmfar.network import Outputs, SSMFARNetwork
+from fer_bench.methods.ssmfar.sampling import RevealHidden, keep_labelled, separate_order
 from fer_bench.methods.ssmfar.settings import SSMFARSettings
 from fer_bench.methods.weights import described, told_or_unknown
+
+CONTROLS = {
+    "oracle": "a control, not a result: rows whose label is hidden were trained with that label",
+    "skip": "a control: rows without an expression label were left out of the batches",
+}
 
 
 class SSMFAR(Method[SSMFARSettings]):
@@ -65,6 +73,7 @@ class SSMFAR(Method[SSMFARSettings]):
             train=TrainSettings(
                 max_epochs=50, batch_size=256, augmentation=Augmentation(flip=0.5, crop_pad=8)
             ),
+            method={"batches": "mixed"},
         ),
     }
 
@@ -108,11 +117,13 @@ class SSMFAR(Method[SSMFARSettings]):
 
     @classmethod
     def caveats(cls, settings: SSMFARSettings) -> tuple[str, ...]:
-        """Return which weights the backbone starts from."""
+        """Return which weights the backbone starts from, and whether the run is a control."""
+        controls = () if settings.unlabelled_rows == "pseudo" else (CONTROLS[settings.unlabelled_rows],)
         if settings.weights is None:
-            return ("the backbone starts from random weights; the authors' was trained on MS-Celeb-1M faces",)
+            text = "the backbone starts from random weights; the authors' was trained on MS-Celeb-1M faces"
+            return (text, *controls)
         data = told_or_unknown(settings.weights, settings.weights_trained_on, setting="weights_trained_on")
-        return (f"the backbone starts from {settings.weights}, trained on {data}",)
+        return (f"the backbone starts from {settings.weights}, trained on {data}", *controls)
 
     @classmethod
     def adaptation(cls, task: Task, settings: SSMFARSettings) -> str | None:
@@ -139,49 +150,86 @@ class SSMFAR(Method[SSMFARSettings]):
         va = None if found.va is None else found.va.float().clamp(-1, 1)
         return Prediction(found.expression.float(), va, None if found.au is None else found.au.float())
 
+    def train_loader(self, data: FaceDataModule) -> Iterable[Any]:
+        """Return the training batches, with a labelled and an unlabelled part where there are such rows."""
+        settings = self.settings
+        strong: Literal["all", "unlabelled"] = "unlabelled" if settings.strong_alone else "all"
+        order = separate_order(data, self.trainer.world_size) if settings.batches == "separate" else None
+        if order is None:
+            return data.training_loader(strong=strong)
+        if settings.unlabelled_rows == "skip":
+            return data.training_loader(choose=order, change=keep_labelled, strong="none")
+        reveal = RevealHidden(data) if settings.unlabelled_rows == "oracle" else None
+        return data.training_loader(choose=order, change=reveal, strong=strong)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return L_EXPR + L_VA + L_AU."""
-        parts = self.losses(batch)
+        parts, rows = self.losses(batch), len(batch["label"])
+        if "believed" in parts:
+            self.log_shares(rows, believed=parts.pop("believed"))
         total = torch.stack([parts[name] for name in ("expr", "va", "au") if name in parts]).sum()
-        self.log_losses(len(batch["label"]), **parts, total=total)
+        self.log_losses(rows, **parts, total=total)
         return total
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a training batch by name, and the share of believed pseudo-labels.
 
-        `expr` is made of `labelled` and, if the batch has a strong view, of `unlabelled` and `consistency`,
-        which are 0 in other batches of such data. `va` and `au` are present if the network has these heads.
+        `expr` is made of `labelled` and, if the batch has a strong view, of `unlabelled` and `consistency`.
+        `va` and `au` are present if the network has these heads.
         """
         label = batch["label"]
         weak: Outputs = self.network(batch["image"])
         supervised = losses.labelled_loss(weak.expression, label, self.class_weights)
         parts = {"expr": supervised, "labelled": supervised}
         if "strong" in batch:
-            strong = self.network(batch["strong"]).expression
-            missing = label < 0
-            answer, believed = losses.pseudo_labels(weak.expression, self.thresholds, missing)
-            rows = losses.consistency_rows(missing, believed, self.settings.consistency_scope)
-            unsupervised = losses.unlabelled_loss(strong, answer, believed, missing, self.class_weights)
-            consistency = losses.consistency_loss(weak.expression, strong, rows)
-            parts = {
-                "expr": losses.expression_loss(supervised, unsupervised, consistency, missing),
-                "labelled": supervised,
-                "unlabelled": unsupervised,
-                "consistency": consistency,
-                "believed": believed.sum() / missing.sum().clamp(min=1),
-            }
-        elif self.task.unlabelled:  # logged anyway, because all processes must log the same names
-            parts |= dict.fromkeys(("unlabelled", "consistency", "believed"), torch.zeros_like(supervised))
+            parts = self._with_unlabelled(batch, weak.expression, supervised)
         if weak.va is not None:
             parts["va"] = losses.affect_loss(weak.va, batch["va"])
         if weak.au is not None:
             parts["au"] = losses.action_unit_loss(weak.au, batch["au"], self.au_weights)
         return parts
 
+    def _with_unlabelled(self, batch: Batch, weak: Tensor, supervised: Tensor) -> dict[str, Tensor]:
+        """Return the losses of the expressions of a batch that has strong views.
+
+        Args:
+            batch: The batch.
+            weak: Logits of the weak view [B, C].
+            supervised: L_lab.
+        """
+        missing = batch["label"] < 0
+        strong = self._strong(batch["strong"], missing)
+        oracle = self.settings.unlabelled_rows == "oracle"
+        if oracle:
+            hidden = batch["hidden_label"]
+            answer, believed = hidden.clamp(min=0), missing & (hidden >= 0)
+        else:
+            answer, believed = losses.pseudo_labels(weak, self.thresholds, missing)
+        unsupervised = losses.unlabelled_loss(strong, answer, believed, missing, self.class_weights)
+        parts = {"labelled": supervised, "unlabelled": unsupervised}
+        consistency = torch.zeros_like(supervised)
+        if not oracle:
+            rows = losses.consistency_rows(missing, believed, self.settings.consistency_scope)
+            parts["consistency"] = consistency = losses.consistency_loss(weak, strong, rows)
+            parts["believed"] = step_mean(believed.float(), missing)
+        parts["expr"] = losses.expression_loss(supervised, unsupervised, consistency, missing)
+        return parts
+
+    def _strong(self, images: Tensor, missing: Tensor) -> Tensor:
+        """Return logits of strong views [B, C]; of unlabelled rows alone where no loss reads the others'."""
+        if not self.settings.strong_alone:
+            found: Outputs = self.network(images)
+            return found.expression
+        rows = missing.nonzero().squeeze(1)
+        logits = torch.zeros(len(missing), len(self.task.classes), device=images.device)
+        if not len(rows):
+            return logits
+        return logits.index_copy(0, rows, self.network(images[rows]).expression.float())
+
     def on_train_epoch_end(self) -> None:
         """Stop a diverged run; set and log the thresholds of the next epoch."""
         super().on_train_epoch_end()
-        if self.task.unlabelled:
+        if self.task.unlabelled and self.settings.unlabelled_rows == "pseudo":
             self.thresholds.copy_(losses.adaptive_thresholds(*self._confidence(), self.current_epoch + 1))
             named = zip(self.task.classes, self.thresholds, strict=True)
             self.log_dict({f"threshold/{name}": value for name, value in named})

@@ -156,9 +156,7 @@ class TestDataModule:
         assert batch["strong"].shape == batch["image"].shape
         assert batch["strong"].dtype == torch.float32
         few = build(with_strong=True, with_unlabelled=True, batch_size=2)
-        for b in self.batches(few):
-            assert ("strong" in b) == bool((b["label"] < 0).any())
-        assert {"strong" in b for b in self.batches(few)} == {True, False}
+        assert all("strong" in b for b in self.batches(few))  # processes that share a step need it in all
         assert "strong" not in next(iter(data.val_dataloader()))
         assert all("strong" not in b for b in data.labelled_views(torch.device("cpu")))
 

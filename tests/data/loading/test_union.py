@@ -181,7 +181,7 @@ class TestDraw:
         length = min(len(more), len(pair[1]))
         assert np.array_equal(more[:length], pair[1][:length])
         who = stream(0, 0, "union").integers(2, size=800)
-        first = stream(0, 0, "a").permutation(400)
+        first = stream(0, 0, "union/a").permutation(400)
         assert np.abs(np.corrcoef(who[:400], first)[0, 1]) < 4 / np.sqrt(400)
         assert not np.array_equal(
             stream(0, 0, "a").integers(99, size=9), stream(0, 0, "b").integers(99, size=9)

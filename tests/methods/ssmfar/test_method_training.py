@@ -138,6 +138,26 @@ def test_loader_processes_change_nothing(toy_root, tmp_path):
         assert torch.equal(value, other.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("control", ["oracle", "skip"])
+def test_controls_train_and_log_what_they_use(control, toy_root, tmp_path):
+    history = MetricsHistory(tmp_path / "control.ckpt")
+    method = fit(toy_root, history, unlabelled_rows=control)
+    logged = {name for name in history.metrics[-1] if name.startswith(("train/", "share/", "threshold/"))}
+    own = {"train/expr", "train/labelled", "train/va", "train/total"}
+    assert logged == (own | {"train/unlabelled"} if control == "oracle" else own)
+    assert any(text.startswith("a control") for text in SSMFAR.caveats(method.settings))
+    assert all(p.isfinite().all() for p in method.parameters())
+
+
+def test_the_share_of_believed_rows_is_not_a_loss(toy_root, tmp_path):
+    """It is 0 in so short a training, which a loss would be warned of for."""
+    history = MetricsHistory(tmp_path / "share.ckpt")
+    fit(toy_root, history)
+    assert history.metrics[-1]["share/believed"] == 0
+    assert "train/believed" not in history.metrics[-1]
+    assert history.metrics[-1]["train/unlabelled"] == 0  # this one is, and rightly
+
+
 def test_fully_labelled_rows_train_the_supervised_part_alone(toy_root, tmp_path):
     history = MetricsHistory(tmp_path / "full.ckpt")
     method = fit(toy_root, history, fraction=1.0)
