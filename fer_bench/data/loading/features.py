@@ -132,10 +132,10 @@ def _block(
 
 
 def encode(encoder: nn.Module, image: Tensor) -> Tensor:
-    """Return the features of an encoder that never learns, without gradients and in 32 bits.
+    """Return the features of an encoder that never learns, in the precision of its weights.
 
-    What is cached and what is computed in training agree in this way, whatever precision the rest of the
-    network has under autocast.
+    That is 32 bits, also under autocast, and bfloat16 where a run asks for weights of it. What is cached and
+    what is computed in training agree in this way.
 
     Args:
         encoder: From images to features [B, D].
@@ -143,7 +143,7 @@ def encode(encoder: nn.Module, image: Tensor) -> Tensor:
     """
     kind = image.device.type
     with torch.no_grad(), torch.autocast(kind, enabled=False) if kind != "meta" else contextlib.nullcontext():
-        found: Tensor = encoder(image)
+        found: Tensor = encoder(image.to(next(encoder.parameters()).dtype))
     return found
 
 

@@ -175,6 +175,7 @@ def test_features_are_the_same_in_training_and_evaluation():
         assert (tower.encoder(image).float() - tower(image)).abs().max() > 1e-4
         trained = tower(image)
     assert torch.equal(trained, tower(image))
+    assert tower.to(torch.bfloat16)(image).dtype == torch.bfloat16  # with --precision bf16-true
 
 
 def test_the_tower_stays_frozen_and_in_evaluation_mode():
