@@ -24,8 +24,8 @@ PAPER = {
     "ssmfar": (*NARROW, KNOWS_FACES, "train.augmentation.crop_pad=2", "train.max_epochs=16"),
 }
 """What is made smaller of `paper`: networks, pictures, shifts of crops in proportion, and epochs. Optimiser,
-rates, batches and losses are those of the recipe. resemotenet lowers its rate after five epochs without a better
-one: as these have 19 steps and RAF-DB's 690, it has more patience here."""
+rates, batches and losses are those of the recipe. resemotenet lowers its rate after five epochs without a
+better one: as these have 19 steps and RAF-DB's 690, it has more patience here."""
 SMALL = {
     "cafe": ("method.tower=clip-tiny", "train.max_epochs=4"),
     "erm": ("train.max_epochs=12",),
