@@ -3,7 +3,7 @@
 ```
 runs/
   <method>/<dataset>/<key>/      config.yaml env.json record.json summary.json metrics.csv log.txt
-                                 predictions/ checkpoints/ robustness/
+                                 predictions/ checkpoints/ robustness/ mistakes/
   indexes/<fingerprint>.parquet  attributes of a target's rows, once per fingerprint
   subsets/<dataset>/<name>.json  rows of a dataset that are also scored on their own
   frozen/<hash>.pt               weights that are never trained, shared by checkpoints

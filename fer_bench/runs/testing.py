@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from fer_bench.data.protocols import evaluation_rows, find_protocol, in_label_set
 from fer_bench.datasets import members_of
+from fer_bench.results.mistakes import mistakes_file, write_mistakes
 from fer_bench.results.predictions import write_predictions
 from fer_bench.results.record import Record, Score, Selection, TargetData
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.distributed import Group
+from fer_bench.runs.mistakes import worst_mistakes
 from fer_bench.runs.plan import PlannedRun
 from fer_bench.runs.spent import SpentClock
 from fer_bench.workspace.sources import Source
@@ -75,10 +77,20 @@ class Tester:
         if target in members_of(self.config.dataset):  # the only targets of further selections
             self._known[target, checkpoint] = found.predictions.frame
         write_predictions(self.run.predictions_file(target, selection), found.predictions)
-        dataset = self.workspace.source(self.config.dataset if target == "val" else target).dataset
-        self.store.keep_index(found.data.fingerprint, dataset.index)
+        source = self.workspace.source(self.config.dataset if target == "val" else target)
+        self.store.keep_index(found.data.fingerprint, source.dataset.index)
+        if target in members_of(self.config.dataset) and selection == record.headline:
+            self._keep_mistakes(found, source, method)
         self.clock.lap("save")
         return found.score, found.data
+
+    def _keep_mistakes(self, found: Evaluation, source: Source, method: Any) -> None:
+        """Keep the worst mistakes on the source's own test rows with their pictures, if these are drawn."""
+        if source.kind == "synthetic" and found.score is not None:
+            target = found.predictions.meta.target
+            pack = self.workspace.pack(target, method.input_spec(method.settings).size)
+            worst = worst_mistakes(found.predictions, found.score, source.dataset.index, pack)
+            write_mistakes(mistakes_file(self.run, target), worst)
 
     def peek(self, weights: Path, target: str) -> float:
         """Return the UAR of weights on the test rows of a dataset of the source; nothing is stored.

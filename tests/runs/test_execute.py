@@ -74,6 +74,7 @@ class TestOneRun:
             "predictions/val@val.parquet",
             "predictions/rafdb@val.parquet",
             "checkpoints/val.pt",
+            "mistakes/oulu.json",
         }
         assert (planned.folder(store).path / "log.txt").exists()
         assert not (planned.folder(store).path / "lock").exists()
