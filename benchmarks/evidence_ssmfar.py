@@ -35,13 +35,14 @@ from fer_bench.runs.sweepfile import read_sweep
 ROOT = Path(__file__).parents[1]
 SWEEP = "label_fraction"
 PAGE, FIGURE = "evidence-ssmfar.md", "evidence-ssmfar-thresholds.png"
-THRESHOLD = "threshold/"
-ARMS = (True, False)
+THRESHOLD, BELIEVED = "threshold/", "share/believed"
+WAYS = ("skip", "pseudo", "oracle")
+"""What unlabelled rows teach, as `unlabelled_rows` names it: nothing, pseudo-labels, their hidden labels."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """All repetitions of one dataset and label fraction, with or without the rows lacking a label.
+    """All repetitions of one dataset, label fraction and use of the rows without a label.
 
     Attributes:
         records: One per seed.
@@ -62,18 +63,21 @@ class Arm:
         return rows["train"] - rows.get("unlabelled", 0)
 
     @property
-    def steps(self) -> int:
-        """Optimiser steps, about: a last short batch may have joined the one before."""
-        train = self.records[0].settings["train"]
-        rows = min(self.records[0].rows["train"], train["epoch_rows"] or self.records[0].rows["train"])
-        return int(train["max_epochs"]) * -(-rows // int(train["batch_size"]))
+    def seen(self) -> float:
+        """How often each labelled row was seen in training, on average."""
+        train, rows = self.records[0].settings["train"], self.records[0].rows
+        size, there = int(train["batch_size"]), rows.get("unlabelled", 0)
+        drawn = min(rows["train"], train["epoch_rows"] or rows["train"])
+        if there:  # whole batches with a labelled part, see `SeparateOrder`
+            drawn = max(1, drawn // size) * (size - min(size // 2, there))
+        return int(train["max_epochs"]) * drawn / self.labelled
 
 
-Arms = dict[tuple[str, float, bool], Arm]
+Arms = dict[tuple[str, float, str], Arm]
 
 
 def read_arms(store: Store, sweep: SweepConfig) -> Arms:
-    """Return the arms of a sweep by dataset, label fraction and whether unlabelled rows took part.
+    """Return the arms of a sweep by dataset, label fraction and what unlabelled rows taught.
 
     Runs of other settings do not count. Of several with the same settings and seed, trained by different
     versions of the code, the last one finished does.
@@ -82,11 +86,12 @@ def read_arms(store: Store, sweep: SweepConfig) -> Arms:
         StoreError: The store has no finished run of the sweep, or mixes synthetic and real data.
     """
     records = [r for r in finished_runs(store, "ssmfar", sweep) if r.dataset in sweep.datasets]
-    grouped: dict[tuple[str, float, bool], dict[int, Record]] = defaultdict(dict)
+    grouped: dict[tuple[str, float, str], dict[int, Record]] = defaultdict(dict)
     for change in sweep.variants.values():
         for record in runs_of_variant(records, sweep, change):
-            train = record.settings["train"]
-            grouped[record.dataset, train["label_fraction"], train["unlabelled"]][record.seed] = record
+            fraction = record.settings["train"]["label_fraction"]
+            way = record.settings["method"]["unlabelled_rows"]
+            grouped[record.dataset, fraction, way][record.seed] = record
     refuse_empty(grouped, store, SWEEP)
     return {key: _arm(store, key[0], [of[s] for s in sorted(of)]) for key, of in sorted(grouped.items())}
 
@@ -102,13 +107,10 @@ def _arm(store: Store, dataset: str, records: list[Record]) -> Arm:
     return Arm(tuple(records), uar, sd, tuple(pd.read_csv(folder / "metrics.csv") for folder in folders))
 
 
-def difference(one: Arm, other: Arm) -> str:
-    """Return the difference of two arms in points, with its interval over test units and seeds."""
-    text = f"{100 * (one.uar.value - other.uar.value):+.1f}"
+def difference(one: Arm, other: Arm) -> Value:
+    """Return the difference of two arms, with its interval over test units and seeds where there is one."""
     found = intervals.difference(one.uar, other.uar)
-    if found is None or found.interval is None:
-        return text
-    return f"{text} [{100 * found.interval.low:+.1f}, {100 * found.interval.high:+.1f}]"
+    return Value(one.uar.value - other.uar.value, None) if found is None else found
 
 
 def page(arms: Arms) -> str:
@@ -124,30 +126,52 @@ def page(arms: Arms) -> str:
         "Written by `benchmarks/evidence_ssmfar.py` from the runs of the sweep `label_fraction`.",
         "",
         "Test UAR in %, checkpoint chosen on validation rows. Labels are hidden in training rows only, the",
-        "same ones in every repetition. *Without* trains on the labelled rows alone, for more epochs so that",
-        "both arms take similar numbers of steps; *with* adds all other training rows. Where these have",
-        "valence, arousal or action units, the difference contains what their heads learn from them too.",
-        "Brackets are 95 % intervals over test units (pictures or videos) and seeds, paired for",
-        "the difference; sd is over seeds. *Believed* is the share of unlabelled rows whose pseudo-label",
-        "reached the threshold of its class in the last epoch: at 0 the unlabelled rows act through the",
-        "consistency of the two views alone.",
+        "same ones in every repetition. All arms take the same steps, with the same labelled rows as half",
+        "of each batch: *without* has nothing else (`unlabelled_rows=skip`), *pseudo-labels* adds as many",
+        "rows without a label (the method), *oracle* adds the same rows with their hidden labels as",
+        "pseudo-labels, all believed: a control, no result; rows that never had a label stay without.",
+        "*Seen* is how often each labelled row was, on average. Where unlabelled rows have valence, arousal",
+        "or action units, what the other heads learn from them counts in the differences too. Brackets are",
+        "95 % intervals over test units (pictures or videos) and seeds, paired for differences; sd is over",
+        "seeds. *Believed* is the share of unlabelled rows whose pseudo-label reached the threshold of its",
+        "class in the last epoch: at 0 the unlabelled rows act through the consistency of the two views",
+        "alone.",
         "",
+        *_verdict(arms),
         *_untested(arms),
     ]
-    header = ("labels", "labelled rows", "seeds", "without", "sd", "steps", "with", "sd", "steps", "believed")
+    header = ("labels", "labelled rows", "seen", "seeds", "without", "sd", "pseudo-labels", "sd", "believed")
+    more = ("oracle", "sd", "pseudo-labels - without", "oracle - without")
     for dataset in dict.fromkeys(key[0] for key in arms):
         lines += [
             f"## {dataset}",
             "",
-            f"| {' | '.join(header)} | difference |",
-            f"|{'--:|' * (len(header) + 1)}",
+            f"| {' | '.join((*header, *more))} |",
+            f"|{'--:|' * len((*header, *more))}",
         ]
         for fraction in sorted({key[1] for key in arms if key[0] == dataset}):
-            pair = [arms.get((dataset, fraction, unlabelled)) for unlabelled in ARMS]
-            lines.append(_line(fraction, *pair))
+            lines.append(_line(fraction, {way: arms.get((dataset, fraction, way)) for way in WAYS}))
         lines.append("")
     lines += ["## Thresholds", "", f"![Thresholds per class over epochs]({FIGURE})", ""]
     return "\n".join(lines)
+
+
+def _verdict(arms: Arms) -> list[str]:
+    """Say in how many rows of the tables each use of unlabelled rows is better or worse than none."""
+    lines = []
+    for way, name in (("pseudo", "Pseudo-labels"), ("oracle", "The oracle")):
+        found = []
+        for (dataset, fraction, used), arm in arms.items():
+            without = arms.get((dataset, fraction, "skip"))
+            if used == way and without is not None and arm.records[0].rows.get("unlabelled"):
+                found.append(difference(arm, without).interval)
+        if found := [interval for interval in found if interval is not None]:
+            better, worse = sum(i.low > 0 for i in found), sum(i.high < 0 for i in found)
+            lines.append(
+                f"**{name}** against none, in {len(found)} comparisons: better in {better}, worse in "
+                f"{worse}, not told apart in {len(found) - better - worse}."
+            )
+    return [*lines, "Intervals are not adjusted for their number.", ""] if lines else []
 
 
 def _changed(record: Record) -> str:
@@ -158,8 +182,8 @@ def _changed(record: Record) -> str:
 
 def _untested(arms: Arms) -> list[str]:
     """Say which parts of the method these runs never used."""
-    used = [h for (_, _, unlabelled), arm in arms.items() if unlabelled for h in arm.histories]
-    believed = max((h["train/believed"].max() for h in used if "train/believed" in h), default=0.0)
+    used = [h for (_, _, way), arm in arms.items() if way == "pseudo" for h in arm.histories]
+    believed = max((h[BELIEVED].max() for h in used if BELIEVED in h), default=0.0)
     thresholds = [h.filter(like=THRESHOLD).to_numpy().max() for h in used if any(h.filter(like=THRESHOLD))]
     if believed > 0:
         return []
@@ -174,28 +198,41 @@ def _untested(arms: Arms) -> list[str]:
     ]
 
 
-def _line(fraction: float, used: Arm | None, left_out: Arm | None) -> str:
-    shown = used or left_out
-    assert shown is not None
-    cells = [f"{100 * fraction:g} %", str(shown.labelled), str(len(shown.records))]
-    for arm in (left_out, used):
-        cells += ["-", "-", "-"] if arm is None else [percent(arm.uar), points(arm.sd), str(arm.steps)]
-    cells.append("-" if used is None else _believed(used))
-    cells.append(difference(used, left_out) if used is not None and left_out is not None else "-")
+def _line(fraction: float, of: dict[str, Arm | None]) -> str:
+    shown = next(arm for arm in of.values() if arm is not None)
+    without, used, oracle = (of[way] for way in WAYS)
+    cells = [f"{100 * fraction:g} %", str(shown.labelled), f"{shown.seen:.0f} x", str(len(shown.records))]
+    cells += [*_score(without), *_score(used), "-" if used is None else _believed(used), *_score(oracle)]
+    hides = bool(shown.records[0].rows.get("unlabelled"))
+    cells += [_change(arm, without) if hides else "no such rows" for arm in (used, oracle)]
     return f"| {' | '.join(cells)} |"
 
 
+def _score(arm: Arm | None) -> tuple[str, str]:
+    return ("-", "-") if arm is None else (percent(arm.uar), points(arm.sd))
+
+
+def _change(one: Arm | None, other: Arm | None) -> str:
+    if one is None or other is None:
+        return "-"
+    change = difference(one, other)
+    text = f"{100 * change.value:+.1f}"
+    if change.interval is None:
+        return text
+    return f"{text} [{100 * change.interval.low:+.1f}, {100 * change.interval.high:+.1f}]"
+
+
 def _believed(arm: Arm) -> str:
-    shares = [h["train/believed"].iloc[-1] for h in arm.histories if "train/believed" in h]
-    return f"{100 * float(np.mean(shares)):.0f} %" if shares else "no such rows"
+    shares = [h[BELIEVED].iloc[-1] for h in arm.histories if BELIEVED in h]
+    return f"{100 * float(np.mean(shares)):.0f} %" if shares else "-"
 
 
 def draw(arms: Arms, path: Path) -> None:
     """Draw the thresholds of the first seed over epochs, one panel per dataset and label fraction."""
     panels = {
         (dataset, fraction): arm.histories[0]
-        for (dataset, fraction, unlabelled), arm in arms.items()
-        if unlabelled and any(name.startswith(THRESHOLD) for name in arm.histories[0].columns)
+        for (dataset, fraction, way), arm in arms.items()
+        if way == "pseudo" and any(name.startswith(THRESHOLD) for name in arm.histories[0].columns)
     }
     datasets = list(dict.fromkeys(dataset for dataset, _ in panels)) or ["none"]
     fractions = sorted({fraction for _, fraction in panels}) or [1.0]

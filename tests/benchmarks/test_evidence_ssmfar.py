@@ -37,8 +37,9 @@ SWEEP = {
     "targets": "none",
     "set": ["method.size=32", "train.max_epochs=2"],
     "variants": {
-        "with": ["train.label_fraction=0.5"],
-        "without": ["train.label_fraction=0.5", "train.unlabelled=false"],
+        "pseudo": ["train.label_fraction=0.5"],
+        "without": ["train.label_fraction=0.5", "method.unlabelled_rows=skip"],
+        "oracle": ["train.label_fraction=0.5", "method.unlabelled_rows=oracle"],
         "all": [],
     },
 }
@@ -56,7 +57,7 @@ def store(workspace, small, tmp_path_factory):
     torch.set_num_threads(1)
     found = Store(tmp_path_factory.mktemp("runs"))
     planned, _ = plan_sweep(read_sweep(small), workspace)
-    assert len(planned) == 6
+    assert len(planned) == 8
     other = read_sweep(small).model_copy(update={"seeds": (0,), "set": ("method.size=40",)})
     stray = plan_sweep(other.model_copy(update={"variants": {"x": ("train.max_epochs=1",)}}), workspace)[0]
     for run in (*planned, *stray):  # a run with other settings is none of the table's
@@ -71,21 +72,34 @@ def test_page_and_figure(evidence, store, small, tmp_path):
     assert "SYNTHETIC DATA" in page
     assert "The backbone starts from clip-tiny-neutral" in page
     half, whole = (line.split(" | ") for line in page.splitlines() if re.match(r"\| \d+ %", line))
-    assert (half[0], half[2]) == ("| 50 %", "2")
+    assert (half[0], half[3]) == ("| 50 %", "2")
     arms = evidence.read_arms(store, read_sweep(small))
-    used, left_out = arms["rafdb", 0.5, True], arms["rafdb", 0.5, False]
+    used, left_out, oracle = (arms["rafdb", 0.5, way] for way in ("pseudo", "skip", "oracle"))
     assert half[1] == str(used.labelled) == str(left_out.labelled)
     assert used.labelled < used.records[0].rows["train"]
-    change = 100 * (used.uar.value - left_out.uar.value)
-    assert half[-1].startswith(f"{change:+.1f}")
+    for place, arm in ((-2, used), (-1, oracle)):
+        change = evidence.difference(arm, left_out)
+        assert change.value == pytest.approx(arm.uar.value - left_out.uar.value)
+        assert half[place].startswith(f"{100 * change.value:+.1f}")
+    assert re.search(r"\*\*Pseudo-labels\*\* against none, in \d comparisons", page) or "[" not in half[-1]
     scores = [r.score("rafdb").uar for r in used.records]
     assert used.uar.value == pytest.approx(sum(scores) / 2)
-    assert whole[3] == "-"
+    assert whole[4] == "-"
     assert "no such rows" in whole[-2]
     assert (tmp_path / evidence.FIGURE).read_bytes().startswith(b"\x89PNG")
     first = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     evidence.main(given)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == first
+
+
+def test_labelled_rows_are_seen_equally_often_in_all_arms(evidence, store, small):
+    arms = evidence.read_arms(store, read_sweep(small))
+    used, left_out, oracle = (arms["rafdb", 0.5, way] for way in ("pseudo", "skip", "oracle"))
+    rows = used.records[0].rows["train"]
+    steps = rows // 32
+    assert used.seen == left_out.seen == oracle.seen == 2 * steps * 16 / used.labelled
+    whole = arms["rafdb", 1.0, "pseudo"]
+    assert whole.seen == 2 * rows / whole.labelled == 2  # every row in each of two epochs
 
 
 def test_records_tell_the_semi_supervised_protocol(store):
@@ -108,10 +122,12 @@ def test_an_empty_store_is_refused(evidence, small, tmp_path):
 
 def test_the_sweep_file_is_valid():
     sweep = read_sweep("label_fraction")
-    assert len(sweep.variants) == 10
+    assert len(sweep.variants) == 11
     assert sweep.seeds == (0, 1, 2)
     arms = set()
     for change in sweep.variants.values():
-        _, train = resolve_settings("ssmfar", sweep.profile, (*sweep.set, *change))
-        arms.add((train.label_fraction, train.unlabelled))
-    assert arms == {(f, u) for f in (0.05, 0.1, 0.25, 0.5, 1.0) for u in (True, False)}
+        settings, train = resolve_settings("ssmfar", sweep.profile, (*sweep.set, *change))
+        arms.add((train.label_fraction, settings.unlabelled_rows))
+        assert (train.max_epochs, settings.batches) == (48, "separate")  # the same steps in every arm
+    ways = ("pseudo", "skip", "oracle")
+    assert arms == {(f, way) for f in (0.05, 0.1, 0.25) for way in ways} | {(1.0, "pseudo"), (1.0, "skip")}
