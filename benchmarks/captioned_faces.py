@@ -30,7 +30,8 @@ CAMERA = Camera(
 """What the pictures of the web have in common; every picture draws its camera around this one."""
 MAKEUP = Makeup((4, 76), 0.5, (0.6, 0.2, 0.2), 0.2, 0.4)
 STYLE = Style((0.5, 1.0), blend=0.1, stray=0.04)
-_PICTURE = 104
+PICTURE = 104
+"""Side of what a camera takes, from which a face is cut."""
 _CHUNK = 50
 
 
@@ -99,8 +100,8 @@ def _chunk(start: int, *, seed: int, end: int) -> Faces:
         person = draw_person(people.rng("person", number), MAKEUP, number)
         emotion[place] = int(rng.integers(len(EMOTIONS)))
         expression = person.express(rng, EMOTIONS[emotion[place]], STYLE)
-        camera = _camera(rng)
-        scene = arrange(camera, (_PICTURE, _PICTURE), rng)
+        camera = varied_camera(rng)
+        scene = arrange(camera, (PICTURE, PICTURE), rng)
         shot = shoot(camera, scene, person.identity, expression.au, rng)
         x0, y0, x1, y1 = shot.box
         middle = np.array([x0 + x1, y0 + y1]) / 2 + rng.normal(0, 0.03, 2) * (x1 - x0)
@@ -111,7 +112,8 @@ def _chunk(start: int, *, seed: int, end: int) -> Faces:
     return Faces(pixels, tuple(captions), emotion, female, glasses)
 
 
-def _camera(rng: np.random.Generator) -> Camera:
+def varied_camera(rng: np.random.Generator) -> Camera:
+    """Return a camera around `CAMERA`."""
     return replace(
         CAMERA,
         yaw=float(rng.uniform(2, 14)),

@@ -106,6 +106,11 @@ class TrainSettings(Frozen):
 class MethodSettings(Frozen):
     """Base of every method's own settings."""
 
+    @property
+    def enrolled(self) -> bool:
+        """Whether the method also sees a real neutral picture of the person, in validation and test too."""
+        return False
+
 
 class ProfileSettings(Frozen):
     """What a profile means for a method.

@@ -16,7 +16,10 @@ class Batch(TypedDict, total=False):
         strong: float [B, 3, H, W], a second, strongly augmented view; present in training if the method asks
             for it and there are training rows without a label.
         reference: float [B, 3, H, W], the neutral face of the same person under the same geometric
-            augmentation, zeros if it is missing; present in training if the method asks for it.
+            augmentation, zeros if it is missing; present in training if the method asks for it, and in
+            validation and test if its settings say that it sees an enrolled picture.
+        generated: float [B, 3, H, W], a neutral face that the method has drawn of `image` itself, under the
+            same geometric augmentation; present in training if the method brings it.
         has_reference: bool [B], whether `reference` is real.
         label: int64 [B], position in the method's classes, -1 = missing.
         soft_label: float32 [B, C], the soft label; a row sums to one, or is zero if it has none. Present in
@@ -31,6 +34,7 @@ class Batch(TypedDict, total=False):
     image: Tensor
     strong: Tensor
     reference: Tensor
+    generated: Tensor
     has_reference: Tensor
     label: Tensor
     soft_label: Tensor

@@ -49,6 +49,10 @@ SHIPPED = {
 
 The people and cameras are of a population that no benchmark shows.
 """
+GENERATORS = {
+    "neutral-tiny": "pairs of drawn faces of one person, at rest and not: no expression labels",
+}
+"""The generators of gcn that come with the package, of the same population, and what each was trained on."""
 NAMES_EXPRESSION = "with the expression"
 """What the card of a tower says about its captions if they name the expression."""
 FOLDER = Path(__file__).with_name("shipped")
@@ -156,10 +160,10 @@ def trained_on(name: str) -> str | None:
     """Return what weights were trained on, None if their name does not say; reads and downloads nothing.
 
     Args:
-        name: See `open_weights`, or a shipped tower.
+        name: See `open_weights`, or what comes with the package.
     """
-    if name in SHIPPED:
-        return SHIPPED[name]
+    if name in SHIPPED or name in GENERATORS:
+        return SHIPPED.get(name) or GENERATORS[name]
     if _is_path(name):
         return None
     tags = re.split(r"[._]", re.split(r"[/:]", name)[-1])
@@ -221,11 +225,11 @@ def _file_in(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class ShippedTower:
-    """A tower that comes with the package.
+    """A tower or generator that comes with the package.
 
     Attributes:
         file: Its weights.
-        card: What is known about it, written by `benchmarks/pretrain_clip_tiny.py`.
+        card: What is known about it, written by the script that trained it.
     """
 
     file: Path
@@ -242,23 +246,22 @@ class ShippedTower:
 
 
 def shipped(name: str) -> ShippedTower:
-    """Return a tower of the package, after checking its file against its card.
+    """Return a tower or generator of the package, after checking its file against its card.
 
     Raises:
-        UsageError: No such tower.
+        UsageError: No such weights.
         StoreError: The file or its card is absent, or they do not belong together.
     """
-    if name not in SHIPPED:
-        raise UsageError("no such tower comes with the package", value=name, hint=nearest(name, SHIPPED))
+    known = [*SHIPPED, *GENERATORS]
+    if name not in known:
+        raise UsageError("no such weights come with the package", value=name, hint=nearest(name, known))
     file = FOLDER / f"{name}.safetensors"
-    hint = "install the package again, or train the tower: make towers in a clone of the repository"
+    hint = "install the package again, or train them: make towers in a clone of the repository"
     try:
         found = ShippedTower(file, json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
         fits = file_hash(file) == found.sha256
     except (OSError, ValueError, KeyError) as error:
-        raise StoreError(
-            f"the tower's weights or card are unreadable: {error}", file=file, hint=hint
-        ) from None
+        raise StoreError(f"the weights or their card are unreadable: {error}", file=file, hint=hint) from None
     if not fits:
         raise StoreError("the weights are not those of the card", file=file, hint=hint)
     return found

@@ -161,7 +161,8 @@ def predict_share(
     method.use_pack(pack, wanted)
     share: Share = {}
     with torch.inference_mode():
-        batches = evaluation_batches(pack, dataset, classes, wanted, spec, where)
+        enrolled = method.settings.enrolled
+        batches = evaluation_batches(pack, dataset, classes, wanted, spec, where, enrolled=enrolled)
         for number, batch in zip(mine, batches, strict=True):
             prediction = method.predict_batch(batch)
             share[number] = (

@@ -17,6 +17,7 @@ from fer_bench.data.index import stack_au
 from fer_bench.data.loading.transforms import Finish
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.emotions import Emotion
 from fer_bench.errors import UsageError
 
 Rows = TorchDataset[dict[str, Tensor]]
@@ -35,6 +36,37 @@ def reference_rows(index: pd.DataFrame, hidden: NDArray[np.bool_] | None = None)
     if hidden is not None:
         revealed = hidden & ~index["is_neutral_frame"].to_numpy(bool)
         found[(found >= 0) & revealed[found]] = -1
+    return found
+
+
+def enrolled_rows(index: pd.DataFrame, *, elsewhere: bool) -> NDArray[np.int64]:
+    """Return the index position of a real neutral picture of each row's person, -1 where there is none.
+
+    Only first frames of sequences that begin at rest count, never a row that was chosen because its label is
+    neutral: in validation and test that label is not known.
+
+    Args:
+        index: The dataset's index.
+        elsewhere: Take the first frame of the person's next sequence (of the same variant) instead of the
+            row's own. Where neutral is a class, the own one would be the very picture that is classified.
+
+    Returns:
+        int64 [N].
+    """
+    neutral = index["is_neutral_frame"].to_numpy(bool)
+    if not elsewhere:
+        return reference_rows(index, np.ones(len(index), np.bool_))
+    found = np.full(len(index), -1, np.int64)
+    sequences = index["sequence"].to_numpy(object)
+    people = index[["subject", "variant"]].reset_index(drop=True).groupby(["subject", "variant"])
+    for group in people.indices.values():  # rows of nobody are in none
+        here = np.asarray(group, np.int64)
+        frames = here[neutral[here]]
+        order = {sequences[row]: number for number, row in enumerate(frames)}
+        for row in here:
+            own = order.get(sequences[row], -1)
+            if len(frames) > (own >= 0):
+                found[row] = frames[(own + 1) % len(frames)]
     return found
 
 
@@ -59,6 +91,7 @@ class PackedRows(Rows):
         dataset: The dataset they come from.
         classes: Ordered classes; other labels become -1.
         with_reference: Also deliver the neutral frame of the same person.
+        enrolled: Deliver the neutral picture that `enrolled_rows` finds instead.
         hidden: bool [N], rows whose label becomes -1 as well.
         soft_labels: float32 [N, C], distributions to learn instead of the labels.
         with_sides: Also deliver how large each face is in its picture, for `transforms.finish_batch`.
@@ -71,6 +104,7 @@ class PackedRows(Rows):
         classes: Sequence[str],
         *,
         with_reference: bool = False,
+        enrolled: bool = False,
         hidden: NDArray[np.bool_] | None = None,
         soft_labels: NDArray[np.float32] | None = None,
         with_sides: bool = False,
@@ -87,7 +121,11 @@ class PackedRows(Rows):
         self.au = torch.from_numpy(stack_au(index).astype(np.int64))
         self.soft_labels = None if soft_labels is None else torch.from_numpy(soft_labels)
         self.sides = torch.from_numpy(pack.sides) if with_sides else None
-        self.reference = reference_rows(index, hidden) if with_reference else None
+        self.reference = None
+        if enrolled:
+            self.reference = enrolled_rows(index, elsewhere=Emotion.NEUTRAL in position)
+        elif with_reference:
+            self.reference = reference_rows(index, hidden)
 
     def __getitem__(self, rows: Any) -> dict[str, Tensor]:
         """Return the batch of the given index positions, pictures still uint8 [B, H, W, 3].

@@ -69,6 +69,7 @@ class FaceDataModule(LightningDataModule):
         epoch_rows: int | None = None,
         augmentation: Augmentation | None = None,
         with_reference: bool = False,
+        enrolled: bool = False,
         with_unlabelled: bool = False,
         with_strong: bool = False,
         with_affect: bool = False,
@@ -83,7 +84,8 @@ class FaceDataModule(LightningDataModule):
         self.spec, self.fold, self.seed, self.workers = spec, fold, seed, workers
         self.batch_size, self.eval_batch_size, self.epoch_rows = batch_size, eval_batch_size, epoch_rows
         self.augmentation = augmentation or Augmentation()
-        self.with_reference, self.with_unlabelled = with_reference, with_unlabelled
+        self.with_reference, self.enrolled = with_reference, enrolled
+        self.with_unlabelled = with_unlabelled
         self.with_strong, self.with_affect = with_strong, with_affect
         self._asked: list[EpochBatches] | None = None
 
@@ -247,6 +249,7 @@ class FaceDataModule(LightningDataModule):
             self.dataset,
             self.classes,
             with_reference=self.with_reference,
+            enrolled=self.enrolled,
             hidden=self.hidden,
             soft_labels=self.soft_labels,
             with_sides=self.augmentation.noise > 0,
@@ -347,7 +350,7 @@ class FaceDataModule(LightningDataModule):
     def _evaluation_loader(self, wanted: NDArray[np.int64]) -> Loader:
         rank, world, _ = self._place()
         batches = EpochBatches(wanted, self.eval_batch_size, seed=None, rank=rank, world=world)
-        rows = PackedRows(self.pack, self.dataset, self.classes)
+        rows = PackedRows(self.pack, self.dataset, self.classes, enrolled=self.enrolled)
         return self._loader(rows, batches, training=False)
 
     def _loader(self, rows: Rows, batches: EpochBatches, *, training: bool) -> Loader:
@@ -371,6 +374,8 @@ def evaluation_batches(
     rows: NDArray[np.int64],
     spec: InputSpec,
     device: torch.device,
+    *,
+    enrolled: bool = False,
 ) -> Iterator[Batch]:
     """Yield normalised batches of any rows, in the given order, without a trainer.
 
@@ -381,9 +386,12 @@ def evaluation_batches(
         rows: Index positions.
         spec: Normalisation of the network's input.
         device: Where the tensors go.
+        enrolled: Whether batches carry a real neutral picture of the person, see `enrolled_rows`.
     """
-    for batch in _in_order(PackedRows(pack, dataset, classes), rows, device):
-        yield cast(Batch, {**batch, "image": prepare(batch["image"], spec)})
+    packed = PackedRows(pack, dataset, classes, enrolled=enrolled)
+    for batch in _in_order(packed, rows, device):
+        pictures = {name: prepare(batch[name], spec) for name in ("image", "reference") if name in batch}
+        yield cast(Batch, {**batch, **pictures})
 
 
 def _in_order(

@@ -44,6 +44,7 @@ class ReaderDataModule(FaceDataModule):
         augmentation: Random changes of training images, see `fer_bench.config.Augmentation`; None for a
             horizontal flip.
         with_reference: Also deliver the neutral frame of the same person in training.
+        enrolled: Deliver a real neutral picture of the person in training, validation and test.
         with_unlabelled: Also train on rows that have no label or a hidden one.
         with_strong: Also deliver a strongly augmented view in training, with batches that have a row without
             label.
@@ -77,6 +78,7 @@ class ReaderDataModule(FaceDataModule):
         epoch_rows: int | None = None,
         augmentation: Augmentation | dict[str, Any] | None = None,
         with_reference: bool = False,
+        enrolled: bool = False,
         with_unlabelled: bool = False,
         with_strong: bool = False,
         with_affect: bool = False,
@@ -103,6 +105,7 @@ class ReaderDataModule(FaceDataModule):
             epoch_rows=epoch_rows,
             augmentation=changes,
             with_reference=with_reference,
+            enrolled=enrolled,
             with_unlabelled=with_unlabelled,
             with_strong=with_strong,
             with_affect=with_affect,

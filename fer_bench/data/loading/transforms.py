@@ -105,11 +105,12 @@ def finish_batch(
     """Turn the packed crops of a batch into network input; a finished batch is returned as it is.
 
     Args:
-        batch: With `row` int64 [B] and crops uint8 [B, H, W, 3]: `image`, `strong`, `reference`; `sides`
-            [B, 2] where noise is drawn, see `augment`.
+        batch: With `row` int64 [B] and crops uint8 [B, H, W, 3]: `image`, `strong`, `reference`, `generated`;
+            `sides` [B, 2] where noise is drawn, see `augment`.
         epoch: Epoch from 0.
         spec: Grey or colour, mean and standard deviation.
-        how: Random changes, None outside training. A reference is only moved, like its image.
+        how: Random changes, None outside training. A reference, real or generated, is only
+            moved, like its image.
         seed: Repetition.
         count: Rows of the index; a union numbers the further turns of a row from there on.
         grid: See `noise_grid`.
@@ -124,11 +125,14 @@ def finish_batch(
     finished = {**batch, "row": row % count}
     native: dict[str, Any] = {"sides": finished.pop("sides", None), "grid": grid}
     if how is None:
-        return {**finished, "image": prepare(image, spec)}
+        for name in ("image", "reference"):
+            if name in batch:
+                finished[name] = prepare(batch[name], spec)
+        return finished
     finished["image"] = augment(image, row, spec, how, seed=seed, epoch=epoch, **native)
-    if "reference" in batch:
-        moved = move(batch["reference"], decisions(seed, epoch, row), how)
-        finished["reference"] = prepare(moved, spec)
+    for name in ("reference", "generated"):
+        if name in batch:
+            finished[name] = prepare(move(batch[name], decisions(seed, epoch, row), how), spec)
     if "strong" in batch:  # draws of its own: no repetition has a seed that high
         finished["strong"] = augment(
             batch["strong"], row, spec, how, seed=seed + 2**31, epoch=epoch, **native

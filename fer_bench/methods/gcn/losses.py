@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fer_bench.methods.gcn.network import Gaussian
+from fer_bench.methods.gcn.layers import Gaussian
 from fer_bench.methods.shared_step import step_mean
 
 PixelLoss = Literal["squared", "absolute"]
@@ -88,6 +88,50 @@ def contrastive_loss(
         # The root has no finite slope at 0, where a face equals its reference.
         apart = F.relu(margin - squared.clamp(min=1e-12).sqrt()).square()
         return masked_mean(torch.where(is_neutral, squared, apart), is_labelled)
+
+
+def within_margin(query: Tensor, reference: Tensor, is_expressive: Tensor, margin: float) -> Tensor:
+    """Return the share of expressive rows that are nearer to their reference than the margin.
+
+    The contrastive loss acts on these; it is 0 for the others.
+
+    Args:
+        query: Unit-length features of the input, float32 [B, D].
+        reference: Unit-length features of the reference, float32 [B, D].
+        is_expressive: bool [B], rows that have a label other than neutral.
+        margin: See `contrastive_loss`.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        near = (query.detach() - reference.detach()).square().sum(dim=1) < margin**2
+    return masked_mean(near.float(), is_expressive)
+
+
+def neutral_flow_loss(
+    query: Tensor,
+    reference: Tensor,
+    neutral: Tensor,
+    *,
+    is_known: Tensor,
+    is_labelled: Tensor,
+    is_neutral: Tensor,
+    margin: float,
+) -> Tensor:
+    """Return the contrastive losses with the true neutral frame: against the input, and the generated face.
+
+    The frame is at rest as the generated reference should be, so their distance d costs d^2; an input is
+    pushed from it, or pulled onto it where it is labelled neutral, as from the generated reference.
+
+    Args:
+        query: Unit-length features of the input, float32 [B, D].
+        reference: Those of the generated reference, float32 [B, D].
+        neutral: Those of the true neutral frame, float32 [B, D].
+        is_known: bool [B], rows that have a true neutral frame.
+        is_labelled: bool [B].
+        is_neutral: bool [B].
+        margin: See `contrastive_loss`.
+    """
+    pull = contrastive_loss(reference, neutral, is_known, torch.ones_like(is_known), margin)
+    return pull + contrastive_loss(query, neutral, is_known & is_labelled, is_neutral, margin)
 
 
 def divergence_loss(latent: Gaussian, pixels: int) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,31 +25,21 @@ from fer_bench.methods.base import (
     classification_loss,
 )
 from fer_bench.methods.gcn import losses
-from fer_bench.methods.gcn.network import SIZE, Discriminator, Flows, GCNNetwork, Generated
+from fer_bench.methods.gcn.drawn import DrawnOnce
+from fer_bench.methods.gcn.generator import fitting_generator, load_generator
+from fer_bench.methods.gcn.layers import Discriminator
+from fer_bench.methods.gcn.network import SIZE, Codes, Flows, GCNNetwork, Generated
+from fer_bench.methods.gcn.prepared import PreparedBatch, prepare
+from fer_bench.methods.gcn.schedule import cycle_share
 from fer_bench.methods.gcn.settings import GCNSettings
 
+if TYPE_CHECKING:
+    from fer_bench.data.loading.datamodule import FaceDataModule
+
+PART = "generator"
+"""The part of the network that can be pretrained."""
 PAIRED = 0.95
 """Share of training rows with a neutral frame above which a source counts as paired: lab sets have stills."""
-
-
-class PreparedBatch(NamedTuple):
-    """A training batch as the losses want it.
-
-    Attributes:
-        image: [B, 1, 64, 64].
-        reference: What the generator should draw [B, 1, 64, 64].
-        has_reference: bool [B], rows whose reference is known.
-        label: int64 [B].
-        is_neutral: bool [B].
-        soft_label: [B, C], distributions over the classes, or None.
-    """
-
-    image: Tensor
-    reference: Tensor
-    has_reference: Tensor
-    label: Tensor
-    is_neutral: Tensor
-    soft_label: Tensor | None = None
 
 
 class GCN(Method[GCNSettings]):
@@ -62,12 +52,22 @@ class GCN(Method[GCNSettings]):
     settings_type = GCNSettings
     needs_reference = True
     learns_soft_labels = True
+    weight_settings = ("generator_weights",)
     profiles: ClassVar[dict[str, ProfileSettings]] = {
         "quick": ProfileSettings(
             train=TrainSettings(
                 max_epochs=24, batch_size=16, epoch_rows=400, augmentation=Augmentation(flip=0.5, crop_pad=4)
             ),
-            method={"width": 0.25, "hidden": 128, "lr": 5e-3, "distance": "signed"},
+            method={
+                "width": 0.375,
+                "hidden": 128,
+                "lr": 5e-3,
+                "distance": "signed",
+                "variant": "S1R0",
+                "generator": "residual",
+                "generator_weights": "neutral-tiny",
+                "fixed_generator": True,
+            },
         ),
         "small": ProfileSettings(
             train=TrainSettings(
@@ -129,6 +129,45 @@ class GCN(Method[GCNSettings]):
         return train
 
     @classmethod
+    def weights(cls, settings: GCNSettings) -> dict[str, str]:
+        """Return the hash of the pretrained generator, after checking that it fits."""
+        return {PART: fitting_generator(settings).sha256} if settings.generator_weights else {}
+
+    @classmethod
+    def pretraining(cls, settings: GCNSettings) -> dict[str, str]:
+        """Return what the generator was trained on before."""
+        return {PART: fitting_generator(settings).trained_on} if settings.generator_weights else {}
+
+    @classmethod
+    def pretraining_people(cls, settings: GCNSettings) -> dict[str, frozenset[str]]:
+        """Return marks of the people whose faces the generator was trained on before, by dataset."""
+        return fitting_generator(settings).people if settings.generator_weights else {}
+
+    @classmethod
+    def caveats(cls, settings: GCNSettings) -> tuple[str, ...]:
+        """Return what the generator started from, and whether real neutral pictures are seen in the test."""
+        found = []
+        if settings.generator_weights:
+            what = "Encoder2 starts" if not settings.generates else "the generator starts"
+            what = "the generator stays as it is" if settings.keeps_generator else what
+            also = (
+                "; Encoder2 starts from its encoder" if settings.generates and settings.start_encoder else ""
+            )
+            told = fitting_generator(settings).trained_on
+            found.append(f"{what}: {settings.generator_weights}, trained on {told}{also}")
+        if settings.enrolled:
+            found.append(
+                "enrolled: a real neutral picture of the person is seen beside each face, in the test too"
+            )
+        return tuple(found)
+
+    def load_pretrained(self) -> None:
+        """Load the pretrained generator, and start Encoder2 from its encoder."""
+        if self.settings.generator_weights:
+            given = fitting_generator(self.settings)
+            load_generator(self.network, given, start_encoder=self.settings.start_encoder)
+
+    @classmethod
     def adaptation(cls, task: Task, settings: GCNSettings) -> str | None:
         """Return how the generator learns from rows without a neutral frame of the same person."""
         if not settings.generates:
@@ -160,9 +199,29 @@ class GCN(Method[GCNSettings]):
         logits, reference = self.network(image[:, :1])
         return Prediction(logits, extras={} if reference is None else {"reference": reference})
 
+    def predict_batch(self, batch: Batch) -> Prediction:
+        """Predict from a batch; beside the enrolled pictures where the settings ask for them."""
+        if not self.settings.enrolled or "reference" not in batch:
+            return super().predict_batch(batch)
+        image = batch["image"][:, :1]
+        generated = self.network.generate(image)
+        instead = _instead(generated.face, batch["reference"][:, :1], batch["has_reference"])
+        logits = self.network.compare(image, generated, instead=instead).logits
+        return Prediction(logits, extras={"reference": instead})
+
+    def train_loader(self, data: FaceDataModule) -> Iterable[Any]:
+        """Return the training batches; a fixed generator draws each row once, and not in every step."""
+        if not self.settings.keeps_generator or not DrawnOnce.fits(data):
+            return super().train_loader(data)
+        drawn = DrawnOnce(self.network, data.spec, len(data.roles))
+        loader: Iterable[Any] = data.training_loader(change=drawn)
+        return loader
+
     @property
     def step(self) -> Literal["generator", "rest", "all"]:
         """What the current epoch trains."""
+        if self.settings.keeps_generator:
+            return "rest"
         if not self.first_epochs:
             return "all"
         return "generator" if self.current_epoch < self.first_epochs else "rest"
@@ -179,14 +238,17 @@ class GCN(Method[GCNSettings]):
             "adversarial": settings.adversarial,
         }
         # Classifier and discriminator share no parameters with other losses, so a weight would do nothing.
-        total = torch.stack([weights.get(name, 1.0) * value for name, value in parts.items()]).sum()
+        weights |= {"neutral_contrastive": settings.neutral_flow * settings.contrastive}
+        weights |= {"neutral_classification": settings.neutral_flow}
+        costs = {name: value for name, value in parts.items() if name != "within_margin"}
+        total = torch.stack([weights.get(name, 1.0) * value for name, value in costs.items()]).sum()
         self.log_losses(len(batch["label"]), **parts, total=total)
         # DDP waits for a gradient of every parameter, including those that this step does not train.
         return total + sum(p.sum() for p in self.resting()) * 0.0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a training batch in the current step, unweighted scalars by name."""
-        given = self._prepare(batch)
+        given = prepare(batch, self.neutral, hide_pairs=self.settings.hide_pairs)
         if not self.settings.generates:
             logits = self.network.flows(given.image).logits
             return {"classification": classification_loss(logits, given.label, given.soft_label)}
@@ -194,21 +256,24 @@ class GCN(Method[GCNSettings]):
             return self._generator_losses(given, self.network.generate(given.image))
         if self.step == "rest":
             with torch.no_grad():  # the generator is fixed; its losses are only logged
-                generated = self.network.generate(given.image)
+                drawn = batch.get("generated")
+                generated = (
+                    self.network.generate(given.image) if drawn is None else Generated(drawn[:, :1], None)
+                )
                 fixed = self._generator_losses(given, generated)
-            return {**self._flow_losses(given, self.network.compare(given.image, generated)), **fixed}
+            return {**self._flow_losses(given, self._compare(given, generated)), **fixed}
         generated = self.network.generate(given.image)
-        flows = self.network.compare(given.image, generated)
-        return {**self._flow_losses(given, flows), **self._generator_losses(given, generated)}
+        return {
+            **self._flow_losses(given, self._compare(given, generated)),
+            **self._generator_losses(given, generated),
+        }
 
-    def _prepare(self, batch: Batch) -> PreparedBatch:
-        image, label = batch["image"][:, :1], batch["label"]
-        is_neutral = label == self.neutral if self.neutral is not None else torch.zeros_like(label).bool()
-        has, reference = torch.zeros_like(is_neutral), image
-        if "reference" in batch and not self.settings.hide_pairs:
-            has, reference = batch["has_reference"], batch["reference"][:, :1]
-        reference, known = losses.true_reference(image, reference, has, is_neutral)
-        return PreparedBatch(image, reference, known, label, is_neutral, batch.get("soft_label"))
+    def _compare(self, given: PreparedBatch, generated: Generated) -> Flows:
+        instead = None
+        if self.settings.enrolled:
+            instead = _instead(generated.face, given.reference, given.is_real)
+        neutral = given.reference if self.settings.neutral_flow else None
+        return self.network.compare(given.image, generated, instead=instead, neutral=neutral)
 
     def _generator_losses(self, given: PreparedBatch, generated: Generated) -> dict[str, Tensor]:
         """Return L_Gen and what a VAE or GAN adds to it."""
@@ -239,6 +304,12 @@ class GCN(Method[GCNSettings]):
                 given.is_neutral,
                 self.settings.margin,
             )
+            expressive = (given.label >= 0) & ~given.is_neutral
+            parts["within_margin"] = losses.within_margin(
+                flows.query.feature, flows.reference.feature, expressive, self.settings.margin
+            )
+        if flows.neutral is not None and flows.neutral_logits is not None:
+            parts |= self._neutral_losses(given, flows, flows.neutral, flows.neutral_logits)
         if self.settings.reconstructs:
             drawn_query, drawn_reference = self.network.reconstruct(flows.query, flows.reference)
             parts["reconstruction"] = losses.reconstruction_loss(
@@ -248,6 +319,25 @@ class GCN(Method[GCNSettings]):
                 given.reference,
                 given.has_reference,
                 self.settings.pixel_loss,
+            )
+        return parts
+
+    def _neutral_losses(
+        self, given: PreparedBatch, flows: Flows, neutral: Codes, logits: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the losses of the third flow, over rows whose neutral frame is another picture."""
+        assert flows.reference is not None
+        shown = torch.where(given.is_real, given.label, -1)
+        parts = {"neutral_classification": classification_loss(logits, shown, given.soft_label)}
+        if self.settings.contrasts:
+            parts["neutral_contrastive"] = losses.neutral_flow_loss(
+                flows.query.feature,
+                flows.reference.feature,
+                neutral.feature,
+                is_known=given.is_real,
+                is_labelled=given.label >= 0,
+                is_neutral=given.is_neutral,
+                margin=self.settings.margin,
             )
         return parts
 
@@ -276,37 +366,26 @@ class GCN(Method[GCNSettings]):
             parameter.grad = None
 
     def configure_optimizers(self) -> OptimizerConfig:
-        """Return AdamW on a one-cycle schedule over the whole training, or one over each of two steps."""
+        """Return AdamW on a one-cycle schedule over the whole training, or one over each of two steps.
+
+        Only the rate has a cycle: the momentum of all steps and schedules is AdamW's.
+        """
         settings = self.settings
         adamw = partial(torch.optim.AdamW, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-        if not self.first_epochs:
-            return self.one_cycle(adamw(self.parameters()))
-        optimizer = adamw([{"params": parameters} for parameters in self._groups()])
         steps = int(self.trainer.estimated_stepping_batches)
-        turn = steps * self.first_epochs // self.train_settings.max_epochs
-        schedule = LambdaLR(
-            optimizer,
-            [lambda step: cycle_share(step, turn), lambda step: cycle_share(step - turn, steps - turn)],
-        )
+        if not self.first_epochs:
+            optimizer = adamw(self.parameters())
+            schedule = LambdaLR(optimizer, lambda step: cycle_share(step, steps))
+        else:
+            optimizer = adamw([{"params": parameters} for parameters in self._groups()])
+            turn = steps * self.first_epochs // self.train_settings.max_epochs
+            schedule = LambdaLR(
+                optimizer,
+                [lambda step: cycle_share(step, turn), lambda step: cycle_share(step - turn, steps - turn)],
+            )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def cycle_share(step: int, steps: int) -> float:
-    """Return the share of the highest learning rate at a step, 0 before and after the cycle.
-
-    As in torch's OneCycleLR: up from 1/25 over the first 30 %, then down to 1/250,000, along cosines.
-
-    Args:
-        step: From 0.
-        steps: Length of the cycle, at least 1.
-    """
-    if not 0 <= step < steps:
-        return 0.0
-    top = 0.3 * steps - 1
-    if step <= top:
-        return _cosine(1 / 25, 1.0, step / top if top > 0 else 1.0)
-    return _cosine(1.0, 1 / 250_000, (step - top) / (steps - 1 - top))
-
-
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+def _instead(generated: Tensor, real: Tensor, has: Tensor) -> Tensor:
+    """Return the real neutral pictures [B, 1, H, W], and the generated ones of rows without."""
+    return torch.where(has[:, None, None, None], real.to(generated.dtype), generated)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from fer_bench.methods.gcn.layers import Decoder, Encoder, Gaussian, Latent, Pool
 
 SIZE = 64
 """Height and width of the input (Fig. 3 of the paper)."""
@@ -16,22 +17,12 @@ SIZE = 64
 STAGES = (32, 64, 96)
 """Channels of the three encoder stages (Fig. 3); each ends in a pooling by two, so the code is 8 x 8 x 96."""
 
-Pool = Literal["max", "average"]
 Unpool = Literal["nearest", "positions"]
 Distance = Literal["absolute", "squared", "signed"]
-GeneratorName = Literal["ae", "vae", "gan", "none"]
+GeneratorName = Literal["residual", "ae", "vae", "gan", "none"]
 
-
-class Gaussian(NamedTuple):
-    """A diagonal normal distribution per image.
-
-    Attributes:
-        mean: float32 [B, c, h, w].
-        log_variance: float32 [B, c, h, w].
-    """
-
-    mean: Tensor
-    log_variance: Tensor
+CHANGE = 1.0
+"""Largest change of a pixel that a residual generator draws, of values in [-1, 1]."""
 
 
 class Generated(NamedTuple):
@@ -67,13 +58,17 @@ class Flows(NamedTuple):
         logits: float32 [B, C].
         query: The input through Encoder2.
         generated: The generated reference face.
-        reference: The generated reference face through Encoder2.
+        reference: The reference face through Encoder2: the generated one, or a real one in its place.
+        neutral: The true neutral frame through Encoder2, where it is a flow of its own.
+        neutral_logits: float32 [B, C], beside the true neutral frame.
     """
 
     logits: Tensor
     query: Codes
     generated: Generated | None
     reference: Codes | None
+    neutral: Codes | None = None
+    neutral_logits: Tensor | None = None
 
 
 class GCNNetwork(nn.Module):
@@ -93,8 +88,9 @@ class GCNNetwork(nn.Module):
         unpool: Kind of unpooling in the decoders; `positions` needs max pooling.
         batch_norm: Whether there is a batch norm before every ReLU of encoders and decoders.
         distance: Element-wise distance of the two features.
-        generator: `ae` and `gan` are auto-encoders, `vae` has a stochastic code; `none` leaves the generator
-            out and classifies the feature of the input, as if that of the reference were zero.
+        generator: `residual` draws a bounded change that is added to the input, and starts as the identity;
+            `ae` and `gan` are auto-encoders, `vae` has a stochastic code; `none` leaves the generator out and
+            classifies the feature of the input, as if that of the reference were zero.
         shared: Whether both flows share one Encoder2; else the reference has a separate one.
         reconstructs: Whether there is a Decoder2.
     """
@@ -118,7 +114,7 @@ class GCNNetwork(nn.Module):
         self.stages = tuple(max(4, round(c * width)) for c in STAGES)
         self.distance = distance
         positions = unpool == "positions"
-        draws = generator != "none"
+        draws, self.adds = generator != "none", generator == "residual"
 
         def encoder(*, decoded: bool) -> Encoder:
             return Encoder(self.stages, kernel, pool, batch_norm, positions=positions and decoded)
@@ -128,6 +124,8 @@ class GCNNetwork(nn.Module):
 
         self.encoder1 = encoder(decoded=True) if draws else None
         self.decoder1 = decoder() if draws else None
+        if self.decoder1 is not None and self.adds:
+            self.decoder1.start_at_zero()
         self.latent = Latent(self.stages[-1]) if generator == "vae" else None
         self.encoder2 = encoder(decoded=reconstructs)
         self.encoder2_reference = encoder(decoded=reconstructs) if draws and not shared else None
@@ -164,20 +162,39 @@ class GCNNetwork(nn.Module):
         latent = None
         if self.latent is not None:
             code, latent = self.latent(code)
-        return Generated(self.decoder1(code, positions), latent)
+        drawn = self.decoder1(code, positions)
+        return Generated(image + CHANGE * torch.tanh(drawn) if self.adds else drawn, latent)
 
-    def compare(self, image: Tensor, generated: Generated) -> Flows:
-        """Return logits and both flows of images [B, 1, 64, 64] and their generated references."""
-        face = generated.face.to(image.dtype)
-        if self.encoder2_reference is not None:
-            query, reference = _codes(*self.encoder2(image)), _codes(*self.encoder2_reference(face))
+    def compare(
+        self,
+        image: Tensor,
+        generated: Generated,
+        *,
+        instead: Tensor | None = None,
+        neutral: Tensor | None = None,
+    ) -> Flows:
+        """Return logits and the flows of images [B, 1, 64, 64] and their references.
+
+        Args:
+            image: The input.
+            generated: The generated references.
+            instead: References that are compared instead of the generated ones.
+            neutral: True neutral frames, as a third flow.
+        """
+        faces = [(generated.face if instead is None else instead).to(image.dtype)]
+        faces += [] if neutral is None else [neutral]
+        apart = self.encoder2_reference
+        if apart is not None:
+            flows = [_codes(*self.encoder2(image)), *_split(apart(torch.cat(faces)), len(faces))]
         else:
-            # One batch for both flows: separate batch statistics would hide how the reference differs.
-            code, positions = self.encoder2(torch.cat([image, face]))
-            rows = image.shape[0]
-            query = _codes(code[:rows], [at[:rows] for at in positions])
-            reference = _codes(code[rows:], [at[rows:] for at in positions])
-        return Flows(self._classify(query.feature, reference.feature), query, generated, reference)
+            # One batch for all flows: separate batch statistics would hide how the reference differs.
+            flows = _split(self.encoder2(torch.cat([image, *faces])), 1 + len(faces))
+        query, reference, *true = flows
+        logits = self._classify(query.feature, reference.feature)
+        if not true:
+            return Flows(logits, query, generated, reference)
+        beside = self._classify(query.feature, true[0].feature)
+        return Flows(logits, query, generated, reference, true[0], beside)
 
     def reconstruct(self, query: Codes, reference: Codes) -> tuple[Tensor, Tensor]:
         """Return the images [B, 1, 64, 64] that Decoder2 draws from both flows (training only)."""
@@ -195,6 +212,13 @@ class GCNNetwork(nn.Module):
 
 def _codes(code: Tensor, positions: list[Tensor]) -> Codes:
     return Codes(code, positions, unit_features(code))
+
+
+def _split(encoded: tuple[Tensor, list[Tensor]], flows: int) -> list[Codes]:
+    """Return the codes of flows that were encoded as one batch."""
+    code, positions = encoded
+    parts = [at.chunk(flows) for at in positions]
+    return [_codes(part, [at[n] for at in parts]) for n, part in enumerate(code.chunk(flows))]
 
 
 def unit_features(code: Tensor) -> Tensor:
@@ -228,168 +252,3 @@ def contrast(query: Tensor, reference: Tensor, distance: Distance) -> Tensor:
         if distance == "signed":
             return scaled
         return scaled.abs() if distance == "absolute" else scaled.square()
-
-
-class Encoder(nn.Module):
-    """Stages of convolution, pooling by two, batch norm and ReLU.
-
-    Args:
-        stages: Channels of the stages.
-        kernel: Side of the convolution kernels, odd.
-        pool: Kind of pooling.
-        batch_norm: Whether there is a batch norm before every ReLU.
-        positions: Whether to return where each maximum was, for a decoder that unpools to there.
-    """
-
-    def __init__(
-        self, stages: Sequence[int], kernel: int, pool: Pool, batch_norm: bool, *, positions: bool = False
-    ) -> None:
-        super().__init__()
-        self.pool: nn.Module = nn.AvgPool2d(2) if pool == "average" else nn.MaxPool2d(2)
-        self.positions = positions
-        self.convolutions = nn.ModuleList()
-        self.activations = nn.ModuleList()
-        for before, after in zip((1, *stages[:-1]), stages, strict=True):
-            self.convolutions.append(_convolution(before, after, kernel, batch_norm))
-            self.activations.append(_activation(after, batch_norm))
-
-    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the code [B, c, H/8, W/8] of images [B, 1, H, W], and the positions of each stage."""
-        code, positions = image, []
-        for convolution, activation in zip(self.convolutions, self.activations, strict=True):
-            code = convolution(code)
-            # Pooling first makes normalisation four times cheaper, and max pooling commutes with ReLU.
-            if self.positions:
-                code, at = F.max_pool2d(code, 2, return_indices=True)
-                positions.append(at)
-            else:
-                code = self.pool(code)
-            code = activation(code)
-        return code, positions
-
-
-class Decoder(nn.Module):
-    """The mirror of `Encoder`: unpooling by two and convolution; the last stage is linear.
-
-    Args:
-        stages: Channels of the encoder's stages.
-        kernel: Side of the convolution kernels, odd.
-        batch_norm: Whether there is a batch norm before every ReLU.
-    """
-
-    def __init__(self, stages: Sequence[int], kernel: int, batch_norm: bool) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList()
-        self.activations = nn.ModuleList()
-        for before, after in zip(reversed(stages), (*reversed(stages[:-1]), 1), strict=True):
-            last = after == 1
-            self.convolutions.append(_convolution(before, after, kernel, batch_norm and not last))
-            self.activations.append(nn.Identity() if last else _activation(after, batch_norm))
-
-    def forward(self, code: Tensor, positions: Sequence[Tensor] = ()) -> Tensor:
-        """Return images [B, 1, H, W].
-
-        Args:
-            code: [B, c, H/8, W/8].
-            positions: Where the encoder's maxima were, first stage first; values go there and the rest is
-                zero. Without them each value is repeated.
-        """
-        for depth, (convolution, activation) in enumerate(
-            zip(self.convolutions, self.activations, strict=True)
-        ):
-            if positions:
-                code = convolution(F.max_unpool2d(code, positions[-1 - depth], [2, 2]))
-            elif depth < len(self.convolutions) - 1:
-                code = convolution(F.interpolate(code, scale_factor=2.0, mode="nearest"))
-            else:
-                code = convolve_doubled(code, cast(nn.Conv2d, convolution))
-            code = activation(code)
-        return code
-
-
-def convolve_doubled(image: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """Return the convolution of an image enlarged by repeating each value 2 x 2, computed at the small size.
-
-    Kernel taps that meet the same value are summed beforehand, for each of the four places in a 2 x 2 block;
-    the places become output channels (Shi et al., arXiv:1609.07009). The result is the same up to rounding.
-    This pays in the last layer of a decoder: convolutions with one output channel and many pixels are slow,
-    above all on CPUs.
-
-    Args:
-        image: [B, c, H, W].
-        convolution: Odd square kernel of side k, padded by k // 2.
-
-    Returns:
-        [B, C, 2 H, 2 W].
-    """
-    kernel = convolution.kernel_size[0]
-    radius = kernel // 2
-    reach = (radius + 1) // 2
-
-    def met(weight: Tensor, place: int) -> Tensor:
-        """Return the taps along the last axis, summed by the value that they meet from this place."""
-        before = 2 * reach + place - radius
-        padded = F.pad(weight, (before, 4 * reach + 2 - kernel - before))
-        return padded.reshape(*padded.shape[:-1], -1, 2).sum(dim=-1)
-
-    across = torch.stack([met(convolution.weight, x) for x in (0, 1)], dim=1).transpose(-1, -2)
-    places = torch.stack([met(across, y) for y in (0, 1)], dim=1).transpose(-1, -2)
-    bias = None if convolution.bias is None else convolution.bias.repeat_interleave(4)
-    return F.pixel_shuffle(F.conv2d(image, places.flatten(0, 2), bias, padding=reach), 2)
-
-
-class Latent(nn.Module):
-    """The stochastic code of a variational auto-encoder (Kingma and Welling, arXiv:1312.6114).
-
-    Two convolutions of size one give the mean and the log-variance of every value of the code. Training
-    draws from the distribution; evaluation takes the mean.
-
-    Args:
-        channels: Channels of the code.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.mean = nn.Conv2d(channels, channels, 1)
-        self.log_variance = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, code: Tensor) -> tuple[Tensor, Gaussian]:
-        """Return the code to decode [B, c, h, w], and its distribution."""
-        # Beyond these bounds exp over- or underflows in half precision.
-        spread = self.log_variance(code).float().clamp(-10.0, 10.0)
-        latent = Gaussian(self.mean(code).float(), spread)
-        if not self.training:
-            return latent.mean.to(code.dtype), latent
-        drawn = latent.mean + torch.exp(0.5 * spread) * torch.randn_like(latent.mean)
-        return drawn.to(code.dtype), latent
-
-
-class Discriminator(nn.Module):
-    """Tell, patch by patch, whether a face is the real reference of the person in another picture.
-
-    It sees both pictures, so that a neutral face of another person is wrong as well. It has no batch norm,
-    because real and generated faces come in different batches.
-
-    Args:
-        stages: Channels of the stages, each halving the picture.
-    """
-
-    def __init__(self, stages: Sequence[int]) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in zip((2, *stages[:-1]), stages, strict=True):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(stages[-1], 1, 3, padding=1))
-
-    def forward(self, image: Tensor, reference: Tensor) -> Tensor:
-        """Return logits [B, 1, H/8, W/8], positive for real, of pairs of images [B, 1, H, W]."""
-        logits: Tensor = self.layers(torch.cat([image, reference.to(image.dtype)], dim=1))
-        return logits
-
-
-def _convolution(before: int, after: int, kernel: int, batch_norm: bool) -> nn.Conv2d:
-    return nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=not batch_norm)
-
-
-def _activation(channels: int, batch_norm: bool) -> nn.Module:
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU()) if batch_norm else nn.ReLU()

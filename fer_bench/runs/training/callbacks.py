@@ -75,7 +75,7 @@ class InputDtypeCallback(Callback):
 
     def _convert(self, module: LightningModule, batch: dict[str, Tensor]) -> None:
         dtype = next(module.parameters()).dtype
-        for name in ("image", "strong", "reference"):
+        for name in ("image", "strong", "reference", "generated"):
             if name in batch:
                 batch[name] = batch[name].to(dtype)
 

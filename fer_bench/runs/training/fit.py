@@ -63,7 +63,8 @@ def build_method(config: RunConfig, task: Task, on_note: Callable[[str], None] |
 def build_data(config: RunConfig, workspace: Workspace) -> FaceDataModule:
     """Return the training, validation and test batches of a run; packs its pictures on first use."""
     kind = methods.get(config.method)
-    spec = kind.input_spec(kind.build_settings(config.method_settings))
+    settings = kind.build_settings(config.method_settings)
+    spec = kind.input_spec(settings)
     return make_datamodule(
         workspace.source(config.dataset).dataset,
         spec=spec,
@@ -75,6 +76,7 @@ def build_data(config: RunConfig, workspace: Workspace) -> FaceDataModule:
         epoch_rows=config.train.epoch_rows,
         augmentation=config.train.augmentation,
         with_reference=kind.needs_reference,
+        enrolled=settings.enrolled,
         with_unlabelled=kind.uses_unlabelled and config.train.unlabelled,
         with_strong=kind.needs_strong,
         with_affect=kind.predicts_affect,

@@ -10,7 +10,7 @@ from torch.distributions import Normal, kl_divergence
 
 from fer_bench.methods.base import classification_loss
 from fer_bench.methods.gcn import losses
-from fer_bench.methods.gcn.network import Gaussian
+from fer_bench.methods.gcn.layers import Gaussian
 
 
 def test_classification_loss_by_hand():
