@@ -33,7 +33,7 @@ from fer_bench.synthetic import GENERATOR_VERSION
 from fer_bench.synthetic.population import Population, draw_person
 from fer_bench.synthetic.shots import Shot, arrange, shoot
 
-PEOPLE, FACES, EPOCHS, SEED = 4_000, 3, 10, 2027
+PEOPLE, FACES, EPOCHS, SEED = 4_000, 3, 14, 2027
 """People, faces of each besides the neutral one, passes over them, and the seed of everything."""
 POPULATION = "pretraining: neither the people nor the cameras of the benchmark or of development"
 SETTINGS = GCNSettings(generator="residual", width=0.375)

@@ -82,11 +82,9 @@ class Method(LightningModule, ABC, Generic[S]):
     - `input_spec`, `forward`, `training_step` and `configure_optimizers`.
 
     It gets validation, test and prediction steps, the scores `val/uar`, `val/accuracy`, `test/uar` and
-    `test/accuracy`, hyperparameters in its checkpoints, and all that runs, sweeps and the leaderboard do. The
-    other methods of this class have defaults; override them where a method needs more.
-
-    It is a LightningModule like any other: `Trainer(max_epochs=9).fit(GCN(["anger", "fear"]), loader)` takes
-    any loader whose batches are dicts with the keys of `Batch` that the method uses.
+    `test/accuracy`, hyperparameters in its checkpoints, and all that runs, sweeps and the leaderboard do.
+    Override what else has a default here where a method needs more. As a LightningModule like any other,
+    `Trainer(max_epochs=9).fit(GCN(["anger", "fear"]), loader)`, it takes loaders of dicts as `Batch` is.
 
     Args:
         classes: Class names in the order of the outputs, or a `Task`, which also says what the training rows
@@ -231,6 +229,11 @@ class Method(LightningModule, ABC, Generic[S]):
     @classmethod
     def pretraining(cls, settings: S) -> dict[str, str]:
         """Return what these were trained on, by part: scores on datasets that are named are not compared."""
+        return {}
+
+    @classmethod
+    def pretraining_people(cls, settings: S) -> dict[str, frozenset[str]]:
+        """Return marks of the people in it by dataset, see `fer_bench.runs.seen_people`."""
         return {}
 
     @classmethod

@@ -19,6 +19,7 @@ from fer_bench.methods.faults import faults_named
 from fer_bench.provenance import Closure, closure, code_hash
 from fer_bench.provenance.modules import OWN, version_of
 from fer_bench.runs.resolve import method_settings
+from fer_bench.runs.seen_people import refuse_tested_people
 from fer_bench.runs.start import start_key, start_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,19 @@ def key_fields(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
     workspace.once(
         ("roles", name, config.protocol, config.fold, train.label_fraction),
         partial(_refuse_unusable, config, workspace),
+    )
+    workspace.once(
+        (
+            "people",
+            name,
+            config.protocol,
+            config.fold,
+            config.targets,
+            config.method,
+            canonical(config.method_settings),
+            config.init is None,
+        ),
+        partial(refuse_tested_people, config, workspace),
     )
     soft_labels = workspace.once(
         ("soft labels", name, config.method, train.soft_labels), partial(_soft_labels, config, workspace)

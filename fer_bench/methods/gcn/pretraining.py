@@ -44,9 +44,9 @@ class Recipe:
         seed: Seed of initialisation, order, augmentation and of who is held out.
     """
 
-    epochs: int = 12
-    batch: int = 64
-    lr: float = 3e-3
+    epochs: int = 14
+    batch: int = 16
+    lr: float = 5e-3
     weight_decay: float = 1e-4
     seed: int = 0
 

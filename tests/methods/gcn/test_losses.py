@@ -112,3 +112,26 @@ def test_losses_of_pixels_and_distances_are_float32_under_autocast():
     assert drawn.dtype == apart.dtype == torch.float32
     # bf16 has eight bits: it would round the distance of 0.001 away.
     assert apart.item() == pytest.approx((1 - 2 * math.sin(5e-4)) ** 2, rel=1e-6)
+
+
+def test_share_within_the_margin_by_hand():
+    query = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    reference = torch.tensor([[0.8, 0.6], [0.0, 1.0], [0.8, 0.6], [0.6, 0.8]])  # 0.63, 1.41, 0.63, 0.89
+    expressive = torch.tensor([True, True, False, True])
+    for margin, share in ((0.5, 0.0), (0.7, 1 / 3), (1.0, 2 / 3), (1.5, 1.0)):
+        found = losses.within_margin(query, reference, expressive, margin)
+        assert found.item() == pytest.approx(share)
+        acts = losses.contrastive_loss(query, reference, expressive, ~expressive, margin) > 0
+        assert acts.item() == (share > 0)
+
+
+def test_neutral_flow_by_hand():
+    query, reference, neutral = (torch.tensor([[*pair]] * 3) for pair in ((1.0, 0.0), (0.8, 0.6), (0.6, 0.8)))
+    known, labelled = torch.tensor([True, True, False]), torch.tensor([True, True, True])
+    is_neutral = torch.tensor([False, True, False])
+    near, far = 0.2**2 + 0.2**2, 0.4**2 + 0.8**2
+    expected = near + ((1.2 - math.sqrt(far)) ** 2 + far) / 2
+    found = losses.neutral_flow_loss(
+        query, reference, neutral, is_known=known, is_labelled=labelled, is_neutral=is_neutral, margin=1.2
+    )
+    assert found.item() == pytest.approx(expected)

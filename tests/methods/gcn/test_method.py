@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from fer_bench.config import TrainSettings
 from fer_bench.data.batch import Task
 from fer_bench.errors import UsageError
-from fer_bench.methods.gcn.method import GCN, cycle_share
+from fer_bench.methods.gcn.method import GCN
+from fer_bench.methods.gcn.schedule import cycle_share
 from fer_bench.methods.gcn.settings import GCNSettings
 from fer_bench.methods.size import count_parameters
 from tests.methods.gcn.small import SEVEN, make, make_batch
@@ -20,10 +21,24 @@ from tests.methods.gcn.small import SEVEN, make, make_batch
     ("settings", "names"),
     [
         ({"variant": "S0R0"}, {"classification", "generation"}),
-        ({"variant": "S1R0"}, {"classification", "generation", "contrastive"}),
+        ({"variant": "S1R0"}, {"classification", "generation", "contrastive", "within_margin"}),
         ({"variant": "S0R1"}, {"classification", "generation", "reconstruction"}),
-        ({"variant": "S1R1"}, {"classification", "generation", "contrastive", "reconstruction"}),
-        ({"variant": "S0R0", "similarity": "sharing"}, {"classification", "generation", "contrastive"}),
+        (
+            {"variant": "S1R1"},
+            {"classification", "generation", "contrastive", "within_margin", "reconstruction"},
+        ),
+        (
+            {"variant": "S0R0", "similarity": "sharing"},
+            {"classification", "generation", "contrastive", "within_margin"},
+        ),
+        ({"generator": "residual", "variant": "S0R0"}, {"classification", "generation"}),
+        (
+            {"variant": "S1R0", "neutral_flow": 13.0},
+            {
+                *("classification", "generation", "contrastive", "within_margin"),
+                *("neutral_classification", "neutral_contrastive"),
+            },
+        ),
         ({"generator": "none"}, {"classification"}),
         ({"generator": "vae", "variant": "S0R0"}, {"classification", "generation", "divergence"}),
         (
@@ -40,12 +55,13 @@ def test_every_form_logs_its_losses_and_adds_them_weighted(monkeypatch, settings
         "divergence": 7.0,
         "adversarial": 11.0,
     }
+    weighed = {"neutral_classification": 13.0, "neutral_contrastive": 13.0 * 5.0, "within_margin": 0.0}
     method = make(**weights, **settings)
     logged = {}
     monkeypatch.setattr(method, "log_losses", lambda size, **losses: logged.update(losses, size=size))
     total = method.training_step(make_batch(4), 0)
     assert set(logged) == {*names, "total", "size"}
-    torch.testing.assert_close(total, sum(weights.get(n, 1.0) * logged[n] for n in names))
+    torch.testing.assert_close(total, sum((weights | weighed).get(n, 1.0) * logged[n] for n in names))
     torch.testing.assert_close(total, logged["total"])
     assert logged["size"] == 4
     total.backward()
@@ -166,12 +182,16 @@ def test_schedule_ends_with_the_training(monkeypatch):
     method._trainer = type("T", (), {"estimated_stepping_batches": 20})()
     config = method.configure_optimizers()
     schedule = config["lr_scheduler"]["scheduler"]
-    assert isinstance(schedule, OneCycleLR)
-    rates = []
+    assert isinstance(schedule, LambdaLR)
+    rates, betas = [], set()
     for _ in range(20):
-        rates.append(config["optimizer"].param_groups[0]["lr"])
+        (group,) = config["optimizer"].param_groups
+        rates.append(group["lr"])
+        betas.add(group["betas"])
         config["optimizer"].step()
         schedule.step() if len(rates) < 20 else None
+    assert len(betas) == 1
+    assert rates == pytest.approx([0.01 * cycle_share(step, 20) for step in range(20)])
     assert max(rates) == pytest.approx(0.01)
     assert rates[-1] < 1e-6
 
@@ -180,34 +200,24 @@ def test_two_steps_have_a_cycle_each():
     method = make(schedule="two-step", step_one=0.4, lr=0.01, epochs=5)
     method._trainer = type("T", (), {"estimated_stepping_batches": 50})()
     config = method.configure_optimizers()
-    rates = []
+    rates, betas = [], set()
     for _ in range(50):
         rates.append([group["lr"] for group in config["optimizer"].param_groups])
+        betas |= {group["betas"] for group in config["optimizer"].param_groups}
         config["optimizer"].step()
         config["lr_scheduler"]["scheduler"].step()
     first, second = zip(*rates, strict=True)
+    other = make()
+    other._trainer = method._trainer
+    (group,) = other.configure_optimizers()["optimizer"].param_groups
+    assert betas == {group["betas"]}  # neither schedule has a cycle of the momentum
+    assert second[20:] == pytest.approx([0.01 * cycle_share(step, 30) for step in range(30)])
     assert all(a > 0 and b == 0 for a, b in rates[:20])
     assert all(a == 0 and b > 0 for a, b in rates[20:])
     assert max(first) == max(second) == pytest.approx(0.01)
     sizes = [sum(p.numel() for p in group["params"]) for group in config["optimizer"].param_groups]
     generator = sum(count_parameters(part) for part in method.network.generator_parts())
     assert sizes == [generator, count_parameters(method) - generator]
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 10, 100])
-def test_one_cycle_is_torchs(steps):
-    rates = [cycle_share(step, steps) for step in range(steps)]
-    assert max(rates) <= 1
-    assert cycle_share(-1, steps) == cycle_share(steps, steps) == 0
-    if steps > 3:  # torch divides by zero below
-        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
-        schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=steps)
-        expected = []
-        for _ in range(steps):
-            expected.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            schedule.step() if len(expected) < steps else None
-        assert rates == pytest.approx(expected)
 
 
 def test_two_steps_need_two_epochs():
@@ -220,7 +230,7 @@ def test_two_steps_need_two_epochs():
         assert 1 <= GCNSettings(schedule="two-step", step_one=0.99).first_epochs(epochs) < epochs
 
 
-@pytest.mark.parametrize("generator", ["ae", "vae", "gan"])
+@pytest.mark.parametrize("generator", ["residual", "ae", "vae", "gan"])
 def test_overfits_eight_images(generator):
     method = make(classes=SEVEN[1:], width=0.2, hidden=32, generator=generator)
     batch = make_batch(8)

@@ -36,9 +36,10 @@ FORMS = {
     "two-step": {"schedule": "two-step"},
     "two-step gan": {"schedule": "two-step", "generator": "gan", "variant": "S1R0"},
     "positions": {"unpool": "positions"},
+    "residual": {"generator": "residual", "neutral_flow": 1.0, "variant": "S1R0"},
 }
 
-DDP_FORMS = ("plain", "apart", "vae", "two-step", "two-step gan")
+DDP_FORMS = ("plain", "apart", "vae", "two-step", "two-step gan", "residual")
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_each_of_two_steps_leaves_the_rest_alone(form):
     assert {"train/classification", "train/generation"} < history.logged[3]
 
 
-@pytest.mark.parametrize("form", ["vae", "gan", "two-step", "positions"])
+@pytest.mark.parametrize("form", ["vae", "gan", "two-step", "positions", "residual"])
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_resuming_at_an_epoch_changes_no_bit(form, epoch, tmp_path):
     file = tmp_path / "epoch.ckpt"

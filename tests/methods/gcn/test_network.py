@@ -6,14 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from fer_bench.methods.gcn.network import (
-    Decoder,
-    Encoder,
-    GCNNetwork,
-    contrast,
-    convolve_doubled,
-    unit_features,
-)
+from fer_bench.methods.gcn.layers import Decoder, Encoder, convolve_doubled
+from fer_bench.methods.gcn.network import CHANGE, GCNNetwork, contrast, unit_features
 from fer_bench.methods.size import count_parameters
 from tests.methods.gcn.small import make, make_batch
 
@@ -96,6 +90,7 @@ ADVERSARY = (2 * 32 + 32 * 64 + 64 * 96) * 16 + 32 + 64 + 96 + 96 * 9 + 1
     [
         ({"generator": "none"}, PLAIN),
         ({"variant": "S0R0"}, PLAIN + 74_208 + 74_113),
+        ({"variant": "S0R0", "generator": "residual"}, PLAIN + 74_208 + 74_113),
         ({"variant": "S1R0"}, PLAIN + 74_208 + 74_113),
         ({"variant": "S0R1"}, PLAIN + 74_208 + 2 * 74_113),
         ({"variant": "S1R1", "unpool": "positions"}, PLAIN + 74_208 + 2 * 74_113),
@@ -192,10 +187,37 @@ def test_contrastive_encoder_is_shared_by_both_flows():
     assert not torch.allclose(own, apart.network.encoder2(flows.generated.face)[0])
 
 
-@pytest.mark.parametrize("generator", ["ae", "vae", "none"])
+@pytest.mark.parametrize("generator", ["residual", "ae", "vae", "none"])
 def test_network_is_exportable(generator):
     network = make(generator=generator).network.eval()
     image = make_batch(2)["image"][:, :1].contiguous()
     program = torch.export.export(network, (image,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     for one, other in zip(program.module()(image[:1]), network(image[:1]), strict=True):
         assert (one is None and other is None) or torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_residual_generator_starts_as_the_identity_and_draws_a_bounded_change():
+    method = make(generator="residual")
+    image = make_batch(4)["image"][:, :1]
+    assert torch.equal(method.network.generate(image).face, image)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+    method.losses(make_batch(4))["generation"].backward()
+    optimizer.step()
+    assert not torch.equal(method.network.generate(image).face, image)  # it learns from the first step on
+    nn.init.constant_(method.network.decoder1.convolutions[-1].bias, 100.0)
+    torch.testing.assert_close(method.network.generate(image).face, image + CHANGE)
+
+
+def test_flows_are_compared_with_what_they_are_given():
+    method = make(variant="S1R0").eval()
+    image, neutral = (make_batch(4)[name][:, :1] for name in ("image", "reference"))
+    network = method.network
+    generated = network.generate(image)
+    flows = network.compare(image, generated, instead=neutral, neutral=image)
+    code, _ = network.encoder2(neutral)
+    torch.testing.assert_close(flows.reference.feature, unit_features(code))
+    torch.testing.assert_close(flows.neutral.feature, flows.query.feature)
+    apart = contrast(flows.query.feature, flows.reference.feature, network.distance)
+    torch.testing.assert_close(flows.logits, network.classifier(apart))
+    same = network.classifier(torch.zeros_like(apart))  # beside itself nothing differs
+    torch.testing.assert_close(flows.neutral_logits, same)
