@@ -183,12 +183,12 @@ class GCNNetwork(nn.Module):
         """
         faces = [(generated.face if instead is None else instead).to(image.dtype)]
         faces += [] if neutral is None else [neutral]
-        apart = self.encoder2_reference
+        rows, apart = image.shape[0], self.encoder2_reference
         if apart is not None:
-            flows = [_codes(*self.encoder2(image)), *_split(apart(torch.cat(faces)), len(faces))]
+            flows = [_codes(*self.encoder2(image)), *_split(apart(torch.cat(faces)), rows, len(faces))]
         else:
             # One batch for all flows: separate batch statistics would hide how the reference differs.
-            flows = _split(self.encoder2(torch.cat([image, *faces])), 1 + len(faces))
+            flows = _split(self.encoder2(torch.cat([image, *faces])), rows, 1 + len(faces))
         query, reference, *true = flows
         logits = self._classify(query.feature, reference.feature)
         if not true:
@@ -214,11 +214,11 @@ def _codes(code: Tensor, positions: list[Tensor]) -> Codes:
     return Codes(code, positions, unit_features(code))
 
 
-def _split(encoded: tuple[Tensor, list[Tensor]], flows: int) -> list[Codes]:
-    """Return the codes of flows that were encoded as one batch."""
+def _split(encoded: tuple[Tensor, list[Tensor]], rows: int, flows: int) -> list[Codes]:
+    """Return the codes of flows that were encoded as one batch, of equally many rows each."""
     code, positions = encoded
-    parts = [at.chunk(flows) for at in positions]
-    return [_codes(part, [at[n] for at in parts]) for n, part in enumerate(code.chunk(flows))]
+    parts = [slice(flow * rows, (flow + 1) * rows) for flow in range(flows)]
+    return [_codes(code[part], [at[part] for at in positions]) for part in parts]
 
 
 def unit_features(code: Tensor) -> Tensor:
