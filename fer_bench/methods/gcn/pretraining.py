@@ -124,7 +124,8 @@ def train_generator(
         }
     finally:
         torch.set_num_threads(threads)
-    return network, {"pairs": len(train), "people": len(np.unique(train.person)), "held_out": figures}
+    trained = {"pairs": len(train), "people": len(np.unique(train.person))}
+    return network, {"training": trained, "held_out": figures}
 
 
 def errors(network: GCNNetwork, pairs: Pairs, spec: InputSpec) -> dict[str, float]:

@@ -38,7 +38,7 @@ def test_the_hinge_acts_at_the_start_and_after_training(drawn_oulu, profile, mon
         for batch in method.train_loader(data):
             parts = method.losses(batch)
             shares.append(float(parts["within_margin"]))
-            costs.append(float(parts["contrastive"]))
+            costs.append(float(parts["contrastive"].detach()))
             optimizer.zero_grad()
             method.training_step(batch, 0).backward()
             method.on_before_optimizer_step(optimizer)
