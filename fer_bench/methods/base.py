@@ -276,9 +276,6 @@ class Method(LightningModule, ABC, Generic[S]):
           (`self.global_rank` of `self.trainer.world_size`), and all yield equally many batches.
 
         Draws from the generators of torch, numpy and Python depend on (seed, epoch).
-
-        Args:
-            data: The data of the run.
         """
         loader: Iterable[Any] = data.train_dataloader()
         return loader

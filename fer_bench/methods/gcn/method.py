@@ -240,14 +240,18 @@ class GCN(Method[GCNSettings]):
         # Classifier and discriminator share no parameters with other losses, so a weight would do nothing.
         weights |= {"neutral_contrastive": settings.neutral_flow * settings.contrastive}
         weights |= {"neutral_classification": settings.neutral_flow}
-        costs = {name: value for name, value in parts.items() if name != "within_margin"}
-        total = torch.stack([weights.get(name, 1.0) * value for name, value in costs.items()]).sum()
+        if (share := parts.pop("within_margin", None)) is not None:
+            self.log_shares(len(batch["label"]), within_margin=share)
+        total = torch.stack([weights.get(name, 1.0) * value for name, value in parts.items()]).sum()
         self.log_losses(len(batch["label"]), **parts, total=total)
         # DDP waits for a gradient of every parameter, including those that this step does not train.
         return total + sum(p.sum() for p in self.resting()) * 0.0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the losses of a training batch in the current step, unweighted scalars by name."""
+        """Return the losses of a training batch in the current step, unweighted scalars by name.
+
+        With them comes `within_margin`, the share of rows that the contrastive loss acts on.
+        """
         given = prepare(batch, self.neutral, hide_pairs=self.settings.hide_pairs)
         if not self.settings.generates:
             logits = self.network.flows(given.image).logits

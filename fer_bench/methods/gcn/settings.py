@@ -52,7 +52,7 @@ class GCNSettings(MethodSettings):
         contrastive: Weight of the contrastive loss.
         margin: Distance at which an expressive face is far enough from its reference. Features have unit
             length and are not negative, so distances are between 0 and sqrt(2); the loss acts on a row as
-            long as its distance is smaller. `train/within_margin` says on how many.
+            long as its distance is smaller. `share/within_margin` says on how many.
         divergence: Weight of the VAE's divergence.
         adversarial: Weight of the GAN generator's adversarial loss.
         hide_pairs: Train as if no row had a neutral frame of the same person, to measure what that costs.

@@ -21,21 +21,21 @@ from tests.methods.gcn.small import SEVEN, make, make_batch
     ("settings", "names"),
     [
         ({"variant": "S0R0"}, {"classification", "generation"}),
-        ({"variant": "S1R0"}, {"classification", "generation", "contrastive", "within_margin"}),
+        ({"variant": "S1R0"}, {"classification", "generation", "contrastive"}),
         ({"variant": "S0R1"}, {"classification", "generation", "reconstruction"}),
         (
             {"variant": "S1R1"},
-            {"classification", "generation", "contrastive", "within_margin", "reconstruction"},
+            {"classification", "generation", "contrastive", "reconstruction"},
         ),
         (
             {"variant": "S0R0", "similarity": "sharing"},
-            {"classification", "generation", "contrastive", "within_margin"},
+            {"classification", "generation", "contrastive"},
         ),
         ({"generator": "residual", "variant": "S0R0"}, {"classification", "generation"}),
         (
             {"variant": "S1R0", "neutral_flow": 13.0},
             {
-                *("classification", "generation", "contrastive", "within_margin"),
+                *("classification", "generation", "contrastive"),
                 *("neutral_classification", "neutral_contrastive"),
             },
         ),
@@ -55,12 +55,15 @@ def test_every_form_logs_its_losses_and_adds_them_weighted(monkeypatch, settings
         "divergence": 7.0,
         "adversarial": 11.0,
     }
-    weighed = {"neutral_classification": 13.0, "neutral_contrastive": 13.0 * 5.0, "within_margin": 0.0}
+    weighed = {"neutral_classification": 13.0, "neutral_contrastive": 13.0 * 5.0}
     method = make(**weights, **settings)
     logged = {}
     monkeypatch.setattr(method, "log_losses", lambda size, **losses: logged.update(losses, size=size))
+    shares = {}
+    monkeypatch.setattr(method, "log_shares", lambda size, **found: shares.update(found))
     total = method.training_step(make_batch(4), 0)
     assert set(logged) == {*names, "total", "size"}
+    assert set(shares) == ({"within_margin"} if "contrastive" in names else set())
     torch.testing.assert_close(total, sum((weights | weighed).get(n, 1.0) * logged[n] for n in names))
     torch.testing.assert_close(total, logged["total"])
     assert logged["size"] == 4

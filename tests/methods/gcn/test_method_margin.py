@@ -30,7 +30,8 @@ def test_the_hinge_acts_at_the_start_and_after_training(drawn_oulu, profile, mon
     torch.manual_seed(0)
     method = GCN(data.task, settings, train)
     method.load_pretrained()
-    monkeypatch.setattr(method, "log_losses", lambda *_, **__: None)
+    for log in ("log_losses", "log_shares"):
+        monkeypatch.setattr(method, log, lambda *_, **__: None)
     optimizer = torch.optim.AdamW(method.parameters(), lr=settings.lr)
     method.on_train_epoch_start()
     shares, costs = [], []
