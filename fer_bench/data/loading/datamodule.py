@@ -84,8 +84,7 @@ class FaceDataModule(LightningDataModule):
         self.spec, self.fold, self.seed, self.workers = spec, fold, seed, workers
         self.batch_size, self.eval_batch_size, self.epoch_rows = batch_size, eval_batch_size, epoch_rows
         self.augmentation = augmentation or Augmentation()
-        self.with_reference, self.enrolled = with_reference, enrolled
-        self.with_unlabelled = with_unlabelled
+        self.with_reference, self.enrolled, self.with_unlabelled = with_reference, enrolled, with_unlabelled
         self.with_strong, self.with_affect = with_strong, with_affect
         self._asked: list[EpochBatches] | None = None
 
@@ -388,8 +387,7 @@ def evaluation_batches(
         device: Where the tensors go.
         enrolled: Whether batches carry a real neutral picture of the person, see `enrolled_rows`.
     """
-    packed = PackedRows(pack, dataset, classes, enrolled=enrolled)
-    for batch in _in_order(packed, rows, device):
+    for batch in _in_order(PackedRows(pack, dataset, classes, enrolled=enrolled), rows, device):
         pictures = {name: prepare(batch[name], spec) for name in ("image", "reference") if name in batch}
         yield cast(Batch, {**batch, **pictures})
 
