@@ -40,15 +40,18 @@ SWEEP = "ablation_cafe"
 README = ROOT / "fer_bench" / "methods" / "cafe" / "README.md"
 FIGURE = ROOT / "docs" / "figures" / "cafe-channels.png"
 SECTION = "cafe_evidence"
+PROBE, WHOLE = "frozen tower alone (linear probe)", "mask, separation and diversity"
 STEPS: tuple[tuple[str, str], ...] = (
-    ("frozen feature alone", "mask"),
+    (PROBE, "mask"),
     ("residual network alone", "mask"),
     ("mask", "mask and separation"),
-    ("mask and separation", "mask, separation and diversity"),
-    ("neutral tower, whole method", "mask, separation and diversity"),
+    ("mask and separation", WHOLE),
+    (PROBE, WHOLE),
+    (f"neutral {PROBE.removeprefix('frozen ')}", "neutral tower, whole method"),
+    ("neutral tower, whole method", WHOLE),
 )
 """What is compared: less of the method first. The paper says that the first four are gains."""
-DRAWN = ("mask", "mask and separation", "mask, separation and diversity")
+DRAWN = ("mask", "mask and separation", WHOLE)
 
 
 @dataclass(frozen=True)

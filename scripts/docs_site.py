@@ -65,6 +65,7 @@ NAV: list[tuple[str, list[str]]] = [
             "explain.md",
             "data.md",
             "sweeps.md",
+            "small.md",
             "outside-models.md",
             "export.md",
             "submit.md",

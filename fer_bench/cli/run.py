@@ -249,7 +249,13 @@ def _dry_run(config: SweepConfig, roots: DataRoots, options: WorkOptions) -> Non
     unknown = sum(p.seconds is None for p in plan)
     device = "GPU" if plan and plan[0].run.config.device == "cuda" else "CPU"
     if options.as_json:
-        estimate = {"device_hours": sum(known) / 3600, "device": device, "runs_without_estimate": unknown}
+        estimate = {
+            "device_hours": sum(known) / 3600,
+            "device": device,
+            "runs_from_records": sum(p.basis == "records" for p in plan),
+            "runs_from_rates": sum(p.basis == "rates" for p in plan),
+            "runs_without_estimate": unknown,
+        }
         _echo_json(
             {"runs": [_row_of(p) for p in plan], "missing": dict(planned.missing), "estimate": estimate}
         )
@@ -260,8 +266,30 @@ def _dry_run(config: SweepConfig, roots: DataRoots, options: WorkOptions) -> Non
     listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
     say(f"{len(plan)} runs: {listed}")
     if counts.total() > counts["done"]:
-        left = f"; {unknown} of them have no earlier run like them" if unknown else ""
-        say(f"estimated from earlier records: {sum(known) / 3600:.2f} {device}-hours{left}")
+        for line in _estimate(plan):
+            say(line)
+
+
+def _estimate(plan: Sequence[PlannedState]) -> Iterator[str]:
+    """Yield about how long the runs of a plan take, by what tells it."""
+    from fer_bench.runs.rates import FACTOR, measured
+
+    device = "GPU" if plan[0].run.config.device == "cuda" else "core"
+
+    def hours(basis: str) -> str:
+        seconds = sum((p.seconds or 0) * p.run.config.world_size for p in plan if p.basis == basis)
+        return f"{seconds / 3600:.2f} {device}-hours"
+
+    bases = Counter(p.basis for p in plan if p.state != "done")
+    if bases["records"]:
+        yield f"estimated from earlier records: {hours('records')} for {bases['records']} runs"
+    if bases["rates"]:
+        yield (
+            f"estimated from measured rates: {hours('rates')} for {bases['rates']} runs, within a factor of "
+            f"{FACTOR} (rates of one core of {measured().processor}, carried over by a short calibration)"
+        )
+    if bases[None]:
+        yield f"{bases[None]} runs have neither an earlier run like them nor a measured rate"
 
 
 def _row_of(p: PlannedState) -> dict[str, object]:

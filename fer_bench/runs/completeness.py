@@ -19,6 +19,7 @@ from fer_bench.results.record import Record, TargetData
 from fer_bench.results.store import RunDir, Store
 from fer_bench.results.summary import Summary
 from fer_bench.runs.plan import PlannedRun
+from fer_bench.runs.rates import seconds_of
 from fer_bench.runs.resolve import input_spec
 from fer_bench.workspace.sources import Source
 from fer_bench.workspace.workspace import Workspace
@@ -142,12 +143,14 @@ class PlannedState:
     Attributes:
         run: The run.
         state: What is left of it, see `STATES`.
-        seconds: About how long that takes; None without an earlier run like it.
+        seconds: About how long that takes; None where nothing tells.
+        basis: What tells it: earlier `records` of runs like it, or the `rates` that come with the package.
     """
 
     run: PlannedRun
     state: State
     seconds: float | None
+    basis: Literal["records", "rates"] | None = None
 
 
 def match(planned: Sequence[PlannedRun], store: Store, workspace: Workspace) -> list[PlannedState]:
@@ -165,8 +168,19 @@ def match(planned: Sequence[PlannedRun], store: Store, workspace: Workspace) -> 
     found: list[PlannedState] = []
     for run in planned:
         state = _state(run, known.get(run.key), run.folder(store), workspace)
-        found.append(PlannedState(run, state, 0.0 if state == "done" else rates.seconds(run, state)))
+        found.append(_timed(run, state, rates, workspace))
     return found
+
+
+def _timed(run: PlannedRun, state: State, rates: Rates, workspace: Workspace) -> PlannedState:
+    if state == "done":
+        return PlannedState(run, state, 0.0)
+    if (seconds := rates.seconds(run, state)) is not None:
+        return PlannedState(run, state, seconds, "records")
+    if (parts := seconds_of(run.config, workspace)) is None:
+        return PlannedState(run, state, None)
+    training, rest = parts
+    return PlannedState(run, state, rest if state == "targets" else training + rest, "rates")
 
 
 def _state(run: PlannedRun, summary: Summary | None, folder: RunDir, workspace: Workspace) -> State:

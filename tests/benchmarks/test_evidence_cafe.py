@@ -16,7 +16,7 @@ from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
-KEPT = ("frozen feature alone", "mask", "mask, separation and diversity")
+KEPT = ("frozen tower alone (linear probe)", "mask", "mask, separation and diversity")
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def test_section_and_figure(evidence, store, sweep_file, tiny_root, tmp_path):
         assert arm.targets["oulu"].value == pytest.approx(np.mean([s.metrics["transfer"] for s in scores]))
         assert arm.sd == pytest.approx(np.std([s.metrics["transfer"] for s in scores], ddof=1))
         assert f"| {name} | {100 * arm.in_domain.value:.1f}" in page
-    change = 100 * (arms["mask"].mean.value - arms["frozen feature alone"].mean.value)
-    assert f"| frozen feature alone → mask | {change:+.1f}" in page
+    change = 100 * (arms["mask"].mean.value - arms["frozen tower alone (linear probe)"].mean.value)
+    assert f"| frozen tower alone (linear probe) → mask | {change:+.1f}" in page
     assert figure.read_bytes().startswith(b"\x89PNG")
     first = figure.read_bytes(), page
     evidence.main(given)

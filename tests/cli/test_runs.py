@@ -225,7 +225,8 @@ def test_a_grid_on_the_command_line_and_its_plan(run_cli, tiny_root, tmp_path):
     )
     code, out, err = run_cli(*command, "--dry-run")
     assert (code, out.count("to do")) == (0, 4)
-    assert "4 of them have no earlier run" in err
+    assert "estimated from measured rates: " in err
+    assert "core-hours for 4 runs, within a factor of 2" in err
     code, _, err = run_cli(*command)
     assert code == 0
     ends = [line.partition("done ")[2] for line in err.splitlines() if "/4]" in line]

@@ -40,9 +40,11 @@ def test_every_state_is_told(plan, plain, workspace, tmp_path):
     assert again.state == "resumes"
 
 
-def test_without_earlier_runs_there_is_no_estimate(plan, workspace, tmp_path):
-    (found,) = match([plan()], Store(tmp_path), workspace)
-    assert (found.state, found.seconds) == ("to do", None)
+def test_without_earlier_runs_measured_rates_tell(plan, plain, workspace, tmp_path):
+    (found, theirs) = match([plan(), plan(method=plain, overrides=())], Store(tmp_path), workspace)
+    assert (found.state, found.basis) == ("to do", "rates")
+    assert found.seconds > 0
+    assert (theirs.state, theirs.seconds, theirs.basis) == ("to do", None, None)
 
 
 def test_a_target_that_became_unreadable_does_not_keep_the_plan_from_being_told(

@@ -89,7 +89,7 @@ class TestResolving:
 
         assert folds("quick") == ("6-4fold", (1,))
         assert folds("quick", folds="all") == ("6-4fold", (1, 2, 3, 4))
-        assert folds("paper") == ("6-10fold", tuple(range(1, 11)))
+        assert folds("paper") == folds("small") == ("6-10fold", tuple(range(1, 11)))
         assert folds("paper", "oulu/7n-10fold", folds=(3,)) == ("7n-10fold", (3,))
         assert folds("quick", folds=(2, 2, 1)) == ("6-4fold", (2, 1))
         with pytest.raises(UsageError, match="1 to 4"):
