@@ -321,14 +321,10 @@ class FaceDataModule(LightningDataModule):
 
     def _finisher(self, *, training: bool) -> Finish:
         how = self.augmentation if training else None
-        grid = self._noise_grid if how is not None and how.noise else None
+        grid = noise_grid(self.pack.sides, self.spec.size) if how is not None and how.noise else None
         return partial(
             finish_batch, spec=self.spec, how=how, seed=self.seed, count=len(self.roles), grid=grid
         )
-
-    @cached_property
-    def _noise_grid(self) -> int:
-        return noise_grid(self.pack.sides, self.spec.size)
 
     @cached_property
     def _plain_batches(self) -> EpochBatches:
