@@ -28,9 +28,11 @@ from fer_bench.evaluation.transfer import (
 )
 from fer_bench.leaderboard.in_domain import InDomain, score_in_domain, score_on_label_sets
 from fer_bench.leaderboard.learning import Epoch, learning_curves
+from fer_bench.leaderboard.mistakes import worst_of
 from fer_bench.leaderboard.parts import Part, SubsetModels
 from fer_bench.leaderboard.robustness import Robustness, measured
 from fer_bench.leaderboard.variants import whole_seeds
+from fer_bench.results.mistakes import Mistake
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import LOGGER_FAILED, Record, Score, Selection
 from fer_bench.results.store import Store
@@ -87,6 +89,7 @@ class Cell:
             changed since.
         robustness: What corruptions of the test rows cost, per target, where that was measured.
         learning: What its runs logged after each epoch.
+        mistakes: On drawn faces, the worst mistake of each class on its own test rows, per target.
     """
 
     method: str
@@ -112,6 +115,7 @@ class Cell:
     outdated: tuple[str, ...] = ()
     robustness: tuple[Robustness, ...] = ()
     learning: tuple[Epoch, ...] = ()
+    mistakes: Mapping[str, tuple[Mistake, ...]] = field(default_factory=dict)
 
     @property
     def apart_in_domain(self) -> Seen | None:
@@ -221,7 +225,8 @@ def build_cell(
             else:
                 cross.setdefault(target, []).append(_Answered.of(record, score, predictions))
     robustness, unusable = measured(store, records)
-    problems += [Problem.of(store, error) for error in unusable]
+    mistakes, damaged = worst_of(store, records)
+    problems += [Problem.of(store, error) for error in (*unusable, *damaged)]
     training = _training(records)
     crops = {name: crop_way(data.recipe) for name, data in first.targets.items()}
     estimates = {
@@ -272,6 +277,7 @@ def build_cell(
         outdated=tuple(sorted(outdated)),
         robustness=tuple(robustness),
         learning=learning_curves(store, records),
+        mistakes=mistakes,
     )
     return cell, problems
 

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const board = JSON.parse(document.getElementById("board-data").textContent);
+  const { sections, palette } = JSON.parse(document.getElementById("board-data").textContent);
   const html = document.documentElement;
 
   function element(name, text, attributes = {}) {
@@ -68,13 +68,13 @@
   function buildTable(place) {
     if (place.dataset.built) return;
     place.dataset.built = "1";
-    const { columns, rows } = board[place.dataset.section].tables[place.dataset.table];
+    const { columns, rows } = sections[place.dataset.section].tables[place.dataset.table];
     const made = columns.map((column) => columnOf(place.dataset.section, column));
     made[0].frozen = true;
     const table = new Tabulator(place, {
       data: rows,
       columns: made,
-      layout: "fitDataFill",
+      layout: "fitDataTable",
       height: rows.length > 16 ? 520 : false,
       renderHorizontal: "basic",
       placeholder: "nothing fits the filters",
@@ -103,6 +103,8 @@
       background: "transparent",
       font: "system-ui, sans-serif",
       view: { stroke: null },
+      range: { category: palette[dark() ? "dark" : "light"] },
+      point: { opacity: 1 },
       axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, labelLimit: 130 },
       legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
       text: { fill: ink, color: ink },
@@ -124,7 +126,7 @@
   }
 
   function withRows(section, spec) {
-    const rows = board[section].rows;
+    const rows = sections[section].rows;
     return spec.data && spec.data.name ? { ...spec, data: { values: rows[spec.data.name] } } : spec;
   }
 
@@ -132,7 +134,7 @@
 
   async function buildChart(place) {
     const { section, chart } = place.dataset;
-    const spec = withRows(section, board[section].charts[chart]);
+    const spec = withRows(section, sections[section].charts[chart]);
     const old = drawnCharts.get(place);
     drawnCharts.set(place, await draw(place, spec, (datum) => datum.d && openDetails(section, datum.d)));
     if (old) old.finalize();
@@ -142,9 +144,20 @@
   const dialog = document.getElementById("details");
   const body = document.getElementById("details-body");
   let shownDetails = null;
+  let drawnDetails = [];
 
-  function plainTable(header, rows) {
-    const table = element("table");
+  function clearDetails() {
+    drawnDetails.forEach((drawn) => drawn.finalize());
+    drawnDetails = [];
+    body.replaceChildren();
+  }
+
+  async function drawDetail(place, spec) {
+    drawnDetails.push(await draw(place, spec));
+  }
+
+  function plainTable(header, rows, name = "") {
+    const table = element("table", undefined, { className: name });
     const head = table.createTHead().insertRow();
     header.forEach((text) => head.append(element("th", text, { scope: "col" })));
     const filled = table.createTBody();
@@ -163,6 +176,16 @@
     return made;
   }
 
+  function faces(pictures) {
+    const frame = element("div", undefined, { className: "faces" });
+    for (const { text, picture, row } of pictures) {
+      const figure = element("figure");
+      figure.append(element("img", undefined, { src: picture, alt: `drawn face: ${text}`, title: row }), element("figcaption", text));
+      frame.append(figure);
+    }
+    return block("The surest wrong answer of each class (drawn faces)", frame);
+  }
+
   function folded(title, child) {
     const made = element("details");
     made.append(element("summary", title), child);
@@ -171,13 +194,13 @@
 
   async function openDetails(section, key) {
     shownDetails = [section, key];
-    const found = board[section].details[key];
-    const { specs, rows } = board[section];
+    const found = sections[section].details[key];
+    const { specs, rows } = sections[section];
     document.getElementById("details-title").textContent = found.title;
-    body.replaceChildren();
+    clearDetails();
     const commands = element("pre", found.commands.join("\n"), { tabIndex: 0 });
     body.append(
-      plainTable(["", ""], found.facts),
+      plainTable(["", ""], found.facts, "facts"),
       block("Repeat it", commands),
       block("Scores", plainTable(["tested on", "transfer", "UAR, %", "rows", "units", "classes"], found.scores)),
     );
@@ -221,19 +244,20 @@
         element("h4", "Worst mistakes by class"),
         plainTable(["class", "rows", "wrong", "recall, %", "commonest wrong answers"], wrong),
       );
-      await draw(left, { ...specs.confusion, height: 32 * classes.length, data: { values: cells } });
-      if (curve.length) await draw(right, { ...specs.curve, data: { values: curve } });
+      if (found.answers[target].pictures) answers.append(faces(found.answers[target].pictures));
+      await drawDetail(left, { ...specs.confusion, height: 32 * classes.length, data: { values: cells } });
+      if (curve.length) await drawDetail(right, { ...specs.curve, data: { values: curve } });
     }
     if (targets.length) await showAnswers(targets[0]);
     if (mine.length) {
       const values = { values: mine };
-      await draw(uar, { ...specs.learning, data: values });
-      await draw(loss, { ...specs.loss, data: values });
+      await drawDetail(uar, { ...specs.learning, data: values });
+      await drawDetail(loss, { ...specs.loss, data: values });
     }
   }
 
   document.getElementById("details-close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => { shownDetails = null; body.replaceChildren(); });
+  dialog.addEventListener("close", () => { shownDetails = null; clearDetails(); });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
   // Colours: the system's, or the reader's choice

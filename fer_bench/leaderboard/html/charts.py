@@ -13,7 +13,6 @@ from fer_bench.evaluation.calibration import BINS
 from fer_bench.evaluation.intervals import Value, average
 from fer_bench.evaluation.ranks import Ranks, mean_ranks
 from fer_bench.evaluation.transfer import share_pictures
-from fer_bench.figures import COLOURS
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.html.shown import key_of, margin, two
 from fer_bench.leaderboard.html.tables import cells_of, order_of
@@ -70,9 +69,9 @@ def rows_of(section: Section) -> dict[str, Rows]:
 def specs_of(section: Section) -> dict[str, dict[str, Any]]:
     """Return the specifications of the figures of a single cell, without data."""
     return {
-        "curve": _spec("curve", section),
-        "learning": _spec("learning", section, field="uar", title="validation UAR, %"),
-        "loss": _spec("learning", section, field="loss", title="training loss"),
+        "curve": _spec("curve", section, legend=False),
+        "learning": _spec("learning", section, legend=False, field="uar", title="validation UAR, %"),
+        "loss": _spec("learning", section, legend=False, field="loss", title="training loss"),
         "confusion": _spec("confusion", section),
     }
 
@@ -296,19 +295,13 @@ def _select(name: str, title: str, options: Sequence[str]) -> dict[str, Any]:
     return {"name": name, "value": options[0], "bind": bind}
 
 
-def _spec(name: str, section: Section, **values: object) -> dict[str, Any]:
+def _spec(name: str, section: Section, *, legend: bool = True, **values: object) -> dict[str, Any]:
     """Return a specification in which `$name` is replaced by a value, with a section's colours and shapes."""
     labels = list(order_of(section))
-    legend = {"orient": "bottom", "columns": 3}
-    for channel, choice in (("colour", COLOURS), ("shape", SHAPES)):
-        scale = {"domain": labels, "range": [choice[i % len(choice)] for i in range(len(labels))]}
-        values[channel] = {
-            "field": "method",
-            "type": "nominal",
-            "title": None,
-            "scale": scale,
-            "legend": legend,
-        }
+    key = {"orient": "bottom", "columns": 3} if legend else None
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(labels))]
+    for channel, scale in (("colour", {"domain": labels}), ("shape", {"domain": labels, "range": shapes})):
+        values[channel] = {"field": "method", "type": "nominal", "title": None, "scale": scale, "legend": key}
     found: dict[str, Any] = _filled(json.loads(_text(name)), values)
     return found
 

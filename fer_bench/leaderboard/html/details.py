@@ -51,7 +51,7 @@ def _of(section: Section, cell: Cell) -> dict[str, Any]:
         "varied": list(first.varied.items()),
         "runs": _runs(cell),
         "commands": [f"fer-bench rerun {record.key}" for record in cell.records],
-        "answers": {target: _answers(found) for target, found in parts.items()},
+        "answers": {target: _answers(found) | _pictures(cell, target) for target, found in parts.items()},
     }
 
 
@@ -110,6 +110,19 @@ def _answers(parts: Sequence[Breakdown]) -> dict[str, Any]:
     classes = parts[0].classes
     counts = np.sum([part.confusion for part in parts], axis=0)
     return {"classes": list(classes), "counts": counts.tolist(), "wrong": _mistakes(classes, counts)}
+
+
+def _pictures(cell: Cell, target: str) -> dict[str, Any]:
+    """Return the worst mistakes with their pictures, as far as these are drawn faces and were kept."""
+    found = [
+        {
+            "text": f"{one.truth}, answered {one.answer} ({100 * one.probability:.0f} %)",
+            "picture": f"data:image/jpeg;base64,{one.picture}",
+            "row": one.sample_id,
+        }
+        for one in cell.mistakes.get(target, ())
+    ]
+    return {"pictures": found} if found else {}
 
 
 def _mistakes(classes: Sequence[str], counts: np.ndarray[Any, np.dtype[np.int64]]) -> list[list[str]]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.pairs import MIN_SEEDS
+from fer_bench.figures import COLOURS, ON_DARK
 from fer_bench.files import canonical
 from fer_bench.leaderboard.html import charts, libraries, runs, tables
 from fer_bench.leaderboard.html.details import details
@@ -19,7 +20,7 @@ from fer_bench.leaderboard.html.shown import Column, Table
 from fer_bench.leaderboard.tables import Board, Section, slugs
 
 FOLDER = files("fer_bench.leaderboard.html")
-_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+_ESCAPED = "<>&\u2028\u2029"
 
 
 def render_html(board: Board) -> str:
@@ -42,7 +43,7 @@ def render_html(board: Board) -> str:
             sections=shown,
             synthetic=bool(board.sections) and all(s.data_kind == "synthetic" for s in board.sections),
             problems=problems,
-            data=Markup(embedded(data)),
+            data=Markup(embedded({"sections": data, "palette": {"light": COLOURS, "dark": ON_DARK}})),
             scripts=[Markup(script) for script in scripts],
             styles=[Markup(style) for style in (*libraries.styles(), _own("board.css"))],
             policy=" ".join(libraries.policy_hash(script) for script in scripts),
@@ -56,7 +57,10 @@ def render_html(board: Board) -> str:
 
 def embedded(value: Any) -> str:
     """Return a value as JSON that can stand in a script element of a page."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in _ESCAPED:
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fer_bench.evaluation import metrics
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import MIN_SEEDS
 from fer_bench.leaderboard.apart import NOT_COMPARED, by_source, told_apart
 from fer_bench.leaderboard.cells import Cell
@@ -250,7 +251,7 @@ def tests(section: Section) -> Table:
     for score, source, column in kinds:
         for test in column.tests:
             shift, show = (PERCENT, _points) if score == "UAR" else (1.0, plain_difference)
-            value = column.difference(test.first, test.second)
+            value = Value(test.difference, test.interval)
             rows.append(
                 {
                     "score": score,

@@ -51,3 +51,11 @@ def test_the_commonest_mistakes_come_first(found):
     first = named.split(", ")[0].rsplit(" ", 1)
     others = [n for i, n in enumerate(counts) if answers["classes"][i] != name]
     assert int(first[1]) == max(others)
+
+
+def test_pictures_are_those_of_the_surest_mistake_of_a_class_in_domain_only(found):
+    answers = found["gcn @ rafdb"]["answers"]
+    (one,) = answers["rafdb"]["pictures"]
+    assert one["text"] == "fear, answered anger (70 %)"
+    assert one["picture"].startswith("data:image/jpeg;base64,/9j/")
+    assert "pictures" not in answers["expw"]

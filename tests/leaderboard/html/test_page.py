@@ -23,7 +23,7 @@ def page(board):
 
 @pytest.fixture(scope="module")
 def data(page):
-    return json.loads(DATA.search(page)[1])
+    return json.loads(DATA.search(page)[1])["sections"]
 
 
 @pytest.mark.parametrize("version", sorted(folder.name for folder in GOLDEN.iterdir()))
@@ -81,7 +81,7 @@ def test_tables_have_the_order_of_the_board(data, board):
 def test_a_board_without_runs_says_so(tmp_path):
     text = render_html(read_board(Store(tmp_path)))
     assert "no run yet" in text
-    assert json.loads(DATA.search(text)[1]) == {}
+    assert json.loads(DATA.search(text)[1])["sections"] == {}
 
 
 def test_what_cannot_be_read_is_listed(data, board):
@@ -106,7 +106,7 @@ def test_sections_are_apart(board_store, tmp_path):
         file.write_text(json.dumps({**text, "profile": "paper", "data_kind": "real", "generator": None}))
     board = build_board(store, methods=("gcn",), named_targets=("rafdb", "expw"))
     page = render_html(board)
-    sections = json.loads(DATA.search(page)[1])
+    sections = json.loads(DATA.search(page)[1])["sections"]
     assert [*sections][:2] == ["real-paper", "synthetic-quick"]
     assert "resemotenet" not in json.dumps(sections["synthetic-quick"])
     assert "gcn @" not in json.dumps(sections["real-paper"])
