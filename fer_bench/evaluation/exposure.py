@@ -24,6 +24,14 @@ class Seen:
     reason: str
 
 
+ENROLLED = "it sees a real neutral picture of the person beside each face"
+
+
+def is_enrolled(record: Record) -> bool:
+    """Return whether the model of a run sees a real neutral picture of the person beside each face."""
+    return bool(record.settings.get("method", {}).get("reference") == "enrolled")
+
+
 def seen_before(record: Record, target: str) -> Seen | None:
     """Return what the model of a run saw of a target outside the training rows of its protocol.
 
@@ -38,8 +46,11 @@ def seen_before(record: Record, target: str) -> Seen | None:
         target: Dataset tested on; of a union, every member counts.
 
     Returns:
-        None where nothing is known to have been seen.
+        None where nothing is known to have been seen. Who sees a real neutral picture of the person beside
+        each face is asked something easier than the others, and is apart for that.
     """
+    if is_enrolled(record):
+        return Seen("pictures", ENROLLED)
     found = [seen for name in members_of(target) if (seen := _seen_of(record, name)) is not None]
     return min(found, key=lambda seen: seen.what, default=None)  # labels before pictures
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fer_bench.evaluation.exposure import is_enrolled
 from fer_bench.files import canonical, spelled
 from fer_bench.results.record import Record
 
@@ -20,7 +21,8 @@ def variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]:
     Runs belong together when what their keys were made from differs in fold and seed only: models of other
     settings, code or data are never pooled. Where one method has several such groups on a source, the plain
     name goes to the code that finished a run last, and within it to the group whose facts are the commonest
-    among the method's runs; the others name what they change.
+    among the method's runs; the others name what they change. Models that see a second picture, the
+    enrolled neutral one, always name it.
 
     Returns:
         Label, whether it is the usual group, and the runs, per cell.
@@ -39,9 +41,12 @@ def variants(records: Sequence[Record]) -> list[tuple[str, bool, list[Record]]]:
         common = {text: sum(facts[method, fact] for fact in own.items()) for text, own in flat.items()}
         age = {text: newest[_code(group[0])] for text, group in groups.items()}
         own = {text: not any(name.startswith("crops.") for name in flat[text]) for text in groups}
-        usual = max(sorted(groups), key=lambda text: (age[text], own[text], common[text]))
+        alone = {text: not is_enrolled(group[0]) for text, group in groups.items()}
+        usual = max(sorted(groups), key=lambda text: (alone[text], age[text], own[text], common[text]))
         for text, group in groups.items():
             changed = _changes(flat[usual], flat[text])
+            if text == usual and not alone[text]:  # never under the plain name, even without any other
+                changed = "method_settings.reference=enrolled"
             cells.append((f"{method} [{changed}]" if changed else method, text == usual, group))
     return cells
 

@@ -24,7 +24,13 @@ from fer_bench.workspace.workspace import Workspace
 SECTIONS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
 MARKED = (*SECTIONS, "gcn_references")
 NAMES = (*SECTIONS, "gcn_evidence_mmi", "gcn_references")
-SMALL = ["method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"]
+SMALL = [
+    "method.width=0.1",
+    "method.generator_weights=null",
+    "method.hidden=8",
+    "train.max_epochs=2",
+    "train.batch_size=16",
+]
 
 
 @pytest.fixture(scope="module")

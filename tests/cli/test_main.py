@@ -209,7 +209,7 @@ class TestRun:
 
     def test_sigkill_and_again(self, run_cli, tiny_root, tmp_path):
         command = ["run", "-m", "gcn", "-d", "oulu", "--data-root", str(tiny_root), "--profile", "quick"]
-        command += ["--max-epochs", "60", "--targets", "none", "--set", "method.width=0.1"]
+        command += ["--max-epochs", "60", "--targets", "none", "--set", "method.lr=1e-3"]
         process = subprocess.Popen(
             [sys.executable, "-m", "fer_bench.cli.main", *command],
             cwd=tmp_path,

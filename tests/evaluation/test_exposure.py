@@ -93,3 +93,11 @@ def test_older_records_say_it_in_a_warning(kind, what):
 
 def test_a_target_without_a_card_was_not_seen():
     assert seen_before(record(pretrained=pretrained()), "somebody-elses") is None
+
+
+@pytest.mark.parametrize("kind", ["real", "synthetic"])
+def test_who_sees_an_enrolled_picture_is_apart_everywhere(kind):
+    enrolled = record(kind=kind, settings={"method": {"reference": "enrolled"}})
+    for target in ("rafdb", "oulu", "oulu+rafdb"):
+        assert "real neutral picture" in seen_before(enrolled, target).reason
+    assert seen_before(record(kind=kind, settings={"method": {"reference": "generated"}}), "oulu") is None

@@ -12,3 +12,20 @@ def test_runs_that_start_from_a_checkpoint_are_named_by_its_weights(record):
     assert "gcn" in labels
     assert labels - {"gcn"} <= {"gcn [init=abababab]", "gcn [init=unset]"}
     assert len(labels) == 2
+
+
+def test_models_that_see_an_enrolled_picture_never_have_the_plain_name(record):
+    def run(reference: str, key: str, finished: float):
+        method = {"reference": reference}
+        return record(
+            key=key * 16,
+            settings={"method": method},
+            key_fields={"method_settings": method, "seed": 0},
+            timing={"finished_at": finished},
+        )
+
+    enrolled, usual = run("enrolled", "e", 9.0), run("generated", "f", 1.0)
+    named = "gcn [method_settings.reference=enrolled]"
+    assert [label for label, _, _ in variants([enrolled])] == [named]
+    both = {label: usual for label, usual, _ in variants([enrolled, enrolled, usual])}
+    assert both == {"gcn": True, named: False}

@@ -23,7 +23,10 @@ def drawn():
 
 @pytest.mark.parametrize("name", methods.BUILT_IN)
 def test_built_in_methods_keep_it(drawn, name):
-    small = {"gcn": ["method.width=0.1"], "resemotenet": ["method.width=0.03"]}.get(name, [])
+    small = {
+        "gcn": ["method.width=0.1", "method.generator_weights=null"],
+        "resemotenet": ["method.width=0.03"],
+    }.get(name, [])
     results = check_method(name, drawn, overrides=small)
     assert [result for result in results if not result.ok] == []
     assert len(results) == 13

@@ -212,11 +212,12 @@ class TestSurvival:
     @pytest.mark.parametrize(
         ("method", "overrides", "epoch"),
         [
-            ("gcn", ("method.width=0.1",), 1),
+            ("gcn", ("method.width=0.1", "method.generator_weights=null"), 1),
+            ("gcn", ("method.hidden=8",), 1),
             ("resemotenet", ("method.width=0.03", "method.head_dropout=0.5", "train.epoch_rows=40"), 1),
             ("resemotenet", ("method.width=0.03", "method.recipe=paper", "method.plateau_patience=0"), 2),
         ],
-        ids=["gcn", "dropout and partial epochs", "plateau schedule"],
+        ids=["gcn", "a fixed generator", "dropout and partial epochs", "plateau schedule"],
     )
     def test_resumes_bit_equal(self, plan, workspace, tmp_path, method, overrides, epoch):
         planned = plan(method=method, overrides=(*overrides, "train.batch_size=16"), targets="none")

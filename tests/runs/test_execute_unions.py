@@ -171,7 +171,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("method", "overrides"),
         [
-            ("gcn", ("method.width=0.1", "train.batch_size=16")),
+            ("gcn", ("method.width=0.1", "method.generator_weights=null", "train.batch_size=16")),
             ("ssmfar", ("train.batch_size=16", "train.label_fraction=0.5")),
         ],
     )

@@ -19,7 +19,7 @@ class TestKey:
     @pytest.mark.parametrize(
         "change",
         [
-            {"method": "gcn", "overrides": ("method.width=0.1",)},
+            {"method": "gcn", "overrides": ("method.width=0.1", "method.generator_weights=null")},
             {"dataset": "ckplus", "protocol": "7-4fold"},
             {"protocol": "7n-4fold"},
             {"fold": 2},

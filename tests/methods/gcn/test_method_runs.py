@@ -293,7 +293,13 @@ def test_record_says_whether_the_method_was_adapted(workspace, tmp_path, dataset
         fold=1,
         seed=0,
         profile="quick",
-        overrides=("method.width=0.1", "method.hidden=8", "train.batch_size=16", *settings),
+        overrides=(
+            "method.width=0.1",
+            "method.generator_weights=null",
+            "method.hidden=8",
+            "train.batch_size=16",
+            *settings,
+        ),
         max_epochs=2,
         targets="none",
     )

@@ -39,7 +39,11 @@ def lasting(root):
 
 @pytest.fixture(scope="module")
 def sweep(plan):
-    gcn = {"method": "gcn", "overrides": ("method.width=0.1", "train.batch_size=16"), "targets": "none"}
+    gcn = {
+        "method": "gcn",
+        "overrides": ("method.width=0.1", "method.generator_weights=null", "train.batch_size=16"),
+        "targets": "none",
+    }
     return [plan(seed=seed, max_epochs=4, **kind) for seed in (0, 1) for kind in ({}, gcn)]
 
 

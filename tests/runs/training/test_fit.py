@@ -28,7 +28,10 @@ class TestSettings:
         compiled = []
         monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
         monkeypatch.setattr(training.Trainer, "fit", lambda *arguments, **named: None)
-        small = {"gcn": ("method.width=0.1",), "resemotenet": ("method.width=0.03",)}.get(method, ())
+        small = {
+            "gcn": ("method.width=0.1", "method.generator_weights=null"),
+            "resemotenet": ("method.width=0.03",),
+        }.get(method, ())
         for wanted in (False, True):
             planned = plan(method=method, overrides=small, compile=wanted, targets="none")
             record = execute(planned, Store(tmp_path), workspace)
