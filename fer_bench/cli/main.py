@@ -28,6 +28,8 @@ from fer_bench.cli.monitor import monitor
 from fer_bench.cli.options import AsJson, RunsDir, check_name, open_store, say
 from fer_bench.cli.predict import EPILOG as PREDICT_EPILOG
 from fer_bench.cli.predict import predict
+from fer_bench.cli.pretrain_generator import EPILOG as PRETRAIN_EPILOG
+from fer_bench.cli.pretrain_generator import pretrain_generator
 from fer_bench.cli.robustness import EPILOG as ROBUSTNESS_EPILOG
 from fer_bench.cli.robustness import robustness
 from fer_bench.distribution import LIGHT, NAME, commit, is_light, version
@@ -50,6 +52,7 @@ app.command(epilog=PREDICT_EPILOG)(predict)
 app.command(epilog=MONITOR_EPILOG)(monitor)
 app.command(epilog=EXPORT_EPILOG)(export)
 app.command(epilog=DISTILL_EPILOG)(distill)
+app.command(epilog=PRETRAIN_EPILOG)(pretrain_generator)
 app.command(epilog=CARD_EPILOG)(card)
 app.command(epilog=EXPLAIN_EPILOG)(explain)
 app.command(epilog=ROBUSTNESS_EPILOG)(robustness)

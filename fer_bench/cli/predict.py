@@ -233,6 +233,12 @@ def _announce_neutral(
             raise UsageError(
                 "there is no neutral face to show", value="--show-neutral", hint="--neutral FILE"
             )
+        if predictor.model.wants_neutral:
+            say(
+                "warning: this model learned beside real neutral pictures; without --neutral it gets generated "
+                "ones",
+                quiet=quiet,
+            )
         return
     files = [item.name for item in inputs.items]
     enrolment.check(files)

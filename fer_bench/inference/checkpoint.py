@@ -39,6 +39,7 @@ class CheckpointModel(FaceModel):
     def __init__(self, path: Path | str, device: str = "auto", recipe: CropRecipe | None = None) -> None:
         self.path, self.device = Path(path), usable_device(device)
         self.method: Method = load_weights(self.path)
+        self.wants_neutral = self.method.settings.enrolled
         self.sha256 = state_hash(self.method.state_dict())
         self.card = _card(self.path, self.method, self.sha256, recipe)
         self.spec = self.method.input_spec(self.method.settings)

@@ -49,12 +49,14 @@ class FaceModel(ABC):
         sha256: Hash of its weights.
         card: What it is.
         device: Where it computes, `cpu` or `cuda`.
+        wants_neutral: Whether it learned beside real neutral pictures of each person.
     """
 
     path: Path
     sha256: str
     card: DeploymentCard
     device: str
+    wants_neutral: bool = False
 
     @abstractmethod
     def answer(self, crops: Crops) -> Answers:
