@@ -235,8 +235,8 @@ def _announce_neutral(
             )
         if predictor.model.wants_neutral:
             say(
-                "warning: this model learned beside real neutral pictures; without --neutral it gets generated "
-                "ones",
+                "warning: this model learned beside real neutral pictures; without --neutral it gets "
+                "generated ones",
                 quiet=quiet,
             )
         return
