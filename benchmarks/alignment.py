@@ -27,6 +27,7 @@ from fer_bench.data.crops.recipe import NAMES, five_points
 from fer_bench.data.crops.yunet import yunet_file
 from fer_bench.emotions import BASIC_SIX
 from fer_bench.files import usable_cores, write_text
+from fer_bench.leaderboard import found_faces
 from fer_bench.leaderboard.markup import table as markdown_table
 from fer_bench.synthetic.anatomy import Picture
 from fer_bench.synthetic.camera import camera_of
@@ -48,8 +49,7 @@ SIZES: dict[str, tuple[int, int]] = {
 """Height and width of what is drawn by each camera, before anything is cropped or scaled."""
 VIEWS: dict[str, float | None] = {"as drawn": None, "turned 45°": 45.0, "profile 75°": 75.0, "dark": None}
 """Turn of the head in degrees, None for the camera's own."""
-EMPTY = "no face"
-"""The view of what is behind the faces, without anybody."""
+EMPTY = found_faces.NO_FACE
 DARKNESS, DARK_NOISE = 0.12, 2.0
 """Share of the light that is left in the dark, and the noise that the sensor adds, in grey levels."""
 NEAR, SMALL, LARGE = 0.25, 0.5, 2.0
@@ -60,7 +60,7 @@ TEXT = """# How well faces are found
 **SYNTHETIC DATA.** Written by `python benchmarks/alignment.py`; no number here is typed by hand. The faces
 are drawn, so this shows whether the detectors work on what the synthetic benchmark shows them, not how well
 they work on people. The pictures are by each dataset's camera before any cropping or scaling, {scenes} of
-each view; the table is in `benchmarks/alignment.csv`.
+each view; the table is in `fer_bench/leaderboard/found_faces.csv`.
 
 A face is *found* if the centre of the largest box is off by less than {near:.0%} of the true side and its
 side is half to twice the true one; in brackets the 95 % interval (Wilson). *Off* is the median distance of
@@ -235,7 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=40, help="Pictures per camera and view.")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "alignment.md")
-    parser.add_argument("--table", type=Path, default=ROOT / "benchmarks" / "alignment.csv")
+    parser.add_argument("--table", type=Path, default=found_faces.FILE)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     fast: tuple[Detector, ...] = () if yunet_file() is None else ("yunet",)

@@ -95,10 +95,16 @@ def methods() -> list[str]:
     return sorted(file.parent.name for file in ROOT.glob("fer_bench/methods/*/README.md"))
 
 
+def board_pages() -> list[str]:
+    """Return the pages of the leaderboard beside its first one: methods, and a page per dataset."""
+    return sorted(file.name for file in ROOT.glob("leaderboard/*.md") if file.name != "README.md")
+
+
 def places() -> dict[str, str]:
     """Return the place on the site of every page, by its path in the repository."""
     found = dict(TOP)
     found |= {f"fer_bench/methods/{name}/README.md": f"methods/{name}.md" for name in methods()}
+    found |= {f"leaderboard/{name}": f"leaderboard/{name}" for name in board_pages()}
     docs = ROOT / "docs"
     return found | {
         f"docs/{path}": path for path in (str(f.relative_to(docs)) for f in sorted(docs.rglob("*.md")))
@@ -198,6 +204,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         "Methods": ["methods/index.md", *(f"methods/{name}.md" for name in methods())],
         "Datasets": sorted(datasets, key=lambda path: (not path.endswith("README.md"), path)),
     }
+    listed["Leaderboard"] = [*listed["Leaderboard"], *(f"leaderboard/{name}" for name in board_pages())]
     listed["Python"] = [*listed["Python"], *reference_pages()]
     named = {page for chapter in listed.values() for page in chapter}
     listed["Background"] = [*listed["Background"], *sorted(pages - named)]

@@ -71,7 +71,7 @@ def _root(
 
 @app.command(
     epilog="Examples: fer-bench leaderboard --runs-dir runs --out leaderboard; "
-    "fer-bench leaderboard --difference 2; fer-bench leaderboard --latex tables.tex; "
+    "fer-bench leaderboard --difference 2; fer-bench leaderboard --latex tables.tex --csv tables; "
     "fer-bench leaderboard --serve"
 )
 def leaderboard(
@@ -88,6 +88,10 @@ def leaderboard(
     latex: Annotated[
         Path | None,
         typer.Option("--latex", metavar="FILE", help="Also write the main tables for a paper (booktabs)."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="DIR", help="Also write the same tables as one CSV file each."),
     ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Then show index.html in the browser, until Ctrl-C.")
@@ -112,6 +116,10 @@ def leaderboard(
 
         write_text(latex, latex_tables(board))
         written.append(latex)
+    if csv is not None:
+        from fer_bench.leaderboard.paper import write_tables
+
+        written += write_tables(board, csv)
     for section in board.sections:
         lines = seeds_needed(section.own_columns, difference / 100)
         if lines:

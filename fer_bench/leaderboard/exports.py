@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import Interval
+from fer_bench.leaderboard.sections.runs import reason_of
 from fer_bench.leaderboard.tables import Board
 from fer_bench.results.record import Record
 
@@ -38,6 +39,18 @@ def results_csv(records: Iterable[Record]) -> str:
         lines.append(line)
     columns = [*_RUN, "adapted", "epoch", "val_uar", *_SCORE, *shown, *_ROWS, "units", *others]
     return _csv([*columns, *_BREAKDOWN, *_CALIBRATION], lines)
+
+
+def runs_csv(board: Board) -> str:
+    """Return one line per run: how it ended, and why it has no scores where it has none."""
+    columns = [*_RUN, "reason", "missing", "parameters", "multiply_adds"]
+    lines: list[Line] = []
+    for record in (r for section in board.sections for r in section.records):
+        line: dict[str, object] = {name: getattr(record, name) for name in _RUN}
+        line |= {"reason": reason_of(record), "parameters": record.parameters or None}
+        line |= {"multiply_adds": record.multiply_adds or None, "missing": tuple(sorted(record.missing))}
+        lines.append(line)
+    return _csv(columns, lines)
 
 
 def pairs_csv(board: Board) -> str:

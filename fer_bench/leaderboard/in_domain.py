@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fer_bench.errors import StoreError
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.groups import SUBJECT, attributes_of, group_scores
-from fer_bench.evaluation.intervals import Value, average
+from fer_bench.evaluation.intervals import Value, average, change
 from fer_bench.evaluation.statistics import Answers, mean_and_sd
 from fer_bench.evaluation.stored import stored_index
 from fer_bench.results.predictions import Predictions
@@ -28,11 +29,14 @@ class Gap:
         attribute: What groups them.
         groups: The groups.
         size: Difference of the highest and the lowest UAR.
+        value: The same with its interval, which does not know that the widest of several gaps was taken; None
+            where a group has too few units.
     """
 
     attribute: str
     groups: Groups
     size: float
+    value: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -99,24 +103,59 @@ def score_in_domain(store: Store, own: Sequence[tuple[Record, Predictions]], tra
         estimate=estimate(given, first.dataset, seeds=list(pooled), training=training),
         fold_mean=fold_mean,
         fold_sd=fold_sd,
-        gap=None if index is None else _widest_gap(index, given, first.dataset),
+        gap=None if index is None else _widest_gap(index, given, list(pooled), first.dataset),
     )
 
 
-def _widest_gap(index: pd.DataFrame, given: Sequence[Answers], dataset: str) -> Gap | None:
-    """Return the widest gap between groups of pooled rows, single people left out."""
+def _widest_gap(index: pd.DataFrame, given: Sequence[Answers], seeds: Sequence[int], own: str) -> Gap | None:
+    """Return the widest gap between groups of pooled rows, single people left out.
+
+    Args:
+        index: The rows' attributes.
+        given: Answers of each seed.
+        seeds: The seeds.
+        own: The dataset.
+    """
     places = index.index.get_indexer(pd.Index(np.concatenate([g.samples for g in given])))
     rows = index.iloc[places].reset_index(drop=True)
     truth = np.concatenate([g.truth for g in given])
     answer = np.concatenate([g.answer for g in given])
     gaps = []
-    for attribute, values in attributes_of(rows, dataset).items():
+    for attribute, values in attributes_of(rows, own).items():
         if attribute == SUBJECT:
             continue
         found = group_scores(values, truth, answer, given[0].classes, repeats=len(given))
         if found is not None and found.gap is not None:
-            gaps.append(Gap(attribute, found, found.gap))
-    return max(gaps, key=lambda gap: (gap.size, gap.attribute), default=None)
+            gaps.append((Gap(attribute, found, found.gap), values))
+    if not gaps:
+        return None
+    gap, values = max(gaps, key=lambda one: (one[0].size, one[0].attribute))
+    parts = np.split(values.to_numpy(object), np.cumsum([len(g.truth) for g in given])[:-1])
+    ends = (
+        _of_group(gap, name, parts, given, seeds, own) for name in (gap.groups.highest, gap.groups.lowest)
+    )
+    high, low = (None if one is None or one.interval is None else one for one in ends)
+    return replace(gap, value=None if high is None or low is None else change(high, low))
+
+
+def _of_group(
+    gap: Gap,
+    name: str | None,
+    values: Sequence[NDArray[np.object_]],
+    given: Sequence[Answers],
+    seeds: Sequence[int],
+    own: str,
+) -> Value | None:
+    """Return the UAR of a group over the classes of its gap, with an interval over units and seeds."""
+    codes = [given[0].classes.index(one) for one in gap.groups.classes]
+    kept = [(part == name) & np.isin(one.truth, codes) for part, one in zip(values, given, strict=True)]
+    answered = [
+        replace(g, truth=g.truth[k], answer=g.answer[k], units=g.units[k], samples=g.samples[k])
+        for g, k in zip(given, kept, strict=True)
+    ]
+    if not all(len(one.truth) for one in answered):
+        return None
+    return estimate(answered, own, seeds=seeds).values.get("uar")
 
 
 def score_on_label_sets(

@@ -1,4 +1,4 @@
-"""The tables that a paper needs, as LaTeX: in-domain UAR and generalisation, with intervals and letters."""
+"""The tables that a paper needs, as LaTeX with booktabs: intervals, letters, bold where tests say so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pandas as pd
 
 from fer_bench.evaluation.components import LEVEL
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.pairs import MIN_SEEDS, Column
+from fer_bench.evaluation.pairs import MIN_SEEDS
+from fer_bench.leaderboard import paper
 from fer_bench.leaderboard.markup import with_interval
 from fer_bench.leaderboard.tables import Board, Section, slugs
 
@@ -36,58 +37,22 @@ def latex_tables(board: Board) -> str:
     parts = [PREAMBLE]
     for section, slug in zip(board.sections, slugs(board.sections), strict=True):
         if section.cells:
-            parts += [_generalisation(section, slug), _in_domain(section, slug)]
+            parts += [
+                _table(section, one, slug)
+                for one in (paper.generalisation(section), paper.in_domain(section))
+            ]
     return "\n".join(parts)
 
 
-def _generalisation(section: Section, slug: str) -> str:
-    rows = []
-    for mine in section.overall:
-        mark = mine.apart is not None and mine.mean is not None
-        row = [_text(mine.label), _number(mine.mean, section.overall_column, mine.label, 1, 2, apart=mark)]
-        row.append(_plain(mine.retention, 100, 0))
-        for source in section.sources:
-            cell = section.cell(mine.label, source)
-            general = None if cell is None else cell.generalisation
-            column = section.general_columns[source]
-            if cell is None or general is None or general.mean is None:
-                row.append("-")
-            elif not general.complete:
-                row.append(f"{general.mean.value:.2f} ({general.scored}/{general.wanted})")
-            else:
-                apart = cell.apart_elsewhere is not None
-                row.append(_number(general.mean, column, mine.label, 1, 2, apart=apart))
-        rows.append(row)
-    header = ["Method", "Overall", r"Retention, \%", *map(_text, section.sources)]
-    what = (
-        "Generalisation: mean chance-corrected UAR on other datasets (0 is guessing, 1 is perfect), per "
-        "dataset trained on, and retention, its share of the score on the own dataset."
-    )
-    return _table(section, header, rows, what, f"{slug}-generalisation")
+_TITLES = {paper.OVERALL: "Overall", paper.RETENTION: r"Retention, \%"}
+_CAPTIONS = {
+    "generalisation": "Generalisation: mean chance-corrected UAR on other datasets (0 is guessing, "
+    "1 is perfect), per dataset trained on, and retention, its share of the score on the own dataset.",
+    "in-domain": r"UAR (\%), trained and tested on the same dataset.",
+}
 
 
-def _in_domain(section: Section, slug: str) -> str:
-    rows = []
-    for label in section.labels:
-        row = [_text(label)]
-        for source in section.sources:
-            cell = section.cell(label, source)
-            if cell is None or cell.in_domain is None:
-                row.append("-")
-                continue
-            value = cell.in_domain.estimate.values["uar"]
-            apart = cell.apart_in_domain is not None
-            row.append(_number(value, section.own_columns[source], label, 100, 1, apart=apart))
-        rows.append(row)
-    header = ["Method", *map(_text, section.sources)]
-    return _table(
-        section, header, rows, r"UAR (\%), trained and tested on the same dataset.", f"{slug}-in-domain"
-    )
-
-
-def _table(
-    section: Section, header: Sequence[str], rows: Sequence[Sequence[str]], what: str, name: str
-) -> str:
+def _table(section: Section, table: paper.PaperTable, slug: str) -> str:
     """Return one floating table, no wider than the text."""
     kind = r"\textbf{SYNTHETIC DATA} (drawn faces). " if section.data_kind == "synthetic" else ""
     seeds = sorted({len(cell.seeds) for cell in section.cells})
@@ -97,14 +62,16 @@ def _table(
         if seeds[-1] >= MIN_SEEDS
         else f"provisional, methods are compared from {MIN_SEEDS} seeds on"
     )
-    apart = any(APART in cell for row in rows for cell in row)
+    apart = any(entry is not None and entry.apart for row in table.rows.values() for entry in row)
     caption = (
-        f"{kind}{what} Profile {_text(section.profile)}, {counts} training seed{'s' * (counts != '1')}; "
-        f"brackets: {round(100 * LEVEL)}\\,\\% intervals; {letters}."
+        f"{kind}{_CAPTIONS[table.name]} Profile {_text(section.profile)}, {counts} training "
+        f"seed{'s' * (counts != '1')}; brackets: {round(100 * LEVEL)}\\,\\% intervals; {letters}."
         + (f" {APART} not compared: the model saw labels of what it is tested on." if apart else "")
     )
+    header = ["Method", *(_TITLES.get(name, _text(name)) for name in table.columns)]
+    rows = [[_text(label), *_numbers(table, entries)] for label, entries in table.rows.items()]
     body = (
-        pd.DataFrame(_two_lines(rows), columns=list(header))
+        pd.DataFrame(_two_lines(rows), columns=header)
         .style.hide(axis="index")
         .to_latex(hrules=True, column_format="l" + "r" * (len(header) - 1))
     )
@@ -112,7 +79,7 @@ def _table(
         r"\begin{table*}",
         r"\centering",
         f"\\caption{{{caption}}}",
-        f"\\label{{tab:fer-bench-{name}}}",
+        f"\\label{{tab:fer-bench-{slug}-{table.name}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         body.rstrip() + "%",
         "}",
@@ -121,18 +88,24 @@ def _table(
     return "\n".join(parts) + "\n"
 
 
-def _number(
-    value: Value | None, column: Column, label: str, scale: float, places: int, *, apart: bool
-) -> str:
-    """Return a number with its interval and letters, bold where no method is shown to be better."""
-    point, bracket, rest = _plain(value, scale, places).partition(" [")
-    point = rf"\textbf{{{point}}}" if label in column.leaders else point
-    letters = column.letters.get(label, "")
-    point += rf"$^{{\mathrm{{{letters}}}}}$" if letters else ""
-    return point + (APART if apart and value is not None else "") + bracket + rest
+def _numbers(table: paper.PaperTable, entries: Sequence[paper.Entry | None]) -> list[str]:
+    """Return numbers with intervals and letters, bold where no method is shown to be better."""
+    texts = []
+    for name, entry in zip(table.columns, entries, strict=True):
+        if entry is None:
+            texts.append("-")
+            continue
+        share = name in table.percent
+        places = 0 if name == paper.RETENTION else table.places
+        point, bracket, rest = _plain(entry.value, 100 if share else 1, places).partition(" [")
+        point = rf"\textbf{{{point}}}" if entry.bold else point
+        point += rf"$^{{\mathrm{{{entry.letters}}}}}$" if entry.letters else ""
+        point += f" ({entry.part})" if entry.part else ""
+        texts.append(point + (APART if entry.apart else "") + bracket + rest)
+    return texts
 
 
-def _plain(value: Value | None, scale: float, places: int) -> str:
+def _plain(value: Value, scale: float, places: int) -> str:
     return with_interval(value, lambda number: f"{scale * number:.{places}f}".replace("-", "$-$"))
 
 

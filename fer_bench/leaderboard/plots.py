@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fer_bench.evaluation.intervals import Value
-from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
+from fer_bench.figures import COLOURS, MARKERS, figure_style, new_figure, save_figure
 from fer_bench.leaderboard.apart import NOT_COMPARED
 from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.sections.glance import own_mean
 from fer_bench.leaderboard.tables import Section
 
 
@@ -22,7 +24,8 @@ def kind_of(section: Section) -> str:
 
 def _usual(section: Section) -> tuple[str, ...]:
     """Return the methods with their usual settings; figures leave the others to the tables."""
-    return tuple(dict.fromkeys(c.label for c in section.cells if c.usual))
+    usual = {c.label for c in section.cells if c.usual}
+    return tuple(label for label in section.labels if label in usual)
 
 
 def draw_transfer(section: Section, path: Path) -> bool:
@@ -87,9 +90,75 @@ def _annotate(axis: Any, grid: np.ndarray[Any, np.dtype[np.float64]]) -> None:
 def _frame(axis: Any, column: int, line: int) -> None:
     from matplotlib.patches import Rectangle
 
-    axis.add_patch(
-        Rectangle((column - 0.48, line - 0.48), 0.96, 0.96, fill=False, edgecolor="#d55e00", linewidth=2)
-    )
+    for edge, width in (("black", 3.5), ("white", 1.5)):  # seen on dark and on light cells, without colour
+        place = column - 0.47, line - 0.47
+        axis.add_patch(Rectangle(place, 0.94, 0.94, fill=False, edgecolor=edge, linewidth=width))
+
+
+def draw_overview(section: Section, path: Path) -> bool:
+    """Draw every method's transfer to other datasets against its score on its own, with intervals.
+
+    Thick lines join methods that share a letter: they are not shown to differ in transfer.
+
+    Args:
+        section: Tables.
+        path: The PNG file.
+
+    Returns:
+        Whether there was anything to draw.
+    """
+    found = [(o, o.mean, own) for o in section.overall if o.mean and (own := own_mean(section, o))]
+    if not found:
+        return False
+    letters = section.overall_column.letters
+    with figure_style():
+        figure = new_figure(7.2, 4.2)
+        axis = figure.subplots()
+        ends = [end for _, *both in found for value in both for end in _ends(value)]
+        low, high = min(0.0, *ends), min(1.0, max(ends) + 0.05)
+        axis.plot([low, high], [low, high], color="#666666", linestyle="--", linewidth=1)
+        _draw_ties(axis, {o.label: (own.value, mean.value) for o, mean, own in found}, letters)
+        for at, (mine, mean, own) in enumerate(found):
+            colour, marker = COLOURS[at % len(COLOURS)], MARKERS[at % len(MARKERS)]
+            told = f" ({letters[mine.label]})" if mine.label in letters else ""
+            axis.errorbar(
+                [own.value],
+                [mean.value],
+                xerr=[[own.value - _ends(own)[0]], [_ends(own)[1] - own.value]],
+                yerr=[[mean.value - _ends(mean)[0]], [_ends(mean)[1] - mean.value]],
+                fmt=marker,
+                color=colour,
+                markerfacecolor="white" if mine.apart else colour,
+                markersize=8,
+                label=mine.label + (f" ({NOT_COMPARED})" if mine.apart else told),
+                zorder=3,
+            )
+        axis.set_xlim(low, high)
+        axis.set_ylim(low, min(high, max(end for _, mean, _ in found for end in _ends(mean)) + 0.05))
+        axis.set_xlabel("transfer score on its own dataset (0 = guessing, 1 = perfect)")
+        axis.set_ylabel("mean transfer score on other datasets")
+        axis.set_title(f"Own and other datasets - {kind_of(section)}")
+        axis.plot([], [], color="#666666", linestyle="--", linewidth=1, label="nothing lost elsewhere")
+        axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        save_figure(figure, path)
+    return True
+
+
+def _ends(value: Value) -> tuple[float, float]:
+    ends = value.interval
+    return (value.value, value.value) if ends is None else (ends.low, ends.high)
+
+
+def _draw_ties(axis: Any, places: Mapping[str, tuple[float, float]], letters: Mapping[str, str]) -> None:
+    """Join the methods that share a letter by a thick line."""
+    marks = sorted({mark for marks in letters.values() for mark in marks})
+    groups = ([places[label] for label in places if mark in letters.get(label, "")] for mark in marks)
+    shared = [group for group in groups if len(group) > 1]
+    for at, group in enumerate(shared):
+        label = "" if at else "not shown to differ"
+        axis.plot(
+            *zip(*group, strict=True), color="#bbbbbb", linewidth=14, solid_capstyle="round", label=label
+        )
 
 
 def draw_in_domain(section: Section, path: Path) -> bool:
@@ -109,8 +178,9 @@ def draw_in_domain(section: Section, path: Path) -> bool:
     with figure_style():
         figure = new_figure(max(5.0, 1.2 * len(sources) + 2.2), 3.6)
         axis = figure.subplots()
-        width = 0.8 / len(labels)
+        width = 0.7 / len(labels)
         for i, label in enumerate(labels):
+            colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
             places, values, is_compared = [], [], False
             for j, source in enumerate(sources):
                 cell = section.cell(label, source)
@@ -118,10 +188,11 @@ def draw_in_domain(section: Section, path: Path) -> bool:
                     places.append(j + (i - (len(labels) - 1) / 2) * width)
                     values.append(cell.in_domain.estimate.values["uar"])
                     is_compared = is_compared or cell.apart_in_domain is None
-            colour = COLOURS[i % len(COLOURS)]
+            for place, value in zip(places, values, strict=True):
+                axis.plot([place] * 2, [100 * end for end in _ends(value)], color=colour, linewidth=1.5)
             shown = label if is_compared or not values else f"{label} ({NOT_COMPARED})"
-            axis.bar(places, [100 * v.value for v in values], 0.92 * width, label=shown, color=colour)
-            _whiskers(axis, places, values)
+            style = {"color": colour, "markerfacecolor": colour if is_compared else "white", "markersize": 5}
+            axis.plot(places, [100 * v.value for v in values], marker, label=shown, **style)
         for j, source in enumerate(sources):
             chance = next(100 / c.in_domain.estimate.k for c in section.of_source(source) if c.in_domain)
             axis.plot(
@@ -131,23 +202,13 @@ def draw_in_domain(section: Section, path: Path) -> bool:
                 linestyle=":",
                 label="" if j else "guessing",
             )
+            if j:
+                axis.axvline(j - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
         axis.set_xticks(range(len(sources)), sources)
-        axis.set_xlim(-0.6, len(sources) - 0.4)
+        axis.set_xlim(-0.5, len(sources) - 0.5)
         axis.set_ylim(0, 100)
         axis.set_ylabel("UAR, %")
         axis.set_title(f"In-domain UAR with 95 % intervals - {kind_of(section)}")
-        axis.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.1))
+        axis.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.1))
         save_figure(figure, path)
     return True
-
-
-def _whiskers(axis: Any, places: list[float], values: list[Value]) -> None:
-    known = [(p, v) for p, v in zip(places, values, strict=True) if v.interval is not None]
-    for place, value in known:
-        assert value.interval is not None
-        axis.plot(
-            [place, place],
-            [100 * value.interval.low, 100 * value.interval.high],
-            color="black",
-            linewidth=1.2,
-        )

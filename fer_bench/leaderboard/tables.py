@@ -109,8 +109,8 @@ class Section:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the methods' labels in board order."""
-        return tuple(dict.fromkeys(cell.label for cell in self.cells))
+        """Return the methods in the order of all tables: the best means first, other settings last."""
+        return tuple(dict.fromkeys((*(o.label for o in self.overall), *(c.label for c in self.cells))))
 
     def cell(self, label: str, source: str) -> Cell | None:
         """Return the cell of a method and source, or None."""
@@ -129,8 +129,9 @@ class Section:
         return won, len(differences), p
 
     def of_source(self, source: str) -> tuple[Cell, ...]:
-        """Return all cells of a source."""
-        return tuple(c for c in self.cells if c.source == source)
+        """Return all cells of a source, in the order of methods."""
+        place = {label: i for i, label in enumerate(self.labels)}
+        return tuple(sorted((c for c in self.cells if c.source == source), key=lambda c: place[c.label]))
 
 
 @dataclass(frozen=True)

@@ -85,19 +85,16 @@ def and_of(parts: Iterable[str]) -> str:
 
 
 def above_guessing(estimates: Sequence[Estimate]) -> str:
-    """Say on how many pairs of datasets a method surely does better than guessing.
+    """Say on how many targets a method surely does better than guessing: `5 of 6`.
 
     Args:
         estimates: Its estimates on other datasets.
     """
     values = [e.values["transfer"] for e in estimates if "transfer" in e.values]
     known = [v.interval for v in values if v.interval is not None]
-    above = sum(i.low > 0 for i in known)
     without = len(values) - len(known)
-    text = f"The interval lies above guessing for {above} of {len(known)} pairs"
-    if without:
-        text += f"; {without} {'has' if without == 1 else 'have'} too few units for one"
-    return f"{text}. Single pairs are not compared between methods: their means above are."
+    more = f" ({without} with too few units)" if without else ""
+    return f"{sum(i.low > 0 for i in known)} of {len(known)}{more}"
 
 
 def outlook(columns: Mapping[str, Column], wanted: float) -> str:
@@ -107,23 +104,23 @@ def outlook(columns: Mapping[str, Column], wanted: float) -> str:
         columns: The methods compared, per source.
         wanted: The difference, as a share.
     """
-    said = []
+    chances: list[str] = []
+    needed: dict[str, list[str]] = {}
     for name, column in columns.items():
         chance, seeds = power(column, wanted), seeds_for(column, wanted)
-        parts = [] if chance is None else [f"{100 * chance:.0f} %"]
-        if seeds is None or seeds > MOST_SEEDS:
-            parts += [] if seeds is None else ["no number of seeds: more test units"]
-        else:
-            parts.append(f"{seeds} seeds")
-        if parts:
-            said.append(f"{name} {', '.join(parts)}")
-    if not said:
-        return ""
-    size = f"{100 * wanted:.0f} points"
-    return (
-        f"How surely a true difference of {size} would be shown (median pair, tested alone), and the seeds "
-        f"with which it would be in {100 * CHANCE:.0f} %: {'; '.join(said)}."
-    )
+        if chance is not None:
+            chances.append(f"{100 * chance:.0f} % on {name}")
+        if seeds is not None:
+            text = "more test units, whatever the seeds" if seeds > MOST_SEEDS else f"{seeds} seeds"
+            needed.setdefault(text, []).append(name)
+    size, parts = f"{100 * wanted:.0f} points", []
+    if chances:
+        shown = f"A test of two methods alone would show a true difference of {size} with a probability of"
+        parts.append(f"{shown} {', '.join(chances)} (median pair).")
+    if needed:
+        texts = (f"{text} on {and_of(names)}" for text, names in needed.items())
+        parts.append(f"For {100 * CHANCE:.0f} % it takes {'; '.join(texts)}.")
+    return " ".join(parts)
 
 
 def seeds_needed(columns: Mapping[str, Column], wanted: float) -> list[str]:
@@ -155,11 +152,3 @@ def seeds_needed(columns: Mapping[str, Column], wanted: float) -> list[str]:
             text = f"± {100 * now:.1f} points; about {more} more {word} {size} in {likely}"
         said.setdefault(text, []).append(name)
     return [f"{', '.join(names)}: {text}" for text, names in said.items()]
-
-
-def list_of(columns: Mapping[str, str]) -> str:
-    """Return a markdown list of one sentence per column; columns with the same sentence share a line."""
-    names: dict[str, list[str]] = {}
-    for name, text in columns.items():
-        names.setdefault(text, []).append(name)
-    return "\n".join(f"- *{', '.join(who)}*: {text}" for text, who in names.items())

@@ -28,17 +28,17 @@ def text(store, seeded):
 
 def test_the_numbers_letters_and_bold_of_the_page(store, seeded, text, tmp_path):
     write_leaderboard(store, tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    _, rows = rows_of(page, "### Trained and tested on the same dataset")
     header, *lines = tables(text)["tab:fer-bench-synthetic-quick-in-domain"]
     assert header == ["Method", *SEEDED]
     assert len(lines) == 4  # a line of numbers and one of intervals per method
     for line, small in zip(lines[::2], lines[1::2], strict=True):
-        both = (f"{number} {interval}" for number, interval in zip(line[1:], small[1:], strict=True))
-        for cell, shown in zip(both, rows[f"**{line[0]}**"][1:], strict=True):
-            assert re.findall(r"\d+\.\d", cell) == re.findall(r"\d+\.\d", shown)
-            assert ("textbf" in cell) == shown.startswith("**")
-            assert re.search(r"mathrm\{(\w+)\}", cell)[1] == re.search(r" (\w+)<br>", shown)[1]
+        for source, number, interval in zip(SEEDED, line[1:], small[1:], strict=True):
+            page = (tmp_path / f"{source}.md").read_text(encoding="utf-8")
+            _, rows = rows_of(page, "### Trained and tested on it")
+            shown = rows[f"[{line[0]}](methods.md#{line[0]})"][1]
+            assert re.findall(r"\d+\.\d", number + interval) == re.findall(r"\d+\.\d", shown)
+            assert ("textbf" in number) == shown.startswith("**")
+            assert re.search(r"mathrm\{(\w+)\}", number)[1] == shown.split()[-1]
 
 
 def test_synthetic_tables_say_so_and_every_row_is_whole(text):

@@ -52,10 +52,10 @@ def test_it_is_in_the_files_and_on_the_page(records, store, tmp_path):
             [1 - float(r["uar"]) for r in rows]
         )
     assert all(r["balanced_error_low"] < r["balanced_error"] < r["balanced_error_high"] for r in rows)
-    page = (tmp_path / "README.md").read_text()
+    page = (tmp_path / "rafdb.md").read_text()
     own = next(score for record in records for score in record.scores if score.target == "rafdb")
-    assert "| macro-F1, % | BER, % (lower is better) | rows |" in page
-    assert f"| {100 - 100 * own.uar:.1f}<br>" in page
+    assert "| macro-F1, % | BER, % (lower is better) | seeds (sd of UAR) |" in page
+    assert f"| {100 - 100 * own.uar:.1f} [" in page
     assert "and BER have intervals and no tests" in page
 
 

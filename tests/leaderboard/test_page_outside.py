@@ -4,6 +4,7 @@ import re
 import pytest
 
 from fer_bench.datasets import MAIN_SEVEN
+from fer_bench.leaderboard.markup import margin, two
 from fer_bench.leaderboard.page import write_leaderboard
 from fer_bench.leaderboard.tables import build_board
 from fer_bench.results.record import OUTSIDE, TrainingData
@@ -36,7 +37,7 @@ def section_of(store):
 def page(store, out):
     write_leaderboard(store, out)
     text = (out / "README.md").read_text(encoding="utf-8")
-    return text, text.partition("### Outside models")[2].partition("\n### ")[0]
+    return text, text.partition("### Outside models")[2].partition("\n<details>")[0]
 
 
 def test_an_outside_model_has_a_row_and_is_not_compared(store, outside, tmp_path):
@@ -50,9 +51,9 @@ def test_an_outside_model_has_a_row_and_is_not_compared(store, outside, tmp_path
     for column in (section.overall_column, *section.own_columns.values(), *section.general_columns.values()):
         assert "theirs" not in column.scores
     text, part = page(store, tmp_path)
-    assert "**theirs**" in part
+    assert "| tested on | theirs |" in part
     assert "They are not compared" in part
-    assert text.count("theirs") == part.count("theirs") + text.partition("### What ran")[2].count("theirs")
+    assert text.count("theirs") == part.count("theirs")
 
 
 def test_targets_seen_in_training_count_nowhere(store, outside, tmp_path):
@@ -64,10 +65,11 @@ def test_targets_seen_in_training_count_nowhere(store, outside, tmp_path):
     )
     assert cell.generalisation.mean.value == pytest.approx(mean)
     _, part = page(store, tmp_path)
-    header, _, row = [line for line in part.splitlines() if line.startswith("|")]
-    marks = dict(zip(header.split(" | ")[2:], row.split(" | ")[2:], strict=True))
+    _, _, *rows = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("|")]
+    marks = {re.sub(r"\W.*", "", name.strip("[")): cell for name, cell in rows}
     assert {name for name, cell in marks.items() if "†" in cell} == {"affectnet7", "expw"}
-    assert {name for name, cell in marks.items() if "?" in cell} == {"rafdb", "ckplus", "mmi", "affwild2 |"}
+    assert {name for name, cell in marks.items() if "?" in cell} == {"rafdb", "ckplus", "mmi", "affwild2"}
+    assert rows[-1] == ["**mean**", margin(cell.generalisation.mean, two)]
     assert "†: the model was trained on this dataset" in part
     assert "?: nobody knows" in part
     assert r"trained on AffectNet \| and more (https://example.org/model)" in part
@@ -92,7 +94,7 @@ def test_warnings_stand_below_the_table(store, outside, tmp_path):
 def test_a_board_of_outside_models_alone_is_a_page(store, add, tmp_path):
     add("theirs", OUTSIDE, training_data=SAW, protocol="6-class", **REAL)
     text, part = page(store, tmp_path)
-    assert "**theirs**" in part
+    assert "| tested on | theirs |" in part
     assert "Known methods" not in text
 
 
@@ -102,8 +104,8 @@ def test_a_submission_shows_its_own_dataset_in_italics(store, add, tmp_path):
     section = section_of(store)
     assert (section.cells, [cell.label for cell in section.outside]) == ((), ["sent"])
     _, part = page(store, tmp_path)
-    assert re.search(r"\*\*sent\*\*, oulu", part)
-    assert re.search(r"\| \*0\.\d\d\* \|", part)
+    assert "| tested on | sent, oulu |" in part
+    assert re.search(r"\| oulu \| \*0\.\d\d\* \|", part)
     assert "under the protocol of oulu/6-4fold" in part
 
 

@@ -12,6 +12,7 @@ from tests.leaderboard.conftest import SEEDED
 from tests.leaderboard.test_page import tables_are_regular
 
 BOUNDS = r"\[-?\d+\.\d+, -?\d+\.\d+\]"
+GCN, RESEMOTENET, CAFE = (f"[{name}](methods.md#{name})" for name in ("gcn", "resemotenet", "cafe"))
 
 
 def rows_of(text, title):
@@ -40,29 +41,53 @@ def lines_of(board, name):
 def test_letters_bold_numbers_and_conclusions_of_the_page(board):
     text = (board / "README.md").read_text(encoding="utf-8")
     tables_are_regular(text)
-    header, rows = rows_of(text, "### Trained and tested on the same dataset")
-    assert header == ["UAR, %", *SEEDED]
-    for cell in rows["**gcn**"][1:]:
-        assert re.fullmatch(rf"\d+\.\d b<br><sub>{BOUNDS}</sub>", cell)
-    for cell in (*rows["**resemotenet**"][1:], *rows["**cafe**"][1:]):
-        assert re.fullmatch(rf"\d+\.\d ab?<br><sub>{BOUNDS}</sub>", cell.replace("**", ""))
-    for cell in rows["**cafe**"][1:]:  # one seed: neither told apart from the others nor bold
-        assert " ab<br>" in cell
-        assert "**" not in cell
-    told = re.escape("2 pairs have fewer than 3 common seeds")
-    better = r"resemotenet is better than gcn \(\+\d+\.\d points, adjusted p (=|&lt;) \.\d{3}\)"
-    assert re.search(rf"- \*rafdb(, \w+)*\*: {better}; {told} \(200 pictures, 3 seeds\)\.", text)
+    header, rows = rows_of(text, "<details><summary>Trained and tested on the same dataset")
+    assert header == ["UAR, %", RESEMOTENET, CAFE, GCN, "guessing"]
+    assert list(rows) == [f"[{name}]({name}.md)" for name in SEEDED]
+    for _, best, unsure, worse, _ in rows.values():
+        assert re.fullmatch(r"\d+(\.\d)? ± [\d.]+ b", worse)
+        for cell in (best, unsure):
+            assert re.fullmatch(r"\d+(\.\d)? ± [\d.]+ ab?", cell.replace("**", ""))
+        assert unsure.endswith(" ab")  # one seed: neither told apart from the others nor bold
+        assert "**" not in unsure
     overall = r"resemotenet is better than gcn \(\+0\.\d\d, adjusted p (=|&lt;) \.\d{3}\)"
-    assert re.search(rf"\*\*What can be concluded\*\*: {overall}; {told} \(850 test units, 3 seeds\)\.", text)
-    assert "How surely a true difference of 5 points would be shown" in text
+    told = re.escape("2 pairs have fewer than 3 common seeds")
+    assert re.search(rf"^{overall}; {told} \(850 test units, 3 seeds\)\.", text, re.MULTILINE)
+    assert "would show a true difference of 5 points with a probability of" in text
     assert "Seeds differ (cafe: 0; gcn: 0, 1, 2; resemotenet: 0, 1, 2)" in text
     assert "provisional with" not in text
-    header, rows = rows_of(text, "### At a glance")
-    assert header[1:4] == ["generalisation, overall", "difference from the best", "retention"]
-    assert rows["**resemotenet**"][2] == "-"
-    assert re.fullmatch(rf"-0\.\d\d<br><sub>{BOUNDS}</sub>", rows["**gcn**"][2])
+    header, rows = rows_of(text, "## Synthetic data")
+    assert header[1:] == ["on other datasets", "difference from resemotenet", "on its own", "retained"]
+    assert list(rows) == [RESEMOTENET, CAFE, GCN]
+    assert rows[RESEMOTENET][2] == "-"
+    assert re.fullmatch(r"0\.\d\d ± \.\d\d a", rows[RESEMOTENET][1])  # cafe may be better: not bold
+    assert re.fullmatch(r"-0\.\d\d ± \.\d\d", rows[GCN][2])
     for row in rows.values():
-        assert re.fullmatch(r"\d+ %<br><sub>\[\d+, \d+\]</sub>", row[3])
+        assert re.fullmatch(r"0\.\d\d ± \.\d\d", row[3])
+        assert re.fullmatch(r"\d+ % ± \d+", row[4])
+
+
+def test_the_page_of_a_dataset_has_both_ends_of_every_interval(board):
+    text = (board / "rafdb.md").read_text(encoding="utf-8")
+    tables_are_regular(text)
+    told = re.escape("2 pairs have fewer than 3 common seeds")
+    better = r"resemotenet is better than gcn \(\+\d+\.\d points, adjusted p (=|&lt;) \.\d{3}\)"
+    assert re.search(rf"^{better}; {told} \(200 pictures, 3 seeds\)\.", text, re.MULTILINE)
+    assert "Tested on 200 rows of 200 pictures, 7 classes." in text
+    header, rows = rows_of(text, "### Trained and tested on it")
+    assert header == ["method", "UAR, %", "accuracy, %", "macro-F1, %", "seeds (sd of UAR)"]
+    assert list(rows) == [RESEMOTENET, CAFE, GCN]
+    for row in rows.values():
+        assert re.fullmatch(rf"(\*\*)?\d+\.\d {BOUNDS}(\*\*)? (a|b|ab)", row[1])
+        for cell in row[2:4]:
+            assert re.fullmatch(rf"\d+\.\d {BOUNDS}", cell)
+    assert [row[4][:1] for row in rows.values()] == ["3", "1", "3"]
+    header, rows = rows_of(text, "### Tested on other datasets")
+    assert header == ["tested on", RESEMOTENET, CAFE, GCN]
+    for row in rows.values():
+        if row[0].startswith("["):
+            assert all(re.fullmatch(rf"-?\d+\.\d+ {BOUNDS}", cell) for cell in row[1:])
+    assert re.fullmatch(rf"0\.\d\d {BOUNDS} a", rows["**mean**"][1])
 
 
 def test_pairs_and_generalisation_are_exported_with_letters_seeds_and_intervals(board):

@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 
 from fer_bench.data.crops.corruptions import CORRUPTIONS, STRENGTHS, VERSION
 from fer_bench.leaderboard.page import read_board, render
+from fer_bench.leaderboard.pages import render_all
 from fer_bench.leaderboard.robustness import measured
 from fer_bench.results.corrupted import Corrupted, CorruptedMeta, corrupted_file, write_corrupted
 from fer_bench.results.predictions import Predictions
@@ -49,7 +52,8 @@ def test_a_union_is_measured_on_each_of_its_members(store, add):
     corrupt_run(store, record, ("blur",), target="oulu")
     (found,), _ = measured(store, [record])
     assert (found.target, list(found.drops)) == ("oulu", ["blur"])
-    assert "#### ckplus+oulu, tested on oulu" in render(read_board(store), {})
+    text = render_all(read_board(store))["ckplus+oulu.md"]
+    assert "### Corrupted pictures of oulu (" in text
 
 
 def test_only_what_all_runs_have_is_summed_up(store, add):
@@ -92,20 +96,23 @@ def test_another_checkpoint_or_data_are_stale(store, add):
 
 def test_the_board_shows_it_for_runs_that_have_it(store, add):
     gcn, cafe = add("gcn", "rafdb"), add("cafe", "rafdb")
-    before = render(read_board(store), {})
-    assert "Robustness" not in before
+    before = render_all(read_board(store))["rafdb.md"]
+    assert "orruption" not in before + render(read_board(store), {})
     corrupt_run(store, gcn)
     board = read_board(store)
-    after = render(board, {})
-    start = after.index("<details><summary>Robustness")
-    block = after[start : after.index("</details>", start)]
-    assert "(synthetic data)" in block
-    assert "| corruption | gcn |" in block
+    after = render_all(board)["rafdb.md"]
+    start = after.index("### Corrupted pictures of rafdb (official, 400 rows)")
+    end = after.index("### ", start + 4)
+    block = after[start:end]
+    assert "| corruption | [gcn](methods.md#gcn) |" in block
     assert all(f"| {one.title} |" in block for one in CORRUPTIONS.values())
-    assert after.replace(block + "</details>\n\n", "") == before
+    assert after.replace(block, "") == before
+    first = render(board, {})
+    told = first[first.index("Share of UAR that corruptions of the test rows cost") :]
+    assert re.search(r"\| \[rafdb\]\(rafdb.md\) \| \d+ ± \d+ \|", told)
     corrupt_run(store, cafe, ("blur",))
-    after = render(read_board(store), {})
-    assert "| corruption | cafe | gcn |" in after
+    after = render_all(read_board(store))["rafdb.md"]
+    assert "| corruption | [cafe](methods.md#cafe) | [gcn](methods.md#gcn) |" in after
     assert "| **mean of all** | - |" in after  # not every corruption was measured for cafe
 
 

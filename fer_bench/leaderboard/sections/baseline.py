@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fer_bench.evaluation.pairs import Column
-from fer_bench.leaderboard.markup import escape, signed_percent, stacked, table, with_interval
+from fer_bench.leaderboard.links import Links
+from fer_bench.leaderboard.markup import escape, margin, tables, whole_points
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import and_of, p_text, plain_difference
 
@@ -14,22 +15,21 @@ BASELINE = "erm"
 """The method that every other is compared with: a plain network and cross-entropy."""
 
 
-def context(section: Section) -> dict[str, Any] | None:
+def context(section: Section, links: Links) -> dict[str, Any] | None:
     """Return the values of the template, None where the baseline was not run."""
     if BASELINE not in section.labels or len(section.labels) < 2:
         return None
-    general = {"overall": section.overall_column, **section.general_columns}
     return {
         "name": BASELINE,
         "said": escape(_said(section), None),
-        "own": _table(section, section.own_columns, signed_percent),
-        "general": _table(section, general, plain_difference),
+        "own": _table(section, section.own_columns, links, whole_points),
+        "general": _table(section, section.general_columns, links, plain_difference),
     }
 
 
 def _said(section: Section) -> str:
     """Say which methods are shown to be better than the baseline, on other datasets and on their own."""
-    overall, own = section.overall_column, section.own_columns
+    overall = section.overall_column
     others = [label for label in overall.scores if label != BASELINE]
     if BASELINE not in overall.scores or not others:
         return f"{BASELINE} and the other methods have no complete source in common yet"
@@ -54,21 +54,23 @@ def _said(section: Section) -> str:
     parts += [f"worse: {and_of(worse)}"] if worse else []
     parts += [f"not shown to differ: {and_of(alike)}"] if alike else []
     parts += [f"not tested: {and_of(untested)}"] if untested else []
-    counts = []
-    for label in others:
-        tests = [t for c in own.values() if (t := c.test(label, BASELINE)) is not None]
-        ahead = sum(t.significant and t.first == label for t in tests)
-        behind = sum(t.significant and t.second == label for t in tests)
-        if tests:
-            counts.append(f"{label} better on {ahead} and worse on {behind} of {len(tests)}")
-    parts += [f"on their own dataset {'; '.join(counts)}"] if counts else []
     return ". ".join(f"{part[0].upper()}{part[1:]}" for part in parts)
 
 
-def _table(section: Section, columns: Mapping[str, Column], show: Callable[[float], str]) -> str:
-    rows = []
-    for label in section.labels:
-        found = [column.difference(label, BASELINE) for column in columns.values()]
-        if any(value is not None for value in found):
-            rows.append([f"**{escape(label)}**", *(stacked(with_interval(value, show)) for value in found)])
-    return table(("method", *map(escape, columns)), rows)
+def _table(
+    section: Section, columns: Mapping[str, Column], links: Links, show: Callable[[float], str]
+) -> str:
+    """Return a table with a row per source and a column per method; bold where a test shows a difference."""
+    others = [label for label in section.labels if label != BASELINE]
+    others = [n for n in others if any(c.difference(n, BASELINE) is not None for c in columns.values())]
+    rows = [
+        [links.source(source), *(_difference(column, label, show) for label in others)]
+        for source, column in columns.items()
+        if any(column.difference(label, BASELINE) is not None for label in others)
+    ]
+    return tables(("trained on", *map(links.method, others)), rows)
+
+
+def _difference(column: Column, label: str, show: Callable[[float], str]) -> str:
+    text, test = margin(column.difference(label, BASELINE), show), column.test(label, BASELINE)
+    return f"**{text}**" if test is not None and test.significant else text

@@ -1,28 +1,30 @@
-"""At a glance: one line per method with its usual settings, and what holds for the whole section."""
+"""The first screen: which method holds up on other datasets, by how much, and how sure that is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fer_bench.evaluation.pairs import Column
+from fer_bench.evaluation.intervals import Value, average
 from fer_bench.leaderboard.apart import NOT_COMPARED, told_apart
-from fer_bench.leaderboard.markup import decimal, escape, lettered, share, stacked, table, with_interval
+from fer_bench.leaderboard.links import Links
+from fer_bench.leaderboard.markup import escape, lettered, margin, share, table, two
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.sections.baseline import BASELINE
-from fer_bench.leaderboard.tables import Section
-from fer_bench.leaderboard.wording import and_of, conclusion, p_text, plain_difference
+from fer_bench.leaderboard.tables import Overall, Section
+from fer_bench.leaderboard.wording import conclusion, plain_difference
 
 
-def context(section: Section, notes: Notes) -> dict[str, Any]:
+def context(section: Section, notes: Notes, links: Links) -> dict[str, Any]:
     """Return the values of the template."""
     overall = section.overall_column
     said = [conclusion(overall, "test units", plain_difference)] if overall.scores else []
-    said.append(_ahead(section))
     said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
+    common = next((o.sources for o in section.overall if o.sources), ())
     return {
-        "table": _table(section, notes),
+        "table": _table(section, notes, links),
         "said": " ".join(escape(text, None) for text in said if text),
-        "common": next((o.sources for o in section.overall if o.sources), ()),
+        "common": [links.source(source) for source in common],
+        "others": [links.source(source) for source in section.sources if source not in common],
         "unions": any(c.is_union for c in section.cells),
         "seeds": _seeds(section),
         "mixed_data": section.several_versions,
@@ -30,46 +32,31 @@ def context(section: Section, notes: Notes) -> dict[str, Any]:
     }
 
 
-def _table(section: Section, notes: Notes) -> str:
-    rows = []
-    column = section.overall_column
-    shown = BASELINE in column.scores and column.best != BASELINE
+def own_mean(section: Section, mine: Overall) -> Value | None:
+    """Return a method's in-domain score as its generalisation is: corrected for chance, same sources."""
+    cells = (section.cell(mine.label, source) for source in mine.sources)
+    found = [None if cell is None else cell.generalisation.in_domain for cell in cells]
+    known = [value for value in found if value is not None]
+    return average(known) if known and len(known) == len(found) else None
+
+
+def _table(section: Section, notes: Notes, links: Links) -> str:
+    column, rows = section.overall_column, []
+    reference = BASELINE if BASELINE in column.scores else column.best
     for mine in section.overall:
-        more = [NOT_COMPARED] if mine.apart and mine.mean else []
-        done = {c.source for c in section.cells if c.label == mine.label and c.in_domain}
+        apart = mine.apart is not None and mine.mean is not None
+        difference = margin(column.difference(mine.label, reference), plain_difference)
         rows.append(
             [
-                f"**{escape(mine.label)}**{notes.of_method(mine.label)}",
-                lettered(decimal(mine.mean), column, mine.label, more=more),
-                _apart(column, mine.label, column.best),
-                *(
-                    [stacked(with_interval(column.difference(mine.label, BASELINE), plain_difference))]
-                    * shown
-                ),
-                stacked(share(mine.retention)),
-                str(len(done)),
+                links.method(mine.label) + notes.of(mine.label),
+                lettered(margin(mine.mean, two), column, mine.label),
+                NOT_COMPARED if apart else difference,
+                margin(own_mean(section, mine), two),
+                share(mine.retention),
             ]
         )
-    header = ["method", "generalisation, overall", "difference from the best"]
-    header += [f"difference from {BASELINE}"] * shown
-    return table((*header, "retention", "datasets trained on"), rows)
-
-
-def _ahead(section: Section) -> str:
-    """Say on how many sources the best method is ahead of each other one that it was tested with."""
-    column, parts = section.overall_column, []
-    for name in column.scores:
-        if column.test(name, column.best) is not None:
-            won, count, p = section.over_sources(column.best, name)
-            parts.append(
-                f"{name} on {won} of {count}"
-                + ("" if p is None else f" (Wilcoxon, not adjusted, {p_text(p)})")
-            )
-    return f"Source by source {column.best} is ahead of {and_of(parts)}." if parts else ""
-
-
-def _apart(column: Column, label: str, reference: str) -> str:
-    return stacked(with_interval(column.difference(label, reference), plain_difference))
+    header = ("method", "on other datasets", f"difference from {escape(reference)}", "on its own", "retained")
+    return table(header if reference else (*header[:2], "difference", *header[3:]), rows)
 
 
 def _seeds(section: Section) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fer_bench.leaderboard.cells import Cell
-from fer_bench.leaderboard.markup import decimal, escape, stacked, table
+from fer_bench.leaderboard.links import Links
+from fer_bench.leaderboard.markup import escape, margin, tables, two
 from fer_bench.leaderboard.tables import Section
 from fer_bench.results.record import OUTSIDE, TrainingData
 
 
-def context(section: Section) -> dict[str, Any]:
+def context(section: Section, links: Links) -> dict[str, Any]:
     """Return the values of the template."""
     texts = [_mark(cell, target) for cell in section.outside for target in cell.cross]
     return {
-        "table": _table(section),
+        "table": _table(section, links),
         "seen": " †" in texts,
         "unknown": " ?" in texts,
         "own": sorted({f"{c.dataset}/{c.protocol}" for c in section.outside if c.dataset != OUTSIDE}),
@@ -23,18 +24,19 @@ def context(section: Section) -> dict[str, Any]:
     }
 
 
-def _table(section: Section) -> str:
+def _table(section: Section, links: Links) -> str:
+    """Return a row per dataset tested on and a column per model."""
     tested = {name for cell in section.outside for name in (*cell.cross, *cell.inside, cell.dataset)}
-    targets = [name for name in section.targets if name in tested]
-    rows = []
+    header, means = ["tested on"], ["**mean**"]
     for cell in section.outside:
         general = cell.generalisation
         count = f" ({general.scored}/{general.wanted})" if general.wanted and not general.complete else ""
-        mean = "-" if general.mean is None else stacked(decimal(general.mean), mark=count)
+        means.append("-" if general.mean is None else margin(general.mean, two) + count)
         source = "" if cell.dataset == OUTSIDE else f", {cell.source}"
-        row = [f"**{escape(cell.label)}**{escape(source)}", mean]
-        rows.append([*row, *(_score(cell, target) for target in targets)])
-    return table(("outside model", "generalisation", *map(escape, targets)), rows)
+        header.append(f"{escape(cell.label)}{escape(source)}")
+    targets = [name for name in section.targets if name in tested]
+    rows = [[links.source(name), *(_score(cell, name) for cell in section.outside)] for name in targets]
+    return tables(header, [*rows, means]) if section.outside else ""
 
 
 def _score(cell: Cell, target: str) -> str:
@@ -46,7 +48,7 @@ def _score(cell: Cell, target: str) -> str:
         return "-"
     if target not in cell.cross:
         return f"*{value.value:.2f}*"
-    return stacked(decimal(value), mark=_mark(cell, target))
+    return margin(value, two) + _mark(cell, target)
 
 
 def _mark(cell: Cell, target: str) -> str:

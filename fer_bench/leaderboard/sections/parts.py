@@ -5,29 +5,30 @@ from __future__ import annotations
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.estimates import Estimate
 from fer_bench.leaderboard.cells import Cell
-from fer_bench.leaderboard.markup import escape, stacked, table, with_interval
-from fer_bench.leaderboard.notes import Notes
+from fer_bench.leaderboard.links import Links
+from fer_bench.leaderboard.markup import escape, margin, table
 from fer_bench.leaderboard.tables import Section
 
 
-def parts_table(section: Section, notes: Notes) -> str:
-    """Return a table with a row per method, target and subset, after that of all rows; empty without any."""
+def of_source(section: Section, source: str, links: Links) -> str:
+    """Return a table with a row per target, method and subset, after that of all rows; empty without any."""
     shown = metrics.shown_in("page", ranking_first=True)
-    header = ["trained on", "tested on", "method", "rows", *(metric.heading for metric in shown)]
-    header += ["scored rows", "classes"]
+    header = ["method", "rows", *(metric.heading for metric in shown), "scored", "classes"]
     rows: list[list[str]] = []
-    for cell in (c for source in section.sources for c in section.of_source(source)):
-        for target in dict.fromkeys(part.target for part in cell.parts):
-            method = escape(cell.label) + notes.of_method(cell.label) + notes.of_cell(cell)
-            start = [escape(cell.source), escape(target), method]
-            whole = _whole(cell, target)
+    cells = section.of_source(source)
+    for target in dict.fromkeys(part.target for cell in cells for part in cell.parts):
+        for cell in cells:
+            parts = [part for part in cell.parts if part.target == target]
+            whole = _whole(cell, target) if parts else None
             if whole is not None:
-                rows.append([*start, "all", *_numbers(whole), f"{whole.n:,}", str(whole.k)])
-            for part in (one for one in cell.parts if one.target == target):
+                row = [links.method(cell.label), f"all of {escape(target)}", *_numbers(whole)]
+                rows.append([*row, f"{whole.n:,}", str(whole.k)])
+            for part in parts:
                 listed, own = len(part.subset.rows), part.estimate
                 scored = f"{own.n:,}" + ("" if own.n == listed else f" of {listed:,} listed")
-                name = f"**{escape(part.subset.name)}**<br><sub>{part.subset.hash}</sub>"
-                rows.append([*start, name, *_numbers(own), scored, str(own.k)])
+                name = f"{escape(f'{target}:{part.subset.name}')} ({part.subset.hash[:8]})"
+                row = [links.method(cell.label), name, *_numbers(own)]
+                rows.append([*row, scored, str(own.k)])
     return table(header, rows)
 
 
@@ -39,4 +40,4 @@ def _whole(cell: Cell, target: str) -> Estimate | None:
 
 def _numbers(found: Estimate) -> list[str]:
     shown = metrics.shown_in("page", ranking_first=True)
-    return [stacked(with_interval(found.values.get(metric.name), metric.number)) for metric in shown]
+    return [margin(found.values.get(metric.name), metric.number) for metric in shown]

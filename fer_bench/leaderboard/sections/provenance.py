@@ -1,10 +1,8 @@
-"""Versions, hardware, cost and data behind the numbers, as the records say."""
+"""Versions, hardware and data behind the numbers, as the records say."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
 
 from fer_bench.files import canonical
 from fer_bench.leaderboard.markup import escape, table
@@ -13,46 +11,38 @@ from fer_bench.leaderboard.tables import Section
 _FIRST = ("fer_bench", "commit", "python", "torch", "lightning", "timm", "numpy", "platform", "cpu", "gpu")
 
 
-def context(section: Section) -> dict[str, Any]:
-    """Return the values of the template."""
-    return {"environment": _environment(section), "cost": _cost(section), "data": _data(section)}
-
-
-def _environment(section: Section) -> str:
+def environment(section: Section) -> str:
+    """Return versions and hardware in a line; several values where runs differ."""
     values: dict[str, set[str]] = {}
     for record in section.records:
         for name, value in record.environment.items():
             text = "none" if value is None else value if isinstance(value, str) else canonical(value)
             values.setdefault(name, set()).add(text)
     names = [*(name for name in _FIRST if name in values), *sorted(set(values) - set(_FIRST))]
-    rows = [(name, "; ".join(sorted(values[name]))) for name in names]
-    return table(("", "as stored in the records"), rows, raw=())
+    return escape("; ".join(f"{name} {' / '.join(sorted(values[name]))}" for name in names), None)
 
 
-def _cost(section: Section) -> str:
-    costs: dict[str, set[tuple[int, int]]] = {}
-    for r in section.finished:
-        if r.parameters:
-            costs.setdefault(r.method, set()).add((r.parameters, r.multiply_adds))
-    rows = [
-        (escape(method), *(_range(column) for column in zip(*found, strict=True)))
-        for method, found in sorted(costs.items())
-    ]
-    return table(("method", "trainable parameters", "multiply-adds per image"), rows)
-
-
-def _range(values: Iterable[int]) -> str:
-    found = sorted(set(values))
-    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
-
-
-def _data(section: Section) -> str:
+def data_of(section: Section, dataset: str) -> str:
+    """Return which copies of a dataset the runs of a section were tested on."""
     counts = Counter(
-        (name, d.protocol, d.fingerprint, d.pixels[:16], d.recipe, d.faces_weak)
+        (d.protocol, d.fingerprint, d.pixels[:16], d.recipe, d.faces_weak, d.faces_missed)
         for r in section.finished
         for name, d in r.targets.items()
+        if name == dataset
     )
-    order = sorted(counts, key=lambda row: (row[0], row[2], row[3], row[4], row[1], row[5]))
-    rows = [(*row[:5], f"{100 * row[5]:.1f} %", str(counts[row])) for row in order]
-    header = ("dataset", "rows of protocol", "index", "pictures", "crop", "faces found weakly", "runs")
+    rows = []
+    for key in sorted(counts, key=lambda row: tuple(map(str, row))):
+        protocol, index, pictures, recipe, weak, missed = key
+        weakly = "-" if missed is None and weak else f"{100 * (weak - (missed or 0)):.1f} %"
+        none = f"{100 * weak:.1f} % or weakly" if missed is None and weak else f"{100 * (missed or 0):.1f} %"
+        rows.append((protocol, index, pictures, recipe, none, weakly, str(counts[key])))
+    header = (
+        "rows of protocol",
+        "index",
+        "pictures",
+        "crop",
+        "no face found",
+        "found by the cascade",
+        "runs",
+    )
     return table(header, rows, raw=())
