@@ -39,7 +39,10 @@ def test_numbers_letters_and_bold_are_those_of_the_board(written):
         for source in SEEDED:
             value = section.cell(label, source).in_domain.estimate.values["uar"]
             assert float(row[source]) == value.value
-            assert (float(row[f"{source}_low"]), float(row[f"{source}_high"])) == tuple(value.interval)
+            assert (float(row[f"{source}_low"]), float(row[f"{source}_high"])) == (
+                value.interval.low,
+                value.interval.high,
+            )
             assert row[f"{source}_letters"] == section.own_columns[source].letters[label]
             assert (row[f"{source}_bold"] == "1") == (label in section.own_columns[source].leaders)
     overall = {mine.label: mine for mine in section.overall}

@@ -111,9 +111,13 @@ def test_the_board_shows_it_for_runs_that_have_it(store, add):
     told = first[first.index("Share of UAR that corruptions of the test rows cost") :]
     assert re.search(r"\| \[rafdb\]\(rafdb.md\) \| \d+ ± \d+ \|", told)
     corrupt_run(store, cafe, ("blur",))
-    after = render_all(read_board(store))["rafdb.md"]
-    assert "| corruption | [cafe](methods.md#cafe) | [gcn](methods.md#gcn) |" in after
-    assert "| **mean of all** | - |" in after  # not every corruption was measured for cafe
+    board = read_board(store)
+    after, order = render_all(board)["rafdb.md"], board.sections[0].labels
+    assert f"| corruption | {' | '.join(f'[{name}](methods.md#{name})' for name in order)} |" in after
+    (mean,) = [line for line in after.splitlines() if line.startswith("| **mean of all** |")]
+    shown = dict(zip(order, mean.strip("| ").split(" | ")[1:], strict=True))
+    assert shown["cafe"] == "-"  # not every corruption was measured for it
+    assert re.fullmatch(r"\d+\.\d \[\d+\.\d, \d+\.\d\]", shown["gcn"])
 
 
 def test_a_damaged_file_is_in_the_appendix(store, add):
