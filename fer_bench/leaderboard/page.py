@@ -64,9 +64,10 @@ def write_pages(board: Board, out: Path) -> list[Path]:
     Args:
         board: From `read_board`.
         out: Folder of `README.md`, a page per dataset trained on, `methods.md`, `claims.md` where papers'
-            claims apply, `index.html` (the same, interactive), `results.csv` (one row per run, target and selection), `runs.csv` (one row per run),
-            `cells.csv` (one row per method, source and target, with intervals), `generalisation.csv` (one row
-            per method and source), `pairs.csv` (one row per test of two methods) and `figures/`.
+            claims apply, `index.html` (the same, interactive), `results.csv` (one row per run, target and
+            selection), `runs.csv` (one row per run), `cells.csv` (one row per method, source and target, with
+            intervals), `generalisation.csv` (one row per method and source), `pairs.csv` (one row per test of
+            two methods) and `figures/`.
 
     Returns:
         The files, `README.md` first.
