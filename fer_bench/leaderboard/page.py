@@ -150,6 +150,7 @@ def _section(
         "gaps": diagnostics.gaps(section, links),
         "robustness": robustness.context(section, links),
         "epochs": epochs.table_of(section, section.cells, links),
+        "peeked": any("peek" in r.selection for r in section.finished),
         "adapted": in_domain.adapted(section),
         "claims": claims.summary(section),
         "terms": terms.context(section, links),

@@ -54,6 +54,5 @@ def test_the_board_renders(store, tmp_path):
     written = write_leaderboard(store, tmp_path / "board")
     text = written[0].read_text(encoding="utf-8")
     assert "SYNTHETIC DATA" in text
-    assert {"resemotenet", "ssmfar"} <= {
-        word.strip("*` ") for line in text.splitlines() for word in line.split("|")
-    }
+    shown = {cell.strip() for line in text.splitlines() for cell in line.split("|")}
+    assert {f"[{name}](methods.md#{name})" for name in ("resemotenet", "ssmfar")} <= shown

@@ -1,4 +1,4 @@
-"""What the choice of the epoch does: on validation rows, the last one, and what peeking would gain."""
+"""What the choice of the epoch does: on validation rows, the last, and what peeking at test rows gains."""
 
 from __future__ import annotations
 
@@ -10,21 +10,14 @@ from fer_bench.leaderboard.markup import points, signed_percent, tables
 from fer_bench.leaderboard.tables import Section
 from fer_bench.results.record import Record
 
-HEADER = (
-    "method",
-    "chosen on validation rows",
-    "last epoch",
-    "best of the stored ones",
-    "gain by peeking",
-    "runs",
-)
+CHOSEN, LAST, PEEKED = "chosen on validation rows", "last epoch", "gain by peeking"
 
 
 def table_of(section: Section, cells: Sequence[Cell], links: Links) -> str:
-    """Return a row per method with the in-domain UAR of the epochs that were stored, means over runs.
+    """Return a row per method with in-domain UAR by epoch, and what the best epoch on test rows would add.
 
-    Only runs that stored two epochs or more count: with one there is nothing to choose. The better of them on
-    the test rows is what an honest protocol may not take; with more epochs to peek at the gain is larger.
+    Means over the runs that chose an epoch on validation rows; the gain over those of them that looked at the
+    test rows after every epoch (`--track-peek`), in points, with their number.
 
     Args:
         section: The section.
@@ -33,18 +26,20 @@ def table_of(section: Section, cells: Sequence[Cell], links: Links) -> str:
     """
     rows = []
     for label in section.labels:
-        found = [scores for c in cells if c.label == label for r in c.records if (scores := _scores(r))]
-        if not found:
+        runs = [by for c in cells if c.label == label for r in c.records if (by := _by_selection(r))]
+        if not runs:
             continue
-        chosen, last, best = (sum(one) / len(found) for one in zip(*found, strict=True))
-        gain = signed_percent(best - chosen)
-        rows.append([links.method(label), points(chosen), points(last), points(best), gain, str(len(found))])
-    return tables(HEADER, rows)
+        gains = [by["peek"] - by["val"] for by in runs if "peek" in by]
+        gain = f"{signed_percent(sum(gains) / len(gains))} ({len(gains)})" if gains else "-"
+        means = (points(sum(by[name] for by in runs) / len(runs)) for name in ("val", "last"))
+        rows.append([links.method(label), *means, gain, str(len(runs))])
+    header = ["method", CHOSEN, LAST, f"{PEEKED} (runs)", "runs"]
+    if all(row[3] == "-" for row in rows):
+        header, rows = [*header[:3], header[4]], [[*row[:3], row[4]] for row in rows]
+    return tables(header, rows)
 
 
-def _scores(record: Record) -> tuple[float, float, float] | None:
-    """Return a run's UAR at the chosen, the last and the best of its stored epochs, None with one epoch."""
-    by_selection = {s.selection: s.uar for s in record.scores if s.target == record.dataset}
-    if record.headline != "val" or "last" not in by_selection or "val" not in by_selection:
-        return None
-    return by_selection["val"], by_selection["last"], max(by_selection.values())
+def _by_selection(record: Record) -> dict[str, float]:
+    """Return a run's in-domain UAR by selection; nothing where no epoch was chosen on validation rows."""
+    found: dict[str, float] = {s.selection: s.uar for s in record.scores if s.target == record.dataset}
+    return found if record.headline == "val" and {"val", "last"} <= {*found} else {}
