@@ -113,8 +113,10 @@ def difference(one: Arm, other: Arm) -> Value:
     return Value(one.uar.value - other.uar.value, None) if found is None else found
 
 
-def page(arms: Arms) -> str:
+def page(arms: Arms, sweep: SweepConfig) -> str:
     """Return the page as markdown."""
+    made = sum(len(arm.records) for arm in arms.values())
+    whole = len(sweep.datasets) * len(sweep.seeds) * len(sweep.variants)
     first = next(iter(arms.values())).records[0]
     drawn = first.data_kind == "synthetic"
     banner = "**SYNTHETIC DATA.** Drawn faces; this says nothing about real ones." if drawn else "Real data."
@@ -123,7 +125,7 @@ def page(arms: Arms) -> str:
         "",
         f"{banner} Profile {first.profile}{_changed(first)}.",
         *(f"{text[0].upper()}{text[1:]}." for text in first.warnings if text.startswith("the backbone")),
-        "Written by `benchmarks/evidence_ssmfar.py` from the runs of the sweep `label_fraction`.",
+        f"Written by `benchmarks/evidence_ssmfar.py` from {made} of the {whole} runs of the sweep `{SWEEP}`.",
         "",
         "Test UAR in %, checkpoint chosen on validation rows. Labels are hidden in training rows only, the",
         "same ones in every repetition. All arms take the same steps, with the same labelled rows as half",
@@ -268,9 +270,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     given = parser.parse_args(arguments)
     store = Store(given.runs_dir)
-    arms = read_arms(store, read_sweep(given.sweep))
+    sweep = read_sweep(given.sweep)
+    arms = read_arms(store, sweep)
     draw(arms, given.out / FIGURE)
-    write_text(given.out / PAGE, page(arms))
+    write_text(given.out / PAGE, page(arms, sweep))
     print(f"wrote {given.out / PAGE} and {given.out / FIGURE}")
 
 

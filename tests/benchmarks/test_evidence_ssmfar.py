@@ -70,6 +70,7 @@ def test_page_and_figure(evidence, store, small, tmp_path):
     evidence.main(given)
     page = (tmp_path / evidence.PAGE).read_text()
     assert "SYNTHETIC DATA" in page
+    assert "from 8 of the 8 runs" in page
     assert "The backbone starts from clip-tiny-neutral" in page
     half, whole = (line.split(" | ") for line in page.splitlines() if re.match(r"\| \d+ %", line))
     assert (half[0], half[3]) == ("| 50 %", "2")

@@ -33,6 +33,7 @@ LABELS = (0, -1, 1, -1, 2, -1, 2, 1, 0)
 CASES = {
     **{name: (name, {}) for name in BUILT_IN},
     "gcn with a GAN": ("gcn", {"generator": "gan"}),
+    "gcn with true neutral frames": ("gcn", {"neutral_flow": 1.0}),
     "ssmfar, every row consistent": ("ssmfar", {"consistency_scope": "all"}),
     "ssmfar, mixed": ("ssmfar", {"batches": "mixed"}),
     "ssmfar with an oracle": ("ssmfar", {"unlabelled_rows": "oracle"}),
