@@ -6,13 +6,15 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fer_bench.cli.options import AsJson, DataRoot, Rows, RunsDir, open_store, say
+from fer_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from fer_bench.config import ProfileName
     from fer_bench.leaderboard.compare import Line
     from fer_bench.results.scores import Breakdown
     from fer_bench.runs.submission import CheckedSubmission
@@ -258,6 +260,10 @@ def add(
     protocol: ProtocolName = None,
     fold: Fold = 1,
     quick: Quick = False,
+    profile: Annotated[
+        Literal["small", "paper"] | None,
+        typer.Option("--profile", help="Section of the board; default: paper, with --quick that of quick."),
+    ] = None,
     pretrained_on: Annotated[
         list[str] | None,
         typer.Option("--pretrained-on", metavar="DATASET", help="The model also saw this dataset."),
@@ -274,11 +280,12 @@ def add(
     from fer_bench.runs.submission import add_submissions, check_submission
     from fer_bench.workspace.sources import find_roots
 
+    if quick and profile is not None:
+        raise UsageError("--quick is a section of its own", value=f"--profile {profile}", hint="one of both")
     roots, store = find_roots(data_root), Store(runs_dir)
     checked = [check_submission(file, roots, protocol=protocol, fold=fold, quick=quick) for file in files]
-    records = add_submissions(
-        checked, store, profile="quick" if quick else "paper", pretrained_on=pretrained_on or ()
-    )
+    section: ProfileName = "quick" if quick else profile or "paper"
+    records = add_submissions(checked, store, profile=section, pretrained_on=pretrained_on or ())
     if as_json:
         documents = [record.model_dump(mode="json") for record in records]
         typer.echo(json.dumps({"runs": documents}, indent=2, ensure_ascii=False, allow_nan=False))

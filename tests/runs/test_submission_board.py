@@ -99,6 +99,12 @@ def test_the_command_stores_the_row(submitted, run_cli, tiny_root, tmp_path):
     code, out, _ = run_cli("submit", "add", *files, *options, "--json")
     (document,) = json.loads(out)["runs"]
     assert (code, document["method"], document["status"]) == (0, "theirs", "done")
+    assert document["profile"] == "quick"
+    beside = (*options[:-1], "--profile", "small")
+    (document,) = json.loads(run_cli("submit", "add", *files, *beside, "--json")[1])["runs"]
+    assert document["profile"] == "small"
+    code, _, err = run_cli("submit", "add", *files, *options, "--profile", "small")
+    assert (code, "a section of its own" in err) == (2, True)
     code, out, _ = run_cli("runs")
     assert "theirs" in out
     code, _, err = run_cli("rerun", document["key"])
