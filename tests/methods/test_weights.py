@@ -126,5 +126,5 @@ def test_damaged_or_absent_towers_are_refused(tmp_path, monkeypatch):
     (tmp_path / "clip-tiny.safetensors").write_bytes(b"something else")
     with pytest.raises(StoreError, match="not those of the card"):
         shipped("clip-tiny")
-    with pytest.raises(UsageError, match="no such tower"):
+    with pytest.raises(UsageError, match="no such weights come with the package"):
         shipped("clip-big")
