@@ -13,10 +13,6 @@ from fer_bench.files import write_atomic
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666", "#f0e442", "#000000")
 """Colours that are distinct for colour-blind readers (Okabe and Ito)."""
-ON_DARK = ("#3d9fe0", "#f07f3c", "#2dbd94", "#dd9bc0", "#f0b63c", "#9bd8f7", "#a8b0b8", "#f0e442", "#ffffff")
-"""The same colours for a dark background, lighter."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-"""Markers that tell the same things apart without colour."""
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,

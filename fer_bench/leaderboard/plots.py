@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from fer_bench.evaluation.intervals import Value
-from fer_bench.figures import COLOURS, MARKERS, figure_style, new_figure, save_figure
+from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
 from fer_bench.leaderboard.apart import NOT_COMPARED
 from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.colours import MARKERS
 from fer_bench.leaderboard.sections.glance import own_mean
 from fer_bench.leaderboard.tables import Section
 

@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.pairs import MIN_SEEDS
-from fer_bench.figures import COLOURS, ON_DARK
+from fer_bench.figures import COLOURS
 from fer_bench.files import canonical
+from fer_bench.leaderboard.colours import ON_DARK
 from fer_bench.leaderboard.html import charts, libraries, runs, tables
 from fer_bench.leaderboard.html.details import details
 from fer_bench.leaderboard.html.shown import Column, Table
