@@ -10,12 +10,14 @@ from importlib.resources import files
 from typing import Any
 
 from fer_bench.evaluation.calibration import BINS
-from fer_bench.evaluation.intervals import Value, average
+from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.ranks import Ranks, mean_ranks
 from fer_bench.evaluation.transfer import share_pictures
 from fer_bench.leaderboard.cells import Cell
-from fer_bench.leaderboard.html.shown import key_of, margin, two
-from fer_bench.leaderboard.html.tables import cells_of, order_of
+from fer_bench.leaderboard.html.shown import key_of
+from fer_bench.leaderboard.html.tables import cells_of
+from fer_bench.leaderboard.markup import margin, two
+from fer_bench.leaderboard.sections.glance import own_mean
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import p_text
 
@@ -80,14 +82,13 @@ def both(section: Section) -> Chart | None:
     """Plot transfer over the in-domain score: of every method over datasets, and of every cell."""
     rows: Rows = []
     for mine in section.overall:
-        cells = [section.cell(mine.label, source) for source in mine.sources]
-        own = [one for cell in cells if cell is not None and (one := _in_domain(cell)) is not None]
-        if mine.mean is not None and len(own) == len(mine.sources):
-            rows.append(_point(mine.label, OVERALL, average(own), mine.mean))
+        own = own_mean(section, mine)
+        if own is not None and mine.mean is not None:
+            rows.append(_point(mine.label, OVERALL, own, mine.mean))
     for cell in cells_of(section):
-        one, mean = _in_domain(cell), cell.generalisation.mean
-        if one is not None and mean is not None and cell.generalisation.complete:
-            rows.append(_point(cell.label, cell.source, one, mean) | {"d": key_of(cell)})
+        general = cell.generalisation
+        if general.complete and general.in_domain is not None and general.mean is not None:
+            rows.append(_point(cell.label, cell.source, general.in_domain, general.mean) | {"d": key_of(cell)})
     sources = [name for name in (OVERALL, *section.sources) if any(row["source"] == name for row in rows)]
     if not sources:
         return None
@@ -101,10 +102,6 @@ def both(section: Section) -> Chart | None:
     )
 
 
-def _in_domain(cell: Cell) -> Value | None:
-    return cell.in_domain.estimate.values.get("transfer") if cell.in_domain else None
-
-
 def _point(label: str, source: str, own: Value, elsewhere: Value) -> dict[str, Any]:
     row = {"method": label, "source": source, "own": margin(own, two), "elsewhere": margin(elsewhere, two)}
     return row | _ends("x", own) | _ends("y", elsewhere)
@@ -113,7 +110,7 @@ def _point(label: str, source: str, own: Value, elsewhere: Value) -> dict[str, A
 def matrix(section: Section) -> Chart | None:
     """Draw the transfer score of every pair of datasets as a heat map, of one method at a time."""
     crossed = {cell.label for cell in section.cells if cell.cross}
-    labels = [label for label in order_of(section) if label in crossed]
+    labels = [label for label in section.labels if label in crossed]
     if not labels:
         return None
     cells = [cell for cell in cells_of(section) if cell.label in labels]
@@ -297,7 +294,7 @@ def _select(name: str, title: str, options: Sequence[str]) -> dict[str, Any]:
 
 def _spec(name: str, section: Section, *, legend: bool = True, **values: object) -> dict[str, Any]:
     """Return a specification in which `$name` is replaced by a value, with a section's colours and shapes."""
-    labels = list(order_of(section))
+    labels = list(section.labels)
     key = {"orient": "bottom", "columns": 3} if legend else None
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(labels))]
     for channel, scale in (("colour", {"domain": labels}), ("shape", {"domain": labels, "range": shapes})):

@@ -11,7 +11,8 @@ from fer_bench.evaluation import metrics
 from fer_bench.evaluation.estimates import Estimate
 from fer_bench.files import spelled
 from fer_bench.leaderboard.cells import Cell
-from fer_bench.leaderboard.html.shown import key_of, margin, two
+from fer_bench.leaderboard.html.shown import key_of
+from fer_bench.leaderboard.markup import margin, two
 from fer_bench.leaderboard.notes import notes_of
 from fer_bench.leaderboard.sections.in_domain import folds_text
 from fer_bench.leaderboard.tables import Section

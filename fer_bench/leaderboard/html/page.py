@@ -17,6 +17,7 @@ from fer_bench.files import canonical
 from fer_bench.leaderboard.colours import ON_DARK
 from fer_bench.leaderboard.html import charts, libraries, runs, tables
 from fer_bench.leaderboard.html.details import details
+from fer_bench.leaderboard.html.folded import honesty
 from fer_bench.leaderboard.html.shown import Column, Table
 from fer_bench.leaderboard.tables import Board, Section, slugs
 
@@ -85,7 +86,7 @@ def _section(section: Section, slug: str) -> dict[str, Any]:
     """Return what the template shows of a section, and under `data` what its script does."""
     first = [tables.overview(section), tables.in_domain(section), tables.generalisation(section)]
     folded = [tables.cells(section), tables.pairs(section), tables.tests(section), runs.parts(section)]
-    folded += [runs.runs(section), runs.missing(section)]
+    folded += [*honesty(section), runs.runs(section), runs.missing(section)]
     rows = charts.rows_of(section)
     drawn = charts.charts(section, rows)
     every = [table for table in (*first, *folded) if table.rows]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fer_bench.leaderboard.html.shown import Column, Row, Shown, Table, key_of, number, two
+from fer_bench.leaderboard.html.shown import Column, Row, Shown, Table, key_of, number
 from fer_bench.leaderboard.html.tables import PERCENT, cells_of
+from fer_bench.leaderboard.markup import points, two
+from fer_bench.leaderboard.sections.runs import reason_of
 from fer_bench.leaderboard.tables import Section
 from fer_bench.results.record import Record
 from fer_bench.results.scores import Breakdown
@@ -30,9 +32,9 @@ def runs(section: Section) -> Table:
                 "seed": record.seed,
                 "status": record.status,
                 "epoch": None if chosen is None else chosen.epoch,
-                "uar": number(None if score is None else score.uar, _percent, PERCENT),
+                "uar": number(None if score is None else score.uar, points, PERCENT),
                 "key": key,
-                "reason": record.error.reason if record.error else "",
+                "reason": reason_of(record),
             }
         )
     columns = [
@@ -114,18 +116,14 @@ def breakdowns(records: Sequence[Record]) -> list[Breakdown]:
     return [score.breakdown for score in scores if score is not None and score.breakdown is not None]
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
 _MEANS: tuple[tuple[str, Callable[[float], str], float, Callable[[Breakdown], float | None]], ...] = (
-    ("ece", _percent, PERCENT, lambda part: part.calibration.ece),
-    ("ece_adaptive", _percent, PERCENT, lambda part: part.calibration.ece_adaptive),
+    ("ece", points, PERCENT, lambda part: part.calibration.ece),
+    ("ece_adaptive", points, PERCENT, lambda part: part.calibration.ece_adaptive),
     ("brier", two, 1.0, lambda part: part.calibration.brier),
     ("nll", two, 1.0, lambda part: part.calibration.nll),
-    ("human", _percent, PERCENT, lambda part: None if part.votes is None else part.votes.human_uar),
+    ("human", points, PERCENT, lambda part: None if part.votes is None else part.votes.human_uar),
     ("va", two, 1.0, lambda part: part.va_ccc),
-    ("au", _percent, PERCENT, lambda part: part.au_f1),
+    ("au", points, PERCENT, lambda part: part.au_f1),
 )
 
 

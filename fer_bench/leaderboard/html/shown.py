@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import Column as Compared
 from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.markup import margin
 
 Shown = str | int | float | None | Mapping[str, Any]
 """A cell: plain, or `v` to sort by, `t` to read, and as far as they apply `b` (bold), `d` (key of the details
@@ -67,11 +68,6 @@ def key_of(cell: Cell) -> str:
     return f"{cell.label} @ {cell.source}"
 
 
-def two(value: float) -> str:
-    """Return a score with two decimals."""
-    return f"{value:.2f}"
-
-
 def number(value: float | None, show: Callable[[float], str], scale: float = 1.0) -> Shown:
     """Return a number as a cell.
 
@@ -112,14 +108,6 @@ def interval(
     if details:
         cell["d"] = details
     return cell
-
-
-def margin(value: Value, show: Callable[[float], str]) -> str:
-    """Return `0.52 ± .02` with the longer side of the interval, or the number alone where there is none."""
-    if value.interval is None:
-        return show(value.value)
-    half = max(value.value - value.interval.low, value.interval.high - value.value)
-    return f"{show(value.value)} ± {show(half).lstrip('+').removeprefix('0')}"
 
 
 def lettered(column: Compared, label: str) -> tuple[str, bool]:

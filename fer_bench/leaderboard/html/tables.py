@@ -7,19 +7,11 @@ from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import MIN_SEEDS
 from fer_bench.leaderboard.apart import NOT_COMPARED, by_source, told_apart
 from fer_bench.leaderboard.cells import Cell
-from fer_bench.leaderboard.html.shown import (
-    Column,
-    Row,
-    Shown,
-    Table,
-    interval,
-    key_of,
-    lettered,
-    number,
-    two,
-)
+from fer_bench.leaderboard.html.shown import Column, Row, Shown, Table, interval, key_of, lettered, number
+from fer_bench.leaderboard.markup import signed_percent, two
 from fer_bench.leaderboard.notes import notes_of
 from fer_bench.leaderboard.sections.baseline import BASELINE
+from fer_bench.leaderboard.sections.glance import own_mean
 from fer_bench.leaderboard.sections.in_domain import folds_text
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import conclusion, p_text, plain_difference
@@ -32,16 +24,9 @@ def whole_percent(value: float) -> str:
     return f"{100 * value:.0f}"
 
 
-def order_of(section: Section) -> tuple[str, ...]:
-    """Return the methods of a section in the order of all its tables."""
-    return tuple(dict.fromkeys((*(one.label for one in section.overall), *section.labels)))
-
-
 def cells_of(section: Section) -> list[Cell]:
     """Return the cells of a section by source, methods in the order of all tables."""
-    labels = order_of(section)
-    found = (section.cell(label, source) for source in section.sources for label in labels)
-    return [cell for cell in found if cell is not None]
+    return [cell for source in section.sources for cell in section.of_source(source)]
 
 
 def overview(section: Section) -> Table:
@@ -56,6 +41,7 @@ def overview(section: Section) -> Table:
             "method": mine.label,
             "overall": interval(mine.mean, two, mark=mark, bold=bold),
             "from_best": _difference(section, mine.label, column.best),
+            "own": interval(own_mean(section, mine), two),
             "retention": interval(mine.retention, whole_percent, PERCENT),
             "six": interval(mine.six, two),
             "seed_sd": number(mine.seed_sd, two),
@@ -66,10 +52,11 @@ def overview(section: Section) -> Table:
         rows.append(row)
     columns = [
         Column("method", "method"),
-        Column("overall", "generalisation", "number", "mean transfer over sources and targets"),
-        Column("from_best", f"from {column.best or 'the best'}", "number", "difference, adjusted p"),
-        *([Column("from_baseline", f"from {BASELINE}", "number", "difference, adjusted p")] * with_baseline),
-        Column("retention", "retention, %", "number", "share of the in-domain score kept elsewhere"),
+        Column("overall", "on other datasets", "number", "mean transfer over the datasets trained on"),
+        Column("from_best", f"difference from {column.best or 'the best'}", "number", "on common seeds"),
+        *([Column("from_baseline", f"difference from {BASELINE}", "number", "on common seeds")] * with_baseline),
+        Column("own", "on its own", "number", "in-domain, corrected for chance on the classes that targets share"),
+        Column("retention", "retained, %", "number", "share of the score on its own dataset that is left elsewhere"),
         Column("six", "six emotions", "number", "the same over the six basic emotions alone"),
         Column("seed_sd", "seed sd", "number", "standard deviation over seeds"),
         Column("sources", "trained on", "number", "datasets trained on"),
@@ -96,7 +83,7 @@ def _difference(section: Section, label: str, reference: str) -> Shown:
 def in_domain(section: Section) -> Table:
     """Return UAR of every method on the test rows of its own dataset, a column per dataset."""
     rows = []
-    for label in order_of(section):
+    for label in section.labels:
         row: dict[str, Shown] = {"method": label}
         for place, source in enumerate(section.sources):
             cell = section.cell(label, source)
@@ -134,7 +121,7 @@ def _marks(section: Section, apart: str) -> tuple[str, ...]:
 def generalisation(section: Section) -> Table:
     """Return the mean transfer of every method, a column per dataset trained on."""
     rows = []
-    for label in order_of(section):
+    for label in section.labels:
         row: dict[str, Shown] = {"method": label}
         for place, source in enumerate(section.sources):
             cell = section.cell(label, source)
@@ -190,8 +177,8 @@ def cells(section: Section) -> Table:
         Column("method", "method"),
         Column("protocol", "protocol"),
         *(Column(metric.name, metric.heading, "number") for metric in shown),
-        Column("general", "generalisation", "number"),
-        Column("retention", "retention, %", "number"),
+        Column("general", "on other datasets", "number", "mean transfer"),
+        Column("retention", "retained, %", "number"),
         Column("n", "rows", "number"),
         Column("units", "units", "number", "persons, videos or pictures: what varies as a whole"),
         Column("k", "classes", "number"),
@@ -250,7 +237,7 @@ def tests(section: Section) -> Table:
     rows: list[Row] = []
     for score, source, column in kinds:
         for test in column.tests:
-            shift, show = (PERCENT, _points) if score == "UAR" else (1.0, plain_difference)
+            shift, show = (PERCENT, signed_percent) if score == "UAR" else (1.0, plain_difference)
             value = Value(test.difference, test.interval)
             rows.append(
                 {
@@ -278,7 +265,3 @@ def tests(section: Section) -> Table:
     ]
     few = f"Pairs with fewer than {MIN_SEEDS} common seeds are not tested."
     return Table("tests", "Tests of two methods", columns, rows, (few,))
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
