@@ -88,7 +88,9 @@ def both(section: Section) -> Chart | None:
     for cell in cells_of(section):
         general = cell.generalisation
         if general.complete and general.in_domain is not None and general.mean is not None:
-            rows.append(_point(cell.label, cell.source, general.in_domain, general.mean) | {"d": key_of(cell)})
+            rows.append(
+                _point(cell.label, cell.source, general.in_domain, general.mean) | {"d": key_of(cell)}
+            )
     sources = [name for name in (OVERALL, *section.sources) if any(row["source"] == name for row in rows)]
     if not sources:
         return None

@@ -75,14 +75,9 @@ def parts(section: Section) -> Table:
         found = breakdowns(cell.records)
         if not found:
             continue
-        gap = cell.in_domain.gap if cell.in_domain else None
         row: dict[str, Shown] = {
             "source": cell.source,
             "method": {"v": cell.label, "t": cell.label, "d": key_of(cell)},
-            "gap": None if gap is None else {"v": round(100 * gap.size, 2), "t": f"{100 * gap.size:.0f}"},
-            "attribute": ""
-            if gap is None
-            else f"{gap.attribute}: {gap.groups.lowest} to {gap.groups.highest}",
         }
         for name, show, scale, value in _MEANS:
             row[name] = number(_mean(found, value), show, scale)
@@ -97,8 +92,6 @@ def parts(section: Section) -> Table:
         Column("human", "people, %", "number", "UAR of one held-out vote against the majority of the others"),
         Column("va", "CCC", "number", "mean concordance of valence and arousal"),
         Column("au", "AU F1, %", "number", "mean F1 of the action units"),
-        Column("gap", "largest gap, points", "number", "between groups of people; no interval, not tested"),
-        Column("attribute", "between"),
     ]
     kept = [c for c in columns if any(row.get(c.field) is not None for row in rows)]
     return Table(

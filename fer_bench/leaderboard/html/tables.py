@@ -54,9 +54,19 @@ def overview(section: Section) -> Table:
         Column("method", "method"),
         Column("overall", "on other datasets", "number", "mean transfer over the datasets trained on"),
         Column("from_best", f"difference from {column.best or 'the best'}", "number", "on common seeds"),
-        *([Column("from_baseline", f"difference from {BASELINE}", "number", "on common seeds")] * with_baseline),
-        Column("own", "on its own", "number", "in-domain, corrected for chance on the classes that targets share"),
-        Column("retention", "retained, %", "number", "share of the score on its own dataset that is left elsewhere"),
+        *(
+            [Column("from_baseline", f"difference from {BASELINE}", "number", "on common seeds")]
+            * with_baseline
+        ),
+        Column(
+            "own", "on its own", "number", "in-domain, corrected for chance on the classes that targets share"
+        ),
+        Column(
+            "retention",
+            "retained, %",
+            "number",
+            "share of the score on its own dataset that is left elsewhere",
+        ),
         Column("six", "six emotions", "number", "the same over the six basic emotions alone"),
         Column("seed_sd", "seed sd", "number", "standard deviation over seeds"),
         Column("sources", "trained on", "number", "datasets trained on"),
