@@ -181,7 +181,7 @@ def test_keyboard_alone_sorts_filters_and_opens(visit):
     page.keyboard.press("Space")
     assert column(page, "methods", "method") == ["erm", "gcn", "resemotenet"]
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "filter generalisation"
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "filter on other datasets"
     page.locator("[data-table=own] .tabulator-header input").last.focus()
     for _ in range(4):  # over what scrolls to the first number
         page.keyboard.press("Tab")

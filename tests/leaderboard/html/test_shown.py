@@ -1,23 +1,9 @@
 """Cells of tables: numbers with intervals, bold and letters as tests say."""
 
-import pytest
-
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import Interval
-from fer_bench.leaderboard.html.shown import interval, lettered, margin, number, two
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (Value(0.52, Interval(0.50, 0.54)), "0.52 ± .02"),
-        (Value(0.97, Interval(0.90, 0.99)), "0.97 ± .07"),
-        (Value(0.52, None), "0.52"),
-        (Value(-0.1, Interval(-1.2, 0.2)), "-0.10 ± 1.10"),
-    ],
-)
-def test_margin_is_the_longer_side_of_the_interval(value, text):
-    assert margin(value, two) == text
+from fer_bench.leaderboard.html.shown import interval, lettered, number
+from fer_bench.leaderboard.markup import two
 
 
 def test_a_cell_has_a_number_to_sort_by_a_text_and_both_ends():
