@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from fer_bench.cli import check, data, docs, hints, listing, run, runs, scores
+from fer_bench.cli.audit import EPILOG as AUDIT_EPILOG
+from fer_bench.cli.audit import audit
 from fer_bench.cli.card import EPILOG as CARD_EPILOG
 from fer_bench.cli.card import card
 from fer_bench.cli.distill import EPILOG as DISTILL_EPILOG
@@ -56,6 +58,7 @@ app.command(epilog=PRETRAIN_EPILOG)(pretrain_generator)
 app.command(epilog=CARD_EPILOG)(card)
 app.command(epilog=EXPLAIN_EPILOG)(explain)
 app.command(epilog=ROBUSTNESS_EPILOG)(robustness)
+app.command(epilog=AUDIT_EPILOG)(audit)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import datasets, methods
+from fer_bench.errors import UsageError
 from fer_bench.evaluation import coverage
 from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.pairs import EXACT_UNITS, LEAST_DRAWS, MIN_SEEDS
@@ -35,7 +36,7 @@ from fer_bench.leaderboard.sections import (
     terms,
 )
 from fer_bench.leaderboard.tables import Board, Section, build_board, slugs
-from fer_bench.results.store import Store
+from fer_bench.results.store import MARK, Store
 
 FIGURES: dict[str, Callable[[Section, Path], bool]] = {
     "overview": draw_overview,
@@ -49,7 +50,16 @@ def read_board(store: Store) -> Board:
 
     Args:
         store: The run store.
+
+    Raises:
+        UsageError: Its runs were trained with a bad habit, for the protocol audit.
     """
+    if (store.root / MARK).exists():
+        raise UsageError(
+            "these runs were trained with a bad habit for the protocol audit, so no board is made of them",
+            file=store.root,
+            hint="fer-bench audit prints what the habit buys",
+        )
     return build_board(store, methods=methods.names(), named_targets=datasets.MAIN_SEVEN)
 
 

@@ -7,6 +7,7 @@ runs/
   indexes/<fingerprint>.parquet  attributes of a target's rows, once per fingerprint
   subsets/<dataset>/<name>.json  rows of a dataset that are also scored on their own
   frozen/<hash>.pt               weights that are never trained, shared by checkpoints
+  audit.json                     only where runs were trained with a bad habit, see `fer-bench audit`
   teachers/<hash>/<method>.ckpt  what students learned from, see `fer-bench distill`
 ```
 
@@ -39,6 +40,9 @@ KEPT_COLUMNS = (
 )
 FROZEN = "frozen"
 """Folder of weights that are never trained, within the store."""
+MARK = "audit.json"
+"""File of a store whose runs were trained with a bad habit on purpose, see `fer-bench audit`: no board is
+made of them."""
 
 
 @dataclass(frozen=True)

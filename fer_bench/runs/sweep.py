@@ -11,6 +11,7 @@ from typing import Any
 from fer_bench import arithmetic, datasets
 from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.data.crops.choice import read_crops
+from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.errors import StoreError, UsageError
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.rescore import score_run
@@ -72,6 +73,7 @@ def open_sweep(
     *,
     leave_out: Mapping[str, Sequence[str]] | None = None,
     announce: Announce | None = None,
+    alter: Callable[[FaceDataset], FaceDataset] | None = None,
 ) -> PlannedSweep:
     """Plan a sweep; draws and packs the pictures of its sources if necessary.
 
@@ -81,6 +83,7 @@ def open_sweep(
         options: How to run it.
         leave_out: Sample ids or paths to leave out, per dataset.
         announce: Called while data are prepared, see `Workspace`.
+        alter: Changes datasets after they were opened, see `Workspace`.
 
     Raises:
         UsageError: A name or setting that does not exist, or a launcher or logger that is not installed.
@@ -95,7 +98,7 @@ def open_sweep(
     launcher = launchers.get(options.launcher)(options)
     launcher.check_nodes(sweep.devices, sweep.nodes)
     crops = read_crops(sweep.crop, sweep.faces, datasets.names(), sweep.detector)
-    workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce)
+    workspace = Workspace(roots, leave_out=leave_out, crops=crops, announce=announce, alter=alter)
     runs, missing = plan_sweep(sweep, workspace, elsewhere=launcher.is_remote)
     sources = list(dict.fromkeys(run.config.dataset for run in runs))
     tested = list(dict.fromkeys(target for run in runs for target in run.config.targets))

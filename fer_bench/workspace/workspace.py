@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fer_bench.data.crops.choice import CropChoice
 from fer_bench.data.packs.joined import join_packs
 from fer_bench.data.packs.pack import Pack, open_pack
+from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.datasets import MAIN_SEVEN, members_of
 from fer_bench.datasets.folder_classes import DROP
 from fer_bench.errors import DataError
@@ -30,6 +32,7 @@ class Workspace:
         leave_out: Sample ids or paths to leave out, per dataset.
         crops: How faces are cut out, where that is not each dataset's own way.
         announce: Called with a label, steps done and total steps while data are prepared.
+        alter: Called with every dataset that was opened; returns it, or a copy with other rows.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class Workspace:
         leave_out: Mapping[str, Sequence[str]] | None = None,
         crops: CropChoice = CropChoice(),
         announce: Announce | None = None,
+        alter: Callable[[FaceDataset], FaceDataset] | None = None,
     ) -> None:
+        self.alter = alter
         self.roots, self.size, self.population = roots, size, population
         self.crops, self.announce = crops, announce
         self._leave_out = leave_out or {}
@@ -95,6 +100,8 @@ class Workspace:
             if self._leave_out.get(name):
                 source.dataset.leave_out(self._leave_out[name])
             self.crops.apply(source.dataset)
+            if self.alter is not None:
+                source = replace(source, dataset=self.alter(source.dataset))
             self._sources[name] = source
         return self._sources[name]
 
