@@ -48,8 +48,8 @@ def page(found: Sequence[Bought], *, method: str, kind: str, profile: str, comma
     parts += [
         "## What each habit is here",
         "\n".join(f"- **{one.habit.title}** (`{one.habit.name}`): {one.habit.does}." for one in _once(found)),
-        "A negative number is a loss: exchanged colours or another order of classes cost points, and look like "
-        "a weak method. The interval of *best of the seeds* is over test units, for "
+        "A negative number is a loss: exchanged colours or another order of classes cost points, and look "
+        "like a weak method. The interval of *best of the seeds* is over test units, for "
         "the seeds that were trained. Frames of one clip, and a picture and its copy, are told apart by the "
         "honest protocol's units in every interval.",
     ]
