@@ -34,6 +34,8 @@ from fer_bench.cli.pretrain_generator import EPILOG as PRETRAIN_EPILOG
 from fer_bench.cli.pretrain_generator import pretrain_generator
 from fer_bench.cli.robustness import EPILOG as ROBUSTNESS_EPILOG
 from fer_bench.cli.robustness import robustness
+from fer_bench.cli.similarity import EPILOG as SIMILARITY_EPILOG
+from fer_bench.cli.similarity import similarity
 from fer_bench.distribution import LIGHT, NAME, commit, is_light, version
 from fer_bench.errors import FerBenchError
 
@@ -59,6 +61,7 @@ app.command(epilog=CARD_EPILOG)(card)
 app.command(epilog=EXPLAIN_EPILOG)(explain)
 app.command(epilog=ROBUSTNESS_EPILOG)(robustness)
 app.command(epilog=AUDIT_EPILOG)(audit)
+app.command(epilog=SIMILARITY_EPILOG)(similarity)
 
 
 @app.callback(invoke_without_command=True)
