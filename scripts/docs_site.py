@@ -77,7 +77,14 @@ NAV: list[tuple[str, list[str]]] = [
     ),
     (
         "Leaderboard",
-        ["leaderboard/index.md", "reading-the-board.md", "robustness.md", "statistics.md", "coverage.md"],
+        [
+            "leaderboard/index.md",
+            "reading-the-board.md",
+            "robustness.md",
+            "audit.md",
+            "statistics.md",
+            "coverage.md",
+        ],
     ),
     ("Methods", []),
     ("Datasets", []),

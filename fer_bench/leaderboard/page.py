@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from fer_bench.leaderboard.sections import (
     epochs,
     glance,
     in_domain,
+    likeness,
     outside,
     provenance,
     robustness,
@@ -123,7 +124,7 @@ def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
     return pages.fill(
         "README.md.j2",
         sections=[
-            _section(section, figures.get(slug, {}), board.named_targets, links)
+            _section(board, section, figures.get(slug, {}), links)
             for section, slug in zip(board.sections, slugs(board.sections), strict=True)
         ],
         problems=table(("file below the store", "problem"), problems, raw=()),
@@ -140,9 +141,7 @@ def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
     )
 
 
-def _section(
-    section: Section, figures: Mapping[str, str], named: Sequence[str], links: Links
-) -> dict[str, Any]:
+def _section(board: Board, section: Section, figures: Mapping[str, str], links: Links) -> dict[str, Any]:
     """Return the values that the template shows of a section."""
     generator = (section.generator or {}).items()
     return {
@@ -156,6 +155,7 @@ def _section(
         "baseline": baseline.context(section, links),
         "own": in_domain.context(section, links),
         "cross": cross.context(section, links),
+        "likeness": likeness.sentences(section, board.similarities),
         "outside": outside.context(section, links),
         "gaps": diagnostics.gaps(section, links),
         "robustness": robustness.context(section, links),
@@ -164,6 +164,6 @@ def _section(
         "adapted": in_domain.adapted(section),
         "claims": claims.summary(section),
         "terms": terms.context(section, links),
-        "runs": runs.context(section, named, links),
+        "runs": runs.context(section, board.named_targets, links),
         "environment": provenance.environment(section),
     }

@@ -20,6 +20,7 @@ from fer_bench.leaderboard.sections import (
     diagnostics,
     epochs,
     in_domain,
+    likeness,
     parts,
     provenance,
     robustness,
@@ -81,13 +82,13 @@ def _dataset(board: Board, dataset: str, links: Links) -> str:
         mark=MARK,
         name=dataset,
         facts=facts,
-        sections=[_of_section(section, dataset, links) for section in shown],
+        sections=[_of_section(board, section, dataset, links) for section in shown],
         level=round(100 * LEVEL),
         small=SMALL_CLASS,
     )
 
 
-def _of_section(section: Section, dataset: str, links: Links) -> dict[str, Any]:
+def _of_section(board: Board, section: Section, dataset: str, links: Links) -> dict[str, Any]:
     notes = Notes(section, dataset)
     own = [source for source in section.sources if source.split("/")[0] == dataset]
     data = [provenance.data_of(section, name) for name in members_of(dataset)]
@@ -97,6 +98,7 @@ def _of_section(section: Section, dataset: str, links: Links) -> dict[str, Any]:
         "heading": heading(section),
         "sources": [_of_source(section, source, notes, links) for source in own],
         "notes": notes.lines(),
+        "likeness": likeness.of_dataset(section, board.similarities, dataset, links),
         "data": "\n\n".join(text for text in data if text),
         "found": found_faces.sentence(recipes),
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_bench.datasets import members_of
+from fer_bench.errors import StoreError
 from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.exposure import Seen
 from fer_bench.evaluation.intervals import Value, average
@@ -22,6 +23,7 @@ from fer_bench.files import canonical, short_hash
 from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way
 from fer_bench.leaderboard.variants import variants
 from fer_bench.results.record import Record
+from fer_bench.results.similarity import Similarity, read_similarities
 from fer_bench.results.store import Store
 
 
@@ -143,12 +145,14 @@ class Board:
         problems: Damaged records and predictions.
         methods: Methods that this installation knows.
         named_targets: The target list of the generalisation score.
+        similarities: How alike datasets look, as far as that was measured.
     """
 
     sections: tuple[Section, ...]
     problems: tuple[Problem, ...]
     methods: tuple[str, ...]
     named_targets: tuple[str, ...]
+    similarities: tuple[Similarity, ...] = ()
 
 
 def slugs(sections: Sequence[Section]) -> list[str]:
@@ -189,7 +193,12 @@ def build_board(
         section, found = _build_section(store, groups[key], tuple(methods), tuple(named_targets), excluded)
         sections.append(section)
         problems += found
-    return Board(tuple(sections), tuple(problems), tuple(methods), tuple(named_targets))
+    similarities: tuple[Similarity, ...] = ()
+    try:
+        similarities = tuple(read_similarities(store.root))
+    except StoreError as error:
+        problems.append(Problem.of(store, error))
+    return Board(tuple(sections), tuple(problems), tuple(methods), tuple(named_targets), similarities)
 
 
 def _section_key(record: Record) -> tuple[str, ...]:
