@@ -123,3 +123,14 @@ def test_runs_that_failed_alike_share_a_line(store, add, tmp_path):
     (line,) = [line for line in text.splitlines() if "became NaN" in line]
     assert line.count("gcn/mmi/") == 3
     assert line.endswith(" and 2 more)")
+
+
+def test_a_lead_by_trained_weights_is_not_the_methods_alone(store, add, tmp_path):
+    weights = {"generator": TrainingData(text="drawn faces", exposure={})}
+    for seed in range(3):
+        for dataset in ("rafdb", "expw"):
+            add("gcn", dataset, seed=seed, skill=3.0, pretrained=weights)
+            add("erm", dataset, seed=seed, skill=1.2)
+    write_leaderboard(store, tmp_path)
+    said = (tmp_path / "README.md").read_text()
+    assert "gcn starts from trained weights (see the notes), erm from random ones" in said

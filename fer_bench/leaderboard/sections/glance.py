@@ -11,13 +11,14 @@ from fer_bench.leaderboard.markup import escape, lettered, margin, share, table,
 from fer_bench.leaderboard.notes import Notes
 from fer_bench.leaderboard.sections.baseline import BASELINE
 from fer_bench.leaderboard.tables import Overall, Section
-from fer_bench.leaderboard.wording import conclusion, plain_difference
+from fer_bench.leaderboard.wording import and_of, conclusion, plain_difference
 
 
 def context(section: Section, notes: Notes, links: Links) -> dict[str, Any]:
     """Return the values of the template."""
     overall = section.overall_column
     said = [conclusion(overall, "test units", plain_difference)] if overall.scores else []
+    said.append(_starts(section))
     said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
     common = next((o.sources for o in section.overall if o.sources), ())
     return {
@@ -30,6 +31,24 @@ def context(section: Section, notes: Notes, links: Links) -> dict[str, Any]:
         "mixed_data": section.several_versions,
         "notes": notes.lines(),
     }
+
+
+def _starts(section: Section) -> str:
+    """Say which of the methods compared start from trained weights; nothing where all or none do."""
+    labels = list(section.overall_column.scores)
+    trained = [
+        label
+        for label in labels
+        if any(r.pretrained for c in section.cells if c.label == label for r in c.records)
+    ]
+    random = [label for label in labels if label not in trained]
+    if not trained or not random:
+        return ""
+    verb = "starts" if len(trained) == 1 else "start"
+    return (
+        f"{and_of(trained)} {verb} from trained weights (see the notes), {and_of(random)} from random ones: "
+        "what sets the two kinds apart is not the method alone."
+    )
 
 
 def own_mean(section: Section, mine: Overall) -> Value | None:
