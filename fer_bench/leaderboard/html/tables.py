@@ -5,16 +5,16 @@ from __future__ import annotations
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.pairs import MIN_SEEDS
-from fer_bench.leaderboard.apart import NOT_COMPARED, by_source, told_apart
+from fer_bench.leaderboard.apart import NOT_COMPARED, by_source
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.html.shown import Column, Row, Shown, Table, interval, key_of, lettered, number
 from fer_bench.leaderboard.markup import signed_percent, two
 from fer_bench.leaderboard.notes import notes_of
 from fer_bench.leaderboard.sections.baseline import BASELINE
-from fer_bench.leaderboard.sections.glance import own_mean
+from fer_bench.leaderboard.sections.glance import own_mean, said
 from fer_bench.leaderboard.sections.in_domain import folds_text
 from fer_bench.leaderboard.tables import Section
-from fer_bench.leaderboard.wording import conclusion, p_text, plain_difference
+from fer_bench.leaderboard.wording import p_text, plain_difference
 
 PERCENT = 100.0
 
@@ -71,15 +71,7 @@ def overview(section: Section) -> Table:
         Column("seed_sd", "seed sd", "number", "standard deviation over seeds"),
         Column("sources", "trained on", "number", "datasets trained on"),
     ]
-    return Table("methods", "Methods", columns, rows, _said_overall(section))
-
-
-def _said_overall(section: Section) -> tuple[str, ...]:
-    said = []
-    if section.overall_column.scores:
-        said.append(conclusion(section.overall_column, "test units", plain_difference))
-    said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
-    return tuple(text for text in said if text)
+    return Table("methods", "Methods", columns, rows, said(section))
 
 
 def _difference(section: Section, label: str, reference: str) -> Shown:

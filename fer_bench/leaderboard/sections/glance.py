@@ -16,14 +16,10 @@ from fer_bench.leaderboard.wording import and_of, conclusion, plain_difference
 
 def context(section: Section, notes: Notes, links: Links) -> dict[str, Any]:
     """Return the values of the template."""
-    overall = section.overall_column
-    said = [conclusion(overall, "test units", plain_difference)] if overall.scores else []
-    said.append(_starts(section))
-    said.append(told_apart((mine.label, mine.apart) for mine in section.overall))
     common = next((o.sources for o in section.overall if o.sources), ())
     return {
         "table": _table(section, notes, links),
-        "said": " ".join(escape(text, None) for text in said if text),
+        "said": " ".join(escape(text, None) for text in said(section)),
         "common": [links.source(source) for source in common],
         "others": [links.source(source) for source in section.sources if source not in common],
         "unions": any(c.is_union for c in section.cells),
@@ -31,6 +27,14 @@ def context(section: Section, notes: Notes, links: Links) -> dict[str, Any]:
         "mixed_data": section.several_versions,
         "notes": notes.lines(),
     }
+
+
+def said(section: Section) -> tuple[str, ...]:
+    """Return what may be concluded about the methods over all datasets, in plain sentences."""
+    overall = section.overall_column
+    found = [conclusion(overall, "test units", plain_difference)] if overall.scores else []
+    found += [_starts(section), told_apart((mine.label, mine.apart) for mine in section.overall)]
+    return tuple(text for text in found if text)
 
 
 def _starts(section: Section) -> str:
