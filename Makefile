@@ -28,18 +28,16 @@ test-slow: $(INSTALLED)  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours on two cores) and write them.
-	for sweep in label_fraction gcn_adapted gcn_variants ablation_cafe; do \
+	for sweep in label_fraction gcn_evidence ablation_cafe; do \
 	  $(BIN)/python benchmarks/sweep_synthetic.py $$sweep --runs-dir $(EVIDENCE) || exit 1; done
-	for sweep in gcn_evidence gcn_evidence_mmi gcn_references; do \
-	  $(BIN)/python benchmarks/sweep_synthetic.py $$sweep --size full --runs-dir $(EVIDENCE) || exit 1; done
-	$(BIN)/python benchmarks/sweep_synthetic.py gcn_defaults --population development --runs-dir $(DEVELOPMENT)
 	$(BIN)/python benchmarks/choose_quick.py --runs-dir $(DEVELOPMENT)
 	$(BIN)/python benchmarks/evidence_ssmfar.py --runs-dir $(EVIDENCE)
-	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE) --development $(DEVELOPMENT)
+	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)
 
-towers: $(INSTALLED)  ## Train the two image towers of the package again, into TOWERS (minutes).
+towers: $(INSTALLED)  ## Train the two image towers and the generator of the package again, into TOWERS (minutes).
 	$(BIN)/python benchmarks/pretrain_clip_tiny.py clip-tiny clip-tiny-neutral --out $(TOWERS)
+	$(BIN)/python benchmarks/pretrain_generator.py neutral-tiny --out $(TOWERS)
 
 lint: $(INSTALLED)  ## Check style, types and the layout.
 	$(BIN)/ruff check .

@@ -1,46 +1,61 @@
-"""Write what the stored runs of gcn say into its README: tables, and two figures in docs/figures.
+"""Write what the stored runs of gcn say into its README: a table, and two figures in docs/figures.
 
-    python benchmarks/sweep_synthetic.py gcn_evidence --size full --runs-dir runs-evidence
-    python benchmarks/sweep_synthetic.py gcn_evidence_mmi --size full --runs-dir runs-evidence
-    python benchmarks/sweep_synthetic.py gcn_references --size full --runs-dir runs-evidence
-    fer-bench sweep gcn_adapted --runs-dir runs-evidence
-    fer-bench sweep gcn_variants --runs-dir runs-evidence
-    python benchmarks/sweep_synthetic.py gcn_defaults --population development --runs-dir runs-development
-    python benchmarks/evidence_gcn.py --runs-dir runs-evidence --development runs-development
+    fer-bench sweep gcn_evidence --runs-dir runs-evidence
+    python benchmarks/evidence_gcn.py --runs-dir runs-evidence
 
-Nothing is trained here, and the same stores give the same bytes. A table is left as it is while its runs are
-absent. With `--sweep FILE` the table of variants of that sweep is printed instead, beside real data with the
-paper's claims.
+Nothing is trained here, and the same store gives the same bytes. The models are scored on drawn people whom
+no fold has (`gcn_people.py`); these are drawn on first use. With `--sweep FILE` the variants of that sweep
+are printed as a table instead, on real data with the paper's claims beside them.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from gcn_arms import Arm, Arms, difference, read_arms
-from gcn_figures import Faces, draw_errors, draw_references, errors_of, faces_of
+from gcn_arms import Arm, Arms, read_arms
+from gcn_figures import Faces, draw_gains, draw_references
+from gcn_people import SEEDS, Beside, People, answers_of, faces_drawn, mean_errors, model_of, people_of
 from readme_section import figure_table, write_section
 from sweep_runs import refuse_empty
 
 from fer_bench.config import SweepConfig
-from fer_bench.errors import StoreError
-from fer_bench.evaluation.statistics import mean_and_sd
-from fer_bench.leaderboard.markup import percent, points
+from fer_bench.evaluation.estimates import Estimate, estimate
+from fer_bench.evaluation.intervals import Value, difference
+from fer_bench.leaderboard.markup import percent, signed_percent, with_interval
+from fer_bench.methods.base import Method
 from fer_bench.methods.claims import claims_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.runs.sweepfile import SWEEPS, read_sweep
-from fer_bench.workspace.sources import DataRoots, find_roots
-from fer_bench.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "fer_bench" / "methods" / "gcn" / "README.md"
 FIGURES = ROOT / "docs" / "figures"
-PLAIN = "plain encoder"
-FULL = ("gcn_evidence", "gcn_evidence_mmi", "gcn_references")
-"""Sweeps on a stand-in with as many people as the real datasets have."""
+SECTION = "gcn_evidence"
+PLAIN, SCRATCH, PRETRAINED, CONTROL, ENROLLED = (
+    "plain encoder",
+    "gcn from scratch",
+    "gcn pre-trained",
+    "control",
+    "gcn enrolled",
+)
+"""Variants of the sweep."""
+ROWS: tuple[tuple[str, str, Beside], ...] = (
+    (PLAIN, PLAIN, "generated"),
+    (SCRATCH, SCRATCH, "generated"),
+    ("control: plain encoder, started from the generator's encoder", CONTROL, "generated"),
+    (PRETRAINED, PRETRAINED, "generated"),
+    (f"{ENROLLED}: own neutral frame", ENROLLED, "own"),
+    (f"{ENROLLED}: neutral frame of another person", ENROLLED, "other"),
+    (f"{ENROLLED}: generated reference", ENROLLED, "generated"),
+)
+"""Lines of the table: the name, the variant, and what its faces are compared with."""
+AGAINST = (PLAIN, ROWS[2][0])
+"""Lines that the others are compared with."""
+Models = dict[tuple[int, int], Method]
 
 
 def _any_record(arms: Arms) -> Record:
@@ -57,58 +72,6 @@ def _banner(arms: Arms) -> str:
             f"profile {first.profile}."
         )
     return f"Real data, profile {first.profile}."
-
-
-def evidence_table(store: Store, arms: Arms) -> str:
-    """Return gcn beside the encoder alone, per dataset."""
-    rows = []
-    for dataset, by_name in arms.items():
-        for name, arm in by_name.items():
-            found = arm.estimate(store)
-            rows.append(
-                (
-                    dataset,
-                    name,
-                    str(arm.seeds()),
-                    percent(found.values["uar"]),
-                    points(found.seed_sd("uar")),
-                    f"{100 * found.values['accuracy'].value:.1f}",
-                    _size(arm.first),
-                    "" if name == PLAIN or PLAIN not in by_name else difference(store, arm, by_name[PLAIN]),
-                )
-            )
-    header = ("dataset", "", "seeds", "UAR", "sd", "accuracy", "parameters, multiply-adds", "gcn - plain")
-    return "\n".join([_banner(arms), "", *figure_table(header, rows)])
-
-
-def _size(record: Record) -> str:
-    parameters, work = record.parameters, record.multiply_adds
-    return f"{parameters or 0:,}, {(work or 0) / 1e6:.1f} M"
-
-
-def adapted_table(store: Store, arms: Arms) -> str:
-    """Return what hiding the pairs does, per dataset."""
-    rows = []
-    for dataset, by_name in arms.items():
-        for name, arm in by_name.items():
-            found = arm.estimate(store)
-            marked = "yes" if arm.first.adapted else "no"
-            others = [other for other in (PLAIN, "adapted") if other != name and name != PLAIN]
-            against = {o: difference(store, arm, by_name[o]) for o in others if o in by_name}
-            rows.append(
-                (
-                    dataset,
-                    name,
-                    marked,
-                    str(arm.seeds()),
-                    percent(found.values["uar"]),
-                    points(found.seed_sd("uar")),
-                    against.get(PLAIN, ""),
-                    against.get("adapted", ""),
-                )
-            )
-    header = ("dataset", "", "marked adapted", "seeds", "UAR", "sd", "minus plain encoder", "minus adapted")
-    return "\n".join([_banner(arms), "", *figure_table(header, rows)])
 
 
 def variants_table(store: Store, arms: Arms, sweep: SweepConfig) -> str:
@@ -147,147 +110,115 @@ def _claims(arms: Arms) -> dict[tuple[str, str], str]:
     return {(c.target, c.variant or PLAIN.partition(" ")[0]): c.value for c in same}
 
 
-def _workspace_of(arms: Arms, data_root: str | None) -> Workspace:
-    """Return the data of these runs: those of the data root, or the stand-in of their size."""
-    drawn = _any_record(arms).generator
-    if drawn is None or data_root:
-        return Workspace(find_roots(data_root))
-    return Workspace(DataRoots(None, {}, "the synthetic stand-in"), size=drawn["size"])
+def score(models: Mapping[str, Models], people: Sequence[People]) -> dict[str, Estimate]:
+    """Return the scores of every line of the table, averaged over folds and then over seeds."""
+    found = {}
+    for name, variant, beside in ROWS:
+        if mine := models.get(variant):
+            given = [answers_of(method, people, beside) for method in mine.values()]
+            seeds = [seed for _, seed in mine]
+            found[name] = estimate(given, "oulu", seeds=seeds, training=variant)
+    return found
 
 
-def references_table(store: Store, arms: Arms, drawn: Mapping[str, Faces]) -> str:
-    """Return how far generated references are from the true ones, beside the inputs themselves.
+def evidence_table(
+    arms: Mapping[str, Arm],
+    scores: Mapping[str, Estimate],
+    errors: Mapping[str, str],
+) -> str:
+    """Return the table: UAR of every line, its differences from the encoders alone, its generation error.
 
     Args:
-        store: Where the runs are.
-        arms: The runs of one dataset.
-        drawn: What they drew, by variant.
+        arms: The runs by variant.
+        scores: What `score` returned.
+        errors: Generation error by variant, as text.
     """
     rows = []
-    for dataset, by_name in arms.items():
-        for name, arm in by_name.items():
-            errors = errors_of(drawn[name])
-            uar = arm.estimate(store).values["uar"].value
-            rows.append(
-                (dataset, name, f"{errors.generated:.4f}", f"{errors.copied:.4f}", f"{100 * uar:.1f}")
+    for name, variant, beside in ROWS:
+        if name not in scores:
+            continue
+        arm, found = arms[variant], scores[name]
+        uar = found.values["uar"]
+        known = [scores.get(other) if other != name else None for other in AGAINST]
+        others = [None if other is None else other.values["uar"] for other in known]
+        rows.append(
+            (
+                name,
+                f"{arm.seeds()} x {len({fold for fold, _ in arm.records})}",
+                percent(uar),
+                f"{100 * found.values['accuracy'].value:.1f}",
+                *("" if other is None else _against(uar, other) for other in others),
+                errors.get(variant, "") if beside == "generated" else "",
+                f"{(arm.first.multiply_adds or 0) / 1e6:.1f} M",
             )
-    header = ("dataset", "generator", "error of the generated", "error of the input", "UAR")
-    return "\n".join([_banner(arms), "", *figure_table(header, rows)])
+        )
+    header = ("", "seeds x folds", "UAR", "accuracy", "minus plain", "minus control")
+    any_score = next(iter(scores.values()))
+    tested = f"{any_score.n:,} pictures of {any_score.units} people whom no fold has."
+    table = figure_table((*header, "generation error", "multiply-adds"), rows)
+    return "\n".join([f"{_banner({'oulu': dict(arms)})} {tested}", "", *table])
 
 
-def defaults_table(arms: Arms) -> str:
-    """Return validation UAR of every alternative and its difference from the default, over seeds.
-
-    Raises:
-        StoreError: The runs are not of the development population.
-    """
-    rows = []
-    for dataset, by_name in arms.items():
-        for name, arm in by_name.items():
-            if (arm.first.generator or {}).get("population") != "development":
-                raise StoreError(
-                    "defaults are chosen on the development population",
-                    value=str(arm.first.generator),
-                    hint="python benchmarks/sweep_synthetic.py gcn_defaults --population development "
-                    "--runs-dir runs-development",
-                )
-            mean, sd = mean_and_sd(list(_validation(arm).values()))
-            against, spread = "", "-"
-            if "default" in by_name and name != "default":
-                base, mine = _validation(by_name["default"]), _validation(arm)
-                moved = [mine[key] - base[key] for key in mine if key in base]
-                if moved:
-                    centre, sd_moved = mean_and_sd(moved)
-                    against, spread = f"{100 * centre:+.1f}", points(sd_moved)
-            rows.append((name, dataset, str(arm.seeds()), f"{100 * mean:.1f}", points(sd), against, spread))
-    header = ("alternative", "dataset", "seeds", "validation UAR", "sd", "minus default", "sd of that")
-    banner = f"{_banner(arms)} Development population, validation rows only."
-    return "\n".join([banner, "", *figure_table(header, rows)])
+def _against(first: Value, second: Value) -> str:
+    found = difference(first, second)
+    if found is None:
+        return f"{100 * (first.value - second.value):+.1f}"
+    return with_interval(found, signed_percent)
 
 
-def _validation(arm: Arm) -> dict[tuple[int, int], float]:
-    found = {key: record.selection["val"].val_uar for key, record in arm.records.items()}
-    return {key: value for key, value in found.items() if value is not None}
+def only(arm: Arm, common: set[tuple[int, int]]) -> Arm:
+    """Return the runs of the folds and seeds that all variants have."""
+    return replace(arm, records={key: record for key, record in arm.records.items() if key in common})
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write what the stores have runs for, and say what is missing."""
+    """Write what the store has runs for, and say what is missing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-evidence"))
-    parser.add_argument("--development", type=Path, default=Path("runs-development"))
     parser.add_argument("--sweep", default=None, help="print the variants of this sweep alone")
-    parser.add_argument("--data-root", default=None)
     parser.add_argument("--readme", type=Path, default=README)
     parser.add_argument("--figures", type=Path, default=FIGURES)
+    parser.add_argument("--people", type=int, nargs="+", default=SEEDS, help="seeds of the tested people")
     given = parser.parse_args(arguments)
-    store, development = Store(given.runs_dir), Store(given.development)
+    store = Store(given.runs_dir)
+    sweep = read_sweep(given.sweep or SWEEPS / f"{SECTION}.yaml")
+    arms = read_arms(store, sweep)
+    refuse_empty(arms, store, str(given.sweep or SECTION))
     if given.sweep is not None:
-        sweep = read_sweep(given.sweep)
-        arms = read_arms(store, sweep)
-        refuse_empty(arms, store, str(given.sweep))
         print(variants_table(store, arms, sweep))
         return
-    sweeps = {name: read_sweep(SWEEPS / f"{name}.yaml") for name in SECTIONS}
-    sweeps |= {name: read_sweep(SWEEPS / f"{name}.yaml") for name in ("gcn_evidence_mmi", "gcn_references")}
-    found = {
-        name: read_arms(
-            development if name == "gcn_defaults" else store,
-            sweep,
-            size=None if given.data_root else ("full" if name in FULL else "quick"),
-        )
-        for name, sweep in sweeps.items()
+    (mine,) = arms.values()
+    common = set.intersection(*({*arm.records} for arm in mine.values()))
+    mine = {name: only(arm, common) for name, arm in mine.items()}
+    people = people_of("oulu", next(iter(mine.values())).first.protocol, given.people)
+    models = {
+        name: {key: model_of(store, record) for key, record in arm.records.items()}
+        for name, arm in mine.items()
     }
-    for name, arms in found.items():
-        if not arms:
-            print(f"missing: no finished run of the sweep {name}")
-    found["gcn_evidence"] |= found.pop("gcn_evidence_mmi")
-    for name, write in SECTIONS.items():
-        if arms := found[name]:
-            write_section(given.readme, name, write(store, arms, sweeps[name]))
-            print(f"wrote {name} to {given.readme}")
-    if variants := found["gcn_variants"]:
-        _draw_errors(store, variants, given.data_root, given.figures)
-    if references := found["gcn_references"]:
-        _write_references(store, references, given.data_root, given.readme, given.figures)
-
-
-def _draw_errors(store: Store, arms: Arms, data_root: str | None, figures: Path) -> None:
-    workspace = _workspace_of(arms, data_root)
+    scores = score(models, people)
+    found = {name: mean_errors(each, people[0]) for name, each in models.items()}
+    shown = {name: f"{each.generated:.4f}" for name, each in found.items() if each is not None}
+    copied = next(each.copied for each in found.values() if each is not None)
+    table = evidence_table(mine, scores, shown)
+    text = f"{table}\n\nGeneration error of the input itself in the place of a reference: {copied:.4f}."
+    write_section(given.readme, SECTION, text)
     points = {
-        (dataset, name): (
-            errors_of(faces_of(store, workspace, arm.first)),
-            arm.estimate(store).values["uar"],
-        )
-        for dataset, by_name in arms.items()
-        for name, arm in by_name.items()
-        if name != PLAIN
+        name: (found[name].generated, scores[name].values["uar"])  # type: ignore[union-attr]
+        for name in (SCRATCH, PRETRAINED)
+        if name in scores
     }
-    plain = {
-        dataset: by_name[PLAIN].estimate(store).values["uar"].value
-        for dataset, by_name in arms.items()
-        if PLAIN in by_name
-    }
-    draw_errors(points, plain, _any_record(arms).data_kind, figures / "gcn-generation-error.png")
-    print(f"wrote gcn-generation-error.png to {figures}")
-
-
-def _write_references(store: Store, arms: Arms, data_root: str | None, readme: Path, figures: Path) -> None:
-    workspace = _workspace_of(arms, data_root)
-    (by_name,) = arms.values()
-    drawn = {name: faces_of(store, workspace, arm.first) for name, arm in by_name.items()}
-    write_section(readme, "gcn_references", references_table(store, arms, drawn))
-    draw_references(drawn, _any_record(arms), figures / "gcn-references.png")
-    print(f"wrote gcn_references to {readme} and gcn-references.png to {figures}")
-
-
-SECTIONS: dict[str, Callable[[Store, Arms, SweepConfig], str]] = {
-    "gcn_evidence": lambda store, arms, _: evidence_table(store, arms),
-    "gcn_variants": variants_table,
-    "gcn_adapted": lambda store, arms, _: adapted_table(store, arms),
-    "gcn_defaults": lambda _, arms, __: defaults_table(arms),
-}
+    own = ROWS[4][0]
+    points |= {own: (0.0, scores[own].values["uar"])} if own in scores else {}
+    plain = {name: scores[name].values["uar"].value for name in AGAINST if name in scores}
+    draw_gains(points, plain, given.figures / "gcn-generation-error.png")
+    pictures: dict[str, Faces] = {}
+    for name in (SCRATCH, PRETRAINED):
+        drawn = faces_drawn(next(iter(models[name].values())), people[0]) if name in models else None
+        pictures |= {} if drawn is None else {name.removeprefix("gcn "): drawn}
+    draw_references(pictures, next(iter(mine.values())).first.classes, given.figures / "gcn-references.png")
+    print(f"wrote {SECTION} to {given.readme}, and two figures to {given.figures}")
 
 
 if __name__ == "__main__":

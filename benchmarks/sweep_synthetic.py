@@ -1,6 +1,6 @@
 """Train a sweep on another synthetic stand-in than the one `fer-bench sweep` draws.
 
-    python benchmarks/sweep_synthetic.py gcn_evidence --size full --runs-dir runs-evidence
+    python benchmarks/sweep_synthetic.py ablation_cafe --size full --runs-dir runs-evidence
     python benchmarks/sweep_synthetic.py gcn_defaults --population development --runs-dir runs-development
 
 `full` has as many people and sequences as the real datasets; the development population is made of people and

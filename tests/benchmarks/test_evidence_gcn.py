@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from fer_bench import datasets
+from fer_bench.data.loading.transforms import prepare
 from fer_bench.data.protocols import find_protocol
 from fer_bench.errors import StoreError
+from fer_bench.evaluation.estimates import uar_of_answers
 from fer_bench.methods.claims import claims_of
 from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
@@ -21,15 +24,10 @@ from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
-SECTIONS = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
-MARKED = (*SECTIONS, "gcn_references")
-NAMES = (*SECTIONS, "gcn_evidence_mmi", "gcn_references")
+NAMES = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
 SMALL = [
-    "method.width=0.1",
+    *("method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"),
     "method.generator_weights=null",
-    "method.hidden=8",
-    "train.max_epochs=2",
-    "train.batch_size=16",
 ]
 
 
@@ -45,17 +43,21 @@ def workspace(tiny_root):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """The sweep files, shrunk: oulu alone, two repetitions, few variants."""
+    """Two sweep files, shrunk: oulu alone, two repetitions, few variants, without the shipped generator."""
     folder = tmp_path_factory.mktemp("sweeps")
-    for name in NAMES:
+    for name in ("gcn_evidence", "gcn_variants"):
         content = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
-        kept = [v for v in content["variants"] if not v.startswith(("S0R1", "S1R0", "S0R0 v", "S0R0 g"))][:4]
+        kept = [v for v in content["variants"] if not v.startswith(("S0R1", "S1R0", "S0R0 v", "S0R0 g"))][:5]
+        variants = {variant: content["variants"][variant] for variant in kept}
+        if name == "gcn_evidence":  # without pretrained weights something else has to tell them apart
+            variants |= {"gcn pre-trained": ["method.margin=1"], "control": ["method.generator=none"]}
+            variants |= {"plain encoder": ["method.generator=none", "method.weight_decay=0"]}
         content |= {
             "datasets": ["oulu"],
             "folds": "default",
-            "seeds": content["seeds"][:2],
-            "set": SMALL,
-            "variants": {variant: content["variants"][variant] for variant in kept},
+            "seeds": [0, 1],
+            "set": [*content.get("set", ()), *SMALL],
+            "variants": variants,
         }
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return folder
@@ -65,60 +67,69 @@ def small(tmp_path_factory):
 def store(workspace, small, tmp_path_factory):
     torch.set_num_threads(1)
     found = Store(tmp_path_factory.mktemp("runs"))
-    for name in (*SECTIONS[:3], "gcn_references"):
+    for name in ("gcn_evidence", "gcn_variants"):
         planned, _ = plan_sweep(read_sweep(small / f"{name}.yaml"), workspace)
         for run in planned:
             assert execute(run, found, workspace).status == "done"
     return found
 
 
-@pytest.fixture
-def readme(tmp_path):
-    page = tmp_path / "README.md"
-    sections = (f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in MARKED)
-    page.write_text("".join(sections))
-    return page
-
-
-def test_tables_and_figures(
-    evidence, store, small, workspace, readme, tiny_root, tmp_path, monkeypatch, capsys
-):
+def test_table_and_figures(evidence, store, small, workspace, tmp_path, monkeypatch):
+    people = sys.modules["gcn_people"]
+    rows = [people.rows_of(workspace, "oulu", "6-4fold", seed) for seed in (1, 2)]
     monkeypatch.setattr(evidence, "SWEEPS", small)
-    given = ["--runs-dir", str(store.root), "--development", str(tmp_path / "none")]
-    given += ["--readme", str(readme), "--figures", str(tmp_path / "f"), "--data-root", str(tiny_root)]
+    monkeypatch.setattr(evidence, "people_of", lambda *_: rows)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- gcn_evidence -->\nold\n<!-- /gcn_evidence -->\nafter\n")
+    given = ["--runs-dir", str(store.root), "--readme", str(readme), "--figures", str(tmp_path / "f")]
     evidence.main(given)
     page = readme.read_text()
-    assert "no finished run of the sweep gcn_defaults" in capsys.readouterr().out
-    assert page.count("old") == 1
-    assert page.count("after") == 5
-    assert page.count("SYNTHETIC DATA") == 4
+    assert "\nold\n" not in page
+    assert "SYNTHETIC DATA" in page
+    assert f"{sum(len(r.label) for r in rows)} pictures of {2 * len(set(rows[0].subject))} people" in page
+    lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    cells = {line[0].removeprefix("| "): line for line in lines[1:]}
+    assert [*cells] == [name for name, *_ in evidence.ROWS]
     arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
-    scores = {name: [r.score("oulu").uar for r in arm.records.values()] for name, arm in arms.items()}
-    assert {name: len(values) for name, values in scores.items()} == {"gcn": 2, "plain encoder": 2}
-    gcn, plain = (100 * sum(values) / 2 for values in scores.values())
-    lines = [line for line in page.splitlines() if line.startswith("| oulu | ")]
-    assert f"| oulu | gcn | 2 | {gcn:.1f}" in lines[0]
-    assert re.search(rf"{re.escape(f'{gcn - plain:+.1f}')}( \[.*\], provisional)? \|$", lines[0])
-    assert [line.split(" | ")[1:3] for line in lines[2:5]] == [
-        ["paired", "no"],
-        ["adapted", "yes"],
-        ["plain encoder", "no"],
-    ]
-    references = read_sweep(small / "gcn_references.yaml")
-    found = evidence.read_arms(store, references)["oulu"]
-    drawing = sys.modules["gcn_figures"]
-    errors = [drawing.errors_of(drawing.faces_of(store, workspace, arm.first)) for arm in found.values()]
-    assert [line.split(" | ")[1:4] for line in lines[5:]] == [
-        [name, f"{error.generated:.4f}", f"{error.copied:.4f}"]
-        for name, error in zip(("ae", "vae", "gan"), errors, strict=True)
-    ]
-    assert re.search(r"\| S1R1 vae \| \d+\.\d \(\d+\.\d\) \|", page)
+    for name, variant, beside in evidence.ROWS:
+        models = [evidence.model_of(store, record) for record in arms[variant].records.values()]
+        answers = [people.answers_of(model, rows, beside) for model in models]
+        uar = 100 * sum(map(uar_of_answers, answers)) / len(answers)
+        assert cells[name][2].startswith(f"{uar:.1f}")
+        assert len(set(answers[0].samples)) == len(answers[0].samples)
+    plain, other = cells["plain encoder"], cells["gcn from scratch"]
+    gap = float(other[2].split()[0]) - float(plain[2].split()[0])
+    assert float(other[4].split()[0]) == pytest.approx(gap, abs=0.11)
+    assert plain[6] == ""  # it draws nothing
+    assert re.fullmatch(r"0\.\d{4}", other[6])
     figures = {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()}
     assert set(figures) == {"gcn-generation-error.png", "gcn-references.png"}
-    assert all(content.startswith(b"\x89PNG") for content in figures.values())
     evidence.main(given)
     assert readme.read_text() == page
     assert {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()} == figures
+
+
+def test_faces_are_compared_with_what_the_line_says(store, small, workspace, evidence):
+    people = sys.modules["gcn_people"]
+    rows = people.rows_of(workspace, "oulu", "6-4fold", 1)
+    subjects = workspace.source("oulu").dataset.index.set_index("sample_id")["subject"]
+    assert [f"1/{subjects[sample[2:]]}" for sample in rows.sample] == rows.subject.tolist()
+    assert not (rows.own == rows.other).all(axis=(1, 2, 3)).any()
+    arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
+    model = evidence.model_of(store, arms["gcn enrolled"].first)
+    logits = {
+        beside: np.concatenate([*people.logits_of(model, rows, beside)])
+        for beside in ("generated", "own", "other")
+    }
+    assert not np.allclose(logits["own"], logits["other"])
+    images = prepare(torch.from_numpy(rows.faces), model.input_spec(model.settings))
+    with torch.inference_mode():
+        np.testing.assert_allclose(logits["generated"], model(images).logits.numpy(), atol=1e-5)
+
+
+def test_only_folds_and_seeds_that_all_variants_have_are_compared(evidence, store, small):
+    arm = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]["gcn from scratch"]
+    assert {*evidence.only(arm, {(1, 1), (2, 0)}).records} == {(1, 1)}
 
 
 def test_other_folds_and_sizes_do_not_count(evidence, store, small):
@@ -148,21 +159,17 @@ def test_claims_stand_beside_real_runs_of_the_paper_profile(evidence, store, sma
 
 
 def test_generation_error_by_hand(evidence, store, small, workspace):
-    figures = sys.modules["gcn_figures"]
-    arm = evidence.read_arms(store, read_sweep(small / "gcn_variants.yaml"))["oulu"]["S1R1 ae"]
-    faces = figures.faces_of(store, workspace, arm.first)
+    people, figures = sys.modules["gcn_people"], sys.modules["gcn_figures"]
+    rows = people.rows_of(workspace, "oulu", "6-4fold", 1)
+    arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
+    model = evidence.model_of(store, arms["gcn from scratch"].first)
+    faces = people.faces_drawn(model, rows)
     errors = figures.errors_of(faces)
     assert errors.generated == pytest.approx(((faces.drawn - faces.neutral) ** 2).mean().item(), rel=1e-5)
     assert errors.copied == pytest.approx(((faces.image - faces.neutral) ** 2).mean().item(), rel=1e-5)
-    index = workspace.source("oulu").dataset.index
-    assert len(faces.label) == arm.first.rows["test"]
-    assert set(faces.subject) <= set(index["subject"])
-
-
-def test_defaults_must_come_from_the_development_population(evidence, store, small):
-    arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))
-    with pytest.raises(StoreError, match="development population"):
-        evidence.defaults_table(arms)
+    assert people.mean_errors({1: model, 2: model}, rows) == pytest.approx(errors)
+    plain = evidence.model_of(store, arms["plain encoder"].first)
+    assert people.faces_drawn(plain, rows) is people.mean_errors({1: plain}, rows) is None
 
 
 def test_a_page_without_the_section_is_refused(evidence, tmp_path):
@@ -171,9 +178,9 @@ def test_a_page_without_the_section_is_refused(evidence, tmp_path):
         evidence.write_section(tmp_path / "page.md", "gcn_evidence", "text")
 
 
-def test_the_readme_has_every_section(evidence):
+def test_the_readme_has_the_section(evidence):
     page = evidence.README.read_text()
-    assert all(page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1 for name in MARKED)
+    assert page.count("<!-- gcn_evidence -->\n") == page.count("<!-- /gcn_evidence -->") == 1
 
 
 def test_the_sweep_of_a_licensed_user_prints_its_table(evidence, store, small, capsys):

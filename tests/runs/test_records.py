@@ -45,7 +45,9 @@ def test_datasets_that_the_user_names_were_seen(plan):
     found = of(plan, method="ssmfar", overrides=changes)
     assert found["backbone"].exposure == {"affectnet7": "in training", "rafdb": "in training"}
     assert of(plan, method="ssmfar", overrides=())["backbone"].exposure == {}
-    assert of(plan, method="gcn", overrides=()) == of(plan, method="erm", overrides=()) == {}
+    assert of(plan, method="gcn", overrides=())["generator"].exposure == {}
+    without = ("method.generator_weights=null",)
+    assert of(plan, method="gcn", overrides=without) == of(plan, method="erm", overrides=()) == {}
 
 
 @pytest.mark.parametrize("mask", ["none", "sigmoid", "alone"])

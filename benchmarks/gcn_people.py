@@ -1,0 +1,151 @@
+"""What gcn's stored models answer for further drawn people, whom no fold of the stand-in has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from gcn_figures import Errors, Faces, errors_of
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fer_bench.data.batch import Batch
+from fer_bench.data.loading.batches import reference_rows
+from fer_bench.data.loading.datamodule import EVAL_BATCH
+from fer_bench.data.loading.transforms import prepare
+from fer_bench.data.protocols import find_protocol, in_label_set
+from fer_bench.evaluation import confusion
+from fer_bench.evaluation.statistics import Answers
+from fer_bench.methods.base import Method
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.runs.training.checkpoints import load_weights
+from fer_bench.synthetic.stand_in import stand_in
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
+
+SEEDS = (1, 2, 3, 4, 5, 6, 7)
+"""Seeds of the drawn people; the stand-in that is trained on has 0."""
+Beside = Literal["generated", "own", "other"]
+"""What a face is compared with: the generated reference, the own neutral frame, or that of somebody else."""
+
+
+@dataclass(frozen=True)
+class People:
+    """The tested rows of one drawing, with neutral frames.
+
+    Attributes:
+        faces: uint8 [N, 64, 64, 3].
+        own: The person's neutral frame of the same sequence, uint8 [N, 64, 64, 3].
+        other: A neutral frame of the next person, uint8 [N, 64, 64, 3].
+        label: Expressions [N].
+        subject: People, unique over drawings [N].
+        sample: Sample ids, unique over drawings [N].
+    """
+
+    faces: NDArray[np.uint8]
+    own: NDArray[np.uint8]
+    other: NDArray[np.uint8]
+    label: NDArray[np.object_]
+    subject: NDArray[np.object_]
+    sample: NDArray[np.object_]
+
+
+def people_of(dataset: str, protocol: str, seeds: Sequence[int] = SEEDS) -> list[People]:
+    """Return the rows that a protocol tests over all its folds, of people drawn with other seeds.
+
+    Args:
+        dataset: Dataset of sequences from rest.
+        protocol: Its protocol.
+        seeds: Seeds of the drawings; drawn on first use.
+    """
+    roots = {seed: find_roots(str(stand_in(dataset, seed=seed))) for seed in seeds}
+    return [rows_of(Workspace(root), dataset, protocol, seed) for seed, root in roots.items()]
+
+
+def rows_of(workspace: Workspace, name: str, protocol_name: str, seed: int) -> People:
+    """Return the rows that a protocol tests over all its folds."""
+    dataset, pack = workspace.source(name).dataset, workspace.pack(name, 64)
+    protocol = find_protocol(dataset.card, protocol_name)
+    index = dataset.index
+    partner = reference_rows(index)
+    tested = np.isin(dataset.roles(protocol, 1), ("train", "val", "test"))
+    rows = np.flatnonzero(tested & in_label_set(index, protocol) & (partner >= 0))
+    subjects = index["subject"].to_numpy(object)
+    own = partner[rows]
+    names = sorted({*subjects[rows]})
+    first = {name: own[np.flatnonzero(subjects[rows] == name)[0]] for name in names}
+    following = {name: first[names[(at + 1) % len(names)]] for at, name in enumerate(names)}
+    other = np.array([following[name] for name in subjects[rows]])
+    pixels = (np.asarray(pack.pixels[at]) for at in (rows, own, other))
+    label, *named = (index[column].to_numpy(object)[rows] for column in ("label", "subject", "sample_id"))
+    return People(*pixels, label, *(np.array([f"{seed}/{v}" for v in each], object) for each in named))
+
+
+def model_of(store: Store, record: Record) -> Method:
+    """Return the headline checkpoint of a run, in evaluation mode."""
+    folder = store.run_dir(record.method, record.dataset, record.key).checkpoints
+    return load_weights(folder / f"{record.headline}.pt").eval()
+
+
+def answers_of(method: Method, people: Sequence[People], beside: Beside) -> Answers:
+    """Return a model's answers for all rows.
+
+    Args:
+        method: A checkpoint of gcn; only one with enrolled pictures is asked beside one.
+        people: The rows.
+        beside: What the faces are compared with.
+    """
+    classes = method.task.classes
+    logits = np.concatenate([batch for some in people for batch in logits_of(method, some, beside)])
+    label, subject, sample = (
+        np.concatenate([getattr(some, name) for some in people]) for name in ("label", "subject", "sample")
+    )
+    return Answers(
+        truth=confusion.class_codes(label, classes),
+        answer=logits.argmax(axis=1).astype(np.int64),
+        units=subject,
+        samples=sample,
+        labelled=len(label),
+        classes=classes,
+        scored_classes=classes,
+    )
+
+
+def logits_of(method: Method, some: People, beside: Beside) -> Iterator[NDArray[np.float32]]:
+    """Yield a model's logits of the rows, a batch at a time."""
+    spec = method.input_spec(method.settings)
+    for start in range(0, len(some.faces), EVAL_BATCH):
+        part = slice(start, start + EVAL_BATCH)
+        batch: dict[str, Tensor] = {"image": prepare(torch.from_numpy(some.faces[part]), spec)}
+        if beside != "generated":
+            batch["reference"] = prepare(torch.from_numpy(getattr(some, beside)[part]), spec)
+            batch["has_reference"] = torch.ones(len(batch["image"]), dtype=torch.bool)
+        with torch.inference_mode():
+            yield method.predict_batch(cast(Batch, batch)).logits.float().numpy()
+
+
+def faces_drawn(method: Method, some: People) -> Faces | None:
+    """Return what a model's generator draws of the rows, None without a generator."""
+    spec = method.input_spec(method.settings)
+    show = partial(prepare, spec=spec)
+    images, neutral = (show(torch.from_numpy(each)) for each in (some.faces, some.own))
+    with torch.inference_mode():
+        drawn = [method(part).extras.get("reference") for part in images.split(EVAL_BATCH)]
+    if any(each is None for each in drawn):
+        return None
+    face = torch.cat([each for each in drawn if each is not None])
+    return Faces(images[:, :1], face, neutral[:, :1], some.label, some.subject)
+
+
+def mean_errors(methods: Mapping[object, Method], some: People) -> Errors | None:
+    """Return the generation error of several models, averaged; None without a generator."""
+    found = [faces_drawn(method, some) for method in methods.values()]
+    errors = [errors_of(faces) for faces in found if faces is not None]
+    if not errors:
+        return None
+    return Errors(*(float(np.mean(each)) for each in zip(*errors, strict=True)))
