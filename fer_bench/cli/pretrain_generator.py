@@ -86,5 +86,5 @@ def pretrain_generator(
         f"  {held['people']} people held out: error {held['error']:.4f}, of the input itself "
         f"{held['error_of_the_input']:.4f} (mean squares, pixels from -1 to 1)"
     )
-    form = f"--set method.generator={generator} --set method.width={width:g}"
-    say(f"next: fer-bench run --method gcn --dataset DATASET --set method.generator_weights={out} {form}")
+    form = f" --set method.generator={generator} --set method.width={width:g}"
+    say(f"next: fer-bench run --method gcn --dataset DATASET --set method.generator_weights={out}{form}")

@@ -59,7 +59,7 @@ def read_board(store: Store) -> Board:
         raise UsageError(
             "these runs were trained with a bad habit for the protocol audit, so no board is made of them",
             file=store.root,
-            hint="fer-bench audit prints what the habit buys",
+            hint="what the habit buys: fer-bench audit --dataset NAME",
         )
     return build_board(store, methods=methods.names(), named_targets=datasets.MAIN_SEVEN)
 

@@ -19,7 +19,6 @@ from fer_bench.results.record import Record, TargetData
 from fer_bench.results.store import RunDir, Store
 from fer_bench.results.summary import Summary
 from fer_bench.runs.plan import PlannedRun
-from fer_bench.runs.rates import seconds_of
 from fer_bench.runs.resolve import input_spec
 from fer_bench.workspace.sources import Source
 from fer_bench.workspace.workspace import Workspace
@@ -177,6 +176,8 @@ def _timed(run: PlannedRun, state: State, rates: Rates, workspace: Workspace) ->
         return PlannedState(run, state, 0.0)
     if (seconds := rates.seconds(run, state)) is not None:
         return PlannedState(run, state, seconds, "records")
+    from fer_bench.runs.rates import seconds_of  # it needs torch, which what is scored here may do without
+
     if (parts := seconds_of(run.config, workspace)) is None:
         return PlannedState(run, state, None)
     training, rest = parts

@@ -67,7 +67,7 @@ def test_json_holds_everything(evaluate):
     [
         (("--max-error", "20"), "a share between 0 and 1"),
         (("--write-to", "copy.pt"), "--calibrate"),
-        (("--calibrate", "--write-to", "copy.onnx"), "has the ending"),
+        (("--calibrate", "--write-to", "copy.onnx"), "keeps the ending"),
         (("--curve", "curve.txt"), "PNG or JPEG"),
     ],
 )

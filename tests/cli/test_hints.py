@@ -27,8 +27,12 @@ NOT_COMMANDS = (
     "fer-bench X",
     "fer-bench --version",
     "fer-bench distill",
+    "fer-bench audit",
+    "fer-bench pretrain-generator",
+    "fer-bench leaderboard -->",
 )
-"""What a check found, the marker of drawn data, a Ray task, an option alone, and who trains students."""
+"""What a check found, the marker of drawn data, a Ray task, an option alone, who trains students, what a page
+repeats with the options given, who trains generators, and the mark of generated pages."""
 
 
 def strings(tree: ast.AST) -> Iterator[str]:

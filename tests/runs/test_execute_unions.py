@@ -191,7 +191,7 @@ class TestRun:
         assert store.records()[0].scores == record.scores
         write_leaderboard(store, tmp_path)
         text = (tmp_path / "README.md").read_text()
-        assert f"**{UNION}**" in text
+        assert f"[{UNION}]({UNION}.md)" in text
 
 
 class TestSweep:
