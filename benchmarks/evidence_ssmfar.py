@@ -203,7 +203,9 @@ def _untested(arms: Arms) -> list[str]:
 def _line(fraction: float, of: dict[str, Arm | None]) -> str:
     shown = next(arm for arm in of.values() if arm is not None)
     without, used, oracle = (of[way] for way in WAYS)
-    cells = [f"{100 * fraction:g} %", str(shown.labelled), f"{shown.seen:.0f} x", str(len(shown.records))]
+    numbers = sorted({len(arm.records) for arm in of.values() if arm is not None})
+    seeds = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    cells = [f"{100 * fraction:g} %", str(shown.labelled), f"{shown.seen:.0f} x", seeds]
     cells += [*_score(without), *_score(used), "-" if used is None else _believed(used), *_score(oracle)]
     hides = bool(shown.records[0].rows.get("unlabelled"))
     cells += [_change(arm, without) if hides else "no such rows" for arm in (used, oracle)]
