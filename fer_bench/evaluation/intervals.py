@@ -38,6 +38,11 @@ class Value:
     combined: Combined | None = field(default=None, compare=False, repr=False)
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Return the ends of the interval, twice the number itself where there is none."""
+        return (self.value, self.value) if self.interval is None else (self.interval.low, self.interval.high)
+
+    @property
     def plain(self) -> dict[str, float | None]:
         """Return the number and its ends as plain values, for a JSON document."""
         low, high = (None, None) if self.interval is None else (self.interval.low, self.interval.high)

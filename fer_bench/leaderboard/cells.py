@@ -35,6 +35,7 @@ from fer_bench.leaderboard.variants import whole_seeds
 from fer_bench.results.mistakes import Mistake
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import LOGGER_FAILED, Record, Score, Selection
+from fer_bench.results.scores import Breakdown
 from fer_bench.results.store import Store
 
 
@@ -146,6 +147,20 @@ class Cell:
     def adapted(self) -> str | None:
         """Return how the method is adapted to the dataset, or None."""
         return next((r.adapted for r in self.records if r.adapted), None)
+
+    def scores(self, target: str, selection: Selection | None = None) -> list[Score]:
+        """Return the scores of its runs on a target.
+
+        Args:
+            target: A dataset.
+            selection: Which checkpoint, the cell's by default.
+        """
+        found = (r.score(target, selection or self.selection) for r in self.records)
+        return [score for score in found if score is not None]
+
+    def breakdowns(self, target: str, selection: Selection | None = None) -> list[Breakdown]:
+        """Return what these scores are made of, without those of older versions that do not say it."""
+        return [s.breakdown for s in self.scores(target, selection) if s.breakdown is not None]
 
     @property
     def seed_sd(self) -> float | None:

@@ -37,7 +37,26 @@ def escape(text: object, longest: int | None = _LONGEST) -> str:
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
 
 
-def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None) -> str:
+class TableText(str):
+    """The markdown of a table, with the cells that it was written from for pages that show them otherwise.
+
+    Attributes:
+        header: Column titles, markdown.
+        rows: Cells, markdown.
+    """
+
+    header: Sequence[str] = ()
+    rows: Rows = ()
+
+    @classmethod
+    def of(cls, text: str, header: Sequence[str], rows: Rows) -> TableText:
+        """Return a text with its cells."""
+        found = cls(text)
+        found.header, found.rows = header, rows
+        return found
+
+
+def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None) -> TableText:
     """Return a markdown table, nothing without rows.
 
     Args:
@@ -46,12 +65,10 @@ def table(header: Sequence[str], rows: Rows, *, raw: Iterable[int] | None = None
         raw: Columns that are markdown already, all by default; the others are escaped.
     """
     ready = set(range(len(header))) if raw is None else set(raw)
-    if not rows:
-        return ""
+    cells = [[c if i in ready else escape(c) for i, c in enumerate(row)] for row in rows]
     lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
-    for row in rows:
-        lines.append(f"| {' | '.join(c if i in ready else escape(c) for i, c in enumerate(row))} |")
-    return "\n".join(lines)
+    lines += [f"| {' | '.join(row)} |" for row in cells]
+    return TableText.of("\n".join(lines) if cells else "", header, cells)
 
 
 def shown(text: str) -> str:
@@ -67,15 +84,13 @@ def width(rows: Rows) -> int:
     return sum(_EDGES + max(min(len(shown(cell)), _WRAPS) for cell in column) for column in columns)
 
 
-def tables(header: Sequence[str], rows: Rows) -> str:
+def tables(header: Sequence[str], rows: Rows) -> TableText:
     """Return a markdown table, or several of like width below each other where one is wider than a page.
 
     Args:
         header: Column titles, markdown. The first column stands in each table.
         rows: Cells, markdown.
     """
-    if not rows:
-        return ""
     lines, count = [header, *rows], len(header) - 1
     for parts in range(1, count + 1):
         cuts = [round(count * part / parts) for part in range(parts + 1)]
@@ -83,7 +98,8 @@ def tables(header: Sequence[str], rows: Rows) -> str:
         blocks = [[[row[i] for i in place] for row in lines] for place in places]
         if all(width(block) <= WIDEST for block in blocks):
             break
-    return "\n\n".join(table(block[0], block[1:]) for block in blocks)
+    text = "\n\n".join(table(block[0], block[1:]) for block in blocks) if rows else ""
+    return TableText.of(text, header, rows)
 
 
 def percent(value: Value | None) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.evaluation.intervals import Value
 from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
 from fer_bench.leaderboard.apart import NOT_COMPARED
 from fer_bench.leaderboard.cells import Cell
@@ -115,7 +114,7 @@ def draw_overview(section: Section, path: Path) -> bool:
     with figure_style():
         figure = new_figure(7.2, 4.2)
         axis = figure.subplots()
-        ends = [end for _, *both in found for value in both for end in _ends(value)]
+        ends = [end for _, *both in found for value in both for end in value.ends]
         low, high = min(0.0, *ends), min(1.0, max(ends) + 0.05)
         axis.plot([low, high], [low, high], color="#666666", linestyle="--", linewidth=1)
         _draw_ties(axis, {o.label: (own.value, mean.value) for o, mean, own in found}, letters)
@@ -125,8 +124,8 @@ def draw_overview(section: Section, path: Path) -> bool:
             axis.errorbar(
                 [own.value],
                 [mean.value],
-                xerr=[[own.value - _ends(own)[0]], [_ends(own)[1] - own.value]],
-                yerr=[[mean.value - _ends(mean)[0]], [_ends(mean)[1] - mean.value]],
+                xerr=[[own.value - own.ends[0]], [own.ends[1] - own.value]],
+                yerr=[[mean.value - mean.ends[0]], [mean.ends[1] - mean.value]],
                 fmt=marker,
                 color=colour,
                 markerfacecolor="white" if mine.apart else colour,
@@ -135,7 +134,7 @@ def draw_overview(section: Section, path: Path) -> bool:
                 zorder=3,
             )
         axis.set_xlim(low, high)
-        axis.set_ylim(low, min(high, max(end for _, mean, _ in found for end in _ends(mean)) + 0.05))
+        axis.set_ylim(low, min(high, max(end for _, mean, _ in found for end in mean.ends) + 0.05))
         axis.set_xlabel("transfer score on its own dataset (0 = guessing, 1 = perfect)")
         axis.set_ylabel("mean transfer score on other datasets")
         axis.set_title(f"Own and other datasets - {kind_of(section)}")
@@ -143,11 +142,6 @@ def draw_overview(section: Section, path: Path) -> bool:
         axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
         save_figure(figure, path)
     return True
-
-
-def _ends(value: Value) -> tuple[float, float]:
-    ends = value.interval
-    return (value.value, value.value) if ends is None else (ends.low, ends.high)
 
 
 def _draw_ties(axis: Any, places: Mapping[str, tuple[float, float]], letters: Mapping[str, str]) -> None:
@@ -190,7 +184,7 @@ def draw_in_domain(section: Section, path: Path) -> bool:
                     values.append(cell.in_domain.estimate.values["uar"])
                     is_compared = is_compared or cell.apart_in_domain is None
             for place, value in zip(places, values, strict=True):
-                axis.plot([place] * 2, [100 * end for end in _ends(value)], color=colour, linewidth=1.5)
+                axis.plot([place] * 2, [100 * end for end in value.ends], color=colour, linewidth=1.5)
             shown = label if is_compared or not values else f"{label} ({NOT_COMPARED})"
             style = {"color": colour, "markerfacecolor": colour if is_compared else "white", "markersize": 5}
             axis.plot(places, [100 * v.value for v in values], marker, label=shown, **style)

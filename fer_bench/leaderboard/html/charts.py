@@ -241,15 +241,16 @@ def _curves(section: Section) -> Rows:
     rows: Rows = []
     for cell in cells_of(section):
         for target in dict.fromkeys((cell.dataset, *section.targets)):
-            scores = [r.score(target, cell.selection) for r in cell.records]
-            parts = [s.breakdown for s in scores if s is not None and s.breakdown is not None]
             place = {
                 "method": cell.label,
                 "source": cell.source,
                 "target": target,
                 "own": target == cell.dataset,
             }
-            curves = [[(b.n, b.confidence, b.accuracy) for b in part.calibration.curve] for part in parts]
+            curves = [
+                [(b.n, b.confidence, b.accuracy) for b in part.calibration.curve]
+                for part in cell.breakdowns(target)
+            ]
             rows += [place | point for point in merged_curve(curves)]
     return rows
 
@@ -283,7 +284,7 @@ def _learning(section: Section) -> Rows:
 
 
 def _ends(name: str, value: Value) -> dict[str, float]:
-    low, high = (value.value,) * 2 if value.interval is None else (value.interval.low, value.interval.high)
+    low, high = value.ends
     found = {name: value.value, f"{name}l": low, f"{name}h": high}
     return {key: round(number, DIGITS) for key, number in found.items()}
 

@@ -99,8 +99,7 @@ def _parts(cell: Cell, section: Section) -> dict[str, list[Breakdown]]:
     """Return what the scores of a cell's runs are made of, per target."""
     found = {}
     for target in _estimates(cell, section):
-        scores = [r.score(target, cell.selection) for r in cell.records]
-        parts = [s.breakdown for s in scores if s is not None and s.breakdown is not None]
+        parts = cell.breakdowns(target)
         if parts and len({part.classes for part in parts}) == 1:
             found[target] = parts
     return found

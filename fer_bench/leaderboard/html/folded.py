@@ -1,7 +1,7 @@
 """What the markdown pages tell before one believes a number, as tables to sort and filter.
 
-The tables are those of the markdown pages, read back: whatever a section writes there stands here in the same
-words and numbers.
+The tables are those of the markdown pages: whatever a section writes there stands here in the same words and
+numbers.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import re
 
 from fer_bench.leaderboard.html.shown import Column, Row, Shown, Table
 from fer_bench.leaderboard.links import Links
-from fer_bench.leaderboard.markup import shown
+from fer_bench.leaderboard.markup import TableText, shown
 from fer_bench.leaderboard.sections import claims, diagnostics, epochs, outside, robustness, terms
 from fer_bench.leaderboard.tables import Section
 
 _NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(?![\w-])")
-_EDGE = re.compile(r"(?<!\\)\|")
 
 
 def honesty(section: Section) -> list[Table]:
@@ -102,39 +101,27 @@ def _robustness(section: Section, links: Links) -> list[Table | None]:
     return found
 
 
-def of_markdown(name: str, title: str, text: str, *notes: str) -> Table | None:
-    """Return a markdown table as one of the page; parts of a table that was too wide are joined again.
+def of_markdown(name: str, title: str, text: TableText, *notes: str) -> Table | None:
+    """Return a table of a markdown page as one of this page.
 
     Args:
         name: Its name within the section.
         title: Its heading.
-        text: Markdown of one table, or of several with the same first column.
+        text: The markdown table.
         notes: Sentences above it.
 
     Returns:
-        None without a table.
+        None without a row.
     """
-    header: list[str] = []
-    body: list[list[str]] = []
-    for part in text.split("\n\n"):
-        lines = [_EDGE.split(line)[1:-1] for line in part.splitlines() if line.startswith("|")]
-        if not lines:
-            continue
-        first, rows = lines[0], lines[2:]
-        if not header:
-            header, body = first, rows
-        else:
-            header += first[1:]
-            body = [[*old, *new[1:]] for old, new in zip(body, rows, strict=True)]
-    if not body:
+    if not text.rows:
         return None
     columns = []
-    for at, cells in enumerate(zip(*body, strict=True)):
+    for at, cells in enumerate(zip(*text.rows, strict=True)):
         texts = [_plain(cell) for cell in cells]
         are_numbers = at > 0 and all(_number(one) is not None or one in ("-", "") for one in texts)
-        columns.append(Column(f"c{at}", _plain(header[at]), "number" if are_numbers else "text"))
-    rows_ = [{c.field: _cell(cell, c) for c, cell in zip(columns, row, strict=True)} for row in body]
-    return Table(name, title, columns, rows_, notes)
+        columns.append(Column(f"c{at}", _plain(text.header[at]), "number" if are_numbers else "text"))
+    rows = [{c.field: _cell(cell, c) for c, cell in zip(columns, row, strict=True)} for row in text.rows]
+    return Table(name, title, columns, rows, notes)
 
 
 def _plain(cell: str) -> str:

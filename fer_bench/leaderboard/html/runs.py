@@ -9,7 +9,6 @@ from fer_bench.leaderboard.html.tables import PERCENT, cells_of
 from fer_bench.leaderboard.markup import points, two
 from fer_bench.leaderboard.sections.runs import reason_of
 from fer_bench.leaderboard.tables import Section
-from fer_bench.results.record import Record
 from fer_bench.results.scores import Breakdown
 
 
@@ -72,7 +71,7 @@ def parts(section: Section) -> Table:
     """Return what the in-domain scores are made of: one row per cell, means over its runs."""
     rows: list[Row] = []
     for cell in cells_of(section):
-        found = breakdowns(cell.records)
+        found = cell.breakdowns(cell.dataset)
         if not found:
             continue
         row: dict[str, Shown] = {
@@ -101,12 +100,6 @@ def parts(section: Section) -> Table:
         rows,
         ("Means over the runs of a cell, without intervals and not tested.",),
     )
-
-
-def breakdowns(records: Sequence[Record]) -> list[Breakdown]:
-    """Return what the in-domain scores of runs are made of."""
-    scores = (record.score(record.dataset, record.headline) for record in records)
-    return [score.breakdown for score in scores if score is not None and score.breakdown is not None]
 
 
 _MEANS: tuple[tuple[str, Callable[[float], str], float, Callable[[Breakdown], float | None]], ...] = (

@@ -78,8 +78,8 @@ def _difference(section: Section, label: str, reference: str) -> Shown:
     column = section.overall_column
     value = column.difference(label, reference)
     test = column.test(label, reference)
-    said = f", adjusted {p_text(test.adjusted)}" if test is not None else ""
-    return interval(value, plain_difference, mark=said)
+    mark = f", adjusted {p_text(test.adjusted)}" if test is not None else ""
+    return interval(value, plain_difference, mark=mark)
 
 
 def in_domain(section: Section) -> Table:

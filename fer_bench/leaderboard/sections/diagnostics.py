@@ -9,13 +9,13 @@ from fer_bench.evaluation import metrics
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.in_domain import Gap
 from fer_bench.leaderboard.links import Links
-from fer_bench.leaderboard.markup import escape, percent, percent_margin, points, tables, two
+from fer_bench.leaderboard.markup import TableText, escape, percent, percent_margin, points, tables, two
 from fer_bench.leaderboard.tables import Section
-from fer_bench.results.record import Score, Selection
+from fer_bench.results.record import Score
 from fer_bench.results.scores import Breakdown
 
 
-def gaps(section: Section, links: Links) -> str:
+def gaps(section: Section, links: Links) -> TableText:
     """Return the table of the first page: the widest gap between groups, a row per dataset."""
     found = {(cell.source, cell.label): _gap_of(cell) for cell in section.cells}
     sources = [s for s in section.sources if any(found.get((s, label)) for label in section.labels)]
@@ -24,7 +24,7 @@ def gaps(section: Section, links: Links) -> str:
     return tables(("tested on", *map(links.method, labels)), rows)
 
 
-def of_source(section: Section, source: str, links: Links) -> dict[str, str]:
+def of_source(section: Section, source: str, links: Links) -> dict[str, TableText]:
     """Return the values of the page of a dataset."""
     found = _rows(section, source)
     return {
@@ -51,16 +51,9 @@ class _Row:
 def _rows(section: Section, source: str) -> list[_Row]:
     rows = []
     for cell in section.of_source(source):
-        scores = _scores(cell, cell.selection)
-        parts = [s.breakdown for s in scores if s.breakdown is not None]
-        if parts:
-            rows.append(_Row(cell, scores, parts))
+        if parts := cell.breakdowns(cell.dataset):
+            rows.append(_Row(cell, cell.scores(cell.dataset), parts))
     return rows
-
-
-def _scores(cell: Cell, selection: Selection) -> list[Score]:
-    scores = [r.score(r.dataset, selection) for r in cell.records]
-    return [s for s in scores if s is not None]
 
 
 def _mean(show: Callable[[float], str], values: Iterable[float | None]) -> str:
@@ -68,7 +61,7 @@ def _mean(show: Callable[[float], str], values: Iterable[float | None]) -> str:
     return show(sum(known) / len(known)) if known else "-"
 
 
-def _classes(found: Sequence[_Row], links: Links) -> str:
+def _classes(found: Sequence[_Row], links: Links) -> TableText:
     """Return the table of further metrics, the worst class and human agreement."""
     others = [metric for metric in metrics.registry().values() if not metric.shown]
     header = ["method", *(metric.heading for metric in others), "worst class (recall, %)"]
@@ -109,7 +102,7 @@ def _short_gap(gap: Gap | None) -> str:
     return f"{size} {escape(gap.attribute)}"
 
 
-def _gaps(found: Sequence[_Row], links: Links) -> str:
+def _gaps(found: Sequence[_Row], links: Links) -> TableText:
     """Return the widest gap between groups of every method, with its interval and the rows behind it."""
     rows = []
     for row in found:
@@ -142,7 +135,7 @@ def _people(parts: Sequence[Breakdown]) -> str:
     return f"{uar} / {_mean(points, (v.human_accuracy for v in votes))}" if votes else "-"
 
 
-def _affect(found: Sequence[_Row], links: Links) -> str:
+def _affect(found: Sequence[_Row], links: Links) -> TableText:
     """Return the table of valence, arousal and action units, or nothing where no method predicts them."""
     header = ("method", "CCC valence", "CCC arousal", "action units: mean F1", "ABAW sum")
     rows = []
@@ -160,11 +153,11 @@ def _affect(found: Sequence[_Row], links: Links) -> str:
 def _abaw(row: _Row) -> str:
     """Return the ABAW sum, and in brackets that of the epoch chosen by it on validation rows."""
     text = row.mean(two, lambda part: part.abaw)
-    chosen = [s.breakdown.abaw for s in _scores(row.cell, "val_abaw") if s.breakdown is not None]
+    chosen = [part.abaw for part in row.cell.breakdowns(row.cell.dataset, "val_abaw")]
     return f"{text} ({_mean(two, chosen)})" if chosen else text
 
 
-def _calibration(found: Sequence[_Row], links: Links) -> str:
+def _calibration(found: Sequence[_Row], links: Links) -> TableText:
     """Return the table of calibration."""
     header = ("method", "ECE, %", "adaptive ECE, %", "class-wise ECE, %", "Brier", "NLL")
     rows = [

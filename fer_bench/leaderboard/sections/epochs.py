@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.links import Links
-from fer_bench.leaderboard.markup import points, signed_percent, tables
+from fer_bench.leaderboard.markup import TableText, points, signed_percent, tables
 from fer_bench.leaderboard.tables import Section
 from fer_bench.results.record import Record
 
 CHOSEN, LAST, PEEKED = "chosen on validation rows", "last epoch", "gain by peeking"
 
 
-def table_of(section: Section, cells: Sequence[Cell], links: Links) -> str:
+def table_of(section: Section, cells: Sequence[Cell], links: Links) -> TableText:
     """Return a row per method with in-domain UAR by epoch, and what the best epoch on test rows would add.
 
     Means over the runs that chose an epoch on validation rows; the gain over those of them that looked at the

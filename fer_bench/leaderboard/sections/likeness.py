@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fer_bench.evaluation.similarity import Explained
 from fer_bench.leaderboard.links import Links
-from fer_bench.leaderboard.markup import escape, table
+from fer_bench.leaderboard.markup import TableText, escape, table
 from fer_bench.leaderboard.similarity import Alike, alike
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import p_text
@@ -39,7 +39,7 @@ def _explained(found: Explained) -> str:
 
 def of_dataset(
     section: Section, known: Sequence[Similarity], dataset: str, links: Links
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, TableText]]:
     """Return network and table per network: a row per other dataset, the least alike first."""
     found = []
     for one in alike(section, known):

@@ -6,7 +6,7 @@ from typing import Any
 
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.links import Links
-from fer_bench.leaderboard.markup import escape, margin, tables, two
+from fer_bench.leaderboard.markup import TableText, escape, margin, tables, two
 from fer_bench.leaderboard.tables import Section
 from fer_bench.results.record import OUTSIDE, TrainingData
 
@@ -24,7 +24,7 @@ def context(section: Section, links: Links) -> dict[str, Any]:
     }
 
 
-def _table(section: Section, links: Links) -> str:
+def _table(section: Section, links: Links) -> TableText:
     """Return a row per dataset tested on and a column per model."""
     tested = {name for cell in section.outside for name in (*cell.cross, *cell.inside, cell.dataset)}
     header, means = ["tested on"], ["**mean**"]
@@ -36,7 +36,7 @@ def _table(section: Section, links: Links) -> str:
         header.append(f"{escape(cell.label)}{escape(source)}")
     targets = [name for name in section.targets if name in tested]
     rows = [[links.source(name), *(_score(cell, name) for cell in section.outside)] for name in targets]
-    return tables(header, [*rows, means]) if section.outside else ""
+    return tables(header, [*rows, means] if section.outside else [])
 
 
 def _score(cell: Cell, target: str) -> str:

@@ -6,12 +6,12 @@ from fer_bench.data.crops.corruptions import CORRUPTIONS
 from fer_bench.evaluation.robustness import Drop
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.links import Links
-from fer_bench.leaderboard.markup import escape, percent, percent_margin, tables
+from fer_bench.leaderboard.markup import TableText, escape, percent, percent_margin, tables
 from fer_bench.leaderboard.robustness import Robustness
 from fer_bench.leaderboard.tables import Section
 
 
-def context(section: Section, links: Links) -> str:
+def context(section: Section, links: Links) -> TableText:
     """Return the table of the first page: the mean over all corruptions, a row per dataset tested on."""
     found = {source: _measured(section, source) for source in section.sources}
     labels = [n for n in section.labels if any(c.label == n for by in found.values() for c, _ in by)]
@@ -24,7 +24,7 @@ def context(section: Section, links: Links) -> str:
     return tables(("trained on", *map(links.method, labels)), rows)
 
 
-def of_source(section: Section, source: str, links: Links) -> list[tuple[str, str, str]]:
+def of_source(section: Section, source: str, links: Links) -> list[tuple[str, str, TableText]]:
     """Return target, rows and table per target of a source: a row per corruption, a column per method."""
     measured = _measured(section, source)
     return [
@@ -37,7 +37,7 @@ def of_source(section: Section, source: str, links: Links) -> list[tuple[str, st
     ]
 
 
-def robustness_table(columns: list[tuple[Cell, Robustness]], links: Links) -> str:
+def robustness_table(columns: list[tuple[Cell, Robustness]], links: Links) -> TableText:
     """Return a table with a row per corruption and a column per method."""
     header = ["corruption", *(links.method(cell.label) for cell, _ in columns)]
     rows = [["*UAR as they are, %*", *(percent(one.clean) for _, one in columns)]]

@@ -9,7 +9,7 @@ from fer_bench.datasets import members_of
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.licences import DRAWN, all_of, commercial
 from fer_bench.leaderboard.links import Links
-from fer_bench.leaderboard.markup import escape, table
+from fer_bench.leaderboard.markup import TableText, escape, table
 from fer_bench.leaderboard.tables import Section
 from fer_bench.leaderboard.wording import and_of
 from fer_bench.provenance.modules import OWN
@@ -30,7 +30,7 @@ def context(section: Section, links: Links) -> dict[str, Any]:
     header = ["method", "weights it starts from", "is a test set in them?", "terms of the weights"]
     return {
         "methods": table([*header, "commercial use"], rows),
-        "data": "" if section.data_kind == "synthetic" else _data(section, links),
+        "data": TableText() if section.data_kind == "synthetic" else _data(section, links),
     }
 
 
@@ -44,7 +44,7 @@ def _method(section: Section, label: str, cells: list[Cell], links: Links) -> li
         return [[links.method(label), "none", "no", "-", commercial(code)]]
     rows = []
     for (name, text), data in parts.items():
-        weights = DRAWN if text.startswith("drawn faces") else UNKNOWN
+        weights = DRAWN if "drawn faces" in text else UNKNOWN
         short = "MIT (drawn by this package)" if weights is DRAWN else weights
         usable = all_of([commercial(code), commercial(weights)])
         rows.append([links.method(label), escape(f"{name}: {text}"), _held(section, data), short, usable])
@@ -70,7 +70,7 @@ def _held(section: Section, data: TrainingData) -> str:
     return escape("; ".join(f"{answer}: {and_of(names)}" for answer, names in by_answer.items()))
 
 
-def _data(section: Section, links: Links) -> str:
+def _data(section: Section, links: Links) -> TableText:
     known = datasets.REGISTRY.usable()
     names = dict.fromkeys(t for c in section.cells for t in (*members_of(c.dataset), *c.cross))
     rows = [
