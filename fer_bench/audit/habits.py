@@ -32,11 +32,11 @@ class Arm:
     alter: Callable[[FaceDataset, Protocol], FaceDataset] | None = None
     refuses: Callable[[Protocol], str] = lambda protocol: ""
 
-    def of_quick(self, quick: bool) -> Alter | None:
-        """Return what alters an opened dataset, by the default protocol of a profile.
+    def under(self, *, quick: bool) -> Alter | None:
+        """Return what alters an opened dataset, None where nothing does.
 
         Args:
-            quick: Whether that is the profile `quick`.
+            quick: Whether the protocol is that of the profile `quick`.
         """
         return None if self.alter is None else partial(_altered, self.alter, quick)
 

@@ -17,9 +17,10 @@ from fer_bench.data.card import Protocol
 from fer_bench.data.packs.pack import Pack
 from fer_bench.data.protocols import find_protocol
 from fer_bench.errors import FerBenchError, StoreError, UsageError
+from fer_bench.evaluation.contributions import by_unit
 from fer_bench.evaluation.estimates import estimate, uar_of_answers
 from fer_bench.evaluation.intervals import Value, change, difference
-from fer_bench.evaluation.statistics import Answers, Interval
+from fer_bench.evaluation.statistics import Answers, Interval, find_units
 from fer_bench.files import write_json
 from fer_bench.inference.face_model import FaceModel
 from fer_bench.inference.opening import open_face_model
@@ -92,10 +93,6 @@ class Audit:
         announce: Announce | None = None,
     ) -> None:
         self.sweep, self.habits, self.root = sweep, list(habits), root
-        self.names = [name for name in sweep.datasets if name != "all"]
-        for name in self.names:
-            if len(datasets.members_of(name)) > 1:
-                raise UsageError("the audit takes single datasets", value=name, hint="--dataset of a member")
         base = {"targets": "none", "folds": "all"}
         honest = open_sweep(
             sweep.model_copy(update={**base, "track_peek": True}), roots, options, announce=announce
@@ -104,13 +101,16 @@ class Audit:
             name, why = next(iter(honest.missing.items()))
             raise UsageError(f"{name} cannot be audited: {why}", value=name, hint="fer-bench doctor")
         self.plans: dict[str, PlannedSweep] = {HONEST: honest}
-        self.quick = honest.runs[0].config.profile == "quick"
+        self.names = list(dict.fromkeys(run.config.dataset for run in honest.runs))
+        for name in self.names:
+            if len(datasets.members_of(name)) > 1:
+                raise UsageError("the audit takes single datasets", value=name, hint="--dataset of a member")
         for arm in arms_of(habits):
             able = [name for name in self.names if not arm.refuses(self.protocol(name))]
             if arm.name == HONEST or not able:
                 continue
             config = sweep.model_copy(update={**base, "datasets": tuple(able)})
-            alter = arm.of_quick(self.quick)
+            alter = arm.under(quick=self.profile == "quick")
             self.plans[arm.name] = open_sweep(config, roots, options, announce=announce, alter=alter)
 
     @property
@@ -119,13 +119,18 @@ class Audit:
         return self.plans[HONEST].workspace
 
     @property
+    def profile(self) -> str:
+        """The profile of the runs."""
+        return self.plans[HONEST].runs[0].config.profile
+
+    @property
     def kind(self) -> str:
         """Whether the data are `real` or `synthetic`."""
         return self.plans[HONEST].runs[0].data_kind
 
     def protocol(self, name: str) -> Protocol:
         """Return the protocol under which a dataset is trained on and tested."""
-        return find_protocol(self.workspace.source(name).dataset.card, None, quick=self.quick)
+        return find_protocol(self.workspace.source(name).dataset.card, None, quick=self.profile == "quick")
 
     def store(self, arm: str) -> Store:
         """Return the store of an arm."""
@@ -166,10 +171,9 @@ class Audit:
         for name in self.names:
             own: dict[tuple[str, Selection | None], Own] = {}
             for habit in self.habits:
-                arms = [arm for arm in (habit.arm, habit.against) if arm not in self.plans]
                 refused = [why for arm in arms_of([habit]) if (why := arm.refuses(self.protocol(name)))]
-                if arms or refused:
-                    found.append(Bought(habit, name, why_not=refused[0] if refused else "not trained"))
+                if refused:
+                    found.append(Bought(habit, name, why_not=refused[0]))
                 else:
                     found.append(self._bought(habit, name, own, device))
         return found
@@ -187,13 +191,13 @@ class Audit:
         if habit.scored == "best":
             if seeds < 2:
                 return Bought(habit, name, why_not="one seed")
-            return replace(_best_seed(pool(honest, classes)), habit=habit, dataset=name)
+            return _best_seed(habit, name, pool(honest, classes))
         if habit.scored == "peek":
             with_habit = of(habit.arm, "peek")
         elif habit.scored in ("flip", "bgr"):
             with_habit = [(r, self._shown(r, p, habit.scored, device)) for r, p in honest]
         elif habit.scored == "order":
-            order = other_order(name, classes)
+            order = foreign_order(name, classes)
             if order is None:
                 return Bought(habit, name, why_not="no other dataset has its classes in another order")
             with_habit = [(r, reordered(p, order)) for r, p in honest]
@@ -266,7 +270,7 @@ def shown_logits(model: FaceModel, pack: Pack, rows: NDArray[np.int64], how: str
     return np.concatenate(parts)
 
 
-def other_order(name: str, classes: Sequence[str]) -> tuple[str, list[int]] | None:
+def foreign_order(name: str, classes: Sequence[str]) -> tuple[str, list[int]] | None:
     """Return another dataset with other label codes, and which class each output then stands for.
 
     Args:
@@ -293,39 +297,28 @@ def _by_code(name: str, classes: Sequence[str]) -> list[str]:
 
 
 def reordered(predictions: Predictions, order: tuple[str, list[int]]) -> Predictions:
-    """Return answers that are read in the class order of another dataset; see `other_order`."""
+    """Return answers that are read in the class order of another dataset; see `foreign_order`."""
     classes, frame = predictions.meta.classes, predictions.frame.copy()
     for at, read_as in enumerate(order[1]):
         frame[f"logit_{classes[read_as]}"] = predictions.frame[f"logit_{classes[at]}"].to_numpy()
     return replace(predictions, frame=frame)
 
 
-def _best_seed(pooled: Mapping[int, Answers]) -> Bought:
+def _best_seed(habit: Habit, name: str, pooled: Mapping[int, Answers]) -> Bought:
     """Return the best seed's UAR beside the mean, with an interval over test units for these trainings."""
     given = list(pooled.values())
     uar = [uar_of_answers(one) for one in given]
-    counts = np.stack([_right_and_all(one) for one in given])  # [S, units, 2, K]
-    generator = np.random.default_rng(0)
-    units = counts.shape[1]
-    draws = generator.multinomial(units, np.full(units, 1 / units), size=DRAWS)
-    right, every = np.moveaxis(np.einsum("du,suck->dsck", draws, counts), 2, 0)
+    units, k = find_units(given), len(given[0].classes)
+    count = len(units.names)
+    counts = [by_unit(one, unit, count, k) for one, unit in zip(given, units.of_rows, strict=True)]
+    right, held = (np.stack(side) for side in zip(*counts, strict=True))  # [S, units, K]
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS)
     with np.errstate(invalid="ignore"):
-        drawn = np.nanmean(right / every, axis=-1)  # [draws, S]
+        recalls = np.einsum("du,suk->dsk", draws, right) / np.einsum("du,suk->dsk", draws, held)
+    drawn = np.nanmean(recalls, axis=-1)  # [draws, S]
     low, high = np.quantile(drawn.max(axis=1) - drawn.mean(axis=1), (0.025, 0.975))
     mean, best = float(np.mean(uar)), float(np.max(uar))
     gain = Value(best - mean, Interval(float(low), float(high)))
     return Bought(
-        _NONE, "", Value(mean, None), Value(best, None), gain, len(given[0].truth), units, len(given)
+        habit, name, Value(mean, None), Value(best, None), gain, len(given[0].truth), count, len(given)
     )
-
-
-_NONE = Habit("", "", "")
-
-
-def _right_and_all(given: Answers) -> NDArray[np.int64]:
-    """Return right and all rows of every unit and class, [units, 2, K]."""
-    names, unit = np.unique(given.units.astype(str), return_inverse=True)
-    found = np.zeros((len(names), 2, len(given.classes)), np.int64)
-    np.add.at(found[:, 1], (unit, given.truth), 1)
-    np.add.at(found[:, 0], (unit, given.truth), given.truth == given.answer)
-    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,21 +99,13 @@ def audit(
             scores = f"{without} -> {with_it}: " if with_it else ""
             typer.echo(f"{one.dataset}: {title}: {scores}{buys}")
     if out is not None:
-        command = " ".join(
-            [
-                "fer-bench audit",
-                *([] if method == "erm" else [f"--method {method}"]),
-                *(f"--dataset {name}" for name in dataset),
-                *(f"--habit {name}" for name in habit or ()),
-                *([] if config.seeds == tuple(SEEDS) else [f"--seed {seed}" for seed in config.seeds]),
-                *(f"--set {text}" for text in options.settings or ()),
-                *([] if options.max_epochs is None else [f"--max-epochs {options.max_epochs}"]),
-                f"--out {out}",
-            ]
-        )
-        profile = "quick" if opened.quick else opened.plans["honest"].runs[0].config.profile
         text = page(
-            found, method=method, kind=opened.kind, profile=profile, command=command, version=version()
+            found,
+            method=method,
+            kind=opened.kind,
+            profile=opened.profile,
+            command=shlex.join(["fer-bench", *sys.argv[1:]]),
+            version=version(),
         )
         write_text(out, text)
         say(f"wrote {out}", quiet=quiet)

@@ -125,7 +125,7 @@ def recalls(
     hits, scores = np.zeros(size), np.zeros(len(names))
     terms, pulls, rows = np.zeros(size), np.zeros(size), np.zeros(size[1:])
     for model, unit, (at, share) in zip(answered, units.of_rows, _places(seeds, names), strict=True):
-        right, held = _by_unit(model, unit, len(units.names), k)
+        right, held = by_unit(model, unit, len(units.names), k)
         total = held.sum(0)
         recall = right.sum(0) / np.maximum(total, 1)
         term = share / (np.maximum(total, 1) * np.count_nonzero(total))
@@ -154,7 +154,7 @@ def _places(seeds: Sequence[int], names: Sequence[int]) -> list[tuple[int, float
     return [(names.index(seed), 1 / counts[seed]) for seed in seeds]
 
 
-def _by_unit(model: Answers, unit: NDArray[np.int64], units: int, k: int) -> tuple[Floats, Floats]:
+def by_unit(model: Answers, unit: NDArray[np.int64], units: int, k: int) -> tuple[Floats, Floats]:
     """Return right answers and rows per unit and class, both [U, k]."""
     cell = unit * k + (model.truth if k > 1 else 0)
     hit = (model.truth == model.answer).astype(np.float64)

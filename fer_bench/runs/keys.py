@@ -160,9 +160,7 @@ def _method_fields(config: RunConfig, workspace: Workspace) -> tuple[int, dict[s
     """Return the input size of the network, and the part of the key that the method decides."""
     kind, settings = methods.get(config.method), method_settings(config)
     chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
-    if (
-        config.init
-    ):  # then the key has no hashes of them, and whether there are any can decide what is trained
+    if config.init:  # without the hashes of the weights, whether there are any can decide what is trained
         chosen |= {name: config.method_settings.get(name) is not None for name in kind.weight_settings}
     code = workspace.once(("code", config.method), partial(code_fields, config.method))
     with faults_named(config.method):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from fer_bench.audit.measure import _best_seed, other_order, reordered, shown_logits
+from fer_bench.audit.habits import HABITS
+from fer_bench.audit.measure import _best_seed, foreign_order, reordered, shown_logits
 from fer_bench.evaluation.statistics import Answers
 from tests.results.test_predictions import predictions
 
@@ -36,9 +37,9 @@ def test_bgr_exchanges_red_and_blue():
     np.testing.assert_allclose(found[:, 0], blue[:, :, :4].mean(axis=(1, 2)), rtol=1e-6)
 
 
-def test_the_other_order_is_that_of_another_datasets_codes():
+def test_the_foreign_order_is_that_of_another_datasets_codes():
     raf = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-    other, read_as = other_order("rafdb", raf)
+    other, read_as = foreign_order("rafdb", raf)
     assert other != "rafdb"
     assert sorted(read_as) == list(range(7))
     assert read_as != list(range(7))
@@ -70,7 +71,7 @@ def test_the_best_seed_gains_what_it_is_above_the_mean():
             scored_classes=("anger", "fear"),
         )
 
-    found = _best_seed({0: seed(20), 1: seed(30), 2: seed(40)})
+    found = _best_seed(HABITS["best-seed"], "rafdb", {0: seed(20), 1: seed(30), 2: seed(40)})
     assert found.gain.value == pytest.approx(0.25)
     assert found.honest.value == pytest.approx(0.75)
     assert (found.rows, found.units, found.seeds) == (40, 20, 3)
