@@ -25,7 +25,11 @@
       if (opens) {
         shown.type = "button";
         shown.className = "open";
-        shown.addEventListener("click", () => openDetails(section, value.d));
+        shown.dataset.opens = value.d;
+        shown.addEventListener("click", () => {
+          opener = { table: shown.closest(".table"), key: value.d };
+          openDetails(section, value.d);
+        });
       }
       if (value && value.b) shown.classList.add("best");
       shown.title = (value && value.n) || (textOf(value).length > 40 ? textOf(value) : "");
@@ -144,6 +148,7 @@
   const dialog = document.getElementById("details");
   const body = document.getElementById("details-body");
   let shownDetails = null;
+  let opener = null;
   let drawnDetails = [];
 
   function clearDetails() {
@@ -257,7 +262,16 @@
   }
 
   document.getElementById("details-close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => { shownDetails = null; clearDetails(); });
+  dialog.addEventListener("close", () => {
+    shownDetails = null;
+    clearDetails();
+    // The browser gives the focus back, unless the table was drawn anew meanwhile.
+    const at = document.activeElement;
+    if (opener && (at === document.body || dialog.contains(at))) {
+      [...opener.table.querySelectorAll("button.open")].find((one) => one.dataset.opens === opener.key)?.focus();
+    }
+    opener = null;
+  });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
   // Colours: the system's, or the reader's choice
