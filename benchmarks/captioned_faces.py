@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ STYLE = Style((0.5, 1.0), blend=0.1, stray=0.04)
 PICTURE = 104
 """Side of what a camera takes, from which a face is cut."""
 _CHUNK = 50
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,27 @@ class Faces:
         return len(self.captions)
 
 
+def in_parts(
+    work: Callable[[int], T], starts: range, on_part: Callable[[list[T]], None] | None = None
+) -> list[T]:
+    """Return what is drawn from each start on, by all cores where that pays.
+
+    Args:
+        work: Draws a part, given its start.
+        starts: Where parts start.
+        on_part: Called with the parts so far when another core has drawn one.
+    """
+    if len(starts) <= 4 or usable_cores() == 1:
+        return [work(start) for start in starts]
+    parts: list[T] = []
+    with multiprocessing.get_context("spawn").Pool(usable_cores()) as pool:
+        for part in pool.imap(work, starts):
+            parts.append(part)
+            if on_part is not None:
+                on_part(parts)
+    return parts
+
+
 def draw_faces(
     count: int, *, seed: int, first: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> Faces:
@@ -68,17 +91,13 @@ def draw_faces(
         first: Number of the first; every number is another person and another camera.
         progress: Called with faces drawn and their total.
     """
-    starts = range(first, first + count, _CHUNK)
+
+    def tell(parts: list[Faces]) -> None:
+        if progress is not None:
+            progress(sum(map(len, parts)), count)
+
     work = partial(_chunk, seed=seed, end=first + count)
-    parts: list[Faces] = []
-    if count <= 4 * _CHUNK or usable_cores() == 1:
-        parts = [work(start) for start in starts]
-    else:
-        with multiprocessing.get_context("spawn").Pool(usable_cores()) as pool:
-            for part in pool.imap(work, starts):
-                parts.append(part)
-                if progress is not None:
-                    progress(sum(map(len, parts)), count)
+    parts = in_parts(work, range(first, first + count, _CHUNK), tell)
     return Faces(
         pixels=np.concatenate([part.pixels for part in parts]),
         captions=tuple(caption for part in parts for caption in part.captions),

@@ -12,19 +12,17 @@ whose people have neutral frames.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from captioned_faces import EMOTIONS, MAKEUP, PICTURE, SIZE, STYLE, varied_camera
+from captioned_faces import EMOTIONS, MAKEUP, PICTURE, SIZE, STYLE, in_parts, varied_camera
 from numpy.typing import NDArray
 
 from fer_bench.cli.terminal import Preparation
 from fer_bench.data.crops.recipe import cut
-from fer_bench.files import usable_cores
 from fer_bench.methods.gcn.method import GCN
 from fer_bench.methods.gcn.pretraining import Pairs, Recipe, save_generator, train_generator
 from fer_bench.methods.gcn.settings import GCNSettings
@@ -50,17 +48,12 @@ def draw_pairs(people: int, *, seed: int, progress: Callable[[int, int], None] |
         seed: Seed of the population.
         progress: Called with people drawn and their total.
     """
-    starts = range(0, people, _CHUNK)
-    work = partial(_chunk, seed=seed, end=people)
-    parts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-    if people <= 4 * _CHUNK or usable_cores() == 1:
-        parts = [work(start) for start in starts]
-    else:
-        with multiprocessing.get_context("spawn").Pool(usable_cores()) as pool:
-            for part in pool.imap(work, starts):
-                parts.append(part)
-                if progress is not None:
-                    progress(sum(len(neutral) for _, neutral in parts), people)
+
+    def tell(parts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None:
+        if progress is not None:
+            progress(sum(len(neutral) for _, neutral in parts), people)
+
+    parts = in_parts(partial(_chunk, seed=seed, end=people), range(0, people, _CHUNK), tell)
     partner = np.repeat(np.arange(people), FACES)
     names = np.array([str(number) for number in partner], object)
     faces, neutral = (np.concatenate([part[at] for part in parts]) for at in (0, 1))

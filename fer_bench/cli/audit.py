@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,13 +73,10 @@ def audit(
     roots = find_roots(options.data_root, follow_links=options.follow_links)
     quiet = options.as_json
     announce_roots(roots, quiet=quiet)
-    display = Preparation(quiet=quiet)
-    try:
+    with closing(Preparation(quiet=quiet)) as display:
         opened = Audit(
             config, habits, roots, options.run_options("audit"), options.runs_dir, announce=display
         )
-    finally:
-        display.close()
     if dry_run:
         for arm, planned in opened.plans.items():
             typer.echo(f"{arm}: {len(planned.runs)} runs in {options.runs_dir / arm}")

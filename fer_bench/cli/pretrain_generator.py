@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -65,18 +66,17 @@ def pretrain_generator(
         check_name(name, datasets.names(), "dataset", "fer-bench list datasets")
     roots = find_roots(data_root, follow_links=follow_links)
     announce_roots(roots, quiet=as_json)
-    display = Preparation(quiet=as_json)
-    card = carry_out(
-        Workspace(roots, announce=display),
-        list(dict.fromkeys(dataset)),
-        out,
-        GCNSettings(generator=generator, width=width),
-        Recipe(epochs=epochs, seed=seed),
-        protocol=protocol,
-        fold=fold,
-        progress=partial(display, "training"),
-    )
-    display.close()
+    with closing(Preparation(quiet=as_json)) as display:
+        card = carry_out(
+            Workspace(roots, announce=display),
+            list(dict.fromkeys(dataset)),
+            out,
+            GCNSettings(generator=generator, width=width),
+            Recipe(epochs=epochs, seed=seed),
+            protocol=protocol,
+            fold=fold,
+            progress=partial(display, "training"),
+        )
     if as_json:
         typer.echo(json.dumps({"file": str(out), "card": card}, indent=2))
         return

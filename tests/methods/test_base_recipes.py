@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lightning import Trainer
 from scipy import stats
 
 from fer_bench import methods
@@ -13,6 +12,7 @@ from fer_bench.data.packs.pack import open_pack
 from fer_bench.runs.resolve import resolve_settings
 from fer_bench.runs.training.callbacks import EpochSeeds
 from tests.methods.drawn_faces import FACES, draw_folder
+from tests.methods.test_base import trainer
 
 NARROW = ("method.backbone=narrow", "method.size=64")
 KNOWS_FACES = "method.weights=clip-tiny-neutral"
@@ -71,16 +71,7 @@ def train(drawn, name: str, profile: str, overrides: tuple[str, ...], cache) -> 
     torch.manual_seed(0)
     method = kind(data.task, settings, how)
     method.load_pretrained()
-    Trainer(
-        max_epochs=how.max_epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=[EpochSeeds(0)],
-    ).fit(method, datamodule=data)
+    trainer(how.max_epochs, EpochSeeds(0)).fit(method, datamodule=data)
     return [*correct(method, data, "val"), *correct(method, data, "test")]
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer
 from torch import nn
 
 from fer_bench.config import Augmentation, TrainSettings
@@ -20,6 +19,7 @@ from fer_bench.methods.cafe.method import CAFE
 from fer_bench.methods.cafe.settings import CAFESettings
 from fer_bench.runs.evaluate import predict
 from tests.methods import ssmfar_toy
+from tests.methods.test_base import trainer
 
 FLIP = Augmentation(flip=0.5)
 SHIFTED = Augmentation(flip=0.5, crop_pad=2)
@@ -161,16 +161,7 @@ def fit(method: CAFE, toy, root: Path) -> FaceDataModule:
         pack=open_pack(toy, method.input_spec(method.settings).size, cache=root / "cache"),
     )
     torch.manual_seed(9)
-    trainer = Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(method, datamodule=data)
+    trainer(2).fit(method, datamodule=data)
     return data
 
 
