@@ -13,7 +13,7 @@ from fer_bench.evaluation import coverage
 from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.pairs import EXACT_UNITS, LEAST_DRAWS, MIN_SEEDS
 from fer_bench.evaluation.transfer import MIN_IN_DOMAIN
-from fer_bench.files import canonical, write_text
+from fer_bench.files import write_text
 from fer_bench.leaderboard import pages
 from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv, runs_csv
 from fer_bench.leaderboard.html.page import render_html
@@ -128,7 +128,7 @@ def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
             for section, slug in zip(board.sections, slugs(board.sections), strict=True)
         ],
         problems=table(("file below the store", "problem"), problems, raw=()),
-        synthetic=bool(board.sections) and all(s.data_kind == "synthetic" for s in board.sections),
+        synthetic=board.synthetic,
         methods=board.methods,
         named=board.named_targets,
         level=round(100 * LEVEL),
@@ -143,11 +143,10 @@ def render(board: Board, figures: Mapping[str, Mapping[str, str]]) -> str:
 
 def _section(board: Board, section: Section, figures: Mapping[str, str], links: Links) -> dict[str, Any]:
     """Return the values that the template shows of a section."""
-    generator = (section.generator or {}).items()
     return {
         "heading": pages.heading(section),
         "data_kind": section.data_kind,
-        "generator": ", ".join(f"{k} {v if isinstance(v, str) else canonical(v)}" for k, v in generator),
+        "generator": section.drawing,
         "figures": figures,
         "any_done": bool(section.cells),
         "best": section.overall_column.best,

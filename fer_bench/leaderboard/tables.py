@@ -110,6 +110,12 @@ class Section:
         return sorted(target for target, count in counts.items() if count > 1)
 
     @property
+    def drawing(self) -> str:
+        """Return what drew synthetic data, as text; empty for real data."""
+        facts = (self.generator or {}).items()
+        return ", ".join(f"{name} {v if isinstance(v, str) else canonical(v)}" for name, v in facts)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Return the methods in the order of all tables: the best means first, other settings last."""
         return tuple(dict.fromkeys((*(o.label for o in self.overall), *(c.label for c in self.cells))))
@@ -153,6 +159,11 @@ class Board:
     methods: tuple[str, ...]
     named_targets: tuple[str, ...]
     similarities: tuple[Similarity, ...] = ()
+
+    @property
+    def synthetic(self) -> bool:
+        """Return whether there are runs, and all of them are on drawn faces."""
+        return bool(self.sections) and all(s.data_kind == "synthetic" for s in self.sections)
 
 
 def slugs(sections: Sequence[Section]) -> list[str]:

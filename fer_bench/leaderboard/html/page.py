@@ -13,7 +13,6 @@ from markupsafe import Markup
 from fer_bench.evaluation.components import LEVEL, MIN_UNITS
 from fer_bench.evaluation.pairs import MIN_SEEDS
 from fer_bench.figures import COLOURS
-from fer_bench.files import canonical
 from fer_bench.leaderboard.colours import ON_DARK
 from fer_bench.leaderboard.html import charts, libraries, runs, tables
 from fer_bench.leaderboard.html.details import details
@@ -43,7 +42,7 @@ def render_html(board: Board) -> str:
         .get_template("index.html")
         .render(
             sections=shown,
-            synthetic=bool(board.sections) and all(s.data_kind == "synthetic" for s in board.sections),
+            synthetic=board.synthetic,
             problems=problems,
             data=Markup(embedded({"sections": data, "palette": {"light": COLOURS, "dark": ON_DARK}})),
             scripts=[Markup(script) for script in scripts],
@@ -90,12 +89,11 @@ def _section(section: Section, slug: str) -> dict[str, Any]:
     rows = charts.rows_of(section)
     drawn = charts.charts(section, rows)
     every = [table for table in (*first, *folded) if table.rows]
-    generator = (section.generator or {}).items()
     return {
         "slug": slug,
         "kind": section.data_kind,
         "profile": section.profile,
-        "generator": ", ".join(f"{k} {v if isinstance(v, str) else canonical(v)}" for k, v in generator),
+        "generator": section.drawing,
         "runs": len(section.records),
         "done": bool(section.cells),
         "tables": {table.name: table for table in every},
