@@ -25,11 +25,7 @@
       if (opens) {
         shown.type = "button";
         shown.className = "open";
-        shown.dataset.opens = value.d;
-        shown.addEventListener("click", () => {
-          opener = { table: shown.closest(".table"), key: value.d };
-          openDetails(section, value.d);
-        });
+        shown.addEventListener("click", () => openDetails(section, value.d));
       }
       if (value && value.b) shown.classList.add("best");
       shown.title = (value && value.n) || (textOf(value).length > 40 ? textOf(value) : "");
@@ -83,6 +79,7 @@
       renderHorizontal: "basic",
       placeholder: "nothing fits the filters",
       columnHeaderSortMulti: true,
+      autoResize: false, // drawing rows anew would take the focus from a number
     });
     table.on("tableBuilt", () => {
       for (const column of table.getColumns()) {
@@ -148,7 +145,6 @@
   const dialog = document.getElementById("details");
   const body = document.getElementById("details-body");
   let shownDetails = null;
-  let opener = null;
   let drawnDetails = [];
 
   function clearDetails() {
@@ -262,16 +258,7 @@
   }
 
   document.getElementById("details-close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => {
-    shownDetails = null;
-    clearDetails();
-    // The browser gives the focus back, unless the table was drawn anew meanwhile.
-    const at = document.activeElement;
-    if (opener && (at === document.body || dialog.contains(at))) {
-      [...opener.table.querySelectorAll("button.open")].find((one) => one.dataset.opens === opener.key)?.focus();
-    }
-    opener = null;
-  });
+  dialog.addEventListener("close", () => { shownDetails = null; clearDetails(); });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
   // Colours: the system's, or the reader's choice
