@@ -17,6 +17,7 @@ from fer_bench.errors import DataError
 from fer_bench.evaluation import confusion, metrics
 from fer_bench.evaluation.breakdown import break_down
 from fer_bench.evaluation.estimates import SMALL_CLASS, answers, uar_of_answers, unrestricted
+from fer_bench.evaluation.statistics import Answers
 from fer_bench.evaluation.stored import rows_hash
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Score
@@ -56,7 +57,11 @@ def outdated_metrics(predictions: Predictions, score: Score) -> set[str]:
         predictions: What the score was computed from.
         score: A record's.
     """
-    given = answers(predictions, score.label_set)
+    return outdated_of(answers(predictions, score.label_set), score)
+
+
+def outdated_of(given: Answers, score: Score) -> set[str]:
+    """Like `outdated_metrics`, from the answers on the scored rows."""
     matrix = confusion.count_pairs(given.truth, given.answer, len(given.classes))
     today = {name: metric.of(matrix) for name, metric in metrics.registry().items()}
     return {name for name, value in today.items() if not _same(value, score.metrics.get(name))}

@@ -16,7 +16,7 @@ from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.exposure import Seen, seen_before
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.scoring import outdated_metrics
+from fer_bench.evaluation.scoring import outdated_of
 from fer_bench.evaluation.statistics import Answers
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import (
@@ -229,11 +229,11 @@ def build_cell(
             if target != record.dataset and share_pictures(record.dataset, target, excluded):
                 continue
             try:
-                predictions = _read(store, record, score)
+                predictions, changed = _read(store, record, score)
             except StoreError as error:
                 problems.append(Problem.of(store, error))
                 continue
-            outdated |= outdated_metrics(predictions, score)
+            outdated |= changed
             named_rows.add(record, score, predictions)
             if target == record.dataset:
                 own.append((record, predictions))
@@ -370,8 +370,11 @@ def crop_way(recipe: str) -> str:
     return re.sub(r" \d+px\b", "", recipe)
 
 
-def _read(store: Store, record: Record, score: Score) -> Predictions:
+def _read(store: Store, record: Record, score: Score) -> tuple[Predictions, set[str]]:
     """Read the predictions of a score and make sure that they still give it.
+
+    Returns:
+        The predictions, and metrics that the score does not hold as they give them today.
 
     Raises:
         StoreError: They are absent, damaged, of another run or data, or do not give the record's score.
@@ -382,4 +385,4 @@ def _read(store: Store, record: Record, score: Score) -> Predictions:
         run = store.run_dir(record.method, record.dataset, record.key)
         file = run.predictions_file(score.target, score.selection)
         raise StoreError("the predictions do not give the record's score", file=file, value=score.uar)
-    return predictions
+    return predictions, outdated_of(given, score)

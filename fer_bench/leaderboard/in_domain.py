@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.errors import StoreError
+from fer_bench.evaluation import confusion
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.groups import SUBJECT, attributes_of, group_scores
-from fer_bench.evaluation.intervals import Value, average, change
-from fer_bench.evaluation.statistics import Answers, mean_and_sd
+from fer_bench.evaluation.intervals import Sample, Value, average, change, of_recalls
+from fer_bench.evaluation.statistics import Answers, find_units, mean_and_sd
 from fer_bench.evaluation.stored import stored_index
 from fer_bench.results.predictions import Predictions
 from fer_bench.results.record import Record
@@ -62,13 +63,17 @@ def pool(own: Sequence[tuple[Record, Predictions]], label_set: Sequence[str]) ->
     Raises:
         StoreError: Two folds of a seed test the same row.
     """
+    return _pooled(own, [answers(p, label_set) for _, p in own])
+
+
+def _pooled(own: Sequence[tuple[Record, Predictions]], answered: Sequence[Answers]) -> dict[int, Answers]:
+    """Return the answers of each seed with its folds pooled, from those of each run."""
     pooled: dict[int, Answers] = {}
     for seed in sorted({r.seed for r, _ in own}):
-        parts = [p for r, p in own if r.seed == seed]
-        ids = np.concatenate([p.frame["sample_id"].to_numpy(object) for p in parts])
+        ids = np.concatenate([p.frame["sample_id"].to_numpy(object) for r, p in own if r.seed == seed])
         if len(np.unique(ids)) < len(ids):
             raise StoreError("two folds test the same row, so they cannot be pooled")
-        given = [answers(p, label_set) for p in parts]
+        given = [one for (r, _), one in zip(own, answered, strict=True) if r.seed == seed]
         pooled[seed] = replace(
             given[0],
             truth=np.concatenate([g.truth for g in given]),
@@ -92,10 +97,11 @@ def score_in_domain(store: Store, own: Sequence[tuple[Record, Predictions]], tra
         StoreError: Two folds of a seed test the same row.
     """
     first = own[0][0]
-    pooled = pool(own, first.classes)
+    answered = [answers(p, first.classes) for _, p in own]
+    pooled = _pooled(own, answered)
     given = list(pooled.values())
     folds = sorted({r.fold for r, _ in own})
-    uar = [(r.fold, uar_of_answers(answers(p, first.classes))) for r, p in own]
+    uar = [(r.fold, uar_of_answers(one)) for (r, _), one in zip(own, answered, strict=True)]
     by_fold = [float(np.mean([value for fold, value in uar if fold == one])) for one in folds]
     fold_mean, fold_sd = mean_and_sd(by_fold) if len(folds) > 1 else (None, None)
     index = stored_index(store.root, own[0][1].meta.fingerprint)
@@ -155,7 +161,7 @@ def _of_group(
     ]
     if not all(len(one.truth) for one in answered):
         return None
-    return estimate(answered, own, seeds=seeds).values.get("uar")
+    return of_recalls(Sample(answered, tuple(seeds), find_units(answered), own, ""), confusion.uar)
 
 
 def score_on_label_sets(
