@@ -8,7 +8,7 @@ DEVELOPMENT ?= runs-development
 TOWERS ?= towers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: bench board test test-slow evidence towers lint format leaderboard docs readme golden wheel-test audit lock clean install
+.PHONY: bench board test test-slow evidence speed towers lint format leaderboard docs readme golden wheel-test audit lock clean install
 
 bench: $(INSTALLED)  ## All methods on all seven datasets (drawn faces) with two seeds; write the leaderboard.
 	$(BIN)/fer-bench sweep quick --runs-dir $(RUNS)
@@ -34,6 +34,9 @@ evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours o
 	$(BIN)/python benchmarks/evidence_ssmfar.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)
+
+speed: $(INSTALLED)  ## Run the speed benchmarks (a quarter of an hour), compare with the stored figures, write docs/speed.md.
+	$(BIN)/python -m benchmarks.speed $(ACCEPT)
 
 towers: $(INSTALLED)  ## Train the two image towers and the generator of the package again, into TOWERS (minutes).
 	$(BIN)/python benchmarks/pretrain_clip_tiny.py clip-tiny clip-tiny-neutral --out $(TOWERS)

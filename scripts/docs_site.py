@@ -90,7 +90,14 @@ NAV: list[tuple[str, list[str]]] = [
     ("Datasets", []),
     (
         "Background",
-        ["synthetic.md", "alignment.md", "quick-defaults.md", "light-models.md", "evidence-ssmfar.md"],
+        [
+            "synthetic.md",
+            "alignment.md",
+            "quick-defaults.md",
+            "light-models.md",
+            "speed.md",
+            "evidence-ssmfar.md",
+        ],
     ),
     ("Python", ["api.md"]),
     ("Project", ["changelog.md", "contributing.md", "security.md"]),
