@@ -28,8 +28,9 @@ test-slow: $(INSTALLED)  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours on two cores) and write them.
-	for sweep in label_fraction gcn_evidence ablation_cafe; do \
+	for sweep in label_fraction gcn_evidence gcn_people ablation_cafe; do \
 	  $(BIN)/python benchmarks/sweep_synthetic.py $$sweep --runs-dir $(EVIDENCE) || exit 1; done
+	$(BIN)/python benchmarks/sweep_synthetic.py gcn_evidence --people 80 --seed 0 --seed 1 --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/choose_quick.py --runs-dir $(DEVELOPMENT)
 	$(BIN)/python benchmarks/evidence_ssmfar.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE)

@@ -1,6 +1,8 @@
-"""Write what the stored runs of gcn say into its README: a table, and two figures in docs/figures.
+"""Write what the stored runs of gcn say into its README: two tables, and three figures in docs/figures.
 
     fer-bench sweep gcn_evidence --runs-dir runs-evidence
+    fer-bench sweep gcn_people --runs-dir runs-evidence
+    python benchmarks/sweep_synthetic.py gcn_evidence --people 80 --seed 0 --seed 1 --runs-dir runs-evidence
     python benchmarks/evidence_gcn.py --runs-dir runs-evidence
 
 Nothing is trained here, and the same store gives the same bytes. The models are scored on drawn people whom
@@ -12,20 +14,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from gcn_arms import Arm, Arms, read_arms
-from gcn_figures import Faces, draw_gains, draw_references
-from gcn_people import SEEDS, Beside, People, answers_of, faces_drawn, mean_errors, model_of, people_of
+from gcn_figures import Faces, draw_gains, draw_people, draw_references
+from gcn_gains import curves, gains_table, read_points
+from gcn_people import SEEDS, People, faces_drawn, mean_errors, people_of
+from gcn_scores import AGAINST, PLAIN, PRETRAINED, ROWS, SCRATCH, above, common_runs, score, trained_models
 from readme_section import figure_table, write_section
 from sweep_runs import refuse_empty
 
 from fer_bench.config import SweepConfig
-from fer_bench.evaluation.estimates import Estimate, estimate
-from fer_bench.evaluation.intervals import Value, difference
-from fer_bench.leaderboard.markup import percent, signed_percent, with_interval
-from fer_bench.methods.base import Method
+from fer_bench.evaluation.estimates import Estimate
+from fer_bench.leaderboard.markup import percent
 from fer_bench.methods.claims import claims_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -34,28 +35,7 @@ from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 ROOT = Path(__file__).parents[1]
 README = ROOT / "fer_bench" / "methods" / "gcn" / "README.md"
 FIGURES = ROOT / "docs" / "figures"
-SECTION = "gcn_evidence"
-PLAIN, SCRATCH, PRETRAINED, CONTROL, ENROLLED = (
-    "plain encoder",
-    "gcn from scratch",
-    "gcn pre-trained",
-    "control",
-    "gcn enrolled",
-)
-"""Variants of the sweep."""
-ROWS: tuple[tuple[str, str, Beside], ...] = (
-    (PLAIN, PLAIN, "generated"),
-    (SCRATCH, SCRATCH, "generated"),
-    ("control: plain encoder, started from the generator's encoder", CONTROL, "generated"),
-    (PRETRAINED, PRETRAINED, "generated"),
-    (f"{ENROLLED}: own neutral frame", ENROLLED, "own"),
-    (f"{ENROLLED}: neutral frame of another person", ENROLLED, "other"),
-    (f"{ENROLLED}: generated reference", ENROLLED, "generated"),
-)
-"""Lines of the table: the name, the variant, and what its faces are compared with."""
-AGAINST = (PLAIN, ROWS[2][0])
-"""Lines that the others are compared with."""
-Models = dict[tuple[int, int], Method]
+SECTION, PEOPLE_SECTION = "gcn_evidence", "gcn_people"
 
 
 def _any_record(arms: Arms) -> Record:
@@ -110,17 +90,6 @@ def _claims(arms: Arms) -> dict[tuple[str, str], str]:
     return {(c.target, c.variant or PLAIN.partition(" ")[0]): c.value for c in same}
 
 
-def score(models: Mapping[str, Models], people: Sequence[People]) -> dict[str, Estimate]:
-    """Return the scores of every line of the table, averaged over folds and then over seeds."""
-    found = {}
-    for name, variant, beside in ROWS:
-        if mine := models.get(variant):
-            given = [answers_of(method, people, beside) for method in mine.values()]
-            seeds = [seed for _, seed in mine]
-            found[name] = estimate(given, "oulu", seeds=seeds, training=variant)
-    return found
-
-
 def evidence_table(
     arms: Mapping[str, Arm],
     scores: Mapping[str, Estimate],
@@ -147,7 +116,7 @@ def evidence_table(
                 f"{arm.seeds()} x {len({fold for fold, _ in arm.records})}",
                 percent(uar),
                 f"{100 * found.values['accuracy'].value:.1f}",
-                *("" if other is None else _against(uar, other) for other in others),
+                *("" if other is None else above(uar, other) for other in others),
                 errors.get(variant, "") if beside == "generated" else "",
                 f"{(arm.first.multiply_adds or 0) / 1e6:.1f} M",
             )
@@ -157,18 +126,6 @@ def evidence_table(
     tested = f"{any_score.n:,} pictures of {any_score.units} people whom no fold has."
     table = figure_table((*header, "generation error", "multiply-adds"), rows)
     return "\n".join([f"{_banner({'oulu': dict(arms)})} {tested}", "", *table])
-
-
-def _against(first: Value, second: Value) -> str:
-    found = difference(first, second)
-    if found is None:
-        return f"{100 * (first.value - second.value):+.1f}"
-    return with_interval(found, signed_percent)
-
-
-def only(arm: Arm, common: set[tuple[int, int]]) -> Arm:
-    """Return the runs of the folds and seeds that all variants have."""
-    return replace(arm, records={key: record for key, record in arm.records.items() if key in common})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -181,29 +138,40 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, default=README)
     parser.add_argument("--figures", type=Path, default=FIGURES)
     parser.add_argument("--people", type=int, nargs="+", default=SEEDS, help="seeds of the tested people")
+    parser.add_argument("--size", default="quick", help="size of the stand-in that was trained on")
     given = parser.parse_args(arguments)
     store = Store(given.runs_dir)
     sweep = read_sweep(given.sweep or SWEEPS / f"{SECTION}.yaml")
-    arms = read_arms(store, sweep)
+    arms = read_arms(store, sweep, None if given.sweep else given.size)
     refuse_empty(arms, store, str(given.sweep or SECTION))
     if given.sweep is not None:
         print(variants_table(store, arms, sweep))
         return
-    (mine,) = arms.values()
-    common = set.intersection(*({*arm.records} for arm in mine.values()))
-    mine = {name: only(arm, common) for name, arm in mine.items()}
+    mine = common_runs(arms["oulu"])
     people = people_of("oulu", next(iter(mine.values())).first.protocol, given.people)
-    models = {
-        name: {key: model_of(store, record) for key, record in arm.records.items()}
-        for name, arm in mine.items()
-    }
+    write_evidence(store, mine, people, given.readme, given.figures)
+    print(f"wrote {SECTION} to {given.readme}, and two figures to {given.figures}")
+    points = read_points(store, sweep, read_sweep(SWEEPS / f"{PEOPLE_SECTION}.yaml"), people, given.size)
+    if len(points) < 2:
+        print(f"no runs with other numbers of people: {PEOPLE_SECTION} was not trained")
+        return
+    write_section(given.readme, PEOPLE_SECTION, gains_table(points))
+    draw_people(curves(points), given.figures / "gcn-people.png")
+    print(f"wrote {PEOPLE_SECTION} and its figure")
+
+
+def write_evidence(
+    store: Store, arms: Mapping[str, Arm], people: Sequence[People], readme: Path, figures: Path
+) -> None:
+    """Write the table of all variants, and the figures of errors and of references."""
+    models = trained_models(store, arms)
     scores = score(models, people)
     found = {name: mean_errors(each, people[0]) for name, each in models.items()}
     shown = {name: f"{each.generated:.4f}" for name, each in found.items() if each is not None}
     copied = next(each.copied for each in found.values() if each is not None)
-    table = evidence_table(mine, scores, shown)
+    table = evidence_table(arms, scores, shown)
     text = f"{table}\n\nGeneration error of the input itself in the place of a reference: {copied:.4f}."
-    write_section(given.readme, SECTION, text)
+    write_section(readme, SECTION, text)
     points = {
         name: (found[name].generated, scores[name].values["uar"])  # type: ignore[union-attr]
         for name in (SCRATCH, PRETRAINED)
@@ -212,13 +180,12 @@ def main(arguments: list[str] | None = None) -> None:
     own = ROWS[4][0]
     points |= {own: (0.0, scores[own].values["uar"])} if own in scores else {}
     plain = {name: scores[name].values["uar"].value for name in AGAINST if name in scores}
-    draw_gains(points, plain, given.figures / "gcn-generation-error.png")
+    draw_gains(points, plain, figures / "gcn-generation-error.png")
     pictures: dict[str, Faces] = {}
     for name in (SCRATCH, PRETRAINED):
-        drawn = faces_drawn(next(iter(models[name].values())), people[0]) if name in models else None
+        drawn = faces_drawn(models[name][0].model, people[0]) if name in models else None
         pictures |= {} if drawn is None else {name.removeprefix("gcn "): drawn}
-    draw_references(pictures, next(iter(mine.values())).first.classes, given.figures / "gcn-references.png")
-    print(f"wrote {SECTION} to {given.readme}, and two figures to {given.figures}")
+    draw_references(pictures, next(iter(arms.values())).first.classes, figures / "gcn-references.png")
 
 
 if __name__ == "__main__":

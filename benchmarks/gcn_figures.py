@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.evaluation.intervals import Value
-from fer_bench.figures import new_figure, save_figure
+from fer_bench.figures import COLOURS, new_figure, save_figure
 from fer_bench.methods.gcn.losses import row_error
 
 
@@ -72,6 +72,34 @@ def draw_gains(points: Mapping[str, tuple[float, Value]], plain: Mapping[str, fl
     axis.set_ylabel("UAR in %", fontsize=9)
     figure.suptitle("gcn: generation error against UAR (SYNTHETIC DATA)", fontsize=9)
     figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
+    save_figure(figure, path)
+
+
+def draw_people(curves: Mapping[str, Sequence[tuple[float, Value]]], path: Path) -> None:
+    """Draw UAR against the number of people in training, a line per arm with its intervals.
+
+    Args:
+        curves: People in training and UAR by arm, fewest people first.
+        path: Where the picture goes.
+    """
+    figure = new_figure(6.4, 3.8)
+    axis: Any = figure.subplots()
+    middle = (len(curves) - 1) / 2
+    for number, (name, points) in enumerate(curves.items()):
+        aside = 1.012 ** (number - middle)  # so that intervals do not cover each other
+        values = np.array([[100 * uar.value, *(100 * end for end in uar.ends)] for _, uar in points])
+        spread = np.abs(values[:, 1:] - values[:, :1]).T
+        where = [people * aside for people, _ in points]
+        style = {"color": COLOURS[number], "fmt": "o-", "ms": 4, "lw": 1.3, "capsize": 2}
+        axis.errorbar(where, values[:, 0], yerr=spread, label=name, **style)
+    ticks = sorted({people for points in curves.values() for people, _ in points})
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, [f"{people:.0f}" for people in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("people in training", fontsize=9)
+    axis.set_ylabel("UAR in %", fontsize=9)
+    figure.suptitle("gcn: people in training against UAR (SYNTHETIC DATA)", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     save_figure(figure, path)
 
 

@@ -1,10 +1,15 @@
-"""What gcn's stored models answer for further drawn people, whom no fold of the stand-in has."""
+"""What gcn's stored models answer for further drawn people, whom no fold of the stand-in has.
+
+Answers are kept in the store, in `gcn-people/`, by the key of the run and the pixels: models take minutes to
+give them, and the tables that are made of them seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -20,6 +25,7 @@ from fer_bench.data.loading.transforms import prepare
 from fer_bench.data.protocols import find_protocol, in_label_set
 from fer_bench.evaluation import confusion
 from fer_bench.evaluation.statistics import Answers
+from fer_bench.files import short_hash, write_atomic
 from fer_bench.methods.base import Method
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -32,6 +38,8 @@ SEEDS = (1, 2, 3, 4, 5, 6, 7)
 """Seeds of the drawn people; the stand-in that is trained on has 0."""
 Beside = Literal["generated", "own", "other"]
 """What a face is compared with: the generated reference, the own neutral frame, or that of somebody else."""
+FOLDER = "gcn-people"
+"""Folder of kept answers, within the store."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class People:
     """The tested rows of one drawing, with neutral frames.
 
     Attributes:
+        name: Names the pixels and which of them are tested.
         faces: uint8 [N, 64, 64, 3].
         own: The person's neutral frame of the same sequence, uint8 [N, 64, 64, 3].
         other: A neutral frame of the next person, uint8 [N, 64, 64, 3].
@@ -47,6 +56,7 @@ class People:
         sample: Sample ids, unique over drawings [N].
     """
 
+    name: str
     faces: NDArray[np.uint8]
     own: NDArray[np.uint8]
     other: NDArray[np.uint8]
@@ -83,37 +93,69 @@ def rows_of(workspace: Workspace, name: str, protocol_name: str, seed: int) -> P
     other = np.array([following[name] for name in subjects[rows]])
     pixels = (np.asarray(pack.pixels[at]) for at in (rows, own, other))
     label, *named = (index[column].to_numpy(object)[rows] for column in ("label", "subject", "sample_id"))
-    return People(*pixels, label, *(np.array([f"{seed}/{v}" for v in each], object) for each in named))
+    drawn = short_hash([pack.pixel_hash, rows.tolist(), other.tolist()])
+    return People(drawn, *pixels, label, *(np.array([f"{seed}/{v}" for v in each], object) for each in named))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run of gcn, whose model is loaded when it is first asked.
+
+    Attributes:
+        store: Where it is.
+        record: Of the run.
+    """
+
+    store: Store
+    record: Record
+
+    @cached_property
+    def model(self) -> Method:
+        """The headline checkpoint."""
+        return model_of(self.store, self.record)
+
+    def logits(self, some: People, beside: Beside) -> NDArray[np.float32]:
+        """Return the model's logits of the rows, kept in the store once they are known: [N, C]."""
+        file = self.store.root / FOLDER / f"{self.record.key}-{some.name}-{beside}.npy"
+        if not file.exists():
+            found = np.concatenate([*logits_of(self.model, some, beside)])
+
+            def write(place: Path) -> None:
+                with place.open("wb") as opened:
+                    np.save(opened, found)
+
+            write_atomic(file, write)
+        kept: NDArray[np.float32] = np.load(file)
+        return kept
+
+    def answers(self, people: Sequence[People], beside: Beside) -> Answers:
+        """Return the model's answers for all rows.
+
+        Args:
+            people: The rows.
+            beside: What the faces are compared with; only a model with enrolled pictures is asked beside one.
+        """
+        classes = self.record.classes
+        logits = np.concatenate([self.logits(some, beside) for some in people])
+        label, subject, sample = (
+            np.concatenate([getattr(some, name) for some in people])
+            for name in ("label", "subject", "sample")
+        )
+        return Answers(
+            truth=confusion.class_codes(label, classes),
+            answer=logits.argmax(axis=1).astype(np.int64),
+            units=subject,
+            samples=sample,
+            labelled=len(label),
+            classes=classes,
+            scored_classes=classes,
+        )
 
 
 def model_of(store: Store, record: Record) -> Method:
     """Return the headline checkpoint of a run, in evaluation mode."""
     folder = store.run_dir(record.method, record.dataset, record.key).checkpoints
     return load_weights(folder / f"{record.headline}.pt").eval()
-
-
-def answers_of(method: Method, people: Sequence[People], beside: Beside) -> Answers:
-    """Return a model's answers for all rows.
-
-    Args:
-        method: A checkpoint of gcn; only one with enrolled pictures is asked beside one.
-        people: The rows.
-        beside: What the faces are compared with.
-    """
-    classes = method.task.classes
-    logits = np.concatenate([batch for some in people for batch in logits_of(method, some, beside)])
-    label, subject, sample = (
-        np.concatenate([getattr(some, name) for some in people]) for name in ("label", "subject", "sample")
-    )
-    return Answers(
-        truth=confusion.class_codes(label, classes),
-        answer=logits.argmax(axis=1).astype(np.int64),
-        units=subject,
-        samples=sample,
-        labelled=len(label),
-        classes=classes,
-        scored_classes=classes,
-    )
 
 
 def logits_of(method: Method, some: People, beside: Beside) -> Iterator[NDArray[np.float32]]:
@@ -142,9 +184,16 @@ def faces_drawn(method: Method, some: People) -> Faces | None:
     return Faces(images[:, :1], face, neutral[:, :1], some.label, some.subject)
 
 
-def mean_errors(methods: Mapping[object, Method], some: People) -> Errors | None:
-    """Return the generation error of several models, averaged; None without a generator."""
-    found = [faces_drawn(method, some) for method in methods.values()]
+def mean_errors(trained: Sequence[Trained], some: People) -> Errors | None:
+    """Return the generation error of several models, averaged; None without a generator.
+
+    Models whose generator is the same pretrained one are counted once.
+    """
+    if not trained:
+        return None
+    settings = trained[0].record.settings["method"]
+    fixed = settings["fixed_generator"] and settings["generator_weights"] is not None
+    found = [faces_drawn(each.model, some) for each in (trained[:1] if fixed else trained)]
     errors = [errors_of(faces) for faces in found if faces is not None]
     if not errors:
         return None

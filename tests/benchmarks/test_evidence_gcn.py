@@ -24,11 +24,18 @@ from fer_bench.runs.sweepfile import SWEEPS, read_sweep
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
-NAMES = ("gcn_evidence", "gcn_adapted", "gcn_variants", "gcn_defaults")
+NAMES = ("gcn_evidence", "gcn_people", "gcn_adapted", "gcn_variants", "gcn_defaults")
 SMALL = [
     *("method.width=0.1", "method.hidden=8", "train.max_epochs=2", "train.batch_size=16"),
     "method.generator_weights=null",
 ]
+SMALL_SWEEPS = ("gcn_evidence", "gcn_people", "gcn_variants")
+APART = {
+    "plain encoder": ["method.generator=none", "method.weight_decay=0"],
+    "gcn pre-trained": ["method.margin=1"],
+    "control": ["method.generator=none"],
+}
+ALIKE = {"gcn from scratch": [], "gcn enrolled": ["method.reference=enrolled"]}
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +50,23 @@ def workspace(tiny_root):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Two sweep files, shrunk: oulu alone, two repetitions, few variants, without the shipped generator."""
+    """Three sweep files, shrunk: oulu alone, few repetitions and variants, without the shipped generator."""
     folder = tmp_path_factory.mktemp("sweeps")
-    for name in ("gcn_evidence", "gcn_variants"):
+    left_out = ("S0R1", "S1R0", "S0R0 v", "S0R0 g", "a quarter")
+    for name in SMALL_SWEEPS:
         content = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
-        kept = [v for v in content["variants"] if not v.startswith(("S0R1", "S1R0", "S0R0 v", "S0R0 g"))][:5]
+        kept = [v for v in content["variants"] if not v.startswith(left_out)][:5]
         variants = {variant: content["variants"][variant] for variant in kept}
         if name == "gcn_evidence":  # without pretrained weights something else has to tell them apart
-            variants |= {"gcn pre-trained": ["method.margin=1"], "control": ["method.generator=none"]}
-            variants |= {"plain encoder": ["method.generator=none", "method.weight_decay=0"]}
+            variants |= APART
+        elif name == "gcn_people":
+            fewer = ["train.label_fraction=0.5"]
+            variants = {f"half, {variant}": fewer + change for variant, change in APART.items()}
+            variants |= {f"half, {variant}": fewer + change for variant, change in ALIKE.items()}
         content |= {
             "datasets": ["oulu"],
             "folds": "default",
-            "seeds": [0, 1],
+            "seeds": [0] if name == "gcn_people" else [0, 1],
             "set": [*content.get("set", ()), *SMALL],
             "variants": variants,
         }
@@ -67,7 +78,7 @@ def small(tmp_path_factory):
 def store(workspace, small, tmp_path_factory):
     torch.set_num_threads(1)
     found = Store(tmp_path_factory.mktemp("runs"))
-    for name in ("gcn_evidence", "gcn_variants"):
+    for name in SMALL_SWEEPS:
         planned, _ = plan_sweep(read_sweep(small / f"{name}.yaml"), workspace)
         for run in planned:
             assert execute(run, found, workspace).status == "done"
@@ -78,22 +89,28 @@ def test_table_and_figures(evidence, store, small, workspace, tmp_path, monkeypa
     people = sys.modules["gcn_people"]
     rows = [people.rows_of(workspace, "oulu", "6-4fold", seed) for seed in (1, 2)]
     monkeypatch.setattr(evidence, "SWEEPS", small)
+    gains = sys.modules["gcn_gains"]
+    dataset = workspace.source("oulu").dataset
     monkeypatch.setattr(evidence, "people_of", lambda *_: rows)
+    monkeypatch.setattr(gains, "drawn_dataset", lambda size: {"tiny": dataset}[size])
     readme = tmp_path / "README.md"
-    readme.write_text("<!-- gcn_evidence -->\nold\n<!-- /gcn_evidence -->\nafter\n")
+    names = ("gcn_evidence", "gcn_people")
+    readme.write_text("".join(f"<!-- {name} -->\nold\n<!-- /{name} -->\nafter\n" for name in names))
     given = ["--runs-dir", str(store.root), "--readme", str(readme), "--figures", str(tmp_path / "f")]
+    given += ["--size", "tiny"]
     evidence.main(given)
     page = readme.read_text()
     assert "\nold\n" not in page
     assert "SYNTHETIC DATA" in page
     assert f"{sum(len(r.label) for r in rows)} pictures of {2 * len(set(rows[0].subject))} people" in page
-    lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    table = page.partition("<!-- /gcn_evidence -->")[0]
+    lines = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
     cells = {line[0].removeprefix("| "): line for line in lines[1:]}
     assert [*cells] == [name for name, *_ in evidence.ROWS]
     arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
     for name, variant, beside in evidence.ROWS:
-        models = [evidence.model_of(store, record) for record in arms[variant].records.values()]
-        answers = [people.answers_of(model, rows, beside) for model in models]
+        models = [people.Trained(store, record) for record in arms[variant].records.values()]
+        answers = [model.answers(rows, beside) for model in models]
         uar = 100 * sum(map(uar_of_answers, answers)) / len(answers)
         assert cells[name][2].startswith(f"{uar:.1f}")
         assert len(set(answers[0].samples)) == len(answers[0].samples)
@@ -103,10 +120,74 @@ def test_table_and_figures(evidence, store, small, workspace, tmp_path, monkeypa
     assert plain[6] == ""  # it draws nothing
     assert re.fullmatch(r"0\.\d{4}", other[6])
     figures = {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()}
-    assert set(figures) == {"gcn-generation-error.png", "gcn-references.png"}
+    assert set(figures) == {"gcn-generation-error.png", "gcn-people.png", "gcn-references.png"}
     evidence.main(given)
     assert readme.read_text() == page
     assert {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()} == figures
+
+
+def test_gains_by_the_number_of_people(evidence, store, small, workspace, monkeypatch):
+    people, gains = sys.modules["gcn_people"], sys.modules["gcn_gains"]
+    dataset = workspace.source("oulu").dataset
+    monkeypatch.setattr(gains, "drawn_dataset", lambda size: {"tiny": dataset}[size])
+    rows = [people.rows_of(workspace, "oulu", "6-4fold", 1)]
+    sweeps = [read_sweep(small / f"{name}.yaml") for name in ("gcn_evidence", "gcn_people")]
+    points = gains.read_points(store, *sweeps, rows, "tiny")
+    assert gains.read_points(store, *sweeps, rows, "quick") == []
+    index = dataset.index
+    train = index[(dataset.roles("6-4fold", 1) == "train") & (index["label"] != "neutral")]
+    assert [point.people for point in points] == [1, 2]
+    assert points[1].rows == len(train)
+    assert set(gains.training_rows(dataset, points[0].arms["control"].first)["subject"]) < set(
+        train["subject"]
+    )
+    table = [line.strip("| ").split(" | ") for line in gains.gains_table(points).splitlines()]
+    cells = {line[0]: line[1:] for line in table}
+    assert cells["seeds x folds"] == ["1 x 1", "2 x 1"]
+    for at, point in enumerate(points):
+        own = people.Trained(store, point.arms["gcn enrolled"].first).answers(rows, "own")
+        uar = {name: 100 * value.values["uar"].value for name, value in point.scores.items()}
+        if at == 0:
+            assert uar["gcn enrolled: own neutral frame"] == pytest.approx(100 * uar_of_answers(own))
+        gap = uar["gcn enrolled: own neutral frame"] - uar[gains.AGAINST[1]]
+        assert float(cells["gcn enrolled minus control"][at].split()[0]) == pytest.approx(gap, abs=0.051)
+
+
+def test_answers_are_kept_by_run_rows_and_reference(evidence, store, small, workspace, monkeypatch):
+    people = sys.modules["gcn_people"]
+    rows = [people.rows_of(workspace, "oulu", "6-4fold", seed) for seed in (1, 2)]
+    assert rows[0].name == rows[1].name  # the same pixels, whatever the people are called
+    arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
+    trained = people.Trained(store, arms["gcn enrolled"].first)
+    for file in (store.root / people.FOLDER).glob("*"):
+        file.unlink()
+    found = {beside: trained.logits(rows[0], beside) for beside in ("own", "other")}
+    monkeypatch.setattr(people, "model_of", lambda *_: pytest.fail("the answers are known"))
+    again = people.Trained(store, arms["gcn enrolled"].first)
+    for beside, logits in found.items():
+        np.testing.assert_array_equal(again.logits(rows[0], beside), logits)
+    assert len([*(store.root / people.FOLDER).glob("*.npy")]) == 2
+
+
+def test_points_with_fewer_people_take_as_many_steps():
+    whole, fewer = read_sweep("gcn_evidence"), read_sweep("gcn_people")
+    rows = {"": 395, "a quarter": 106, "half": 197}  # per fold, 393 to 396 of 22 people
+    steps = {}
+    for sweep in (whole, fewer):
+        for name, change in sweep.variants.items():
+            train = resolve_settings("gcn", sweep.profile, (*sweep.set, *change))[1]
+            share = name.partition(", ")[0] if ", " in name else ""
+            steps[name] = train.max_epochs * -(-rows[share] // train.batch_size)
+    assert len(steps) == 15
+    assert all(abs(each - 600) <= 2 for each in steps.values()), steps
+
+
+def test_the_variants_with_fewer_people_are_those_of_all():
+    whole, fewer = read_sweep("gcn_evidence").variants, read_sweep("gcn_people").variants
+    shares = {name.partition(", ")[0] for name in fewer}
+    assert {*fewer} == {f"{share}, {name}" for share in shares for name in whole}
+    for name, change in fewer.items():
+        assert change[2:] == whole[name.partition(", ")[2]]
 
 
 def test_faces_are_compared_with_what_the_line_says(store, small, workspace, evidence):
@@ -116,7 +197,7 @@ def test_faces_are_compared_with_what_the_line_says(store, small, workspace, evi
     assert [f"1/{subjects[sample[2:]]}" for sample in rows.sample] == rows.subject.tolist()
     assert not (rows.own == rows.other).all(axis=(1, 2, 3)).any()
     arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
-    model = evidence.model_of(store, arms["gcn enrolled"].first)
+    model = people.model_of(store, arms["gcn enrolled"].first)
     logits = {
         beside: np.concatenate([*people.logits_of(model, rows, beside)])
         for beside in ("generated", "own", "other")
@@ -129,7 +210,13 @@ def test_faces_are_compared_with_what_the_line_says(store, small, workspace, evi
 
 def test_only_folds_and_seeds_that_all_variants_have_are_compared(evidence, store, small):
     arm = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]["gcn from scratch"]
-    assert {*evidence.only(arm, {(1, 1), (2, 0)}).records} == {(1, 1)}
+    scores = sys.modules["gcn_scores"]
+    one = scores.only(arm, {(1, 1), (2, 0)})
+    assert {*one.records} == {(1, 1)}
+    assert {name: {*each.records} for name, each in scores.common_runs({"a": arm, "b": one}).items()} == {
+        "a": {(1, 1)},
+        "b": {(1, 1)},
+    }
 
 
 def test_other_folds_and_sizes_do_not_count(evidence, store, small):
@@ -162,14 +249,15 @@ def test_generation_error_by_hand(evidence, store, small, workspace):
     people, figures = sys.modules["gcn_people"], sys.modules["gcn_figures"]
     rows = people.rows_of(workspace, "oulu", "6-4fold", 1)
     arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
-    model = evidence.model_of(store, arms["gcn from scratch"].first)
+    trained = people.Trained(store, arms["gcn from scratch"].first)
+    model = trained.model
     faces = people.faces_drawn(model, rows)
     errors = figures.errors_of(faces)
     assert errors.generated == pytest.approx(((faces.drawn - faces.neutral) ** 2).mean().item(), rel=1e-5)
     assert errors.copied == pytest.approx(((faces.image - faces.neutral) ** 2).mean().item(), rel=1e-5)
-    assert people.mean_errors({1: model, 2: model}, rows) == pytest.approx(errors)
-    plain = evidence.model_of(store, arms["plain encoder"].first)
-    assert people.faces_drawn(plain, rows) is people.mean_errors({1: plain}, rows) is None
+    assert people.mean_errors([trained, trained], rows) == pytest.approx(errors)
+    plain = people.Trained(store, arms["plain encoder"].first)
+    assert people.faces_drawn(plain.model, rows) is people.mean_errors([plain], rows) is None
 
 
 def test_a_page_without_the_section_is_refused(evidence, tmp_path):
@@ -178,9 +266,10 @@ def test_a_page_without_the_section_is_refused(evidence, tmp_path):
         evidence.write_section(tmp_path / "page.md", "gcn_evidence", "text")
 
 
-def test_the_readme_has_the_section(evidence):
+@pytest.mark.parametrize("name", ["gcn_evidence", "gcn_people"])
+def test_the_readme_has_the_section(evidence, name):
     page = evidence.README.read_text()
-    assert page.count("<!-- gcn_evidence -->\n") == page.count("<!-- /gcn_evidence -->") == 1
+    assert page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1
 
 
 def test_the_sweep_of_a_licensed_user_prints_its_table(evidence, store, small, capsys):
