@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from fer_bench import allocator
 from fer_bench.data.crops.detectors import Detector
 from fer_bench.errors import UsageError
 from fer_bench.files import expand_home
@@ -100,6 +101,7 @@ class Predictor:
                 "a batch has at least one face, and shares are from 0 to 1",
                 value=f"batch_size={batch_size}, abstain_below={abstain_below}, least_score={least_score}",
             )
+        allocator.keep_memory()  # each batch takes the same blocks
         if not isinstance(model, FaceModel):
             recipe = None if crop is None else read_recipe(crop)
             model = open_face_model(model, device, recipe=recipe, runs_dir=runs_dir)

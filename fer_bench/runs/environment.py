@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fer_bench import arithmetic
+from fer_bench import allocator, arithmetic
 from fer_bench.distribution import commit, version
 
 PACKAGES = ["torchvision", "lightning", "torchmetrics", "timm", "numpy", "pandas", "opencv-python-headless"]
@@ -41,6 +41,7 @@ def describe_without_torch() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cpu_level": arithmetic.processor_level(),
+        "allocator": allocator.describe(),
     }
 
 

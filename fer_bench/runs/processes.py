@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from fer_bench import arithmetic
+from fer_bench import allocator, arithmetic
 from fer_bench.config import RunConfig
 from fer_bench.errors import UsageError
 
@@ -29,13 +29,14 @@ def configure_torch(config: RunConfig) -> None:
     """Make this process compute as a run asks.
 
     On a CPU with one thread, so that sums have one order, and portably if so wanted; on a GPU in float32 or
-    TF32.
+    TF32. Freed memory stays with the process, see `allocator`.
 
     Raises:
         UsageError: The run is portable, and this process has computed in another way already.
     """
     import torch
 
+    allocator.keep_memory()
     if config.device == "cpu":
         torch.set_num_threads(1)
         if not arithmetic.use(portable=config.portable):

@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from fer_bench import allocator
 from fer_bench.runs.processes import Interrupted, configure_torch, stop_signals
 
 
@@ -71,3 +72,10 @@ def test_tf32_is_what_was_asked_for(plan, tf32):
     finally:
         for setting, value in zip(settings, before, strict=True):
             setting.allow_tf32 = value
+
+
+def test_a_process_that_works_on_runs_keeps_freed_memory(plan, monkeypatch):
+    monkeypatch.delenv(allocator.VARIABLE, raising=False)
+    monkeypatch.setattr(allocator, "_kept", False)
+    configure_torch(plan().config)
+    assert not allocator.describe().startswith("glibc") or allocator.describe().endswith("kept")
