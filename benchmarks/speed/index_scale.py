@@ -161,7 +161,7 @@ def plain_pass(root: Path) -> float:
     return time.perf_counter() - began
 
 
-def measure(name: str, root: Path) -> dict[str, Any]:
+def build(name: str, root: Path) -> dict[str, Any]:
     """Build one index in this process, or open the kept one."""
     from fer_bench.data.index import fingerprint
     from fer_bench.data.packs import index_cache
@@ -189,7 +189,7 @@ def main() -> int:
     parser.add_argument("--measure", nargs=2, metavar=("NAME", "ROOT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
+        print(json.dumps(build(options.measure[0], Path(options.measure[1]))))
         return 0
     failed = False
     print(
@@ -198,20 +198,7 @@ def main() -> int:
         + "|"
     )
     for kind in options.only:
-        name, write = KINDS[kind]
-        with tempfile.TemporaryDirectory(dir=options.dir) as folder, tempfile.TemporaryDirectory() as cache:
-            root = Path(folder)
-            write(root, options.share)
-            plain_pass(root)  # so that both readings find the files in the page cache
-            plain = plain_pass(root)
-            command = [sys.executable, __file__, "--measure", name, folder]
-            around = {**os.environ, "FER_BENCH_CACHE": cache}
-            found, kept = (
-                json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=around).stdout)
-                for _ in range(2)
-            )
-            if not kept["was_kept"] or kept["mark"] != found["mark"]:
-                raise SystemExit(f"{kind}: the kept index is not the one that was built")
+        found, kept, plain = built(kind, options.share, options.dir)
         ratio = f"{found['seconds'] / plain:.1f} x {plain:.1f} s"
         times = f"{found['seconds']:.1f} | {found['cpu']:.1f} | {ratio}"
         again = f"{kept['seconds'] / found['seconds']:.0%} | {kept['gib']:.2f}"
@@ -219,6 +206,36 @@ def main() -> int:
         failed |= found["seconds"] > SECONDS * max(1.0, found["rows"] / PUBLISHED)
         failed |= found["gib"] > GIBIBYTES
     return int(failed)
+
+
+def built(
+    kind: str, share: float, folder: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """Write a dataset and build its index in a process of its own, and open the kept one in another.
+
+    Args:
+        kind: Of `KINDS`.
+        share: Share of the published size.
+        folder: Where the temporary folder goes.
+
+    Returns:
+        What `build` found while building and while opening, and the seconds of a plain pass.
+    """
+    name, write = KINDS[kind]
+    with tempfile.TemporaryDirectory(dir=folder) as data, tempfile.TemporaryDirectory() as cache:
+        root = Path(data)
+        write(root, share)
+        plain_pass(root)  # so that both readings find the files in the page cache
+        plain = plain_pass(root)
+        command = [sys.executable, __file__, "--measure", name, data]
+        around = {**os.environ, "FER_BENCH_CACHE": cache}
+        found, kept = (
+            json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=around).stdout)
+            for _ in range(2)
+        )
+    if not kept["was_kept"] or kept["mark"] != found["mark"]:
+        raise SystemExit(f"{kind}: the kept index is not the one that was built")
+    return found, kept, plain
 
 
 if __name__ == "__main__":

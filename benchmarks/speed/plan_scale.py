@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from fer_bench import methods
 from fer_bench.config import SweepConfig
@@ -71,8 +72,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--size", default="tiny", help="size of the synthetic stand-in")
     given = parser.parse_args()
+    found = planning(given.runs, given.size)
+    print(json.dumps(found, indent=2))
+    if found["seconds"] > LIMIT_SECONDS or found["mebibytes"] * 2**20 > LIMIT_BYTES:
+        sys.exit(1)
+
+
+def planning(runs: int, size: str = "tiny") -> dict[str, Any]:
+    """Return seconds and memory of planning a sweep whose runs are all in the store.
+
+    Args:
+        runs: How many.
+        size: Of the synthetic stand-in.
+    """
     folds = 10 * 3 + 4  # of the paper's protocols: three lab datasets of ten folds, four with a split
-    seeds = -(-given.runs // (2 * folds))
+    seeds = -(-runs // (2 * folds))
     sweep = SweepConfig(
         profile="quick",
         methods=("gcn", "resemotenet"),
@@ -87,25 +101,25 @@ def main() -> None:
     roots = DataRoots(None, {}, "the synthetic stand-in")
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        workspace = Workspace(roots, size=given.size)
+        workspace = Workspace(roots, size=size)
         planned, missing = plan_sweep(sweep, workspace)
-        more = -(-given.runs // len(planned))
+        more = -(-runs // len(planned))
         sweep = sweep.model_copy(update={"seeds": tuple(range(seeds * more))})
         planned, missing = plan_sweep(sweep, workspace)
-        planned = planned[: given.runs]
+        planned = planned[:runs]
         record_bytes = fill(store, planned, workspace)
         del planned
-        fresh = Workspace(roots, size=given.size)
+        fresh = Workspace(roots, size=size)
         before = _resident()
         started = time.perf_counter()
         planned, _ = plan_sweep(sweep, fresh)
         expanded = time.perf_counter()
         known = store.summaries()
         read = time.perf_counter()
-        plan = match(planned[: given.runs], store, fresh)
+        plan = match(planned[:runs], store, fresh)
         ended = time.perf_counter()
         used = max(0, _peak() - before)
-    found = {
+    return {
         "runs": len(plan),
         "records": len(known),
         "record_bytes": record_bytes,
@@ -117,9 +131,6 @@ def main() -> None:
         "seconds_match": round(ended - read, 2),
         "mebibytes": round(used / 2**20),
     }
-    print(json.dumps(found, indent=2))
-    if ended - started > LIMIT_SECONDS or used > LIMIT_BYTES:
-        sys.exit(1)
 
 
 def _peak() -> int:

@@ -14,6 +14,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
@@ -146,30 +147,41 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--board", action="store_true", help="Also time the leaderboard.")
     wanted = parser.parse_args()
+    print(json.dumps(scoring(wanted.records, wanted.rows, wanted.jobs, wanted.board), indent=2))
+
+
+def scoring(records: int, rows: int, jobs: int, board: bool) -> dict[str, Any]:
+    """Return what scoring a store takes.
+
+    Args:
+        records: Records of the store.
+        rows: Rows of each, on average.
+        jobs: Processes.
+        board: Also time the leaderboard.
+    """
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "runs")
-        fill(store, wanted.records, wanted.rows)
+        fill(store, records, rows)
         seconds = {}
         for name in ("first", "unchanged"):
             started = time.perf_counter()
-            summary = rescore(store, jobs=wanted.jobs)
+            summary = rescore(store, jobs=jobs)
             seconds[name] = round(time.perf_counter() - started, 2)
             assert not summary.count("failed"), summary
-        peak = round(peak_gib(wanted.jobs if wanted.jobs > 1 else 0), 2)
-        per_record = seconds["first"] * wanted.jobs / wanted.records
-        result = {
-            "records": wanted.records,
-            "rows": wanted.rows,
-            "jobs": wanted.jobs,
+        peak = round(peak_gib(jobs if jobs > 1 else 0), 2)
+        result: dict[str, Any] = {
+            "records": records,
+            "rows": rows,
+            "jobs": jobs,
             "seconds": seconds,
             "peak_gib": peak,
-            "plain_loop_over_ours": round(plain_loop(store, 3) / per_record, 1),
+            "plain_loop_over_ours": round(plain_loop(store, 3) / (seconds["first"] * jobs / records), 1),
         }
-        if wanted.board:
+        if board:
             started = time.perf_counter()
             write_leaderboard(store, Path(folder) / "board")
             result["leaderboard_seconds"] = round(time.perf_counter() - started, 2)
-    print(json.dumps(result, indent=2))
+    return result
 
 
 if __name__ == "__main__":

@@ -1,0 +1,27 @@
+"""The benchmark of GPUs, on a CPU: it trains what it times, and says when nothing was measured."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.speed import gpu
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_steps_are_trained_from_a_tensor_and_from_the_pack(on_device: bool) -> None:
+    """Both give a rate and probabilities of the trained network."""
+    workspace = Workspace(find_roots(None), size="tiny")
+    found = gpu.train("erm", "fp32", workspace, steps=2, profile="quick", on_device=on_device)
+    assert found.rate > 0
+    assert torch.allclose(found.probability.sum(dim=1), torch.ones(len(found.probability)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is at hand")
+def test_without_a_gpu_the_table_says_so() -> None:
+    """No figure of a CPU stands in a table of GPUs."""
+    report = gpu.measure(2)
+    assert report.ratios == ()
+    assert {cell for row in report.tables[0][2] for cell in row[2:]} == {"not measured"}
