@@ -28,7 +28,7 @@ from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.datasets import get
 
 
-def write(root: Path, pictures: int, side: int) -> None:
+def write(root: Path, pictures: int, side: int, *, grey: bool = False) -> None:
     """Write that many JPEG files, each another smooth picture with the noise of a camera."""
     rng = np.random.default_rng(0)
     for part, share in PARTS.items():
@@ -39,6 +39,7 @@ def write(root: Path, pictures: int, side: int) -> None:
                 coarse = rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)
                 smooth = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
                 noisy = np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+                noisy = cv2.cvtColor(noisy, cv2.COLOR_BGR2GRAY) if grey else noisy
                 cv2.imwrite(str(folder / f"{part}{code}{number}.jpg"), noisy)
 
 

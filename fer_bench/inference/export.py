@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_bench.data.loading.transforms import prepare
+from fer_bench.data.loading.transforms import normalise, to_float
 from fer_bench.errors import RunFailedError, one_line
 from fer_bench.files import write_atomic
 from fer_bench.inference.checkpoint import CheckpointModel
@@ -47,7 +47,8 @@ class Deployed(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of crops uint8 [B, S, S, 3]."""
-        found = self.method(prepare(crops, self.spec)).tensors()
+        images = normalise(to_float(crops), self.spec)  # whole-batch operations, which exporters can follow
+        found = self.method(images).tensors()
         return tuple(found[name].float() for name in self.outputs)
 
 

@@ -1,4 +1,4 @@
-"""Batched image transforms: one tensor implementation for CPU and GPU.
+"""Batched image transforms: whole-batch tensor operations on a GPU, the same numbers in blocks on a CPU.
 
 Random draws are a function of (seed, epoch, row, purpose), computed by a counter-based generator. They do not
 depend on the composition of batches, the worker, the device or how often a run was interrupted.
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.config import Augmentation, InputSpec
+from fer_bench.data.loading import blockwise
 
 Finish = Callable[[dict[str, Tensor], int], dict[str, Tensor]]
 """Turns a batch of packed crops into network input, given the epoch."""
-_LUMA = (0.299, 0.587, 0.114)
 _SLOTS = 16
 """Uniform numbers reserved for one row's decisions; pixel noise uses streams beyond them."""
 
@@ -74,7 +74,9 @@ def prepare(images: Tensor, spec: InputSpec) -> Tensor:
     Returns:
         float32 [B, 3, H, W].
     """
-    return normalise(to_float(images), spec)
+    return (
+        blockwise.normalised(images, spec) if blockwise.on_cpu(images) else normalise(to_float(images), spec)
+    )
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -85,7 +87,7 @@ def to_float(images: Tensor) -> Tensor:
 def normalise(images: Tensor, spec: InputSpec) -> Tensor:
     """Apply grey conversion (ITU-R BT.601 luma), mean and standard deviation to [B, 3, H, W] in [0, 1]."""
     if spec.grey:
-        weights = images.new_tensor(_LUMA).view(1, 3, 1, 1)
+        weights = images.new_tensor(blockwise.LUMA).view(1, 3, 1, 1)
         images = (images * weights).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     mean = images.new_tensor(spec.mean).view(1, 3, 1, 1)
     std = images.new_tensor(spec.std).view(1, 3, 1, 1)
@@ -168,12 +170,16 @@ def augment(
         float32 [B, 3, H, W].
     """
     draws = decisions(seed, epoch, rows)
-    pixels = to_float(move(images, draws, how))
-    if how.brightness or how.contrast:
-        pixels = _light(pixels, draws, how)
-    if how.noise:
-        pixels = _noise(pixels, rows, draws, how, seed, epoch, sides, grid)
-    pixels = normalise(pixels, spec)
+    crops = move(images, draws, how)
+    if how.brightness or how.contrast or how.noise:
+        pixels = blockwise.scaled(crops) if blockwise.on_cpu(crops) else to_float(crops)
+        if how.brightness or how.contrast:
+            _light(pixels, draws, how)
+        if how.noise:
+            _noise(pixels, rows, draws, how, seed, epoch, sides, grid)
+        pixels = blockwise.normalised(pixels, spec) if blockwise.on_cpu(pixels) else normalise(pixels, spec)
+    else:
+        pixels = prepare(crops, spec)
     return _erase(pixels, draws, how) if how.erase else pixels
 
 
@@ -187,25 +193,30 @@ def move(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
         draws: float [B, 16] of `decisions`.
         how: Probability of a flip and largest shift.
     """
-    if not how.flip and not how.crop_pad:
+    if not len(images) or (not how.flip and not how.crop_pad):
         return images
     batch, height, width = images.shape[:3]
     span = 2 * how.crop_pad + 1
     offset = (draws[:, 1:3] * span).floor().clamp(max=span - 1).to(torch.int64) - how.crop_pad
+    flips = draws[:, 0] < how.flip
+    if blockwise.on_cpu(images):
+        return blockwise.moved(images, flips, offset, how.crop_pad)
     y = torch.arange(height, device=images.device)[None] + offset[:, :1]
     x = torch.arange(width, device=images.device)[None].expand(batch, -1)
-    x = torch.where((draws[:, :1] < how.flip), width - 1 - x, x) + offset[:, 1:]
+    x = torch.where(flips[:, None], width - 1 - x, x) + offset[:, 1:]
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
     member = torch.arange(batch, device=images.device)[:, None, None]
     return images[member, y[:, :, None], x[:, None, :]]
 
 
-def _light(pixels: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
-    gain = 1 + how.brightness * (2 * draws[:, 3] - 1)
-    spread = 1 + how.contrast * (2 * draws[:, 4] - 1)
+def _light(pixels: Tensor, draws: Tensor, how: Augmentation) -> None:
+    """Change brightness and contrast in place."""
+    gain = (1 + how.brightness * (2 * draws[:, 3] - 1)).view(-1, 1, 1, 1)
+    spread = (1 + how.contrast * (2 * draws[:, 4] - 1)).view(-1, 1, 1, 1)
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
-    changed = (pixels - mean) * spread.view(-1, 1, 1, 1) + mean * gain.view(-1, 1, 1, 1)
-    return changed.clamp(0, 1)
+    level = mean * gain
+    for block in blockwise.blocks(pixels):
+        pixels[block].sub_(mean[block]).mul_(spread[block]).add_(level[block]).clamp_(0, 1)
 
 
 def _noise(
@@ -217,11 +228,11 @@ def _noise(
     epoch: int,
     sides: Tensor | None,
     grid: int | None,
-) -> Tensor:
-    """Add noise that was drawn at the size of the face in its picture and scaled as the face was."""
+) -> None:
+    """Add noise in place that was drawn at the size of the face in its picture and scaled as the face was."""
     chosen = torch.nonzero(draws[:, 5] < how.noise).squeeze(1)
     if len(chosen) == 0:
-        return pixels
+        return
     channels, size = pixels.shape[1], pixels.shape[2]
     grid = size if sides is None else grid or 2 * size
     count = channels * grid * grid
@@ -232,9 +243,7 @@ def _noise(
     if sides is not None:
         wide, high = (scaling(sides[chosen, axis], size, grid)[:, None] for axis in (0, 1))
         normal = high @ normal @ wide.transpose(2, 3)
-    noisy = pixels.clone()
-    noisy[chosen] = (pixels[chosen] + normal * (how.noise_std / 255)).clamp(0, 1)
-    return noisy
+    pixels[chosen] = (pixels[chosen] + normal * (how.noise_std / 255)).clamp(0, 1)
 
 
 def noise_grid(sides: NDArray[np.float32], size: int) -> int:
@@ -284,9 +293,12 @@ def _erase(pixels: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
     wide = torch.sqrt(area / aspect).clamp(1, width).floor()
     top = (draws[:, 9] * (height - tall + 1)).floor()
     left = (draws[:, 10] * (width - wide + 1)).floor()
+    chosen = draws[:, 6] < how.erase
+    if blockwise.on_cpu(pixels):
+        return blockwise.erased(pixels, chosen, torch.stack([top, top + tall, left, left + wide], dim=1))
     y = torch.arange(height, device=pixels.device)[None]
     x = torch.arange(width, device=pixels.device)[None]
     rows = (y >= top[:, None]) & (y < (top + tall)[:, None])
     columns = (x >= left[:, None]) & (x < (left + wide)[:, None])
-    hit = (draws[:, 6] < how.erase)[:, None, None] & rows[:, :, None] & columns[:, None, :]
+    hit = chosen[:, None, None] & rows[:, :, None] & columns[:, None, :]
     return pixels.masked_fill(hit[:, None], 0.0)
