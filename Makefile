@@ -18,6 +18,7 @@ bench: $(INSTALLED)  ## All methods on all seven datasets (drawn faces) with two
 board: $(INSTALLED)  ## The stored board and the README's table: what `make bench` runs, with a third seed.
 	$(BIN)/fer-bench sweep quick --seed 0 --seed 1 --seed 2 --runs-dir $(RUNS)
 	$(BIN)/fer-bench similarity --runs-dir $(RUNS)
+	$(BIN)/fer-bench efficiency --runs-dir $(RUNS)
 	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
 	$(BIN)/python benchmarks/readme_table.py
 

@@ -18,6 +18,8 @@ from fer_bench.cli.distill import EPILOG as DISTILL_EPILOG
 from fer_bench.cli.distill import distill
 from fer_bench.cli.doctor import EPILOG as DOCTOR_EPILOG
 from fer_bench.cli.doctor import doctor
+from fer_bench.cli.efficiency import EPILOG as EFFICIENCY_EPILOG
+from fer_bench.cli.efficiency import efficiency
 from fer_bench.cli.evaluate import EPILOG as EVALUATE_EPILOG
 from fer_bench.cli.evaluate import evaluate
 from fer_bench.cli.explain import EPILOG as EXPLAIN_EPILOG
@@ -62,6 +64,7 @@ app.command(epilog=EXPLAIN_EPILOG)(explain)
 app.command(epilog=ROBUSTNESS_EPILOG)(robustness)
 app.command(epilog=AUDIT_EPILOG)(audit)
 app.command(epilog=SIMILARITY_EPILOG)(similarity)
+app.command(epilog=EFFICIENCY_EPILOG)(efficiency)
 
 
 @app.callback(invoke_without_command=True)

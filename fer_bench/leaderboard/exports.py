@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fer_bench.evaluation import metrics
 from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.statistics import Interval
+from fer_bench.leaderboard.sections import costs
 from fer_bench.leaderboard.sections.runs import reason_of
 from fer_bench.leaderboard.tables import Board
+from fer_bench.results.efficiency import BATCHES
 from fer_bench.results.record import Record
 
 Line = Mapping[str, object]
@@ -141,6 +143,14 @@ def generalisation_csv(board: Board) -> str:
     columns += ["transfer", "transfer_low", "transfer_high", "seed_sd"]
     columns += ["retention", "retention_low", "retention_high"]
     return _csv([*columns, "scored_six", "six", "six_low", "six_high"], lines)
+
+
+def efficiency_csv(board: Board) -> str:
+    """Return one line per method with what it costs; ratios are those to the method `reference`."""
+    columns = ["data_kind", "profile", "method", "trained_parameters", "parameters", "multiply_adds"]
+    columns += ["reference", "training_ratio", *(f"cpu_ratio_{size}" for size in BATCHES), "cpu_bytes", "cpu"]
+    columns += [*(f"gpu_ms_{size}" for size in BATCHES), "cuda_bytes", "cuda"]
+    return _csv(columns, costs.csv_lines(board.sections))
 
 
 def _with_ends(name: str, value: Value | None) -> dict[str, object]:

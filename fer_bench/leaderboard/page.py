@@ -15,15 +15,23 @@ from fer_bench.evaluation.pairs import EXACT_UNITS, LEAST_DRAWS, MIN_SEEDS
 from fer_bench.evaluation.transfer import MIN_IN_DOMAIN
 from fer_bench.files import write_text
 from fer_bench.leaderboard import pages
-from fer_bench.leaderboard.exports import cells_csv, generalisation_csv, pairs_csv, results_csv, runs_csv
+from fer_bench.leaderboard.exports import (
+    cells_csv,
+    efficiency_csv,
+    generalisation_csv,
+    pairs_csv,
+    results_csv,
+    runs_csv,
+)
 from fer_bench.leaderboard.html.page import render_html
 from fer_bench.leaderboard.links import Links
 from fer_bench.leaderboard.markup import table
 from fer_bench.leaderboard.notes import Notes
-from fer_bench.leaderboard.plots import draw_in_domain, draw_overview, draw_transfer
+from fer_bench.leaderboard.plots import draw_costs, draw_in_domain, draw_overview, draw_transfer
 from fer_bench.leaderboard.sections import (
     baseline,
     claims,
+    costs,
     cross,
     diagnostics,
     epochs,
@@ -43,6 +51,7 @@ FIGURES: dict[str, Callable[[Section, Path], bool]] = {
     "overview": draw_overview,
     "in-domain": draw_in_domain,
     "transfer": draw_transfer,
+    "costs": draw_costs,
 }
 
 
@@ -78,7 +87,7 @@ def write_pages(board: Board, out: Path) -> list[Path]:
             claims apply, `index.html` (the same, interactive), `results.csv` (one row per run, target and
             selection), `runs.csv` (one row per run), `cells.csv` (one row per method, source and target, with
             intervals), `generalisation.csv` (one row per method and source), `pairs.csv` (one row per test of
-            two methods) and `figures/`.
+            two methods), `efficiency.csv` (one row per method: what it costs) and `figures/`.
 
     Returns:
         The files, `README.md` first.
@@ -106,6 +115,7 @@ def write_pages(board: Board, out: Path) -> list[Path]:
         "cells.csv": cells_csv(board),
         "generalisation.csv": generalisation_csv(board),
         "pairs.csv": pairs_csv(board),
+        "efficiency.csv": efficiency_csv(board),
     }
     for name, text in texts.items():
         write_text(out / name, text)
@@ -156,6 +166,7 @@ def _section(board: Board, section: Section, figures: Mapping[str, str], links: 
         "cross": cross.context(section, links),
         "likeness": likeness.sentences(section, board.similarities),
         "outside": outside.context(section, links),
+        "costs": costs.context(section, links),
         "gaps": diagnostics.gaps(section, links),
         "robustness": robustness.context(section, links),
         "epochs": epochs.table_of(section, section.cells, links),

@@ -12,6 +12,7 @@ from fer_bench.figures import COLOURS, figure_style, new_figure, save_figure
 from fer_bench.leaderboard.apart import NOT_COMPARED
 from fer_bench.leaderboard.cells import Cell
 from fer_bench.leaderboard.colours import MARKERS
+from fer_bench.leaderboard.efficiency import Axis, costs
 from fer_bench.leaderboard.sections.glance import own_mean
 from fer_bench.leaderboard.tables import Section
 
@@ -207,3 +208,68 @@ def draw_in_domain(section: Section, path: Path) -> bool:
         axis.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.1))
         save_figure(figure, path)
     return True
+
+
+def draw_costs(section: Section, path: Path) -> bool:
+    """Draw every method's score with its interval against each kind of cost.
+
+    A dashed line joins the methods compared that none beats at no higher cost.
+
+    Args:
+        section: Tables.
+        path: The PNG file.
+
+    Returns:
+        Whether two methods have a score and a cost.
+    """
+    found = costs(section)
+    if not found.axes:
+        return False
+    order = {one.label: at for at, one in enumerate(found.rows)}
+    ends = [end for axis in found.axes for point in axis.points for end in point.score.ends]
+    low, high = min(0.0, *ends), max(ends) + 0.05
+    with figure_style():
+        figure = new_figure(3.2 * len(found.axes) + 0.6, 4.0)
+        for plot, axis in zip(figure.subplots(1, len(found.axes), squeeze=False)[0], found.axes, strict=True):
+            _draw_cost(plot, axis, order)
+            plot.set_ylim(low, high)
+            plot.set_xlabel(axis.title.replace(", ", ",\n"))
+        figure.axes[0].set_ylabel(found.scored)
+        named = {
+            name: handle
+            for plot in figure.axes
+            for handle, name in zip(*plot.get_legend_handles_labels(), strict=True)
+        }
+        place = {"loc": "outside lower center", "ncols": 6}
+        figure.legend([*named.values()], [*named], frameon=False, **place)
+        figure.suptitle(f"Score against cost - {kind_of(section)}")
+        save_figure(figure, path)
+    return True
+
+
+def _draw_cost(plot: Any, axis: Axis, order: Mapping[str, int]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    left, right = axis.limits
+    if axis.steps:
+        plot.step(*zip(*axis.steps, strict=True), where="post", color="#666666", linestyle="--", linewidth=1)
+        plot.lines[-1].set_label("none better for less")
+    for point in axis.points:
+        at, (low, high) = order[point.label], point.score.ends
+        colour = COLOURS[at % len(COLOURS)]
+        plot.errorbar(
+            [point.cost],
+            [point.score.value],
+            yerr=[[point.score.value - low], [high - point.score.value]],
+            fmt=MARKERS[at % len(MARKERS)],
+            color=colour,
+            markerfacecolor=colour if point.compared else "white",
+            markersize=8,
+            label=point.label if point.compared else f"{point.label} ({NOT_COMPARED})",
+            zorder=3,
+        )
+    plot.set_xscale("log")
+    plot.set_xlim(left, right)
+    plot.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right < 100 * left else (1,)))
+    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plot.xaxis.set_minor_locator(NullLocator())

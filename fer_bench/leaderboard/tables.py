@@ -7,9 +7,10 @@ section a *cell* holds all folds and seeds of one method on one source under one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 from fer_bench.datasets import members_of
 from fer_bench.errors import StoreError
@@ -22,9 +23,12 @@ from fer_bench.evaluation.transfer import never_cross, retention
 from fer_bench.files import canonical, short_hash
 from fer_bench.leaderboard.cells import Cell, Problem, build_cell, crop_way
 from fer_bench.leaderboard.variants import variants
+from fer_bench.results.efficiency import Efficiency, read_efficiencies
 from fer_bench.results.record import Record
 from fer_bench.results.similarity import Similarity, read_similarities
 from fer_bench.results.store import Store
+
+_Measured = TypeVar("_Measured")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Section:
         records: All runs of the section.
         not_run: Datasets of the list without any run, per method.
         missing: Targets that were asked for and absent: (target, reason) -> number of runs.
+        efficiencies: What predicting with its models costs, as far as that was measured.
     """
 
     data_kind: str
@@ -95,6 +100,7 @@ class Section:
     records: tuple[Record, ...]
     not_run: Mapping[str, tuple[str, ...]]
     missing: Mapping[tuple[str, str], int]
+    efficiencies: tuple[Efficiency, ...] = ()
 
     @property
     def finished(self) -> tuple[Record, ...]:
@@ -197,22 +203,31 @@ def build_board(
     problems = [Problem.of(store, error) for error in errors]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        groups.setdefault(_section_key(record), []).append(record)
+        groups.setdefault(section_key(record), []).append(record)
     excluded = never_cross({*named_targets, *(m for r in records for m in members_of(r.dataset))})
+    efficiencies = _read(store, read_efficiencies, problems)
     sections = []
     for key in sorted(groups):
         section, found = _build_section(store, groups[key], tuple(methods), tuple(named_targets), excluded)
-        sections.append(section)
+        sections.append(replace(section, efficiencies=efficiencies))
         problems += found
-    similarities: tuple[Similarity, ...] = ()
-    try:
-        similarities = tuple(read_similarities(store.root))
-    except StoreError as error:
-        problems.append(Problem.of(store, error))
+    similarities = _read(store, read_similarities, problems)
     return Board(tuple(sections), tuple(problems), tuple(methods), tuple(named_targets), similarities)
 
 
-def _section_key(record: Record) -> tuple[str, ...]:
+def _read(
+    store: Store, read: Callable[[Path], Sequence[_Measured]], problems: list[Problem]
+) -> tuple[_Measured, ...]:
+    """Return what was measured beside the runs; nothing, and a problem, where its file is damaged."""
+    try:
+        return tuple(read(store.root))
+    except StoreError as error:
+        problems.append(Problem.of(store, error))
+        return ()
+
+
+def section_key(record: Record) -> tuple[str, ...]:
+    """Return what the runs of a section have in common: kind of data, profile and generator."""
     return record.data_kind, record.profile, canonical(record.generator)
 
 

@@ -5,6 +5,8 @@ runs/
   <method>/<dataset>/<key>/      config.yaml env.json record.json summary.json metrics.csv log.txt
                                  predictions/ checkpoints/ robustness/ mistakes/
   indexes/<fingerprint>.parquet  attributes of a target's rows, once per fingerprint
+  efficiency/<device>.json       what predicting with the models costs, see `fer-bench efficiency`
+  similarity/<name>.json         how alike the datasets look, see `fer-bench similarity`
   subsets/<dataset>/<name>.json  rows of a dataset that are also scored on their own
   frozen/<hash>.pt               weights that are never trained, shared by checkpoints
   audit.json                     only where runs were trained with a bad habit, see `fer-bench audit`

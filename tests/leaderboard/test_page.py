@@ -66,9 +66,11 @@ def test_the_same_store_gives_the_same_bytes_wherever_it_lies(store, full, tmp_p
         "cells.csv",
         "generalisation.csv",
         "pairs.csv",
+        "efficiency.csv",
         "figures/synthetic-quick-overview.png",
         "figures/synthetic-quick-in-domain.png",
         "figures/synthetic-quick-transfer.png",
+        "figures/synthetic-quick-costs.png",
     ]
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
     assert str(tmp_path) not in first[0].read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from fer_bench.evaluation.intervals import Value
 from fer_bench.evaluation.ranks import Ranks, mean_ranks
 from fer_bench.evaluation.transfer import share_pictures
 from fer_bench.leaderboard.cells import Cell
+from fer_bench.leaderboard.efficiency import costs
 from fer_bench.leaderboard.html.shown import key_of
 from fer_bench.leaderboard.html.tables import cells_of
 from fer_bench.leaderboard.markup import margin, two
@@ -55,6 +56,7 @@ def charts(section: Section, rows: Mapping[str, Rows]) -> list[Chart]:
     """
     found = [
         both(section),
+        costs_of(section),
         matrix(section),
         ranks(section),
         reliability(section, rows),
@@ -107,6 +109,40 @@ def both(section: Section) -> Chart | None:
 def _point(label: str, source: str, own: Value, elsewhere: Value) -> dict[str, Any]:
     row = {"method": label, "source": source, "own": margin(own, two), "elsewhere": margin(elsewhere, two)}
     return row | _ends("x", own) | _ends("y", elsewhere)
+
+
+def costs_of(section: Section) -> Chart | None:
+    """Plot the score of every method against one kind of cost at a time."""
+    found = costs(section)
+    if not found.axes:
+        return None
+    rows: Rows = []
+    front: Rows = []
+    for axis in found.axes:
+        for cost, score in axis.steps:
+            front.append({"axis": axis.title, "cost": _rounded(cost), "y": round(score, DIGITS)})
+        for point in axis.points:
+            row = {"method": point.label, "axis": axis.title, "cost": _rounded(point.cost)}
+            rows.append(row | {"score": margin(point.score, two)} | _ends("y", point.score))
+    return Chart(
+        "costs",
+        "Score against cost",
+        "A point per method, with 95 % intervals; cheaper is further left, on a logarithmic axis. The dashed "
+        "line joins the methods that none beats at no higher cost, by the scores as they are; whether two "
+        "differ, the letters of the table say.",
+        _spec(
+            "costs",
+            section,
+            rows=rows,
+            front=front,
+            axis=_select("axis", "cost", [axis.title for axis in found.axes]),
+            scored=found.scored,
+        ),
+    )
+
+
+def _rounded(cost: float) -> float:
+    return float(f"{cost:.4g}")
 
 
 def matrix(section: Section) -> Chart | None:

@@ -12,20 +12,21 @@ import re
 from fer_bench.leaderboard.html.shown import Column, Row, Shown, Table
 from fer_bench.leaderboard.links import Links
 from fer_bench.leaderboard.markup import TableText, shown
-from fer_bench.leaderboard.sections import claims, diagnostics, epochs, outside, robustness, terms
+from fer_bench.leaderboard.sections import claims, costs, diagnostics, epochs, outside, robustness, terms
 from fer_bench.leaderboard.tables import Section
 
 _NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(?![\w-])")
 
 
 def honesty(section: Section) -> list[Table]:
-    """Return the tables on epochs, adaptations, weights, licences, claims, groups and corruptions.
+    """Return the tables on costs, epochs, adaptations, weights, licences, claims, groups and corruptions.
 
     Args:
         section: The section.
     """
     links = Links.of((*section.cells, *section.outside))
     found = [
+        _costs(section, links),
         of_markdown(
             "epochs",
             "Epochs: chosen on validation rows, the last, peeking",
@@ -50,6 +51,14 @@ def honesty(section: Section) -> list[Table]:
         ),
     ]
     return [table for table in found if table is not None]
+
+
+def _costs(section: Section, links: Links) -> Table | None:
+    told = costs.context(section, links)
+    if told is None:
+        return None
+    title = "What methods cost: size, time, memory"
+    return of_markdown("costs", title, told["table"], *map(_plain, told["said"]))
 
 
 def _terms(section: Section, links: Links) -> list[Table | None]:

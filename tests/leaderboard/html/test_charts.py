@@ -14,7 +14,7 @@ def section(board):
 
 def test_all_figures_are_there_and_no_placeholder_is_left(section):
     found = charts.charts(section, charts.rows_of(section))
-    assert [chart.name for chart in found] == ["both", "matrix", "ranks", "reliability", "learning"]
+    assert [chart.name for chart in found] == ["both", "costs", "matrix", "ranks", "reliability", "learning"]
     for spec in (*(chart.spec for chart in found), *charts.specs_of(section).values()):
         assert '"$' not in json.dumps(spec)
 
@@ -39,6 +39,16 @@ def test_the_first_figure_starts_with_the_means_of_the_methods(section):
             pytest.approx(one.mean.value, abs=5e-4),
             pytest.approx(one.mean.interval.low, abs=5e-4),
         )
+
+
+def test_costs_have_the_scores_of_the_first_table_and_mark_the_front(section):
+    spec = charts.costs_of(section).spec
+    rows, front = spec["data"]["values"], spec["layer"][0]["data"]["values"]
+    assert {row["axis"] for row in rows} == {"multiply-adds of a picture, million"}
+    means = {one.label: one.mean.value for one in section.overall}
+    assert {row["method"]: row["y"] for row in rows} == pytest.approx(means, abs=5e-4)
+    best = pytest.approx(max(means.values()), abs=5e-4)  # all cost the same
+    assert [(row["cost"], row["y"]) for row in front] == [(20.0, best), (44.0, best)]
 
 
 def test_ranks_need_complete_blocks_and_tests(section, one_seed):
