@@ -43,9 +43,16 @@ def find_copies(report: Report, dataset: FaceDataset, seen: NDArray[np.void]) ->
     labels = _codes(index["label"].fillna(""))
     prints = seen["print"]
 
-    exact = prints["pixels"][usable]
-    table = pd.DataFrame({"row": usable, "hash": exact, "family": family[usable], "side": sides[usable]})
-    table["label"] = labels[usable]
+    again = usable[pd.Series(prints["pixels"][usable]).duplicated(keep=False).to_numpy()]
+    table = pd.DataFrame(
+        {
+            "row": again,
+            "hash": prints["pixels"][again],
+            "family": family[again],
+            "side": sides[again],
+            "label": labels[again],
+        }
+    )
     table = table[table.groupby("hash")["family"].transform("nunique") > 1]
     crossing = table[table["side"] > 0].groupby("hash")["side"].nunique() > 1
     is_across = table["hash"].isin(crossing.index[crossing]).to_numpy()

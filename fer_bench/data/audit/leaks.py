@@ -18,21 +18,20 @@ LEAKS = ("leak", "near-leak", "group", "subject")
 """Kinds of findings that make scores too good."""
 
 
-def store_leaks(report: Report, dataset: FaceDataset, protocol: str, *, cache: Path | None = None) -> None:
+def store_leaks(report: Report, state: Path, protocol: str) -> None:
     """Keep the leaks of a report; a cache that cannot be written keeps nothing.
 
     Args:
         report: The report of a finished check.
-        dataset: The dataset.
+        state: The file for the state of the check, see `state_file`.
         protocol: Name of the protocol whose parts were compared.
-        cache: Folder for the state of the check, the user's cache by default.
     """
     found = [
         f"{finding.message} ({finding.share:.2%} of rows)"
         for finding in report.findings
         if finding.kind in LEAKS and finding.severity != "note"
     ]
-    file = _file(dataset, cache)
+    file = _file(state)
     with contextlib.suppress(StoreError, OSError):
         if found:
             write_json(file, {"protocol": protocol, "leaks": found})
@@ -46,10 +45,10 @@ def known_leaks(dataset: FaceDataset, protocol: str, *, cache: Path | None = Non
     Args:
         dataset: The dataset.
         protocol: Name of the protocol of a run.
-        cache: See `store_leaks`.
+        cache: Folder for the state of the check, the user's cache by default.
     """
     try:
-        known = json.loads(_file(dataset, cache).read_text(encoding="utf-8"))
+        known = json.loads(_file(state_file(dataset, cache)).read_text(encoding="utf-8"))
         found = [str(leak) for leak in known["leaks"]]
         checked = known["protocol"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -57,6 +56,5 @@ def known_leaks(dataset: FaceDataset, protocol: str, *, cache: Path | None = Non
     return [f"fer-bench data verify found: {leak}" for leak in found] if checked == protocol else []
 
 
-def _file(dataset: FaceDataset, cache: Path | None) -> Path:
-    state = state_file(dataset, cache)
+def _file(state: Path) -> Path:
     return state.parent.parent / FINDINGS / f"{state.stem}.json"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,11 @@ CORRELATION = 0.985
 BANDS = 4
 """More than `DISTANCE`, so that two hashes this close agree in at least one band (pigeonhole)."""
 THUMBNAIL = 16
+CELLS = (8, 9)
+"""Rows and columns of the grid of the difference hash."""
+HALVES = THUMBNAIL // CELLS[0]
+MULTIPLIED = 1 << 14
+"""Pixels up to which means are matrix products, which then start no threads; OpenCV is slower with so few."""
 MOST_NEIGHBOURS = 512
 """Most hashes of a band that each hash is compared with; bounds the time where many share a band."""
 PAIRS_AT_ONCE = 1 << 12
@@ -33,36 +40,86 @@ def face_region(image: Image, box: Any) -> Image:
     return image[y0:y1, x0:x1] if x1 > x0 and y1 > y0 else image
 
 
-def take_print(face: Image) -> NDArray[np.void]:
-    """Return the print of a face.
+class Shrunk(NamedTuple):
+    """What is kept of a face until its print is made.
 
-    The difference hash compares each of 8x8 cells with its right neighbour (dHash); it survives scaling,
-    recompression and changes of brightness.
+    Attributes:
+        pixels: Checksum of the pixels (CRC-32).
+        shape: Checksum of height and width.
+        means: float32 [16, 25], mean greys: [:, :16] the thumbnail, [:, 16:] cells of half the height of
+            those that the difference hash compares.
+    """
+
+    pixels: int
+    shape: int
+    means: NDArray[np.float32]
+
+
+def shrink(face: Image) -> Shrunk:
+    """Return what is kept of a face.
 
     Args:
         face: RGB uint8 [H, W, 3].
-
-    Returns:
-        One element of dtype `PRINT`.
     """
-    import hashlib
-
     import cv2
 
     grey = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2GRAY)
-    cells = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
-    digest = hashlib.blake2b(repr(face.shape).encode() + face.tobytes(), digest_size=8).digest()
-    thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-    found = np.zeros((), PRINT)
-    found["pixels"] = int.from_bytes(digest, "little")
-    found["hash"] = _bits(cells)
-    found["mirrored"] = _bits(cells[:, ::-1])
-    found["thumbnail"] = thumbnail.reshape(-1)
-    return found[()]
+    height, width = grey.shape
+    if min(height, width) < THUMBNAIL or height * width > MULTIPLIED:
+        thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+        cells = cv2.resize(grey, CELLS[::-1], interpolation=cv2.INTER_AREA)
+        means = np.concatenate([thumbnail, cells.repeat(HALVES, axis=0)], axis=1, dtype=np.float32)
+    else:
+        means = _shares(height)[:THUMBNAIL] @ grey.astype(np.float32) @ _shares(width).T
+    return Shrunk(_checksum(face), zlib.crc32(b"%dx%d" % face.shape[:2]), means)
 
 
-def _bits(cells: NDArray[np.int16]) -> np.uint64:
-    return np.uint64(np.packbits(cells[:, 1:] > cells[:, :-1]).view(">u8")[0])
+def take_prints(faces: Sequence[Shrunk]) -> NDArray[np.void]:
+    """Return the prints of faces, dtype `PRINT` [N].
+
+    The difference hash compares each of 8x8 cells with its right neighbour (dHash); it survives scaling,
+    recompression and changes of brightness. Faces with the same pixels have the same `pixels`; others almost
+    never, because thumbnail and size count as well as the checksum.
+    """
+    found = np.zeros(len(faces), PRINT)
+    if not faces:
+        return found
+    means = np.stack([face.means for face in faces])
+    cells = _rounded(means[:, :, THUMBNAIL:].reshape(-1, CELLS[0], HALVES, CELLS[1]).mean(axis=2))
+    found["hash"], found["mirrored"] = _bits(cells), _bits(cells[:, :, ::-1])
+    thumbnails = _rounded(means[:, :, :THUMBNAIL]).reshape(len(faces), -1)
+    found["thumbnail"] = thumbnails
+    found["pixels"] = [
+        face.pixels << 32 | _checksum(thumbnail, face.shape)
+        for face, thumbnail in zip(faces, thumbnails, strict=True)
+    ]
+    return found
+
+
+def _bits(cells: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return which cells of [N, 8, 9] are brighter than their left neighbour, as the bits of numbers [N]."""
+    brighter = np.packbits(cells[:, :, 1:] > cells[:, :, :-1], axis=2)
+    return brighter.reshape(len(cells), 8).view(">u8")[:, 0].astype(np.uint64)
+
+
+def _checksum(values: NDArray[np.uint8], start: int = 0) -> int:
+    return zlib.crc32(np.ascontiguousarray(values).data, start)
+
+
+def _rounded(means: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(means).astype(np.uint8, order="C")
+
+
+@lru_cache(maxsize=1024)
+def _shares(length: int) -> NDArray[np.float32]:
+    """Return the shares of the pixels of a line, at least 16, in 16 equal parts and in 9: [25, length]."""
+    edges = np.arange(length + 1)
+    parts = [
+        np.diff(np.clip(edges - np.linspace(0, length, count + 1)[:-1, None], 0, length / count))
+        for count in (THUMBNAIL, CELLS[1])
+    ]
+    shares = np.concatenate(parts)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
 
 def near_pairs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.audit.lookalikes import PRINT, face_region, take_print
+from fer_bench.data.audit.lookalikes import PRINT, Shrunk, face_region, shrink, take_prints
 from fer_bench.data.crops.recipe import LARGEST
 from fer_bench.data.index import fingerprint
-from fer_bench.data.packs.filling import batched, by_file, lost_pixels
+from fer_bench.data.packs.filling import Job, batched, by_file, in_parts, lost_pixels
 from fer_bench.data.packs.pack import file_stamp
 from fer_bench.data.reading.dataset import FaceDataset
 from fer_bench.data.reading.decoder_messages import captured_messages, tells_of_damage
@@ -22,7 +22,7 @@ from fer_bench.data.reading.pictures import Image
 from fer_bench.errors import DataError, FerBenchError, StoreError
 from fer_bench.files import cache_root, short_hash, usable_cores, write_atomic
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 SAVED_EVERY = 10.0
 """Seconds between savings of the state."""
 NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
@@ -50,12 +50,13 @@ class Scan:
         errors: Message per unreadable file.
         resumed: Rows seen by an earlier check, whose files still have the same size and time.
         unsaved: Why the state could not be saved, or None.
+        file: Where the state is saved.
     """
 
     def __init__(self, dataset: FaceDataset, *, cache: Path | None = None, fresh: bool = False) -> None:
         self.dataset = dataset
         index = dataset.index
-        self._file = state_file(dataset, cache)
+        self.file = state_file(dataset, cache)
         self.seen = np.zeros(len(index), SEEN)
         if not fresh:
             self._resume()
@@ -73,31 +74,47 @@ class Scan:
         """
         index = self.dataset.index
         boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
-        frames = index["frame"].to_numpy()
+        frames = index["frame"].to_list()
         state = self.seen["state"]
-        todo = ((path, rows) for path, rows in by_file(index) if (state[rows] != FINE).any())
+        jobs_left: Iterable[Job] = by_file(index)
+        if self.resumed:
+            jobs_left = ((path, rows) for path, rows in jobs_left if (state[rows] != FINE).any())
         done, total = self.resumed, len(index)
 
-        def look(job: tuple[str, NDArray[np.int64]]) -> Looked:
-            path, rows = job
-            try:
-                images = self.dataset.load(path, [int(frames[row]) for row in rows])
-            except FerBenchError as error:
-                return path, rows, str(error)
-            for row, image in zip(rows, images, strict=True):
-                face = face_region(image, boxes[row])
-                constant = bool((face == face[0, 0]).all())
-                outside = lies_outside(image, boxes[row], landmarks[row])
-                beyond = reaches_beyond(image, boxes[row], landmarks[row])
-                self.seen[row] = (FINE, constant, outside, beyond, take_print(face))
-            return path, rows, None
+        def look(jobs: Sequence[Job]) -> list[Looked]:
+            looked: list[Looked] = []
+            marks: list[tuple[int, bool, bool, bool]] = []
+            shrunk: list[Shrunk] = []
+            for path, rows in jobs:
+                places = rows.tolist()
+                try:
+                    images = self.dataset.load(path, [frames[row] for row in places])
+                except FerBenchError as error:
+                    looked.append((path, rows, str(error)))
+                    continue
+                looked.append((path, rows, None))
+                for row, image in zip(places, images, strict=True):
+                    box, points = boxes[row], landmarks[row]
+                    face = face_region(image, box)
+                    shrunk.append(shrink(face))
+                    annotation = (False, False)
+                    if box is not None or points is not None:
+                        annotation = (lies_outside(image, box, points), reaches_beyond(image, box, points))
+                    marks.append((row, has_one_colour(face), *annotation))
+            if marks:
+                at, constant, outside, beyond = (np.array(each) for each in zip(*marks, strict=True))
+                seen = np.zeros(len(marks), SEEN)
+                seen["state"], seen["print"] = FINE, take_prints(shrunk)
+                seen["constant"], seen["outside"], seen["beyond"] = constant, outside, beyond
+                self.seen[at] = seen
+            return looked
 
         workers = jobs or usable_cores()
         try:
             with ThreadPoolExecutor(workers) as pool:
-                for batch in batched(todo, workers):
+                for batch in batched(jobs_left, workers):
                     with captured_messages() as messages:
-                        found = list(pool.map(look, batch))
+                        found = [each for part in pool.map(look, in_parts(batch, workers)) for each in part]
                     if tells_of_damage(messages):
                         found = self._name_damaged(found)
                     for path, rows, problem in found:
@@ -129,7 +146,7 @@ class Scan:
 
     def _resume(self) -> None:
         try:
-            known = np.load(self._file, allow_pickle=False)
+            known = np.load(self.file, allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return  # missing or damaged: checking again is always right
         if known.dtype == SEEN and known.shape == self.seen.shape:
@@ -144,7 +161,7 @@ class Scan:
                 np.save(stream, self.seen, allow_pickle=False)
 
         try:
-            write_atomic(self._file, write)
+            write_atomic(self.file, write)
         except StoreError as error:
             self.unsaved = error.message
         self._saved_at = time.monotonic()
@@ -166,6 +183,12 @@ def state_file(dataset: FaceDataset, cache: Path | None = None) -> Path:
     stamp = file_stamp(dataset.base, index)
     key = short_hash([fingerprint(index), stamp, dataset.card.version, STATE_VERSION], 20)
     return (cache or cache_root()) / "verify" / f"{dataset.card.name}-{key}.npy"
+
+
+def has_one_colour(face: Image) -> bool:
+    """Return whether all pixels of a picture are the same."""
+    first, middle = face[0, 0], face[face.shape[0] // 2, face.shape[1] // 2]
+    return bool(first.tolist() == middle.tolist() and (face == first).all())
 
 
 def lies_outside(image: Image, box: Any, points: Any) -> bool:

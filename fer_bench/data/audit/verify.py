@@ -87,7 +87,7 @@ def verify(
     report.absent = sorted(file.relative_to(dataset.base).as_posix() for file in missing)
     _pictures(report, scan, missing)
     find_copies(report, dataset, scan.seen)
-    store_leaks(report, dataset, find_protocol(dataset.card, None, quick=not is_real).name, cache=cache)
+    store_leaks(report, scan.file, find_protocol(dataset.card, None, quick=not is_real).name)
     return report
 
 
@@ -180,13 +180,12 @@ def _crossing(report: Report, index: pd.DataFrame, roles: NDArray[np.str_]) -> N
 def _names(report: Report, index: pd.DataFrame) -> None:
     """Note file names that give the label away: most names of web pictures contain a query word."""
     labelled = index[index["label"].notna()]
-    telling: list[str] = []
-    for path, label in zip(labelled["path"], labelled["label"], strict=True):
-        stem = str(path).rpartition("/")[2].rpartition(".")[0].casefold()
-        words = set(re.split(r"[^a-z]+", stem))
-        known = {alias for alias in aliases(Emotion(label)) if len(alias) >= SHORTEST_ALIAS}
-        if words & known:
-            telling.append(str(path))
+    tells = {label: _word_of(Emotion(label)) for label in labelled["label"].unique()}
+    telling = [
+        path
+        for path, label in zip(labelled["path"].to_list(), labelled["label"].to_list(), strict=True)
+        if tells[label].search(path.rpartition("/")[2].rpartition(".")[0].casefold())
+    ]
     if telling and len(telling) >= NAMED_SHARE * len(labelled):
         report.add(
             "note",
@@ -196,6 +195,12 @@ def _names(report: Report, index: pd.DataFrame) -> None:
             names=telling,
             advice="no model here sees file names; hide them from raters and from tools that guess labels",
         )
+
+
+def _word_of(emotion: Emotion) -> re.Pattern[str]:
+    """Return what finds a name of an emotion as a whole word of small letters."""
+    known = (re.escape(name) for name in aliases(emotion) if len(name) >= SHORTEST_ALIAS)
+    return re.compile(rf"(?<![a-z])(?:{'|'.join(known)})(?![a-z])")
 
 
 def _pictures(report: Report, scan: Scan, missing: set[Path]) -> None:

@@ -87,10 +87,8 @@ def fill(
     done, workers = 0, usable_cores()
     with ThreadPoolExecutor(workers) as pool:
         for jobs in batched(by_file(index), workers):
-            size = math.ceil(len(jobs) / (workers * PARTS))
-            parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
             with captured_messages() as messages:
-                for problems in pool.map(work, parts):
+                for problems in pool.map(work, in_parts(jobs, workers)):
                     broken += problems
             suspected = tells_of_damage(messages)
             for path, rows in jobs:
@@ -134,6 +132,17 @@ def batched(jobs: Iterable[Job], workers: int) -> Iterator[list[Job]]:
         rows += len(job[1])
     if batch:
         yield batch
+
+
+def in_parts(jobs: Sequence[Job], workers: int) -> list[Sequence[Job]]:
+    """Return files in parts that some workers process one after the other.
+
+    Args:
+        jobs: Files with their rows, from `batched`.
+        workers: Number of threads.
+    """
+    size = math.ceil(len(jobs) / (workers * PARTS))
+    return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
 
 def by_file(index: pd.DataFrame) -> Iterator[Job]:

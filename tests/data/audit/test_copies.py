@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_bench.data.audit import lookalikes, scan
-from fer_bench.data.audit.lookalikes import face_region, near_pairs, take_print
+from fer_bench.data.audit.lookalikes import face_region, near_pairs, shrink, take_prints
 from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.verify import verify
 from fer_bench.data.card import ExpectedCount, Official, Protocol
@@ -256,10 +256,7 @@ def test_the_data_root_is_never_written_to(wild, tmp_path):
 
 class TestPairs:
     def prints(self, pictures):
-        found = np.zeros(len(pictures), lookalikes.PRINT)
-        for i, picture in enumerate(pictures):
-            found[i] = take_print(picture)
-        return found
+        return take_prints([shrink(picture) for picture in pictures])
 
     def pairs(self, prints):
         found = set()
@@ -292,10 +289,48 @@ class TestPairs:
 
     def test_a_print_is_of_the_pixels_and_the_shape(self):
         flat = np.zeros((8, 16, 3), np.uint8)
-        assert take_print(flat)["pixels"] != take_print(flat.reshape(16, 8, 3))["pixels"]
         changed = face(1)
         changed[0, 0, 0] ^= 1
-        assert take_print(changed)["pixels"] != take_print(face(1))["pixels"]
+        pixels = self.prints([flat, flat.reshape(16, 8, 3), changed, face(1), face(1)])["pixels"].tolist()
+        assert len(set(pixels[:4])) == 4
+        assert pixels[3] == pixels[4]
+
+    def test_the_last_bit_of_any_pixel_changes_a_print(self):
+        rng = np.random.default_rng(0)
+        pictures = [face(1)]
+        for _ in range(200):
+            pictures.append(face(1))
+            y, x, channel = rng.integers(0, pictures[0].shape)
+            pictures[-1][y, x, channel] ^= 1
+        prints = self.prints(pictures)
+        where = {tuple(np.argwhere(picture != pictures[0])[0]) for picture in pictures[1:]}
+        assert len(set(prints["pixels"].tolist())) == 1 + len(where)
+
+    @pytest.mark.parametrize("shape", [(16, 16), (17, 300), (48, 48), (100, 131), (224, 224)])
+    def test_thumbnails_and_hashes_are_those_of_opencv(self, shape):
+        """Means over the area of each cell; one half-way between two integers may be rounded either way."""
+        coarse = np.random.default_rng(0).integers(0, 256, (20, 9, 9, 3)).astype(np.uint8)
+        pictures = [cv2.resize(each, shape[::-1], interpolation=cv2.INTER_CUBIC) for each in coarse]
+        prints = self.prints(pictures)
+        for picture, found in zip(pictures, prints, strict=True):
+            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+            wanted = cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA).reshape(-1)
+            differ = found["thumbnail"] != wanted
+            assert differ.mean() < 0.02
+            assert np.abs(found["thumbnail"].astype(int) - wanted)[differ].max(initial=0) <= 1
+            cells = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(int)
+            clear = np.abs(np.diff(cells, axis=1)) > 1
+            for name, sign in (("hash", 1), ("mirrored", -1)):
+                bits = np.unpackbits(np.array([found[name]], ">u8").view(np.uint8)).reshape(8, 8)
+                steps = np.diff(cells[:, ::sign], axis=1) > 0
+                assert ((bits == steps) | ~clear[:, ::sign]).all()
+
+    def test_prints_do_not_depend_on_their_company(self):
+        pictures = [face(number) for number in range(5)] + [face(9)[:12, :7]]
+        together = self.prints(pictures)
+        for picture, found in zip(pictures, together, strict=True):
+            assert self.prints([picture])[0] == found
+        assert len(self.prints([])) == 0
 
     @pytest.mark.parametrize(
         ("box", "shape"),
