@@ -290,8 +290,11 @@ def takes_work_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def expanded(**values: Any) -> None:
+        from fer_bench.provenance.answers import remembering
+
         options = WorkOptions(**{f.name: values.pop(f.name) for f in fields(WorkOptions)})
-        command(**values, options=options)
+        with remembering():
+            command(**values, options=options)
 
     del expanded.__wrapped__  # typer would look at its signature
     expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

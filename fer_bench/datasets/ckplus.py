@@ -21,6 +21,7 @@ from fer_bench.data.card import (
     native_classes,
 )
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.parsing import finite, parse_points
@@ -154,6 +155,7 @@ class CKPlus(FaceDataset):
     """
 
     card = CARD
+    keeps_index = True
     folder_names = ("ck+", "ck-plus", "ck_plus", "cohn-kanade", "extended-cohn-kanade")
     crop = "landmarks"
 
@@ -175,6 +177,7 @@ class CKPlus(FaceDataset):
             raise DataError(problem, file=self.base / "Emotion", hint=hint)
         facs = _part(self.base, "FACS", "FACS_labels")
         landmarks = _part(self.base, "Landmarks", "Landmarks")
+        note_read(landmarks)
         if not landmarks.is_dir():
             self.notes.append("the Landmarks folder is missing, so faces are detected")
         met: defaultdict[str, list[str]] = defaultdict(list)

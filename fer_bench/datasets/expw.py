@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fer_bench.data.card import Card, HashSplit, Protocol, Quirk, TreeEntry, class_counts, native_classes
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import Listing, list_folder, listed_path
 from fer_bench.data.reading.missing import refuse_missing
 from fer_bench.data.reading.parsing import parsed_lines
@@ -100,6 +101,7 @@ class ExpW(FaceDataset):
     """Expression in-the-Wild: faces as boxes in whole photos."""
 
     card = CARD
+    keeps_index = True
     crop = "box"
 
     @classmethod
@@ -114,6 +116,8 @@ class ExpW(FaceDataset):
         Raises:
             DataError: A malformed or repeated line, or a listed photo that is not on disk.
         """
+        for name in (*_LABEL_FILES, *_IMAGE_FOLDERS, *_COPIED_FOLDERS):
+            note_read(self.base / name)
         file = next(self.base / name for name in _LABEL_FILES if (self.base / name).is_file())
         inner = _photos(self.base) or ""
         if inner in _COPIED_FOLDERS:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_bench.data.card import Card, Quirk, TreeEntry, fold_protocols, native_classes
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.notes import counted
 from fer_bench.data.reading.pictures import Image
 from fer_bench.data.reading.problems import collect, raise_or_collect
@@ -124,6 +125,7 @@ class MMI(FaceDataset):
     """
 
     card = CARD
+    keeps_index = True
     folder_names = ("mmi-facial-expression-database", "mmi_facial_expression_database")
     crop = "detect"
 
@@ -327,6 +329,7 @@ def _size(file: Path) -> int:
 
 def _measure(file: Path) -> tuple[int, int, int]:
     """Return frames, width and height of a clip or picture; a file that does not open has no frames."""
+    note_read(file)
     if file.suffix.casefold() != ".avi":
         picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
         return (0, 0, 0) if picture is None else (1, picture.shape[1], picture.shape[0])

@@ -10,6 +10,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.emotions import ACTION_UNITS
 from fer_bench.errors import DataError
 
@@ -67,6 +68,7 @@ def read_view(session: Path) -> str | None:
         DataError: session.xml is malformed or has an unknown view.
     """
     file = session / "session.xml"
+    note_read(file)
     if not file.is_file():
         return None
     views: set[str] = set()
@@ -140,6 +142,7 @@ def _elements(file: Path) -> list[_Element]:
     Raises:
         DataError: The file cannot be read or is not well-formed XML.
     """
+    note_read(file)
     found: list[_Element] = []
     parser = expat.ParserCreate()
 

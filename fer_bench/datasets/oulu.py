@@ -18,6 +18,7 @@ from fer_bench.data.card import (
     native_classes,
 )
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.notes import counted, listed
 from fer_bench.data.reading.problems import raise_or_collect
@@ -153,6 +154,7 @@ class OuluCASIA(FaceDataset):
     """
 
     card = CARD
+    keeps_index = True
     folder_names = ("oulu_casia", "oulucasia", "oulu-casia nir&vis", "oulu_casia_nir_vis")
 
     def __init__(self, root: Path | str) -> None:
@@ -254,4 +256,6 @@ def _cropped(folder: Path) -> dict[str, Path]:
 
 def _variants(place: Path, ending: str) -> dict[str, Path]:
     candidates = {f"{m}/{i}": place / f"{m}{ending}" / i for m in _MODALITIES for i in _ILLUMINATIONS}
+    for folder in candidates.values():
+        note_read(folder)
     return {v: folder for v, folder in candidates.items() if folder.is_dir() and any(subfolders(folder))}

@@ -23,6 +23,7 @@ from fer_bench.data.card import (
     native_classes,
 )
 from fer_bench.data.reading.dataset import FaceDataset
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import list_folder, listed_path
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.missing import is_excused, leave_out, refuse_missing
@@ -143,6 +144,7 @@ class RAFDB(FaceDataset):
     """The basic part of RAF-DB: aligned faces where present, else originals with box and landmarks."""
 
     card = CARD
+    keeps_index = True
     folder_names = ("raf-db", "raf_db", "raf", "rafdb", "basic")
 
     def __init__(self, root: Path | str) -> None:
@@ -182,6 +184,8 @@ class RAFDB(FaceDataset):
             self.notes.append(NOTE)
             yield from repackaged_rows(self.base, self.card)
             return
+        note_read(self.base / "Image")
+        note_read(self.base / "EmoLabel")
         lists = [self.base / "EmoLabel" / name for name in _LIST_NAMES]
         file = next(file for file in lists if file.is_file())
         ending = "_aligned.jpg" if self._aligned else ".jpg"
@@ -240,6 +244,7 @@ class RAFDB(FaceDataset):
             required: Whether every picture needs a file.
         """
         folder = self.base / "Annotation" / kind
+        note_read(folder)
         if not folder.is_dir():
             return {}
         listing = list_folder(folder, self.base)

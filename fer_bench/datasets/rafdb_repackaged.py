@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.data.card import Card
+from fer_bench.data.reading.dependencies import note_read
 from fer_bench.data.reading.folders import list_folder
 from fer_bench.data.reading.formats import ENDING
 from fer_bench.data.reading.missing import refuse_missing
@@ -80,6 +81,7 @@ def repackaged_rows(base: Path, card: Card) -> Iterator[Mapping[str, Any]]:
                 }
     for split in _SPLITS:
         for file in (base / f"{split}_labels.csv", base.parent / f"{split}_labels.csv"):
+            note_read(file)
             if file.is_file():
                 _compare(file, base, card, place_of)
                 break

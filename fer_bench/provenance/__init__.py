@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fer_bench.errors import DataError
 from fer_bench.provenance import modules
+from fer_bench.provenance.answers import kept
 from fer_bench.provenance.imports import ALL
 from fer_bench.provenance.modules import OWN, file_of, folders_of, is_authors, modules_below
 from fer_bench.provenance.statements import Effect, Parts, Whole, read_parts, read_whole
@@ -40,8 +41,15 @@ def code_hash(roots: Iterable[str], *, without: Iterable[str] = ()) -> str:
     Raises:
         DataError: A root module that does not exist, or a source file that cannot be read.
     """
-    digests = sorted(Closure(roots, without).digests().values())
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+    roots, without = list(roots), list(without)
+
+    def computed() -> str:
+        digests = sorted(Closure(roots, without).digests().values())
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+    if not all(_is_own(root.partition(":")[0]) for root in roots):
+        return computed()  # the code of others can change while this package stays the same
+    return kept("code", [roots, without], computed)
 
 
 def closure(roots: Iterable[str], *, without: Iterable[str] = ()) -> dict[str, Path]:

@@ -62,14 +62,31 @@ def gpu_names() -> list[str]:
     return found
 
 
+def may_have_gpu() -> bool:
+    """Return False where torch will surely see no GPU; torch is not imported to tell.
+
+    On Linux torch needs NVIDIA's driver, unless it was built for AMD's GPUs.
+    """
+    if platform.system() != "Linux" or _built_for("hip") is not None:
+        return True
+    return cuda_of_torch() is not None and bool(gpu_names())
+
+
 def cuda_of_torch() -> str | None:
     """Return the CUDA version of the installed torch, None for a build without; torch is not imported."""
+    return _built_for("cuda")
+
+
+def _built_for(platform_name: str) -> str | None:
+    """Return the version of `cuda` or `hip` that torch was built for, None where it was not."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         return None
     file = Path(spec.origin).with_name("version.py")
     found = re.search(
-        r"^cuda\b[^=]*= *['\"]([\d.]+)", file.read_text() if file.exists() else "", re.MULTILINE
+        rf"^{platform_name}\b[^=]*= *['\"]([\d.]+)",
+        file.read_text() if file.exists() else "",
+        re.MULTILINE,
     )
     return found[1] if found else None
 

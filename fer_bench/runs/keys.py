@@ -18,6 +18,7 @@ from fer_bench.files import canonical
 from fer_bench.methods.faults import faults_named
 from fer_bench.provenance import Closure, closure, code_hash
 from fer_bench.provenance.modules import OWN, version_of
+from fer_bench.runs.asked import ask, names_own_weights
 from fer_bench.runs.resolve import method_settings
 from fer_bench.runs.seen_people import refuse_tested_people
 from fer_bench.runs.start import start_key, start_of
@@ -158,15 +159,21 @@ def _soft_labels(config: RunConfig, workspace: Workspace) -> dict[str, str]:
 
 def _method_fields(config: RunConfig, workspace: Workspace) -> tuple[int, dict[str, Any]]:
     """Return the input size of the network, and the part of the key that the method decides."""
-    kind, settings = methods.get(config.method), method_settings(config)
-    chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
-    if config.init:  # without the hashes of the weights, whether there are any can decide what is trained
-        chosen |= {name: config.method_settings.get(name) is not None for name in kind.weight_settings}
-    code = workspace.once(("code", config.method), partial(code_fields, config.method))
-    with faults_named(config.method):
-        # A checkpoint to start from holds all weights, the pretrained ones that were never trained too.
-        size, weights = kind.input_spec(settings).size, {} if config.init else kind.weights(settings)
-    return size, {"method_settings": chosen, **code, "weights": weights}
+
+    def answer() -> dict[str, Any]:
+        kind, settings = methods.get(config.method), method_settings(config)
+        chosen = {k: v for k, v in config.method_settings.items() if k not in kind.weight_settings}
+        if config.init:  # without the hashes of the weights, whether there are any can decide what is trained
+            chosen |= {name: config.method_settings.get(name) is not None for name in kind.weight_settings}
+        code = workspace.once(("code", config.method), partial(code_fields, config.method))
+        with faults_named(config.method):
+            # A checkpoint to start from holds all weights, the pretrained ones that were never trained too.
+            size, weights = kind.input_spec(settings).size, {} if config.init else kind.weights(settings)
+        return {"size": size, "fields": {"method_settings": chosen, **code, "weights": weights}}
+
+    given = [config.method_settings, config.init is None]
+    found = ask(config.method, "key", given, answer, keeps=lambda _: names_own_weights(config))
+    return found["size"], found["fields"]
 
 
 def _start_field(config: RunConfig) -> dict[str, Any]:

@@ -8,24 +8,22 @@ from functools import partial
 from typing import Any
 
 from fer_bench import methods
-from fer_bench.config import MethodSettings, RunConfig, SweepConfig, TrainSettings
+from fer_bench.config import RunConfig, SweepConfig, TrainSettings
 from fer_bench.datasets import MAIN_SEVEN, source_name
 from fer_bench.errors import DataError, UsageError
-from fer_bench.files import short_hash
+from fer_bench.files import short_hash, spelled
 from fer_bench.results.record import method_with
 from fer_bench.results.store import RunDir, Store
 from fer_bench.runs.keys import key_fields
 from fer_bench.runs.resolve import (
     changed_settings,
     input_spec,
-    method_settings,
     resolve_device,
+    resolve_fields,
     resolve_folds,
     resolve_portable,
     resolve_precision,
     resolve_profile,
-    resolve_settings,
-    spelled_settings,
 )
 from fer_bench.runs.start import open_start, start_changes, start_field, start_of, start_settings
 from fer_bench.runs.sweepfile import Change, parse_grid
@@ -166,7 +164,7 @@ def _configs(
                 fold=fold,
                 seed=seed,
                 profile=profile,
-                method_settings=settings.model_dump(mode="json"),
+                method_settings=settings,
                 train=train,
                 targets=tuple(targets),
                 precision=precision,
@@ -185,10 +183,10 @@ def _configs(
 
 def _settings(
     sweep: SweepConfig, method: str, profile: str, change: Change
-) -> tuple[MethodSettings, TrainSettings]:
+) -> tuple[dict[str, Any], TrainSettings]:
     """Return the settings of a run: those of its profile, or of the checkpoint that it starts from."""
     if sweep.init is None:
-        return resolve_settings(method, profile, change)
+        return resolve_fields(method, profile, change)
     start = open_start(sweep.init)
     if start.method != method:
         raise UsageError(
@@ -196,7 +194,8 @@ def _settings(
             value=method,
             hint=f"--method {start.method}, or none: --init names the method",
         )
-    return start_settings(start, change)
+    settings, train = start_settings(start, change)
+    return settings.model_dump(mode="json"), train
 
 
 def _variants(sweep: SweepConfig) -> Iterator[tuple[str, Change]]:
@@ -235,7 +234,7 @@ def _name_grids(runs: Iterable[PlannedRun]) -> Iterator[PlannedRun]:
         names.setdefault(run.config.method, set()).update(run.changed)
     for run in runs:
         if absent := names[run.config.method] - run.changed.keys():
-            own = spelled_settings(method_settings(run.config), run.config.train)
+            own = spelled({**run.config.method_settings, "train": run.config.train.model_dump(mode="json")})
             run = replace(run, shared={name: own[name] for name in absent if name in own})
         yield run
 

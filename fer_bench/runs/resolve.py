@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fer_bench import arithmetic, methods
 from fer_bench.config import (
     Device,
+    InputSpec,
     Precision,
     ProfileName,
     ResolvedPrecision,
     SweepConfig,
+    TrainSettings,
     apply_overrides,
 )
 from fer_bench.data.protocols import find_protocol, folds_of
 from fer_bench.errors import UsageError
 from fer_bench.files import spelled
 from fer_bench.methods.faults import faults_named
+from fer_bench.provenance.answers import kept
+from fer_bench.runs.asked import ask
+from fer_bench.runs.environment import may_have_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fer_bench.config import InputSpec, MethodSettings, RunConfig, TrainSettings
+    from fer_bench.config import MethodSettings, RunConfig
     from fer_bench.data.card import Card
     from fer_bench.workspace.sources import DataKind
 
@@ -108,8 +115,16 @@ def resolve_portable(
         raise UsageError(obstacle[0], value="--portable", hint=obstacle[1])
     if obstacle is not None or wanted is False or (wanted is None and profile != "quick"):
         return False
-    chosen = elsewhere or arithmetic.choose_portable()
+    chosen = elsewhere or _choose_portable()
     return bool(wanted) or chosen
+
+
+def _choose_portable() -> bool:
+    """Take the portable choice in this process; return whether it was still free, or taken already."""
+    chosen = arithmetic.choose_portable() if "torch" in sys.modules else None
+    os.environ.update(arithmetic.PORTABLE)  # torch reads them when it is imported
+    usual = kept("portable", arithmetic.processor_level(), arithmetic.choose_portable, keeps=bool)
+    return usual if chosen is None else chosen
 
 
 def resolve_device(wanted: Device, *, elsewhere: bool = False) -> str:
@@ -122,7 +137,7 @@ def resolve_device(wanted: Device, *, elsewhere: bool = False) -> str:
     Raises:
         UsageError: CUDA was asked for and is not available.
     """
-    if wanted == "cpu":
+    if wanted == "cpu" or (wanted == "auto" and not may_have_gpu()):
         return "cpu"
     import torch
 
@@ -148,6 +163,19 @@ def resolve_settings(
         return settings, kind.resolve_train(settings, train)
 
 
+def resolve_fields(
+    method: str, profile: str, overrides: Sequence[str] = ()
+) -> tuple[dict[str, Any], TrainSettings]:
+    """Return what `resolve_settings` does, the method's settings as plain values by name."""
+
+    def answer() -> dict[str, Any]:
+        settings, train = resolve_settings(method, profile, overrides)
+        return {"method": settings.model_dump(mode="json"), "train": train.model_dump(mode="json")}
+
+    found = ask(method, "settings", [profile, list(overrides)], answer)
+    return found["method"], TrainSettings.model_validate(found["train"])
+
+
 def method_settings(config: RunConfig) -> MethodSettings:
     """Return the method settings of a run, typed.
 
@@ -168,13 +196,18 @@ def changed_settings(config: RunConfig) -> dict[str, str]:
     Args:
         config: Resolved settings.
     """
-    kind, settings = methods.get(config.method), method_settings(config)
-    with faults_named(config.method):
-        plain, train = kind.profile(config.profile)
-        usual = spelled_settings(plain, kind.resolve_train(settings, train))
-    own = spelled_settings(settings, config.train)
-    named = {name: Path(own[name]).name for name in kind.weight_settings if Path(own[name]).is_absolute()}
-    return {name: named.get(name, text) for name, text in own.items() if usual.get(name) != text}
+    train_fields = config.train.model_dump(mode="json")
+
+    def answer() -> dict[str, str]:
+        kind, settings = methods.get(config.method), method_settings(config)
+        with faults_named(config.method):
+            plain, train = kind.profile(config.profile)
+            usual = spelled_settings(plain, kind.resolve_train(settings, train))
+        own = spelled_settings(settings, config.train)
+        named = {name: Path(own[name]).name for name in kind.weight_settings if Path(own[name]).is_absolute()}
+        return {name: named.get(name, text) for name, text in own.items() if usual.get(name) != text}
+
+    return ask(config.method, "changed", [config.profile, config.method_settings, train_fields], answer)
 
 
 def spelled_settings(settings: MethodSettings, train: TrainSettings) -> dict[str, str]:
@@ -188,9 +221,13 @@ def input_spec(config: RunConfig) -> InputSpec:
     Raises:
         UsageError: Settings that the method does not have.
     """
-    settings = method_settings(config)
-    with faults_named(config.method):
-        return methods.get(config.method).input_spec(settings)
+
+    def answer() -> dict[str, Any]:
+        settings = method_settings(config)
+        with faults_named(config.method):
+            return methods.get(config.method).input_spec(settings).model_dump(mode="json")
+
+    return InputSpec.model_validate(ask(config.method, "input", config.method_settings, answer))
 
 
 def resolve_folds(

@@ -13,6 +13,7 @@ from fer_bench.data.protocols import find_protocol
 from fer_bench.datasets import members_of
 from fer_bench.errors import UsageError
 from fer_bench.files import short_hash
+from fer_bench.runs.asked import ask, names_own_weights
 from fer_bench.runs.resolve import method_settings
 
 if TYPE_CHECKING:
@@ -50,7 +51,15 @@ def refuse_tested_people(config: RunConfig, workspace: Workspace) -> bool:
     """
     if config.init is not None:
         return True  # the pretrained weights are not read
-    known = methods.get(config.method).pretraining_people(method_settings(config))
+
+    def answer() -> dict[str, list[str]]:
+        found = methods.get(config.method).pretraining_people(method_settings(config))
+        return {name: sorted(marks) for name, marks in found.items()}
+
+    asked = ask(
+        config.method, "people", config.method_settings, answer, keeps=lambda _: names_own_weights(config)
+    )
+    known = {name: frozenset(marks) for name, marks in asked.items()}
     if not known:
         return True
     protocol = find_protocol(workspace.source(config.dataset).dataset.card, config.protocol)

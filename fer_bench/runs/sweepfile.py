@@ -18,7 +18,7 @@ from fer_bench.datasets import names, source_name
 from fer_bench.datasets.folder_classes import class_names, refuse_unread
 from fer_bench.errors import FerBenchError, UsageError, nearest
 from fer_bench.files import expand_home
-from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.resolve import resolve_fields
 
 Change = tuple[str, ...]
 """Overrides that are applied together, such as `("method.lr=1e-3",)`."""
@@ -184,7 +184,7 @@ def _check_settings(sweep: SweepConfig, grids: list[tuple[str, list[Change]]], c
     for at, (method, combinations) in enumerate(grids):
 
         def resolve(*changes: str, method: str = method) -> object:
-            return resolve_settings(method, sweep.profile or "quick", changes)
+            return resolve_fields(method, sweep.profile or "quick", changes)
 
         for line, text in enumerate(sweep.set):
             checked("set", line, partial(resolve, text))

@@ -27,11 +27,13 @@ def imported(*arguments, cwd):
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_a_whole_run_needs_torch_and_lightning_alone(tiny_root, tmp_path):
+def test_a_whole_run_needs_torch_and_lightning_alone_and_a_finished_one_neither(tiny_root, tmp_path):
     what = ("-m", "resemotenet", "-d", "oulu", "--targets", "none", "--data-root", tiny_root)
-    small = ("--profile", "quick", "--max-epochs", 1, "--set", "method.width=0.03")
-    found = imported("run", *what, *small, cwd=tmp_path)
-    assert found == (0, ["lightning", "torch"])
+    small = ("--profile", "quick", "--max-epochs", 1, "--set", "method.width=0.03", "--device", "cpu")
+    assert imported("run", *what, *small, cwd=tmp_path) == (0, ["lightning", "torch"])
+    assert imported("run", *what, *small, cwd=tmp_path) == (0, [])
+    for command in ("status", "runs", "leaderboard"):
+        assert imported(command, cwd=tmp_path) == (0, []), command
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def subfolders(folder: Path) -> list[Path]:
 
     This is for finding a dataset, which asks about folders that may be anything. Reading uses `matching`.
     """
+    note_read(folder)
     try:
         with os.scandir(folder) as entries:
             return sorted(Path(e.path) for e in entries if not is_clutter(e.name) and e.is_dir())
@@ -64,6 +65,7 @@ def some_files(folder: Path, most: int = 50) -> list[str]:
         folder: The folder.
         most: How many entries are looked at: all need not be listed to recognise a dataset.
     """
+    note_read(folder)
     try:
         with os.scandir(folder) as entries:
             return [e.name for e, _ in zip(entries, range(most), strict=False) if not is_clutter(e.name)]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from fer_bench import arithmetic
+from fer_bench import arithmetic, methods
 from fer_bench.config import RunOptions
 from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
@@ -141,6 +141,11 @@ class LocalLauncher(Launcher[LauncherSettings]):
 
     def _start(self, run: PlannedRun, store: Store, workspace: Workspace, gpus: tuple[str, ...]) -> None:
         fits = run.config.device == "cpu" and (not run.config.portable or arithmetic.is_portable())
+        if fits:
+            import fer_bench.runs.evaluate
+            import fer_bench.runs.training.fit  # noqa: F401 - a fork shares what is loaded here
+
+            methods.get(run.config.method)
         context = multiprocessing.get_context("fork" if fits else "spawn")
         receiver, sender = multiprocessing.Pipe(duplex=False)
         sys.stdout.flush()

@@ -26,9 +26,25 @@ from fer_bench.datasets.affwild2 import AffWild2
 from fer_bench.datasets.fer2013 import FER2013
 from fer_bench.datasets.ferplus import FERPlus
 from fer_bench.errors import DataError
+from fer_bench.synthetic.stand_in import stand_in
 from fer_bench.workspace.cache import entries, prune
 from tests.data.toy import CARD, NAMES
 from tests.datasets import test_fer2013, test_ferplus
+
+_watched: list[set[str]] = []
+
+
+def _note_audit(event: str, arguments: tuple[object, ...]) -> None:
+    if (
+        _watched
+        and event in ("open", "os.listdir", "os.scandir")
+        and isinstance(arguments[0], str | os.PathLike)
+    ):
+        for seen in _watched:
+            seen.add(os.path.abspath(arguments[0]))
+
+
+sys.addaudithook(_note_audit)
 
 
 class Listed(FaceDataset):
@@ -245,6 +261,36 @@ def test_reads_are_noted_inside_a_block_only(tmp_path):
 @pytest.mark.parametrize("kind", [AffectNet7, AffWild2, ABAW3Affect, FER2013, FERPlus])
 def test_the_large_datasets_keep_theirs(kind):
     assert kind.keeps_index
+
+
+@pytest.mark.parametrize("name", datasets.MAIN_SEVEN)
+def test_the_main_datasets_note_every_file_and_folder_that_they_read(name):
+    dataset = datasets.get(name)(stand_in(name, "tiny"))
+    assert dataset.keeps_index
+    seen: set[str] = set()
+    _watched.append(seen)
+    try:
+        with recording() as noted:
+            dataset.read_index()
+    finally:
+        _watched.remove(seen)
+    inside = {path for path in seen if path.startswith(f"{dataset.base.absolute()}{os.sep}")}
+    assert inside
+    assert {path for path in inside - noted.keys() if noted.get(os.path.dirname(path)) != "contents"} == set()
+
+
+@pytest.mark.parametrize("name", ["ckplus", "mmi", "oulu", "rafdb", "expw"])
+def test_a_kept_index_of_a_main_dataset_is_the_one_that_is_read(tmp_path, monkeypatch, name):
+    folder = stand_in(name, "tiny")
+    monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(index_cache, "SETTLED", -1e6)
+    first, second = (datasets.get(name)(folder) for _ in range(2))
+    for dataset in (first, second):
+        keep_index(dataset)
+    same(first.index, datasets.get(name)(folder).read_index())
+    monkeypatch.setattr(type(second), "rows", None)
+    same(second.index, first.index)
+    assert [str(note) for note in second.notes] == [str(note) for note in first.notes]
 
 
 @pytest.mark.parametrize("layout", ["csv", "pictures"])

@@ -1,0 +1,193 @@
+"""Measure what the runner adds to training: epochs through `fit` against a plain loop over the same batches.
+
+The plain loop is what one would write by hand: batches, loss, backward, step and schedule, then a pass over
+the validation rows that counts right answers. It keeps no checkpoint and no history. Network, batches, draws
+and precision are the same, and so are the weights at the end, which is checked.
+
+    python -m benchmarks.speed.runner
+"""
+
+from __future__ import annotations
+
+import cProfile
+import io
+import pstats
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.speed.harness import Ratio, Report, median_ratio, run_benchmark
+from fer_bench import arithmetic
+from fer_bench.config import RunConfig, SweepConfig
+from fer_bench.data.loading.brought import seed_epoch
+from fer_bench.methods.base import Method
+from fer_bench.methods.weights import state_hash
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.spent import SpentClock
+from fer_bench.runs.training.fit import build_data, build_method, fit
+from fer_bench.runs.training.probes import quiet
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
+
+CASES = {"erm": "rafdb", "gcn": "oulu", "cafe": "rafdb", "resemotenet": "rafdb", "ssmfar": "affwild2"}
+"""Each method on a dataset with what it learns from: references, valence, arousal and action units."""
+EPOCHS = 3
+"""Those after the first are timed: it sets up what the others use."""
+WANTED = 1.05
+PROFILED = "erm"
+LINES = 45
+
+
+class PlainTrainer:
+    """What methods ask of a trainer, for a loop without one."""
+
+    def __init__(self, data: Any) -> None:
+        self.datamodule, self.current_epoch, self.estimated_stepping_batches = data, 0, 0
+        self.world_size, self.global_rank = 1, 0
+        self.precision_plugin = SimpleNamespace(forward_context=nullcontext)
+        self.strategy = SimpleNamespace(reduce=lambda values, reduce_op: values)
+        self.barebones = True  # what is logged goes nowhere
+
+
+def plain_loop(config: RunConfig, workspace: Workspace) -> tuple[list[float], str]:
+    """Train by hand; return the CPU-seconds at the end of each epoch, and a hash of the weights."""
+    data = build_data(config, workspace)
+    method = build_method(config, data.task)
+    trainer: Any = PlainTrainer(data)
+    method._trainer = trainer
+    batches, checked = method.train_loader(data), data.val_dataloader()
+    trainer.estimated_stepping_batches = config.train.max_epochs * len(batches)
+    step_optimizer = _optimizer_of(method)
+    method.on_train_start()
+    marks = []
+    for epoch in range(config.train.max_epochs):
+        trainer.current_epoch = epoch
+        seed_epoch(config.seed, epoch, 0)
+        method.train()
+        method.on_train_epoch_start()
+        for number, batch in enumerate(batches):
+            loss = method.training_step(batch, number)
+            step_optimizer(loss)
+        step_optimizer(None)
+        _count_right(method, checked)
+        method.train()
+        method.on_train_epoch_end()
+        marks.append(time.process_time())
+    method.on_train_end()
+    return marks, state_hash(method.state_dict())
+
+
+def _optimizer_of(method: Method[Any]) -> Callable[[Tensor | None], None]:
+    """Return a function that takes a step with a loss, and ends an epoch with None."""
+    found: Any = method.configure_optimizers()
+    found = found if isinstance(found, dict) else {"optimizer": found}
+    optimizer, schedule = found["optimizer"], found.get("lr_scheduler")
+    schedule = schedule if isinstance(schedule, dict | None) else {"scheduler": schedule}
+
+    def step(loss: Tensor | None) -> None:
+        interval = "epoch" if schedule is None else schedule.get("interval", "epoch")
+        if loss is not None:
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            method.on_before_optimizer_step(optimizer)
+            optimizer.step()
+        if schedule is not None and interval == ("epoch" if loss is None else "step"):
+            schedule["scheduler"].step()
+
+    return step
+
+
+def _count_right(method: Method[Any], batches: Any) -> float:
+    """Return the accuracy on validation batches."""
+    right = rows = 0
+    method.eval()
+    with torch.no_grad():
+        for batch in batches:
+            answers = method.predict_batch(batch).logits.argmax(dim=1)
+            right += int((answers == batch["label"]).sum())
+            rows += len(answers)
+    return right / rows
+
+
+def through_runner(config: RunConfig, workspace: Workspace) -> tuple[list[float], str]:
+    """Train as a run does, with history, checkpoints and a report of each step; return as `plain_loop`."""
+    data = build_data(config, workspace)
+    method = build_method(config, data.task)
+    marks: list[float] = []
+
+    def on_epoch(*_: object) -> None:
+        marks.append(time.process_time())
+
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            method,
+            data,
+            config,
+            Path(folder) / "checkpoints",
+            on_epoch=on_epoch,
+            on_step=lambda *_: None,
+            clock=SpentClock(),
+        )
+    return marks, state_hash(method.state_dict())
+
+
+def profile_of(config: RunConfig, workspace: Workspace) -> str:
+    """Return where the time of a training through the runner goes, by the functions' own time."""
+    profiler = cProfile.Profile()
+    profiler.enable()
+    through_runner(config, workspace)
+    profiler.disable()
+    text = io.StringIO()
+    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(LINES)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    return f"{config.method}, {config.train.max_epochs} epochs of the profile quick\n" + "\n".join(lines)
+
+
+def measure(rounds: int) -> Report:
+    """Time both ways of training in turn, for every method under the profile quick."""
+    arithmetic.choose_portable()
+    workspace = Workspace(find_roots(None))
+    ratios, figures, profile = [], {}, ""
+    with quiet():
+        for method, dataset in CASES.items():
+            sweep = SweepConfig(
+                methods=(method,),
+                datasets=(dataset,),
+                targets=(),
+                set=(f"train.max_epochs={EPOCHS}",),
+                device="cpu",
+            )
+            (planned,), _ = plan_sweep(sweep, workspace)
+            seconds: dict[str, list[float]] = {"runner": [], "plain": []}
+            ways = {"runner": through_runner, "plain": plain_loop}
+            for number in range(rounds):
+                found = {}
+                for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
+                    marks, found[name] = ways[name](planned.config, workspace)
+                    seconds[name].append(marks[-1] - marks[0])
+                if found["runner"] != found["plain"]:
+                    raise SystemExit(f"{method}: the two ways of training end with other weights")
+            value = median_ratio(seconds, "runner", "plain")
+            ratios.append(Ratio(f"{method}: runner / plain loop", value, WANTED, "lower"))
+            figures[method] = {name: [round(s, 3) for s in each] for name, each in seconds.items()}
+            if method == PROFILED:
+                profile = profile_of(planned.config, workspace)
+    return Report(
+        title="Runner",
+        text="An epoch through the runner (Lightning, scores, history, checkpoints) against a plain PyTorch "
+        "loop over the same batches with the same network and precision; both end with the same weights.",
+        ratios=tuple(ratios),
+        figures=figures,
+        profile=profile,
+    )
+
+
+if __name__ == "__main__":
+    run_benchmark(__doc__, measure)
