@@ -32,6 +32,7 @@ from fer_bench.methods.gcn.network import SIZE, Codes, Flows, GCNNetwork, Genera
 from fer_bench.methods.gcn.prepared import PreparedBatch, prepare
 from fer_bench.methods.gcn.schedule import cycle_share
 from fer_bench.methods.gcn.settings import GCNSettings
+from fer_bench.methods.shared_step import processes
 
 if TYPE_CHECKING:
     from fer_bench.data.loading.datamodule import FaceDataModule
@@ -244,6 +245,8 @@ class GCN(Method[GCNSettings]):
             self.log_shares(len(batch["label"]), within_margin=share)
         total = torch.stack([weights.get(name, 1.0) * value for name, value in parts.items()]).sum()
         self.log_losses(len(batch["label"]), **parts, total=total)
+        if processes() == 1:
+            return total
         # DDP waits for a gradient of every parameter, including those that this step does not train.
         return total + sum(p.sum() for p in self.resting()) * 0.0
 
@@ -366,8 +369,9 @@ class GCN(Method[GCNSettings]):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Drop the zero gradients of resting parameters, so that neither decay nor momentum changes them."""
-        for parameter in self.resting():
-            parameter.grad = None
+        if processes() > 1:
+            for parameter in self.resting():
+                parameter.grad = None
 
     def configure_optimizers(self) -> OptimizerConfig:
         """Return AdamW on a one-cycle schedule over the whole training, or one over each of two steps.

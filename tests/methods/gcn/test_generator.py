@@ -75,7 +75,9 @@ def test_plain_encoder_starts_from_the_generators_encoder():
     assert caveat.startswith("Encoder2 starts: neutral-tiny")
 
 
-def test_fixed_generator_is_never_trained():
+@pytest.mark.parametrize("processes", [1, 2])
+def test_fixed_generator_is_never_trained(monkeypatch, processes):
+    monkeypatch.setattr("fer_bench.methods.gcn.method.processes", lambda: processes)
     method = make(**SIZES, generator_weights="neutral-tiny", fixed_generator=True, hidden=8, variant="S1R0")
     method.load_pretrained()
     method.train()
@@ -83,7 +85,10 @@ def test_fixed_generator_is_never_trained():
     before = {name: value.clone() for name, value in method.network.state_dict().items()}
     optimizer = torch.optim.AdamW(method.parameters(), lr=0.1)
     method.training_step(make_batch(4), 0).backward()
+    # Only several processes wait for a gradient of every parameter; alone none is computed.
+    assert all((p.grad is None) == (processes == 1) for p in method.resting())
     method.on_before_optimizer_step(optimizer)
+    assert all(p.grad is None for p in method.resting())
     optimizer.step()
     after = method.network.state_dict()
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
