@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fer_bench.emotions import Emotion
 from fer_bench.errors import DataError
@@ -92,10 +93,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride=2, padding=1),
+            Convolution(before, after, 3, stride=2, padding=1),
             nn.BatchNorm2d(after),
             nn.ReLU(),
-            nn.Conv2d(after, after, 3, padding=1),
+            Convolution(after, after, 3, padding=1),
             nn.BatchNorm2d(after),
         )
         self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride=2), nn.BatchNorm2d(after))
@@ -103,6 +104,30 @@ class ResidualBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps [B, after, H / 2, W / 2] of maps [B, before, H, W]."""
         return torch.relu(self.body(maps) + self.shortcut(maps))
+
+
+class Convolution(nn.Conv2d):
+    """A convolution with a square kernel, computed as a matrix product where it is large and gives one pixel.
+
+    The last block has maps of 2 x 2 and 1 x 1 pixels, where five and eight of a kernel's nine taps only meet
+    padding. With 2,048 channels the gradients of these, and the copies of kernels that oneDNN makes for such
+    small maps, take most of a training step. The result is the same up to rounding.
+    """
+
+    LARGE = 2**20
+    """Weights from which on it pays; networks of an eighth of the width keep their convolutions."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return maps [B, out, H', W'] of maps [B, in, H, W]."""
+        height, width = input.shape[-2:]
+        taps, stride, edge = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        one_pixel = all((side + 2 * edge - taps) // stride == 0 for side in (height, width))
+        if self.weight.numel() < self.LARGE or not one_pixel:
+            return super().forward(input)
+        # Of kernels that lie in memory as [out, k, k, in]: the gradient then needs no copy in another order.
+        met = self.weight.permute(0, 2, 3, 1)[:, edge : edge + height, edge : edge + width]
+        maps = input[..., : taps - edge, : taps - edge].permute(0, 2, 3, 1)
+        return F.linear(maps.flatten(1), met.flatten(1), self.bias)[:, :, None, None]
 
 
 def scaled(channels: int, width: float) -> int:

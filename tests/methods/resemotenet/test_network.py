@@ -7,8 +7,14 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from fer_bench.methods.resemotenet.network import BaselineNetwork, ResEmoteNetwork, SqueezeExcitation
+from fer_bench.methods.resemotenet.network import (
+    BaselineNetwork,
+    Convolution,
+    ResEmoteNetwork,
+    SqueezeExcitation,
+)
 from fer_bench.methods.size import count_parameters
 
 
@@ -68,3 +74,40 @@ def test_squeeze_excitation_by_hand():
     maps[0, 0, 0, 0] = 7.0  # channel means 4 and 1, so the hidden unit is 3
     gates = torch.tensor([1 / (1 + math.exp(-6)), 0.5])
     torch.testing.assert_close(block(maps), maps * gates[None, :, None, None])
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(("side", "stride"), [(1, 1), (2, 2), (2, 1), (4, 2)])
+def test_a_large_convolution_to_one_pixel_is_a_matrix_product(monkeypatch, side, stride, layout):
+    monkeypatch.setattr(Convolution, "LARGE", 8 * 6 * 9)
+    torch.manual_seed(0)
+    ours = Convolution(6, 8, 3, stride=stride, padding=1).to(memory_format=layout)
+    usual = nn.Conv2d(6, 8, 3, stride=stride, padding=1)
+    usual.load_state_dict(ours.state_dict())
+    maps = torch.randn(4, 6, side, side).to(memory_format=layout)
+    ways = torch.randn(4, 8, *[(side - 1) // stride + 1] * 2)
+    found = []
+    products = count_products(ours, maps)
+    for layer in (ours, usual):
+        given = maps.clone().requires_grad_()
+        (layer(given) * ways).sum().backward()
+        found.append([layer(given), given.grad, layer.weight.grad, layer.bias.grad])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert ours.weight.grad.stride() == ours.weight.stride()  # what an optimiser needs not copy
+    fewer = {(1, 1): 9, (2, 2): 9 / 4}.get((side, stride), 1)
+    assert count_products(usual, maps) / products == fewer
+
+
+def test_small_convolutions_stay_as_they_are():
+    layer, maps = Convolution(128, 256, 3, stride=2, padding=1), torch.randn(2, 128, 2, 2)
+    assert torch.equal(layer(maps), nn.Conv2d.forward(layer, maps))
+    quick = ResEmoteNetwork(7, width=0.125)
+    assert all(m.weight.numel() < m.LARGE for m in quick.modules() if isinstance(m, Convolution))
+
+
+def count_products(layer, maps):
+    """Return the multiplications of a layer."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        layer(maps)
+    return counter.get_total_flops() // 2
