@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_bench.config import InputSpec
+from fer_bench.config import Augmentation, InputSpec
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance (ITU-R BT.601)."""
@@ -23,6 +23,8 @@ BLOCK = 1 << 18
 """Numbers of a block: 1 MiB of floats."""
 ALIGNED = 64
 """Bytes at whose multiples torch places tensors."""
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""What counters are multiplied with (SplitMix64)."""
 
 
 def on_cpu(images: Tensor) -> bool:
@@ -30,20 +32,44 @@ def on_cpu(images: Tensor) -> bool:
     return images.device.type == "cpu"
 
 
-def moved(images: Tensor, flips: Tensor, offset: Tensor, pad: int) -> Tensor:
-    """Shift crops and then flip them; border pixels are repeated.
+def uniforms(start: int, rows: Tensor, count: int) -> Tensor:
+    """Return numbers in [0, 1), see `transforms.uniforms`: float32 [B, count].
+
+    Args:
+        start: What seed, epoch and purpose make.
+        rows: int64 [B], index positions.
+        count: Numbers per row.
+    """
+    state = _mix(np.array([start % 2**64], np.uint64) * GOLDEN)
+    state = _mix(rows.numpy().astype(np.uint64)[:, None] * GOLDEN + state)
+    numbers = _mix(state + np.arange(1, count + 1, dtype=np.uint64) * GOLDEN)
+    numbers >>= np.uint64(40)
+    return torch.from_numpy(numbers.astype(np.float32)).div_(1 << 24)
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble numbers in place (the finaliser of SplitMix64, Steele et al. 2014)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x ^= x >> np.uint64(shift)
+        x *= np.uint64(factor)
+    x ^= x >> np.uint64(31)
+    return x
+
+
+def moved(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
+    """Shift crops and then flip them, see `transforms.move`.
 
     A shifted row is one piece of memory, of which some pixels belong to the row before or after: those are
     overwritten with the border.
 
     Args:
         images: uint8 [B, H, W, 3].
-        flips: bool [B], which crops are flipped.
-        offset: int64 [B, 2], rows and columns by which each is shifted, up to `pad`.
-        pad: Pixels.
+        draws: float32 [B, 16] of `transforms.decisions`.
+        how: Probability of a flip and largest shift.
     """
+    pad, drawn = how.crop_pad, draws.numpy()
     batch, height, width, channels = images.shape
-    given, chosen = images.numpy(), flips.numpy()
+    given, chosen = images.numpy(), drawn[:, 0] < how.flip
     margin = min(pad, width - 1) * channels
     memory = np.empty(given.size + 2 * margin, np.uint8)
     source = memory[margin : margin + given.size].reshape(given.shape)
@@ -52,7 +78,8 @@ def moved(images: Tensor, flips: Tensor, offset: Tensor, pad: int) -> Tensor:
     source[chosen] = lines.flip(1).view(-1, height, width, channels).numpy()
     if not pad:
         return torch.from_numpy(source)
-    down, right = offset.numpy().T
+    span = 2 * pad + 1
+    down, right = np.floor(drawn[:, 1:3] * span).clip(max=span - 1).astype(np.int64).T - pad
     right = np.where(chosen, -right, right).clip(1 - width, width - 1)
     y = np.clip(np.arange(height) + down[:, None], 0, height - 1) + height * np.arange(batch)[:, None]
     starts = margin + (y * width + right[:, None]) * channels

@@ -49,11 +49,11 @@ def uniforms(seed: int, epoch: int, rows: Tensor, count: int, stream: int = 0) -
     Returns:
         float32 [B, count] on the device of `rows`.
     """
+    origin = seed * 1_000_003 + epoch * 1_009 + stream + 1
+    if blockwise.on_cpu(rows):
+        return blockwise.uniforms(origin, rows, count)
     golden = -7046029254386353131
-    start = _mix(
-        torch.tensor(seed * 1_000_003 + epoch * 1_009 + stream + 1, dtype=torch.int64, device=rows.device)
-        * golden
-    )
+    start = _mix(torch.tensor(origin, dtype=torch.int64, device=rows.device) * golden)
     state = _mix(rows.to(torch.int64)[:, None] * golden + start)
     counter = torch.arange(1, count + 1, dtype=torch.int64, device=rows.device)[None]
     return _shift(_mix(state + counter * golden), 40).to(torch.float32) / (1 << 24)
@@ -195,15 +195,14 @@ def move(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
     """
     if not len(images) or (not how.flip and not how.crop_pad):
         return images
+    if blockwise.on_cpu(images):
+        return blockwise.moved(images, draws, how)
     batch, height, width = images.shape[:3]
     span = 2 * how.crop_pad + 1
     offset = (draws[:, 1:3] * span).floor().clamp(max=span - 1).to(torch.int64) - how.crop_pad
-    flips = draws[:, 0] < how.flip
-    if blockwise.on_cpu(images):
-        return blockwise.moved(images, flips, offset, how.crop_pad)
     y = torch.arange(height, device=images.device)[None] + offset[:, :1]
     x = torch.arange(width, device=images.device)[None].expand(batch, -1)
-    x = torch.where(flips[:, None], width - 1 - x, x) + offset[:, 1:]
+    x = torch.where((draws[:, :1] < how.flip), width - 1 - x, x) + offset[:, 1:]
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
     member = torch.arange(batch, device=images.device)[:, None, None]
     return images[member, y[:, :, None], x[:, None, :]]

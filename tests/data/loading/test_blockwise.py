@@ -8,7 +8,7 @@ import torch
 
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.loading import blockwise
-from fer_bench.data.loading.transforms import augment, decisions, move, prepare
+from fer_bench.data.loading.transforms import augment, decisions, move, prepare, uniforms
 
 CLIP = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 SPECS = [
@@ -98,6 +98,16 @@ def test_crops_are_moved_as_the_index_of_every_pixel_says(pad, monkeypatch):
     monkeypatch.setattr(blockwise, "on_cpu", lambda images: False)
     assert torch.equal(found, move(images, draws, how))
     assert found.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("seed", "epoch", "stream"), [(0, 0, 0), (7, 99, 2), (2**31 + 3, 5000, 1), (-1, 0, 0)]
+)
+def test_draws_are_those_of_other_devices(seed, epoch, stream, monkeypatch):
+    rows = torch.tensor([0, 1, 5, 70_000, 2**40, -1])
+    found = uniforms(seed, epoch, rows, 1000, stream)
+    monkeypatch.setattr(blockwise, "on_cpu", lambda images: False)
+    assert torch.equal(found, uniforms(seed, epoch, rows, 1000, stream))
 
 
 def test_one_picture_seen_as_many_and_none_at_all_are_moved():
