@@ -18,7 +18,6 @@ from gcn_figures import Errors, Faces, errors_of
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_bench.data.batch import Batch
 from fer_bench.data.loading.batches import reference_rows
 from fer_bench.data.loading.datamodule import EVAL_BATCH
 from fer_bench.data.loading.transforms import prepare
@@ -27,6 +26,8 @@ from fer_bench.evaluation import confusion
 from fer_bench.evaluation.statistics import Answers
 from fer_bench.files import short_hash, write_atomic
 from fer_bench.methods.base import Method
+from fer_bench.methods.gcn.network import GCNNetwork, Generated
+from fer_bench.methods.gcn.settings import GCNSettings
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.runs.training.checkpoints import load_weights
@@ -40,6 +41,8 @@ Beside = Literal["generated", "own", "other"]
 """What a face is compared with: the generated reference, the own neutral frame, or that of somebody else."""
 FOLDER = "gcn-people"
 """Folder of kept answers, within the store."""
+_DRAWN: dict[tuple[str | None, str], Tensor] = {}
+"""What pretrained generators drew, by their weights and the rows."""
 
 
 @dataclass(frozen=True)
@@ -160,28 +163,58 @@ def model_of(store: Store, record: Record) -> Method:
 
 def logits_of(method: Method, some: People, beside: Beside) -> Iterator[NDArray[np.float32]]:
     """Yield a model's logits of the rows, a batch at a time."""
-    spec = method.input_spec(method.settings)
+    show = partial(prepare, spec=method.input_spec(method.settings))
+    compared = None if beside == "generated" else torch.from_numpy(getattr(some, beside))
+    drawn = references_drawn(method, some) if compared is None else None
     for start in range(0, len(some.faces), EVAL_BATCH):
         part = slice(start, start + EVAL_BATCH)
-        batch: dict[str, Tensor] = {"image": prepare(torch.from_numpy(some.faces[part]), spec)}
-        if beside != "generated":
-            batch["reference"] = prepare(torch.from_numpy(getattr(some, beside)[part]), spec)
-            batch["has_reference"] = torch.ones(len(batch["image"]), dtype=torch.bool)
+        image = show(torch.from_numpy(some.faces[part]))[:, :1]
         with torch.inference_mode():
-            yield method.predict_batch(cast(Batch, batch)).logits.float().numpy()
+            if compared is not None:
+                faces = Generated(show(compared[part])[:, :1], None)
+                logits = network_of(method).compare(image, faces).logits
+            elif drawn is not None:
+                logits = network_of(method).compare(image, Generated(drawn[part], None)).logits
+            else:
+                logits = network_of(method)(image)[0]
+        yield logits.float().numpy()
+
+
+def network_of(method: Method) -> GCNNetwork:
+    """Return the network of a model of gcn."""
+    return cast(GCNNetwork, method.network)
+
+
+def references_drawn(method: Method, some: People) -> Tensor | None:
+    """Return what a model's generator draws of the rows, [N, 1, 64, 64]; None without a generator.
+
+    What a pretrained generator draws that was not trained on is the same for all models and is drawn once.
+    """
+    settings = cast(GCNSettings, method.settings)
+    if not settings.generates:
+        return None
+    key = (settings.generator_weights, some.name)
+    if not settings.keeps_generator:
+        return _draw(method, some)
+    if key not in _DRAWN:
+        _DRAWN[key] = _draw(method, some)
+    return _DRAWN[key]
+
+
+def _draw(method: Method, some: People) -> Tensor:
+    images = prepare(torch.from_numpy(some.faces), method.input_spec(method.settings))[:, :1]
+    with torch.inference_mode():
+        return torch.cat([network_of(method).generate(part).face for part in images.split(EVAL_BATCH)])
 
 
 def faces_drawn(method: Method, some: People) -> Faces | None:
     """Return what a model's generator draws of the rows, None without a generator."""
-    spec = method.input_spec(method.settings)
-    show = partial(prepare, spec=spec)
-    images, neutral = (show(torch.from_numpy(each)) for each in (some.faces, some.own))
-    with torch.inference_mode():
-        drawn = [method(part).extras.get("reference") for part in images.split(EVAL_BATCH)]
-    if any(each is None for each in drawn):
+    face = references_drawn(method, some)
+    if face is None:
         return None
-    face = torch.cat([each for each in drawn if each is not None])
-    return Faces(images[:, :1], face, neutral[:, :1], some.label, some.subject)
+    show = partial(prepare, spec=method.input_spec(method.settings))
+    image, neutral = (show(torch.from_numpy(each))[:, :1] for each in (some.faces, some.own))
+    return Faces(image, face, neutral, some.label, some.subject)
 
 
 def mean_errors(trained: Sequence[Trained], some: People) -> Errors | None:
@@ -191,9 +224,8 @@ def mean_errors(trained: Sequence[Trained], some: People) -> Errors | None:
     """
     if not trained:
         return None
-    settings = trained[0].record.settings["method"]
-    fixed = settings["fixed_generator"] and settings["generator_weights"] is not None
-    found = [faces_drawn(each.model, some) for each in (trained[:1] if fixed else trained)]
+    kept = cast(GCNSettings, trained[0].model.settings).keeps_generator
+    found = [faces_drawn(each.model, some) for each in (trained[:1] if kept else trained)]
     errors = [errors_of(faces) for faces in found if faces is not None]
     if not errors:
         return None

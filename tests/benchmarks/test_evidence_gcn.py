@@ -206,6 +206,27 @@ def test_faces_are_compared_with_what_the_line_says(store, small, workspace, evi
     images = prepare(torch.from_numpy(rows.faces), model.input_spec(model.settings))
     with torch.inference_mode():
         np.testing.assert_allclose(logits["generated"], model(images).logits.numpy(), atol=1e-5)
+        given = {"reference": prepare(torch.from_numpy(rows.own), model.input_spec(model.settings))}
+        given |= {"image": images, "has_reference": torch.ones(len(images), dtype=torch.bool)}
+        np.testing.assert_allclose(logits["own"], model.predict_batch(given).logits.numpy(), atol=1e-5)
+
+
+def test_what_a_pretrained_generator_draws_is_drawn_once(evidence, store, small, workspace, monkeypatch):
+    people = sys.modules["gcn_people"]
+    rows = people.rows_of(workspace, "oulu", "6-4fold", 1)
+    arms = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]
+    calls = []
+    monkeypatch.setattr(people, "_DRAWN", {})
+    monkeypatch.setattr(people, "_draw", lambda *given: calls.append(given) or torch.zeros(1))
+    for kept, count in ((False, 2), (True, 1)):
+        model = people.model_of(store, arms["gcn from scratch"].first)
+        if kept:
+            change = {"generator_weights": "neutral-tiny", "fixed_generator": True}
+            model.settings = model.settings.model_copy(update=change)
+        calls.clear()
+        people.references_drawn(model, rows)
+        people.references_drawn(model, rows)
+        assert len(calls) == count
 
 
 def test_only_folds_and_seeds_that_all_variants_have_are_compared(evidence, store, small):
