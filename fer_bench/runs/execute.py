@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -282,14 +282,18 @@ class _Execution:
 
     def _peek(self, weights: Path) -> float:
         """Return the UAR of weights on the test rows of the source, averaged over the members of a union."""
-        tester = Tester(self.planned, self.store, self.workspace, self.run, tick=self.tick, clock=self.clock)
-        return float(np.mean([tester.peek(weights, member) for member in members_of(self.config.dataset)]))
+        found = [self.tester.peek(weights, member) for member in members_of(self.config.dataset)]
+        return float(np.mean(found))
+
+    @cached_property
+    def tester(self) -> Tester:
+        """What tests the checkpoints of the run."""
+        return Tester(self.planned, self.store, self.workspace, self.run, tick=self.tick, clock=self.clock)
 
     def _evaluate(self, record: Record, *, stale: set[str] | None) -> Record:
         """Predict, score, and write the record as `done`; only the stale targets where they are given."""
         started = time.perf_counter()
         headline = record.headline
-        tester = Tester(self.planned, self.store, self.workspace, self.run, tick=self.tick, clock=self.clock)
         own = members_of(self.config.dataset)
         jobs: list[tuple[str, Selection]] = [(member, headline) for member in own]
         others: list[Selection] = ["last", "val_abaw", "peek"] if headline != "last" else ["peek"]
@@ -303,7 +307,7 @@ class _Execution:
         for number, (target, selection) in enumerate(jobs, start=1):
             if stale is not None and target not in stale:
                 continue
-            score, described = tester.test(record, target, selection, self.group)
+            score, described = self.tester.test(record, target, selection, self.group)
             data[target] = described
             excluded.pop(target, None)
             excluded |= self.workspace.excluded((target,))

@@ -29,10 +29,15 @@ if TYPE_CHECKING:
     from fer_bench.runs.assessment import Evaluation
 
 
+MOST_KEPT = 1 << 26
+"""Bytes of predictions that are kept for weights that may be tested again."""
+
+
 class Tester:
     """Predict and score with the checkpoints of one run.
 
-    Selections often choose the same epoch; its weights predict each target once.
+    Selections often choose the same epoch, and `--track-peek` has tested them all already: weights predict a
+    target once.
 
     Args:
         planned: The run.
@@ -75,7 +80,7 @@ class Tester:
         method = self._method(checkpoint, selection)
         found = self._predict(method, target, selection, checkpoint, group)
         if target in members_of(self.config.dataset):  # the only targets of further selections
-            self._known[target, checkpoint] = found.predictions.frame
+            self._keep(target, checkpoint, found)
         write_predictions(self.run.predictions_file(target, selection), found.predictions)
         source = self.workspace.source(self.config.dataset if target == "val" else target)
         self.store.keep_index(found.data.fingerprint, source.dataset.index)
@@ -99,11 +104,23 @@ class Tester:
             weights: File of the weights.
             target: The source, or a member of the union that it is.
         """
+        from fer_bench.methods.weights import state_hash
         from fer_bench.runs.training.checkpoints import load_weights
 
-        found = self._predict(load_weights(weights), target, "peek", "", None)
+        method = load_weights(weights)
+        checkpoint = state_hash(method.state_dict())
+        found = self._predict(method, target, "peek", checkpoint, None)
+        self._keep(target, checkpoint, found)
         assert found.score is not None
         return found.score.uar
+
+    def _keep(self, target: str, checkpoint: str, found: Evaluation) -> None:
+        """Keep predictions of test rows, and forget the oldest when they become too many."""
+        self._known[target, checkpoint] = found.predictions.frame
+        sizes = {name: int(frame.memory_usage().sum()) for name, frame in self._known.items()}
+        while len(sizes) > 1 and sum(sizes.values()) > MOST_KEPT:
+            oldest = next(iter(sizes))
+            del sizes[oldest], self._known[oldest]
 
     def _predict(
         self, method: Any, target: str, selection: Selection, checkpoint: str, group: Group | None

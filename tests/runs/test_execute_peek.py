@@ -6,18 +6,56 @@ import pandas as pd
 import pytest
 
 from fer_bench.errors import UsageError
+from fer_bench.methods.weights import state_hash
 from fer_bench.results.store import Store
+from fer_bench.runs import evaluate, testing
 from fer_bench.runs.execute import execute
+from fer_bench.runs.spent import SpentClock
 from tests.runs.test_execute import attempt, lasting_files
 
 OF_PEEK = {"config.yaml", "record.json", "metrics.csv", "checkpoints/val.pt"}
 
 
 @pytest.fixture(scope="module")
-def peeked(plan, workspace, tmp_path_factory):
+def predicted():
+    """Of each prediction of this module's first run: the weights and the rows."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def peeked(plan, workspace, tmp_path_factory, predicted):
     store = Store(tmp_path_factory.mktemp("peeked"))
     planned = plan(targets="none", track_peek=True)
-    return store, planned, execute(planned, store, workspace)
+    share = evaluate.predict_share
+
+    def counted(method, dataset, pack, rows, **options):
+        predicted.append((state_hash(method.state_dict()), tuple(rows)))
+        return share(method, dataset, pack, rows, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "predict_share", counted)
+        return store, planned, execute(planned, store, workspace)
+
+
+def test_the_same_weights_predict_the_same_rows_once(peeked, predicted):
+    _, planned, record = peeked
+    assert len(predicted) == len(set(predicted))
+    epochs = planned.config.train.max_epochs
+    assert len(predicted) == epochs + 1  # the test rows in each epoch, and the validation rows
+    assert {chosen.checkpoint for chosen in record.selection.values()} <= {
+        weights for weights, _ in predicted
+    }
+
+
+def test_predictions_that_are_kept_are_bounded(peeked, workspace, monkeypatch):
+    store, planned, record = peeked
+    monkeypatch.setattr(testing, "MOST_KEPT", 1)
+    run = planned.folder(store)
+    tester = testing.Tester(planned, store, workspace, run, tick=lambda: None, clock=SpentClock())
+    found = tester._predict(tester._method(record.checkpoint, "val"), "oulu", "val", record.checkpoint, None)
+    for number in range(3):
+        tester._keep("oulu", str(number), found)
+    assert list(tester._known) == [("oulu", "2")]
 
 
 def test_the_best_epoch_on_the_test_rows_is_scored_too(peeked):
