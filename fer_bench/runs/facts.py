@@ -65,11 +65,9 @@ def describe_checkpoints(run: RunDir, record: Record, workspace: Workspace | Non
     """
     from fer_bench.runs.training.checkpoints import attach_facts, read_facts
 
-    size = int(record.key_fields["crop"]["size"])
     measured: Framing | None = None
     if workspace is not None:
-        make = partial(_framing, workspace, record.dataset, size)
-        measured = workspace.once(("framing", record.dataset, size), make)
+        measured = framing_of(workspace, record.dataset, int(record.key_fields["crop"]["size"]))
     for selection in record.selection:
         file = run.checkpoints / f"{selection}.pt"
         if not file.exists():
@@ -78,6 +76,11 @@ def describe_checkpoints(run: RunDir, record: Record, workspace: Workspace | Non
         if workspace is None and (before := read_facts(file)) is not None:
             framing = checkpoint_facts.read_facts(before, file).framing
         attach_facts(file, checkpoint_facts.facts_of(record, selection, framing).plain())
+
+
+def framing_of(workspace: Workspace, dataset: str, size: int) -> Framing | None:
+    """Return how faces lie in the crops of a dataset, see `_framing`; measured once per workspace."""
+    return workspace.once(("framing", dataset, size), partial(_framing, workspace, dataset, size))
 
 
 def _framing(workspace: Workspace, dataset: str, size: int) -> Framing | None:

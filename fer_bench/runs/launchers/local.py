@@ -20,16 +20,18 @@ from multiprocessing.process import BaseProcess
 
 from fer_bench import arithmetic, methods
 from fer_bench.config import RunOptions
-from fer_bench.errors import UsageError
+from fer_bench.errors import FerBenchError, UsageError
 from fer_bench.files import usable_cores
 from fer_bench.results.store import Store
 from fer_bench.runs.distributed import place_from_environment, require_started_processes
 from fer_bench.runs.events import Event, OnEvent
+from fer_bench.runs.facts import framing_of
 from fer_bench.runs.launchers.base import Launcher, LauncherSettings
 from fer_bench.runs.launchers.run_queue import RunQueue
 from fer_bench.runs.launchers.worker import end_of_lost_run, work
 from fer_bench.runs.plan import PlannedRun
 from fer_bench.runs.processes import Interrupted, exit_reason, stop_with_parent
+from fer_bench.runs.resolve import input_spec
 from fer_bench.workspace.workspace import Workspace
 
 POLL = 0.5
@@ -142,10 +144,7 @@ class LocalLauncher(Launcher[LauncherSettings]):
     def _start(self, run: PlannedRun, store: Store, workspace: Workspace, gpus: tuple[str, ...]) -> None:
         fits = run.config.device == "cpu" and (not run.config.portable or arithmetic.is_portable())
         if fits:
-            import fer_bench.runs.evaluate
-            import fer_bench.runs.training.fit  # noqa: F401 - a fork shares what is loaded here
-
-            methods.get(run.config.method)
+            _prepare_fork(run, workspace)
         context = multiprocessing.get_context("fork" if fits else "spawn")
         receiver, sender = multiprocessing.Pipe(duplex=False)
         sys.stdout.flush()
@@ -192,6 +191,16 @@ class LocalLauncher(Launcher[LauncherSettings]):
             slot.process.join(max(0.1, deadline - time.monotonic()))
             if slot.process.is_alive():
                 slot.process.kill()
+
+
+def _prepare_fork(run: PlannedRun, workspace: Workspace) -> None:
+    """Load and work out here what a run shares with others, so that its fork finds it."""
+    import fer_bench.runs.evaluate
+    import fer_bench.runs.training.fit  # noqa: F401
+
+    with suppress(FerBenchError):  # the run itself fails then, and says so in its record
+        methods.get(run.config.method)
+        framing_of(workspace, run.config.dataset, input_spec(run.config).size)
 
 
 def _visible_gpus() -> list[str]:

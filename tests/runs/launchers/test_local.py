@@ -8,12 +8,14 @@ import pytest
 from fer_bench import arithmetic
 from fer_bench.config import RunOptions
 from fer_bench.results.store import Store
+from fer_bench.runs import facts
 from fer_bench.runs.events import Event
 from fer_bench.runs.execute import execute
 from fer_bench.runs.launchers import local, worker
 from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.launchers.worker import end_of_lost_run
 from fer_bench.runs.processes import Interrupted
+from fer_bench.workspace.workspace import Workspace
 
 
 @pytest.fixture
@@ -39,6 +41,21 @@ def test_processes_give_the_same_bytes_as_this_one(plans, workspace, tmp_path):
     execute(plans[0], here, workspace)
     file = [plans[0].folder(s).predictions_file("oulu", "val") for s in (apart, here)]
     assert file[0].read_bytes() == file[1].read_bytes()
+
+
+def test_a_fork_finds_what_its_parent_has_worked_out(plan, workspace, tmp_path, monkeypatch):
+    planned, parent = plan(dataset="rafdb", protocol=None, targets="none", max_epochs=1), os.getpid()
+    asked = []
+
+    def measured(crops):
+        assert os.getpid() == parent
+        asked.append(len(crops))
+
+    monkeypatch.setattr(facts, "measure_framing", measured)
+    store = Store(tmp_path)
+    LocalLauncher(RunOptions(jobs=1)).run([planned], store, Workspace(workspace.roots), lambda event: None)
+    assert [record.status for record in store.records()] == ["done"]
+    assert len(asked) == 1
 
 
 @pytest.mark.skipif(not arithmetic.can_be_portable(), reason="needs Linux on x86-64 with AVX2")
