@@ -1,0 +1,141 @@
+"""Measure what a second process buys: for one run (DDP over gloo), and for two runs at a time.
+
+    python -m benchmarks.speed.scaling
+
+The figures are of CPU time, which other work on the machine hardly changes: what the work takes in one
+process, divided by what it takes in two, exchange of gradients and second copies of everything included.
+Speed-ups on the clock stand in the result file with the load of the machine, and tell something where it was
+idle.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import resource
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.speed import paper_hours
+from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
+from fer_bench import arithmetic
+from fer_bench.config import RunOptions, SweepConfig
+from fer_bench.files import usable_cores
+from fer_bench.results.store import Store
+from fer_bench.runs.launchers.local import LocalLauncher
+from fer_bench.runs.plan import PlannedRun, plan_sweep, prepare_targets
+from fer_bench.runs.rates import measured
+from fer_bench.workspace.sources import DataRoots
+from fer_bench.workspace.workspace import Workspace
+
+METHOD = "erm"
+EPOCHS, ROUNDS = 4, 2
+TEXT = (
+    "Whole runs of {method}'s quick network, {epochs} epochs on drawn rafdb, on {cores} cores. Efficiency: "
+    "the CPU time of one process divided by that of two for the same work; 100 % is no loss. The speed-up on "
+    "the clock counts other work on the machine too. {ray} Then the profile `paper` on the published sizes, "
+    "computed from the rates of one core of {processor}. No GPU was measured: hours on GPUs rest on "
+    "the **assumption** that one does the work of {assumed} such cores."
+)
+
+
+def planned(seeds: int, devices: int, workspace: Workspace) -> tuple[PlannedRun, ...]:
+    """Return the runs of `METHOD` on drawn faces, whose rows are packed."""
+    sweep = SweepConfig(
+        methods=(METHOD,),
+        datasets=("rafdb",),
+        seeds=tuple(range(seeds)),
+        targets=(),
+        set=(f"train.max_epochs={EPOCHS}",),
+        device="cpu",
+        devices=devices,
+    )
+    return tuple(prepare_targets(plan_sweep(sweep, workspace)[0], workspace))
+
+
+def carry_out(runs: tuple[PlannedRun, ...], jobs: int, workspace: Workspace) -> None:
+    """Work on runs in processes, in a store that is deleted."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        LocalLauncher(RunOptions(jobs=jobs)).run(list(runs), store, workspace, lambda event: None)
+        assert {record.status for record in store.records()} == {"done"}
+
+
+def cpu_of_children() -> float:
+    """Return the CPU-seconds of all processes that this one has waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure(rounds: int) -> Report:
+    """Train in one process and in two, one run after another and two at a time."""
+    arithmetic.choose_portable()  # so that runs are forked, as a sweep does
+    workspace = Workspace(DataRoots(None, {}, "the synthetic stand-in"))
+    wall: dict[str, list[float]] = defaultdict(list)
+    alone, pair, shared = (planned(*how, workspace) for how in ((1, 1), (2, 1), (1, 2)))
+    work = {
+        "1 process": (alone, 1),
+        "2 processes": (shared, 1),
+        "2 runs in turn": (pair, 1),
+        "2 runs at a time": (pair, 2),
+    }
+    steps = {name: _timed(wall[name], *how, workspace) for name, how in work.items()}
+    seconds = alternate(steps, rounds=min(rounds, ROUNDS), clock=cpu_of_children)
+    ratios, rows = [], []
+    for what, one, two in (
+        ("a run in 2 processes (DDP, gloo)", "1 process", "2 processes"),
+        ("2 runs at a time", "2 runs in turn", "2 runs at a time"),
+    ):
+        value = median_ratio(seconds, one, two)
+        ratios.append(Ratio(f"CPU time: {one} / {two}", value))
+        rows.append([what, f"{100 * value:.0f} %", f"{median(wall[one][1:]) / median(wall[two][1:]):.2f}"])
+    return Report(
+        title="Scaling",
+        text=TEXT.format(
+            method=METHOD,
+            epochs=EPOCHS,
+            cores=usable_cores(),
+            ray=_ray(),
+            processor=measured().processor,
+            assumed=paper_hours.CORES_PER_GPU,
+        ),
+        ratios=ratios,
+        figures={
+            "load": list(os.getloadavg()),
+            "wall_seconds": {name: median(found[1:]) for name, found in wall.items()},
+        },
+        tables=(
+            ("On this machine", ("what", "efficiency", "speed-up on the clock"), rows),
+            ("Core-hours of a run of `paper` with all targets (computed)", *paper_hours.per_run()),
+            (
+                f"All datasets, folds and {paper_hours.SEEDS} seeds of `paper` (computed; GPUs assumed)",
+                *paper_hours.on_gpus(),
+            ),
+        ),
+    )
+
+
+def _timed(
+    found: list[float], runs: tuple[PlannedRun, ...], jobs: int, workspace: Workspace
+) -> Callable[[], None]:
+    def call() -> None:
+        began = time.perf_counter()
+        carry_out(runs, jobs, workspace)
+        found.append(time.perf_counter() - began)
+
+    return call
+
+
+def _ray() -> str:
+    """Say whether Ray could be measured: its workers are processes of the same kind, started anew."""
+    if importlib.util.find_spec("ray") is None:
+        return "Ray is not installed here and not measured."
+    return "Ray workers run the same processes and are not measured apart."
+
+
+if __name__ == "__main__":
+    run_benchmark(__doc__, measure)
