@@ -1,83 +1,103 @@
-"""Measure how many synthetic faces per second one core draws, for each dataset's camera.
+"""Measure how long drawing a face takes against writing it as a PNG file, for each dataset's camera.
 
-    python benchmarks/speed/draw_faces.py
-    python benchmarks/speed/draw_faces.py --only rafdb --faces 2000
+Every face is another person with another expression in another scene. Drawing is the work per picture: face,
+lens, sensor, compression; making people, expressions and scenes is a share of its own. A checksum of the
+pictures stands in the result, because it must not depend on speed.
 
-Every face is another person with another expression in another scene. `faces/s` is for the work per picture
-(drawing, lens, sensor, compression), `with people` also for making the person, the expression and the scene.
-Time is processor time of one thread, the best of the repeats, so other load on the machine matters little.
-The checksum of the pictures is printed; it must not depend on speed.
-
-Exit code 1 when a camera takes fewer than 250 faces a second.
+    python -m benchmarks.speed.draw_faces
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
+import statistics
+import tempfile
 import time
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 
+from benchmarks.speed.harness import Ratio, Report, run_benchmark
 from fer_bench.emotions import Emotion
 from fer_bench.synthetic.camera import CAMERAS, camera_of
 from fer_bench.synthetic.expressions import STYLES
 from fer_bench.synthetic.population import Population
 from fer_bench.synthetic.shots import arrange, shoot
 
-LIMIT = 250
+FACES = 100
+SIZE = 112
 
 
-class Measured(NamedTuple):
+class Drawn(NamedTuple):
     """Seconds of processor time for some faces, and a checksum of their pictures."""
 
-    shooting: float
-    everything: float
+    people: float
+    drawing: float
+    writing: float
     checksum: int
 
 
-def measure(dataset: str, faces: int, size: int) -> Measured:
-    """Draw a number of faces of a dataset's benchmark population."""
+def draw(dataset: str, faces: int, size: int, file: Path) -> Drawn:
+    """Draw faces of a dataset's benchmark population, and write each into the same file.
+
+    Args:
+        dataset: Whose camera.
+        faces: How many.
+        size: Pixels.
+        file: A PNG file.
+    """
     population, emotions = Population(dataset), list(Emotion)
     camera = camera_of(population)
-    shooting, checksum, began = 0.0, 0, time.process_time()
+    marks, checksum = [0.0, 0.0, 0.0], 0
     for number in range(faces):
+        times = [time.process_time()]
         person, rng = population.person(number), population.rng("draw_faces", number)
         au = person.express(rng, emotions[number % len(emotions)], STYLES[dataset]).au
         scene = arrange(camera, (size, size), rng)
-        started = time.process_time()
+        times.append(time.process_time())
         picture = shoot(camera, scene, person.identity, au, rng).picture
-        shooting += time.process_time() - started
+        times.append(time.process_time())
+        cv2.imwrite(str(file), picture)
+        times.append(time.process_time())
+        marks = [mark + end - start for mark, start, end in zip(marks, times, times[1:], strict=False)]
         checksum = zlib.crc32(picture.tobytes(), checksum)
-    return Measured(shooting, time.process_time() - began, checksum)
+    return Drawn(*marks, checksum)
 
 
-def main() -> None:
-    """Measure and print one line per dataset."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=int, default=400)
-    parser.add_argument("--size", type=int, default=112, help="pixels")
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--only", nargs="+", choices=sorted(CAMERAS), default=sorted(CAMERAS))
-    given = parser.parse_args()
+def measure(rounds: int) -> Report:
+    """Draw with every camera in turn."""
     cv2.setNumThreads(1)
-    slow = False
-    print(f"faces of {given.size} pixels per second and core, {given.faces} people\n")
-    print(f"{'camera':12} {'faces/s':>8} {'with people':>12}  checksum")
-    for dataset in given.only:
-        measure(dataset, 20, given.size)
-        runs = [measure(dataset, given.faces, given.size) for _ in range(given.repeats)]
-        rate = given.faces / min(run.shooting for run in runs)
-        whole = given.faces / min(run.everything for run in runs)
-        print(f"{dataset:12} {rate:8.0f} {whole:12.0f}  {runs[0].checksum:08x}")
-        slow |= rate < LIMIT
-    if slow:
-        sys.exit(1)
+    found: dict[str, list[Drawn]] = {dataset: [] for dataset in sorted(CAMERAS)}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds + 1):
+            for dataset, runs in found.items():
+                runs.append(draw(dataset, FACES, SIZE, Path(folder) / "face.png"))
+    timed = {dataset: runs[1:] for dataset, runs in found.items()}
+    if any(len({run.checksum for run in runs}) > 1 for runs in found.values()):
+        raise SystemExit("other pictures are drawn in another round")
+    return Report(
+        title="Drawing",
+        text=f"Drawing a face of {SIZE} pixels as each dataset's camera sees it, against encoding and "
+        "writing it as a PNG file with OpenCV.",
+        ratios=[
+            Ratio(
+                f"drawing / writing, {dataset}",
+                statistics.median(run.drawing / run.writing for run in runs),
+                better="lower",
+            )
+            for dataset, runs in timed.items()
+        ],
+        figures={
+            dataset: {
+                "faces a second of one core": round(FACES / min(run.drawing for run in runs)),
+                "with people": round(FACES / min(run.drawing + run.people for run in runs)),
+                "checksum": f"{runs[0].checksum:08x}",
+            }
+            for dataset, runs in timed.items()
+        },
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, measure)

@@ -7,6 +7,9 @@ them at 64, 112 and 224 pixels, and passes over the training pictures in turn wi
 - `ImageFolder` and PIL: decoded, scaled, and the same transforms for each picture;
 - torchvision v2 on pictures that are decoded and scaled already, one by one.
 
+Then it trains every method under the profile quick, and takes the share of an epoch in which it loads
+batches, and in which it waits for two processes that load them.
+
     python -m benchmarks.speed.input_pipeline
 """
 
@@ -23,8 +26,9 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from benchmarks.speed import waiting
 from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
-from benchmarks.speed.pack_speed import write
+from benchmarks.speed.pictures import write_pictures
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.data.packs.pack import open_pack
@@ -39,6 +43,9 @@ BATCH = 64
 PAD = {64: 4, 112: 8, 224: 16}
 """Pixels of the largest shift."""
 WANTED = 5.0
+SHARE = 0.03
+STRONG = "ssmfar"
+"""Has strong views."""
 
 
 def packed(dataset: FaceDataset, size: int, cache: Path) -> tuple[Callable[[], int], int]:
@@ -97,7 +104,7 @@ def measure(rounds: int) -> Report:
     for size, side in SIZES.items():
         with tempfile.TemporaryDirectory() as place:
             root = Path(place) / "mmafedb"
-            write(root, PICTURES, side, grey=size == 64)
+            write_pictures(root, PICTURES, side, grey=size == 64)
             ours, count = packed(get("mmafedb")(root), size, Path(place))
             passes = {"packed": ours, "folder": folder(root, size), "tensors": decoded(root, size)}
             seconds = alternate(passes, rounds)
@@ -106,6 +113,13 @@ def measure(rounds: int) -> Report:
         ratios.append(Ratio(f"packed / ImageFolder, {size} px", ratio, wanted=WANTED))
         ratio = median_ratio(seconds, "tensors", "packed")
         ratios.append(Ratio(f"packed / torchvision v2 on decoded tensors, {size} px", ratio))
+    table, loading = waiting.measure_methods()
+    views = loading.pop(STRONG)
+    name = "share of an epoch of quick in which one process loads its batches, "
+    ratios += [
+        Ratio(f"{name}the largest without strong views", max(loading.values()), SHARE, "lower"),
+        Ratio(f"{name}{STRONG}", views, None, "lower", "three operations of albumentations a strong view"),
+    ]
     return Report(
         title="Input pipeline",
         text="Pictures a second of one core that become training batches (flip, shifted crop, normalise): "
@@ -113,6 +127,7 @@ def measure(rounds: int) -> Report:
         "against torchvision v2 picture by picture on tensors that are decoded and scaled already.",
         ratios=ratios,
         figures={"pictures a second of one core": rates},
+        tables=[table],
     )
 
 

@@ -177,6 +177,11 @@ def _undecodable(name: str) -> bool:
     return False
 
 
+def _ending(name: str) -> str:
+    """Return the ending of a listed name in lower case with the dot, sooner than `Path.suffix` does."""
+    return os.path.splitext(name)[1].casefold()
+
+
 def pictures_of_class(listing: Listing, endings: Collection[str], *, hint: str | None = None) -> list[str]:
     """Return the sorted names of the pictures in a class folder.
 
@@ -189,8 +194,8 @@ def pictures_of_class(listing: Listing, endings: Collection[str], *, hint: str |
         DataError: There is no picture, or a file links out of the dataset root.
     """
     listing.refuse_links()
-    refuse_dangling(listing.folder, [n for n in listing.dangling if Path(n).suffix.casefold() in endings])
-    names = sorted(name for name in listing.files if Path(name).suffix.casefold() in endings)
+    refuse_dangling(listing.folder, [n for n in listing.dangling if _ending(n) in endings])
+    names = sorted(name for name in listing.files if _ending(name) in endings)
     if not names:
         raise DataError("empty class: no picture in this folder", file=listing.folder, hint=hint)
     return names

@@ -1,0 +1,98 @@
+"""How much of training is loading batches or waiting for them, for every method under the profile quick."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.profilers import Profiler
+
+from benchmarks.speed.harness import Table
+from benchmarks.speed.runner import CASES
+from fer_bench.config import RunConfig, SweepConfig
+from fer_bench.runs.plan import plan_sweep
+from fer_bench.runs.training.fit import build_data, build_method
+from fer_bench.runs.training.probes import quiet
+from fer_bench.workspace.sources import find_roots
+from fer_bench.workspace.workspace import Workspace
+
+EPOCHS = 3
+"""The first of which does not count: it starts what loads."""
+EPOCH, NEXT = "run_training_epoch", "[_TrainingEpochLoop].train_dataloader_next"
+FINISH = ".on_after_batch_transfer"
+
+
+class Clock(Profiler):
+    """Adds up the seconds of what a Trainer does, from the second epoch on.
+
+    Args:
+        clock: Returns seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.clock, self.epochs = clock, 0
+        self.began: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+
+    def start(self, action_name: str) -> None:
+        """Note when something begins."""
+        self.began[action_name] = self.clock()
+
+    def stop(self, action_name: str) -> None:
+        """Note what it took."""
+        took = self.clock() - self.began.pop(action_name)
+        self.seconds[action_name] = self.seconds.get(action_name, 0.0) + took
+        if action_name == EPOCH:
+            self.epochs += 1
+            if self.epochs == 1:
+                self.seconds.clear()
+
+    def share(self, ending: str) -> float:
+        """Return the share of the epochs of whatever has a name with an ending."""
+        took = sum(seconds for name, seconds in self.seconds.items() if name.endswith(ending))
+        return took / self.seconds[EPOCH]
+
+
+def train(config: RunConfig, workspace: Workspace, workers: int, clock: Callable[[], float]) -> Clock:
+    """Train a few epochs without validation.
+
+    Args:
+        config: The run.
+        workspace: Its data.
+        workers: Processes that load; 0 loads in this one.
+        clock: Returns seconds.
+    """
+    data = build_data(config, workspace)
+    data.workers = workers
+    found = Clock(clock)
+    options: dict[str, Any] = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    trainer = Trainer(max_epochs=EPOCHS, accelerator="cpu", limit_val_batches=0, profiler=found, **options)
+    trainer.fit(build_method(config, data.task), datamodule=data)
+    return found
+
+
+def measure_methods() -> tuple[Table, dict[str, float]]:
+    """Return a table of shares by method, and those of loading in the process that trains."""
+    workspace, rows, loading = Workspace(find_roots(None)), [], {}
+    with quiet():
+        for method, dataset in CASES.items():
+            sweep = SweepConfig(
+                methods=(method,),
+                datasets=(dataset,),
+                targets=(),
+                set=(f"train.max_epochs={EPOCHS}",),
+                device="cpu",
+            )
+            (planned,), _ = plan_sweep(sweep, workspace)
+            alone = train(planned.config, workspace, 0, time.process_time)
+            beside = train(planned.config, workspace, 2, time.perf_counter)
+            shares = alone.share(NEXT), alone.share(FINISH), beside.share(NEXT)
+            loading[method] = shares[0]
+            rows.append((method, *(f"{share:.1%}" for share in shares)))
+    names = ("method", "loading in the process", "augmentation", "waiting for two processes (elapsed time)")
+    return ("Share of an epoch of the profile quick", names, rows), loading
