@@ -1,94 +1,71 @@
 """Measure the speed-up of cafe by its cache of frozen features, and compare it with what is possible.
 
-    python benchmarks/speed/feature_cache.py                 # quick: clip-tiny and the narrow network
-    python benchmarks/speed/feature_cache.py --profile paper # CLIP ViT-B/32 and ResNet-18, random weights
+    python -m benchmarks.speed.feature_cache
 
-Time does not depend on the weights, so none are needed. With a tower of T and a mask network of M
+Time does not depend on the weights, so random ones are taken. With a tower of T and a mask network of M
 multiply-adds the most possible is (T + 3 M) / 3 M in training (backwards counts twice) and (T + M) / M in
 evaluation.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
-from fer_bench.config import build
-from fer_bench.data.batch import Task
-from fer_bench.methods.cafe.method import CAFE
-from fer_bench.methods.cafe.settings import CAFESettings
+from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
+from benchmarks.speed.steps import TrainingStep, multiply_adds
+from fer_bench import allocator
+from fer_bench.methods.cafe.network import CAFENetwork
 
-
-def main() -> None:
-    """Measure and print one line per kind of step."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--profile", choices=["quick", "paper"], default="quick")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=None, help="default: the profile's")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    profile = CAFE.profiles[given.profile]
-    settings = build(CAFESettings, profile.method, given.profile)
-    names = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-    method = CAFE(Task(names, (1,) * 7), settings, profile.train).to(given.device)
-    batch = given.batch or profile.train.batch_size
-    image = torch.randn(batch, 3, settings.size, settings.size, device=given.device)
-    frozen = method.network.tower(image)
-    tower, mask = _multiply_adds(method.network.tower, image), _multiply_adds(method.network.backbone, image)
-
-    def train(known: Tensor | None) -> None:
-        method.zero_grad(set_to_none=True)
-        found = method.network(image, known)
-        torch.autograd.backward(found.logits.square().mean())
-
-    def test(known: Tensor | None) -> None:
-        with torch.inference_mode():
-            method.network(image, known)
-
-    print(f"profile {given.profile}, batch {batch}, {given.device}, {given.threads} thread(s)")
-    print(f"multiply-adds per picture: tower {tower / batch / 1e6:.1f} M, mask {mask / batch / 1e6:.1f} M")
-    for name, step, bound in (
-        ("training", train, (tower + 3 * mask) / (3 * mask)),
-        ("evaluation", test, (tower + mask) / mask),
-    ):
-        method.train(name == "training")
-        gain = _ratio(lambda step=step: step(None), lambda step=step: step(frozen), given)
-        print(f"{name}: {gain:.2f} times as fast with cached features; multiply-adds allow {bound:.2f}")
+ROWS = {"quick": 16, "paper": 8}
+WANTED = 0.8
+"""Share of the speed-up that multiply-adds allow."""
+TEXT = """cafe's network with the features of its frozen tower from the cache, as a share of the speed-up that
+counting multiply-adds allows: (tower + 3 mask) / 3 mask in training, (tower + mask) / mask in evaluation."""
 
 
-def _ratio(slow: Callable[[], None], fast: Callable[[], None], given: argparse.Namespace) -> float:
-    """Return the median over repeats of the ratio of both times, measured in turn."""
-    slow(), fast()
-    return statistics.median(_seconds(slow, given) / _seconds(fast, given) for _ in range(given.repeats))
+def measure(rounds: int) -> Report:
+    """Time steps with and without features from the cache in turn."""
+    torch.set_num_threads(1)
+    allocator.keep_memory()
+    ratios, figures = [], {}
+    for profile, rows in ROWS.items():
+        made = TrainingStep("cafe", profile, rows=rows)
+        network, image = cast(CAFENetwork, made.method.network), made.batch["image"]
+        assert network.tower is not None
+        assert network.backbone is not None
+        with torch.no_grad():
+            tower, mask = (multiply_adds(partial(part, image)) for part in (network.tower, network.backbone))
+            frozen = network.tower(image)
+        for kind, step, bound in (
+            ("training", train, (tower + 3 * mask) / (3 * mask)),
+            ("evaluation", evaluate, (tower + mask) / mask),
+        ):
+            network.train(kind == "training")
+            ways = {
+                "tower": partial(step, network, image, None),
+                "cache": partial(step, network, image, frozen),
+            }
+            gain = median_ratio(alternate(ways, rounds), "tower", "cache")
+            figures[f"{profile}, {kind}"] = {"gain": gain, "possible": bound}
+            ratios.append(Ratio(f"speed-up / possible, {kind}, {profile}", gain / bound, WANTED))
+    return Report("Cached features of cafe", TEXT, ratios, figures)
 
 
-def _seconds(step: Callable[[], None], given: argparse.Namespace) -> float:
-    cuda = given.device.startswith("cuda")
-    if cuda:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    step()
-    if cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def train(network: CAFENetwork, image: Tensor, frozen: Tensor | None) -> None:
+    """Compute the gradients of a batch."""
+    network.zero_grad(set_to_none=True)
+    torch.autograd.backward(network(image, frozen).logits.square().mean())
 
 
-def _multiply_adds(module: nn.Module, image: Tensor) -> int:
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        module(image)
-    return int(counter.get_total_flops()) // 2
+def evaluate(network: CAFENetwork, image: Tensor, frozen: Tensor | None) -> None:
+    """Predict a batch."""
+    with torch.inference_mode():
+        network(image, frozen)
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__doc__, measure)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from lightning import Callback, Trainer
 
-from fer_bench import methods
+from fer_bench import allocator, methods
 from fer_bench.config import PROFILES
 from fer_bench.data.batch import Batch
 from fer_bench.data.loading.features import encode, enumerable
@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--method", choices=list(methods.BUILT_IN), action="append")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    allocator.keep_memory()
     workspace = Workspace(find_roots(None), size="tiny")
     speed = rates.calibration()
     found: dict[str, Any] = {}

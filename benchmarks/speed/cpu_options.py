@@ -1,0 +1,152 @@
+"""Measure what the options of a CPU bring to training and prediction, from which the defaults were chosen.
+
+    python -m benchmarks.speed.cpu_options
+
+The defaults: freed memory is kept (`fer_bench.allocator`), the layout is channels-last, float32, one thread
+per run, no `torch.compile`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from benchmarks.speed.forked import Way, Workers
+from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
+from benchmarks.speed.steps import TrainingStep
+from fer_bench import arithmetic
+
+PROFILES: dict[str, int | None] = {"quick": None, "paper": 4}
+"""Rows of a batch; None are the profile's own. Those of `paper` are fewer than its own, to save time."""
+METHODS = ("erm", "gcn", "cafe", "resemotenet", "ssmfar")
+COMPILED = "resemotenet"
+"""The method whose quick network is compiled: it takes minutes for each."""
+DEFAULT, SYSTEM, USUAL, BF16, THREADS = (
+    "default",
+    "allocator of the system",
+    "usual layout",
+    "bfloat16",
+    "two threads",
+)
+TEXT = """CPU time of a step with another option over that with the defaults: freed memory is kept, the layout
+is channels-last, float32, one thread. Above 1 the default is faster. {} Two threads are shown in the time of
+both cores: runs share the cores, one thread each."""
+NAMED = (("resemotenet", "paper"), ("resemotenet", "quick"), ("erm", "quick"))
+"""Methods whose figures with the allocator of the system are compared with the stored ones."""
+
+
+def usual_layout(name: str, profile: str, rows: int | None) -> TrainingStep:
+    """Return a step of a network in torch's usual layout, a channel after the other."""
+    step = TrainingStep(name, profile, rows=rows)
+    step.method.to(memory_format=torch.contiguous_format)
+    return step
+
+
+def compiled(name: str) -> TrainingStep:
+    """Return a step whose network is compiled at the first call."""
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # else other processes compile, whose time is not seen
+    step = TrainingStep(name, "quick")
+    step.method.get_submodule("network").compile()
+    return step
+
+
+def ways_of(name: str, profile: str, rows: int | None) -> dict[str, Way]:
+    """Return the ways in which a step of a method is timed."""
+    make = partial(TrainingStep, name, profile, rows=rows)
+    return {
+        DEFAULT: Way(make),
+        SYSTEM: Way(make, keeps=False),
+        USUAL: Way(partial(usual_layout, name, profile, rows)),
+        BF16: Way(partial(make, bf16=True)),
+        THREADS: Way(make, threads=2),
+    }
+
+
+def prediction(name: str) -> Callable[[], object]:
+    """Return what predicts 32 pictures with the quick network ten times."""
+    step = TrainingStep(name, "quick", rows=32)
+
+    def predict() -> None:
+        for _ in range(10):
+            step.predict()
+
+    return predict
+
+
+def measure(rounds: int) -> Report:
+    """Time every way in turn with the default."""
+    torch.set_num_threads(1)
+    rows: list[list[str]] = []
+    ratios: list[Ratio] = []
+    figures: dict[str, Any] = {}
+    for name in METHODS:
+        for profile, size in PROFILES.items():
+            with Workers(ways_of(name, profile, size)) as workers:
+                few = rounds if profile == "quick" else min(rounds, 2)
+                seconds = alternate(workers.steps, few, workers.spent)
+            times = {way: median_ratio(seconds, way, DEFAULT) for way in seconds if way != DEFAULT}
+            more = workers.memory[DEFAULT] / workers.memory[SYSTEM]
+            rows.append([f"{name}, {profile}", *(f"{value:.2f}" for value in times.values()), f"{more:.2f}"])
+            figures[f"{name} {profile}"] = {way: min(found) for way, found in seconds.items()}
+            if (name, profile) in NAMED:
+                ratios.append(
+                    Ratio(f"allocator of the system / kept memory, {name} {profile}", times[SYSTEM])
+                )
+    return Report(
+        title="Options of a CPU",
+        text=TEXT.format(_about_bf16()),
+        ratios=ratios,
+        figures=figures,
+        tables=[
+            (
+                "Training",
+                ("method, profile", SYSTEM, USUAL, BF16, THREADS, "memory, kept / system"),
+                rows,
+            ),
+            _predictions(rounds),
+            _compile_table(rounds),
+        ],
+    )
+
+
+def _predictions(rounds: int) -> tuple[str, tuple[str, ...], list[list[str]]]:
+    """Return what the allocator brings to the prediction of small networks."""
+    rows = []
+    for name in METHODS:
+        make = partial(prediction, name)
+        with Workers({DEFAULT: Way(make), SYSTEM: Way(make, keeps=False)}) as workers:
+            seconds = alternate(workers.steps, rounds, workers.spent)
+        rows.append([f"{name}, quick", f"{median_ratio(seconds, SYSTEM, DEFAULT):.2f}"])
+    return "Prediction in batches of 32", ("method, profile", SYSTEM), rows
+
+
+def _compile_table(rounds: int) -> tuple[str, tuple[str, ...], list[list[str]]]:
+    """Return what `torch.compile` brings, and how many steps its compilation takes to pay."""
+    heading = "torch.compile", ("method, profile", "time per step", "compiling, in steps", "pays after steps")
+    if shutil.which("c++") is None and shutil.which("g++") is None:
+        return (*heading, [[f"{COMPILED}, quick", "no compiler", "", ""]])
+    ways = {
+        DEFAULT: Way(partial(TrainingStep, COMPILED, "quick")),
+        "compiled": Way(partial(compiled, COMPILED)),
+    }
+    with Workers(ways) as workers:
+        seconds = alternate(workers.steps, 2 * rounds, workers.spent)
+    ratio, step = median_ratio(seconds, "compiled", DEFAULT), min(seconds[DEFAULT])
+    spent = workers.first["compiled"] / step
+    pays = f"{spent / (1 - ratio):,.0f}" if ratio < 1 else "never"
+    return (*heading, [[f"{COMPILED}, quick", f"{ratio:.2f}", f"{spent:,.0f}", pays]])
+
+
+def _about_bf16() -> str:
+    if arithmetic.processor_level() == "AVX-512":
+        return "bfloat16 uses AVX-512 here."
+    return f"This processor ({arithmetic.processor_level()}) has no bfloat16, which is emulated."
+
+
+if __name__ == "__main__":
+    run_benchmark(__doc__, measure)
