@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,30 +68,40 @@ def main() -> None:
 
 
 def run(name: str, rounds: int, accept: bool, folder: Path = RESULTS) -> list[str]:
-    """Run a benchmark in a process of its own, and store what it found; return what is wrong with it."""
-    before, faults = read_stored(name, folder), [f"{name}: failed"]
+    """Run a benchmark in a process of its own, and store what it found; return what is wrong with it.
+
+    Args:
+        name: Of the benchmark.
+        rounds: How often everything is timed.
+        accept: Make the new figures those that later runs are compared with.
+        folder: Of the results.
+    """
+    before = read_stored(name, folder)
+    faults: list[str] = []
+    seen: set[str] | None = None
     for attempt in (1, 2):
         print(f"{name}{' again' if attempt == 2 else ''} ...", flush=True)
         found = result_of(name, rounds)
         if found is None:
-            return faults
-        if skipped(before, found):
+            return [f"{name}: failed"]
+        if before is not None and (before.report.device, found["device"]) == ("cuda", "cpu"):
+            print(f"{name}: kept as it was measured on a GPU ({before.environment['gpu']})")
             return []
+        if before is not None and _machine(before.environment) != _machine(found["environment"]):
+            print(f"{name}: stored figures are of {_machine(before.environment)}; these take their place")
+            before = None
         new = Stored.of(name, found, before, accept)
-        faults = [] if accept else worse(new, before)
+        lines = {} if accept else worse(new, before)
+        faults = [line for key, line in lines.items() if seen is None or key in seen]
+        seen = {*lines}
         if not faults:
             break
     new.write(folder)
     return faults
 
 
-def skipped(before: Stored | None, found: dict[str, Any]) -> bool:
-    """Return whether a result was made without a GPU and the stored one with one, which stays."""
-    return (
-        before is not None
-        and before.environment.get("gpu") is not None
-        and found["environment"]["gpu"] is None
-    )
+def _machine(environment: Mapping[str, Any]) -> str:
+    return " and ".join(filter(None, (environment["cpu"], environment["gpu"])))
 
 
 def result_of(name: str, rounds: int) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -143,9 +144,10 @@ def _compile_table(rounds: int) -> tuple[str, tuple[str, ...], list[list[str]]]:
 
 
 def _about_bf16() -> str:
-    if arithmetic.processor_level() == "AVX-512":
-        return "bfloat16 uses AVX-512 here."
-    return f"This processor ({arithmetic.processor_level()}) has no bfloat16, which is emulated."
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if "avx512_bf16" in flags or "amx_bf16" in flags:
+        return "This processor has instructions for bfloat16."
+    return f"This processor ({arithmetic.processor_level()}) has none for bfloat16, which is emulated."
 
 
 if __name__ == "__main__":

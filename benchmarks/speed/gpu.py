@@ -235,7 +235,7 @@ def measure(rounds: int) -> Report:
     for name in methods.BUILT_IN:
         gain = side_by_side(name, 2, steps) / side_by_side(name, 1, steps)
         ratios.append(Ratio(f"{name}, bf16: two runs at once / one", gain))
-    return Report(title, text, ratios=ratios, tables=[("Precisions", COLUMNS, rows)])
+    return Report(title, text, ratios, tables=[("Precisions", COLUMNS, rows)], device="cuda")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ class Report:
         figures: Further numbers, for the result file only.
         tables: Further tables for the page: ratios, shares and counts.
         profile: Where the time goes, as text; kept beside the result.
+        device: What was measured.
     """
 
     title: str
@@ -77,6 +78,7 @@ class Report:
     figures: Mapping[str, Any] = field(default_factory=dict)
     tables: Sequence[Table] = ()
     profile: str = ""
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 Measure = Callable[[int], Report]

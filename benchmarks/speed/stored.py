@@ -23,9 +23,10 @@ Written by `make speed`, which runs every benchmark of `benchmarks/speed/` and f
 than the stored one by more than 20 % twice in a row. Each is one command as well:
 `python -m benchmarks.speed.NAME`.
 
-Figures are ratios of processor times taken in turn in one process, because machines differ and are busy.
-*Stored* is what later runs are compared with (`make speed ACCEPT=--accept` stores new ones). A figure that
-misses what was asked is in bold, with the reason below its table.
+Most figures are ratios of processor times taken in turn, because machines differ and are busy; where they are
+something else, the section says so. *Stored* is what later runs on the same processor are compared with
+(`make speed ACCEPT=--accept` stores new ones). A figure that misses what was asked is in bold, with the
+reason below its table.
 """
 
 
@@ -83,14 +84,16 @@ def read_stored(name: str, folder: Path = RESULTS) -> Stored | None:
     )
 
 
-def worse(new: Stored, before: Stored | None) -> list[str]:
-    """Return a line for each figure that is worse than the stored one by more than the tolerance."""
+def worse(new: Stored, before: Stored | None) -> dict[str, str]:
+    """Return a line for each figure that is worse than the stored one by over 20 %, or gone, by its name."""
     known = {} if before is None else before.reference
-    return [
-        f"{new.name}: {ratio.name}: {ratio.value:.3g}, stored {known[ratio.name]:.3g}"
+    found = {
+        ratio.name: f"{new.name}: {ratio.name}: {ratio.value:.3g}, stored {known[ratio.name]:.3g}"
         for ratio in new.report.ratios
         if ratio.name in known and ratio.worse_than(known[ratio.name])
-    ]
+    }
+    gone = {*known} - {ratio.name for ratio in new.report.ratios}
+    return found | {name: f"{new.name}: {name}: not measured any more" for name in sorted(gone)}
 
 
 def page_of(results: list[Stored]) -> str:
@@ -100,7 +103,7 @@ def page_of(results: list[Stored]) -> str:
 
 def _section(stored: Stored) -> list[str]:
     report, made = stored.report, stored.environment
-    where = made.get("gpu") or f"{made['cpu']} ({made['cpu_level']})"
+    where = made["gpu"] if report.device == "cuda" else f"{made['cpu']} ({made['cpu_level']})"
     lines = [f"## {report.title}", "", report.text, ""]
     if report.ratios:
         lines += ["| | asked | measured | stored |", "|---|--:|--:|--:|"]

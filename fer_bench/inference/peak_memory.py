@@ -73,6 +73,8 @@ def _send_peaks(file: Path, sender: Connection) -> None:
         sender.send(peak_memory(file))
     except FerBenchError as error:
         sender.send(error.message)
+    except Exception as error:
+        sender.send(repr(error))
 
 
 def peak_memory(file: Path) -> dict[int, int]:

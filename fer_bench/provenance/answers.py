@@ -48,8 +48,8 @@ class Answers:
 
     def save(self) -> None:
         """Keep what is new, unless the code was edited meanwhile or the cache cannot be written."""
-        if self.new and code_state() == self.state:
-            with suppress(StoreError):
+        with suppress(StoreError, OSError):
+            if self.new and code_state() == self.state:
                 content = {"state": self.state, "answers": {**self._stored(), **self.new}}
                 write_text(self.file, json.dumps(content))
 
@@ -68,7 +68,11 @@ def remembering() -> Iterator[None]:
     if _open is not None or file is None:
         yield
         return
-    _open = Answers(file)
+    try:
+        _open = Answers(file)
+    except OSError:  # a file of the package vanished while it was read
+        yield
+        return
     try:
         yield
     finally:
@@ -114,7 +118,7 @@ def code_state() -> str:
     """
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*")):
-        if file.suffix == ".pyc" or not file.is_file():
+        if "__pycache__" in file.parts or not file.is_file():
             continue
         status = file.stat()
         content = file.read_bytes() if file.suffix == ".py" else str(status.st_mtime_ns).encode()

@@ -18,7 +18,7 @@ MADE = {"gpu": None, "cpu": "Some CPU", "cpu_level": "AVX2", "torch": "2.15.0"}
 def found(value: float, **changed: Any) -> dict[str, Any]:
     """Return what a benchmark of one figure writes."""
     ratio = {"name": "a / b", "value": value, "wanted": 5.0, "better": "higher", "note": "why", **changed}
-    return {"title": "T", "text": "t", "ratios": [ratio], "environment": MADE}
+    return {"title": "T", "text": "t", "ratios": [ratio], "environment": MADE, "device": "cpu"}
 
 
 def stored(value: float, before: Stored | None = None, accept: bool = False, **changed: Any) -> Stored:
@@ -61,9 +61,9 @@ def test_the_reference_stays_until_it_is_accepted() -> None:
     first = stored(10.0)
     second = stored(8.5, first)
     assert second.reference == {"a / b": 10.0}
-    assert worse(second, first) == []
+    assert worse(second, first) == {}
     third = stored(7.5, second)
-    assert worse(third, second) == ["one: a / b: 7.5, stored 10"]
+    assert worse(third, second) == {"a / b": "one: a / b: 7.5, stored 10"}
     assert stored(7.5, second, accept=True).reference == {"a / b": 7.5}
 
 
@@ -92,18 +92,49 @@ def test_a_slow_figure_is_measured_once_more(tmp_path: Path, monkeypatch: pytest
     assert every.run("one", 2, accept=False, folder=tmp_path) == ["one: failed"]
 
 
-def test_figures_of_a_gpu_are_kept_where_there_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run without a GPU has nothing to say about it."""
-    Stored.of("one", {**found(10.0), "environment": {**MADE, "gpu": "H200"}}, None, accept=False).write(
-        tmp_path
-    )
+def test_a_figure_must_be_worse_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was slow in the first try and another in the second are two busy moments."""
+    two = {"name": "c / d", "value": 10.0, "wanted": None, "better": "higher", "note": ""}
+    both = {**found(10.0), "ratios": [*found(10.0)["ratios"], two]}
+    Stored.of("one", both, None, accept=False).write(tmp_path)
+    tries = [{**both, "ratios": [*found(5.0)["ratios"], two]}]
+    tries += [{**both, "ratios": [*found(10.0)["ratios"], {**two, "value": 5.0}]}]
+    monkeypatch.setattr(every, "result_of", lambda name, rounds: tries.pop(0))
+    assert every.run("one", 2, accept=False, folder=tmp_path) == []
+    monkeypatch.setattr(every, "result_of", lambda name, rounds: found(10.0))
+    assert every.run("one", 2, accept=False, folder=tmp_path) == ["one: c / d: not measured any more"]
+
+
+def test_figures_of_a_gpu_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run without a GPU has nothing to say about them, and takes the place of those of a CPU beside one."""
+    on_gpu = {**found(10.0), "environment": {**MADE, "gpu": "H200"}, "device": "cuda"}
     monkeypatch.setattr(every, "result_of", lambda name, rounds: found(1.0))
+    Stored.of("one", on_gpu, None, accept=False).write(tmp_path)
     assert every.run("one", 2, accept=False, folder=tmp_path) == []
     kept = read_stored("one", tmp_path)
     assert kept is not None
-    assert kept.environment["gpu"] == "H200"
+    assert kept.report.device == "cuda"
+    assert "H200, torch" in page_of([kept])
+    Stored.of("one", {**on_gpu, "device": "cpu"}, None, accept=False).write(tmp_path)
+    assert every.run("one", 2, accept=False, folder=tmp_path) == []
+    kept = read_stored("one", tmp_path)
+    assert kept is not None
+    assert kept.reference == {"a / b": 1.0}
+    assert "Some CPU" in page_of([kept])
+
+
+def test_figures_of_another_processor_are_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They take the place of the stored ones, which is said."""
+    stored(10.0).write(tmp_path)
+    elsewhere = {**found(5.0), "environment": {**MADE, "cpu": "Other CPU"}}
+    monkeypatch.setattr(every, "result_of", lambda name, rounds: elsewhere)
+    assert every.run("one", 2, accept=False, folder=tmp_path) == []
+    assert "stored figures are of Some CPU" in capsys.readouterr().out
+    kept = read_stored("one", tmp_path)
+    assert kept is not None
+    assert kept.reference == {"a / b": 5.0}
 
 
 def test_the_page_says_what_was_asked_and_what_is_missed() -> None:
@@ -120,6 +151,8 @@ def test_the_committed_page_is_that_of_the_stored_results() -> None:
     results = [found for name in every.names() if (found := read_stored(name)) is not None]
     assert PAGE.read_text(encoding="utf-8") == page_of(results)
     assert {file.stem for file in RESULTS.glob("*.*")} <= {*every.names()}
+    missed = [(one.name, r) for one in results for r in one.report.ratios if r.reached is False]
+    assert [f"{name}: {r.name}" for name, r in missed if not r.note] == []
 
 
 def test_every_benchmark_can_be_imported_and_measured() -> None:

@@ -54,7 +54,8 @@ def _front(section: Section, found: Costs) -> str:
     if axis is None or not axis.front:
         return ""
     names = and_of(escape(point.label) for point in axis.front)
-    text = f"No method with as few multiply-adds scores higher than {names}, by the scores as they are."
+    cost = axis.title.partition(",")[0]
+    text = f"As measured, no method scores higher than {names} at the same or a lower cost ({cost})."
     dearer = _dearer(section, {point.label: point.cost for point in axis.points})
     return f"{text} Shown to be worse than a method that takes no more: {dearer}." if dearer else text
 
@@ -63,7 +64,8 @@ def _dearer(section: Section, cost: dict[str, float]) -> str:
     """Name the methods that a test shows to be worse than one that costs no more; nothing where none is."""
     beaten: dict[str, list[str]] = {}
     for test in section.overall_column.tests:
-        if test.significant and cost.get(test.first, 0.0) <= cost.get(test.second, 0.0):
+        known = {test.first, test.second} <= {*cost}
+        if test.significant and known and cost[test.first] <= cost[test.second]:
             beaten.setdefault(test.second, []).append(test.first)
     return "; ".join(
         f"{escape(name)} (than {and_of(map(escape, better))})" for name, better in beaten.items()

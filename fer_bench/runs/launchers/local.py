@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 
 from fer_bench import arithmetic, methods
 from fer_bench.config import RunOptions
-from fer_bench.errors import FerBenchError, UsageError
+from fer_bench.errors import UsageError
 from fer_bench.files import usable_cores
 from fer_bench.results.store import Store
 from fer_bench.runs.distributed import place_from_environment, require_started_processes
@@ -198,7 +198,7 @@ def _prepare_fork(run: PlannedRun, workspace: Workspace) -> None:
     import fer_bench.runs.evaluate
     import fer_bench.runs.training.fit  # noqa: F401
 
-    with suppress(FerBenchError):  # the run itself fails then, and says so in its record
+    with suppress(Exception):  # the run itself fails then, and says so in its record
         methods.get(run.config.method)
         framing_of(workspace, run.config.dataset, input_spec(run.config).size)
 
