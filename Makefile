@@ -37,7 +37,7 @@ evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours o
 	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)
 
-speed: $(INSTALLED)  ## Run the speed benchmarks (a quarter of an hour), compare with the stored figures, write docs/speed.md.
+speed: $(INSTALLED)  ## Run the speed benchmarks (half an hour), compare with the stored figures, write docs/speed.md.
 	$(BIN)/python -m benchmarks.speed $(ACCEPT)
 
 towers: $(INSTALLED)  ## Train the two image towers and the generator of the package again, into TOWERS (minutes).
