@@ -31,6 +31,7 @@ import numpy as np
 
 from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
 from benchmarks.speed.pictures import CLASSES, PARTS, write_pictures
+from fer_bench import allocator
 from fer_bench.data.audit import scan
 from fer_bench.data.audit.report import Report as Findings
 from fer_bench.data.audit.verify import verify
@@ -128,6 +129,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 def measure(rounds: int) -> Report:
     """Measure time, memory and continuing."""
+    allocator.keep_memory()  # as every command does
     cv2.setNumThreads(1)
     ratios, micro, profile = [], {}, ""
     with tempfile.TemporaryDirectory() as folder:
