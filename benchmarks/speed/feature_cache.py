@@ -23,6 +23,10 @@ from fer_bench.methods.cafe.network import CAFENetwork
 ROWS = {"quick": 16, "paper": 8}
 WANTED = 0.8
 """Share of the speed-up that multiply-adds allow."""
+UNCOUNTED = (
+    "multiply-adds leave out batch norms, activations and calls, which weigh most in the gradients of a "
+    "narrow network"
+)
 TEXT = """cafe's network with the features of its frozen tower from the cache, as a share of the speed-up that
 counting multiply-adds allows: (tower + 3 mask) / 3 mask in training, (tower + mask) / mask in evaluation."""
 
@@ -51,7 +55,8 @@ def measure(rounds: int) -> Report:
             }
             gain = median_ratio(alternate(ways, rounds), "tower", "cache")
             figures[f"{profile}, {kind}"] = {"gain": gain, "possible": bound}
-            ratios.append(Ratio(f"speed-up / possible, {kind}, {profile}", gain / bound, WANTED))
+            label = f"speed-up / possible, {kind}, {profile}"
+            ratios.append(Ratio(label, gain / bound, WANTED, note=UNCOUNTED if gain / bound < WANTED else ""))
     return Report("Cached features of cafe", TEXT, ratios, figures)
 
 
