@@ -32,7 +32,7 @@ TEXT = """A step as the methods' released code takes it (`released.py` writes it
 precision, one thread) over a step of this suite, in CPU time. gcn has no released code: two passes through
 its encoder over one pass with both flows, and its step over that of its plain encoder."""
 LIMIT = (
-    "the encoder takes {share:.0%} of the plain step's time and runs on both flows here; at the same speed per "
+    "the encoder takes {share:.0%} of the plain step's time and runs on both flows; at the same speed per "
     "picture that makes about {floor:.1f} times the plain step, with {flops:.2f} times its multiply-adds"
 )
 
