@@ -61,7 +61,7 @@ def rows_of(store: Store) -> list[Row]:
             found[key, label] = (*found.get((key, label), ()), *group)
     if not found:
         raise UsageError(
-            "the store has no finished run", file=store.root, hint="fer-bench runs lists what is there"
+            "the store has no finished run", file=store.root, hint="what there is: fer-bench runs"
         )
     return [Row(label, records) for (_, label), records in found.items()]
 
