@@ -64,7 +64,7 @@ def ways_of(name: str, profile: str, rows: int | None) -> dict[str, Way]:
         SYSTEM: Way(make, keeps=False),
         USUAL: Way(partial(usual_layout, name, profile, rows)),
     }
-    if profile == "quick" or arithmetic.processor_level() == "AVX-512":
+    if profile == "quick" or has_bf16():
         found |= {BF16: Way(partial(make, bf16=True)), THREADS: Way(make, threads=2)}
     return found
 
@@ -145,9 +145,15 @@ def _compile_table(rounds: int) -> tuple[str, tuple[str, ...], list[list[str]]]:
     return (*heading, [[f"{COMPILED}, quick", f"{ratio:.2f}", f"{spent:,.0f}", pays]])
 
 
+def has_bf16() -> bool:
+    """Return whether this processor has instructions for bfloat16; False where the system does not tell."""
+    file = Path("/proc/cpuinfo")
+    flags = file.read_text() if file.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def _about_bf16() -> str:
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    if "avx512_bf16" in flags or "amx_bf16" in flags:
+    if has_bf16():
         return "This processor has instructions for bfloat16."
     return f"This processor ({arithmetic.processor_level()}) has none for bfloat16, which is emulated."
 

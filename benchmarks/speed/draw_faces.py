@@ -2,7 +2,7 @@
 
 Every face is another person with another expression in another scene. Drawing is the work per picture: face,
 lens, sensor, compression; making people, expressions and scenes is a share of its own. A checksum of the
-pictures stands in the result, because it must not depend on speed.
+pictures is in the result, because it must not depend on speed.
 
     python -m benchmarks.speed.draw_faces
 """

@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import Callback, Trainer
 
 from benchmarks.speed.harness import Ratio, Report, run_benchmark
+from benchmarks.speed.steps import BARE
 from fer_bench import methods
 from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import make_datamodule
@@ -30,7 +31,7 @@ from fer_bench.workspace.workspace import Workspace
 
 FACES = "oulu"
 """Has neutral frames of the same person, with which gcn does most."""
-WAYS = {
+WAYS: dict[str, tuple[Literal["32-true", "bf16-mixed"], bool, bool]] = {
     "fp32": ("32-true", False, False),
     "TF32": ("32-true", True, False),
     "bf16": ("bf16-mixed", True, False),
@@ -136,13 +137,9 @@ def train(
         max_steps=WARM + steps,
         accelerator="gpu" if gpu else "cpu",
         devices=1,
-        precision=precision,  # type: ignore[arg-type]
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
+        precision=precision,
         callbacks=[clock],
+        **BARE,
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

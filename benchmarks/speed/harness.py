@@ -7,7 +7,11 @@ differ and are busy with other work, so that only ratios of things timed in turn
 from __future__ import annotations
 
 import argparse
+import cProfile
+import io
 import json
+import pstats
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +117,19 @@ def alternate(
 def median_ratio(seconds: Mapping[str, Sequence[float]], over: str, under: str) -> float:
     """Return the median over rounds of one time divided by the other of the same round."""
     return statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True))
+
+
+def cpu_of_children() -> float:
+    """Return the CPU-seconds of all processes that this one has waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def text_of(profiler: cProfile.Profile, lines: int) -> str:
+    """Return where the time of a profile goes, by the functions' own time."""
+    text = io.StringIO()
+    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(lines)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def run_benchmark(text: str | None, measure: Measure) -> None:

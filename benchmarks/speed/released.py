@@ -11,6 +11,7 @@ that is read at every step.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
@@ -37,7 +38,7 @@ LIMIT = (
 )
 
 
-class ReleasedStep(TrainingStep):
+class ReleasedStep(TrainingStep, ABC):
     """A step as released code takes it: torch's defaults, and the loss read each time."""
 
     def __init__(self, name: str, profile: str, *, rows: int, **settings: Any) -> None:
@@ -57,9 +58,9 @@ class ReleasedStep(TrainingStep):
         self.found = self.written_out()
         return self.found
 
+    @abstractmethod
     def written_out(self) -> Tensor:
         """Return the loss, computed as the description says."""
-        raise NotImplementedError
 
 
 class ReleasedResEmoteNet(ReleasedStep):

@@ -10,8 +10,6 @@ and precision are the same, and so are the weights at the end, which is checked.
 from __future__ import annotations
 
 import cProfile
-import io
-import pstats
 import statistics
 import tempfile
 import time
@@ -24,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.speed.harness import Ratio, Report, median_ratio, run_benchmark
+from benchmarks.speed.harness import Ratio, Report, median_ratio, run_benchmark, text_of
 from fer_bench import arithmetic
 from fer_bench.config import RunConfig, SweepConfig
 from fer_bench.data.loading.brought import seed_epoch
@@ -100,7 +98,7 @@ def _optimizer_of(method: Method[Any]) -> Callable[[Tensor | None], None]:
         interval = "epoch" if schedule is None else schedule.get("interval", "epoch")
         if loss is not None:
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             method.on_before_optimizer_step(optimizer)
             optimizer.step()
         if schedule is not None and interval == ("epoch" if loss is None else "step"):
@@ -151,10 +149,21 @@ def profile_of(config: RunConfig, workspace: Workspace) -> str:
     profiler.enable()
     through_runner(config, workspace)
     profiler.disable()
-    text = io.StringIO()
-    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(LINES)
-    lines = [line.rstrip() for line in text.getvalue().splitlines()]
-    return f"{config.method}, {config.train.max_epochs} epochs of the profile quick\n" + "\n".join(lines)
+    title = f"{config.method}, {config.train.max_epochs} epochs of the profile quick"
+    return f"{title}\n{text_of(profiler, LINES)}"
+
+
+def planned(method: str, dataset: str, epochs: int, workspace: Workspace) -> RunConfig:
+    """Return the settings of a run of the profile quick without targets, on a CPU."""
+    sweep = SweepConfig(
+        methods=(method,),
+        datasets=(dataset,),
+        targets=(),
+        set=(f"train.max_epochs={epochs}",),
+        device="cpu",
+    )
+    (found,), _ = plan_sweep(sweep, workspace)
+    return found.config
 
 
 def measure(rounds: int) -> Report:
@@ -164,21 +173,14 @@ def measure(rounds: int) -> Report:
     ratios, rows, figures, profile = [], [], {}, ""
     with quiet():
         for method, dataset in CASES.items():
-            sweep = SweepConfig(
-                methods=(method,),
-                datasets=(dataset,),
-                targets=(),
-                set=(f"train.max_epochs={EPOCHS}",),
-                device="cpu",
-            )
-            (planned,), _ = plan_sweep(sweep, workspace)
+            config = planned(method, dataset, EPOCHS, workspace)
             seconds: dict[str, list[float]] = {"runner": [], "plain": []}
             shares = []
             ways = {"runner": through_runner, "plain": plain_loop}
             for number in range(rounds):
                 found = {}
                 for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
-                    marks, found[name], share = ways[name](planned.config, workspace)
+                    marks, found[name], share = ways[name](config, workspace)
                     seconds[name].append(marks[-1] - marks[0])
                     shares += [share] if name == "runner" else []
                 if found["runner"] != found["plain"]:
@@ -194,7 +196,7 @@ def measure(rounds: int) -> Report:
             ratios.append(Ratio(f"{method}: runner / plain loop", value, WANTED, "lower", note))
             figures[method] = {name: [round(s, 3) for s in each] for name, each in seconds.items()}
             if method == PROFILED:
-                profile = profile_of(planned.config, workspace)
+                profile = profile_of(config, workspace)
     return Report(
         title="Runner",
         text="An epoch through the runner (Lightning, scores, history, checkpoints) against a plain PyTorch "

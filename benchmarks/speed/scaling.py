@@ -4,15 +4,14 @@
 
 The figures are of CPU time, which other work on the machine hardly changes: what the work takes in one
 process, divided by what it takes in two, exchange of gradients and second copies of everything included.
-Speed-ups on the clock stand in the result file with the load of the machine, and tell something where it was
-idle.
+Wall-clock speed-ups are in the result file with the load of the machine; they mean something only where it
+was idle.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import resource
 import tempfile
 import time
 from collections import defaultdict
@@ -21,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.speed import paper_hours
-from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
+from benchmarks.speed.harness import Ratio, Report, alternate, cpu_of_children, median_ratio, run_benchmark
 from fer_bench import arithmetic
 from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.files import usable_cores
@@ -63,12 +62,6 @@ def carry_out(runs: tuple[PlannedRun, ...], jobs: int, workspace: Workspace) -> 
         store = Store(Path(folder))
         LocalLauncher(RunOptions(jobs=jobs)).run(list(runs), store, workspace, lambda event: None)
         assert {record.status for record in store.records()} == {"done"}
-
-
-def cpu_of_children() -> float:
-    """Return the CPU-seconds of all processes that this one has waited for, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def measure(rounds: int) -> Report:

@@ -17,7 +17,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
+from benchmarks.speed.harness import Ratio, Report, alternate, cpu_of_children, median_ratio, run_benchmark
 
 RUN = ("run", "--method", "erm", "--dataset", "rafdb", "--device", "cpu", "--max-epochs", "1")
 IMPORTS = "torch and Lightning"
@@ -67,12 +67,6 @@ def call(*arguments: str, folder: str) -> str:
     return done.stdout
 
 
-def seconds_of_children() -> float:
-    """Return the CPU time of processes that have ended."""
-    times = os.times()
-    return times.children_user + times.children_system
-
-
 def measure(rounds: int) -> Report:
     """Train a run for one epoch, then time commands in turn."""
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
@@ -86,7 +80,7 @@ def measure(rounds: int) -> Report:
             "status": partial(fer_bench, "status"),
             IMPORTS: partial(call, "-c", "import torch, lightning", folder=folder),
         }
-        seconds = alternate(commands, rounds, clock=seconds_of_children)
+        seconds = alternate(commands, rounds, clock=cpu_of_children)
         shares = [
             json.loads(call("-c", PARTS, str(Path(folder) / "runs"), folder=folder)) for _ in range(rounds)
         ]

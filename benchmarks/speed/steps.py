@@ -24,6 +24,15 @@ SEVEN = tuple(name for name in EIGHT if name != Emotion.OTHER)
 UNLABELLED = 51_688 / 142_333
 """Share of the rows without an expression among those that ssmfar's authors train on."""
 
+BARE: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "limit_val_batches": 0,
+}
+"""Options of a Trainer that does nothing beside training."""
+
 
 class TrainingStep:
     """A method, a batch of random pictures, and the step that its run would take.

@@ -12,10 +12,8 @@ and continued.
 from __future__ import annotations
 
 import cProfile
-import io
 import itertools
 import json
-import pstats
 import resource
 import signal
 import subprocess
@@ -25,11 +23,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 
-from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
+from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark, text_of
 from benchmarks.speed.pictures import CLASSES, PARTS, write_pictures
 from fer_bench import allocator
 from fer_bench.data.audit import scan
@@ -195,15 +194,9 @@ class _OneThread:
 
 def profile_of(root: Path, cache: Path) -> str:
     """Return where the time of a check goes, by the functions' own time."""
-    profiler, threads = cProfile.Profile(), scan.ThreadPoolExecutor
-    scan.ThreadPoolExecutor = _OneThread  # type: ignore[assignment,misc]
-    profiler.enable()
-    check(root, cache)
-    profiler.disable()
-    scan.ThreadPoolExecutor = threads  # type: ignore[misc]
-    text = io.StringIO()
-    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(LINES)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    with patch.object(scan, "ThreadPoolExecutor", _OneThread), cProfile.Profile() as profiler:
+        check(root, cache)
+    return text_of(profiler, LINES)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch.profilers import Profiler
 
 from benchmarks.speed.harness import Table
-from benchmarks.speed.runner import CASES
-from fer_bench.config import RunConfig, SweepConfig
-from fer_bench.runs.plan import plan_sweep
+from benchmarks.speed.runner import CASES, planned
+from benchmarks.speed.steps import BARE
+from fer_bench.config import RunConfig
 from fer_bench.runs.training.fit import build_data, build_method
 from fer_bench.runs.training.probes import quiet
 from fer_bench.workspace.sources import find_roots
@@ -68,10 +67,7 @@ def train(config: RunConfig, workspace: Workspace, workers: int, clock: Callable
     data = build_data(config, workspace)
     data.workers = workers
     found = Clock(clock)
-    options: dict[str, Any] = dict.fromkeys(
-        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
-    )
-    trainer = Trainer(max_epochs=EPOCHS, accelerator="cpu", limit_val_batches=0, profiler=found, **options)
+    trainer = Trainer(max_epochs=EPOCHS, accelerator="cpu", profiler=found, **BARE)
     trainer.fit(build_method(config, data.task), datamodule=data)
     return found
 
@@ -81,16 +77,9 @@ def measure_methods() -> tuple[Table, dict[str, float]]:
     workspace, rows, loading = Workspace(find_roots(None)), [], {}
     with quiet():
         for method, dataset in CASES.items():
-            sweep = SweepConfig(
-                methods=(method,),
-                datasets=(dataset,),
-                targets=(),
-                set=(f"train.max_epochs={EPOCHS}",),
-                device="cpu",
-            )
-            (planned,), _ = plan_sweep(sweep, workspace)
-            alone = train(planned.config, workspace, 0, time.process_time)
-            beside = train(planned.config, workspace, 2, time.perf_counter)
+            config = planned(method, dataset, EPOCHS, workspace)
+            alone = train(config, workspace, 0, time.process_time)
+            beside = train(config, workspace, 2, time.perf_counter)
             shares = alone.share(NEXT), alone.share(FINISH), beside.share(NEXT)
             loading[method] = shares[0]
             rows.append((method, *(f"{share:.1%}" for share in shares)))

@@ -50,18 +50,13 @@ def score_predictions(
     return score_classes(predictions, label_set, index=index)
 
 
-def outdated_metrics(predictions: Predictions, score: Score) -> set[str]:
-    """Return the metrics that a score does not hold as predictions give them under today's rules.
+def outdated_metrics(given: Answers, score: Score) -> set[str]:
+    """Return the metrics that a score does not hold as answers give them under today's rules.
 
     Args:
-        predictions: What the score was computed from.
+        given: The answers on the scored rows.
         score: A record's.
     """
-    return outdated_of(answers(predictions, score.label_set), score)
-
-
-def outdated_of(given: Answers, score: Score) -> set[str]:
-    """Like `outdated_metrics`, from the answers on the scored rows."""
     matrix = confusion.count_pairs(given.truth, given.answer, len(given.classes))
     today = {name: metric.of(matrix) for name, metric in metrics.registry().items()}
     return {name for name, value in today.items() if not _same(value, score.metrics.get(name))}

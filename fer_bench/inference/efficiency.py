@@ -83,9 +83,8 @@ def measure(store: Store, rows: Sequence[Row], *, device: str = "cpu") -> Effici
     failed: dict[str, str] = {}
     with _one_thread():
         found = [one for row in rows if (one := _first_readable(store, row, device, failed)) is not None]
-        models = [
-            CheckpointModel(one.file, device) for one in found
-        ]  # after memory was measured without them
+        # Opened after memory was measured, which they would count in.
+        models = [CheckpointModel(one.file, device) for one in found]
         clock = time.perf_counter if device == "cuda" else time.process_time
         times = {size: alternate([_call(model, size) for model in models], clock) for size in BATCHES}
         read = [parameters_read(model.method, model.images(random_crops(model, 1))) for model in models]

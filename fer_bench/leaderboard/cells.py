@@ -16,7 +16,7 @@ from fer_bench.evaluation.components import Combined
 from fer_bench.evaluation.estimates import Estimate, answers, estimate, uar_of_answers
 from fer_bench.evaluation.exposure import Seen, seen_before
 from fer_bench.evaluation.intervals import Value
-from fer_bench.evaluation.scoring import outdated_of
+from fer_bench.evaluation.scoring import outdated_metrics
 from fer_bench.evaluation.statistics import Answers
 from fer_bench.evaluation.stored import read_scored
 from fer_bench.evaluation.transfer import (
@@ -385,4 +385,4 @@ def _read(store: Store, record: Record, score: Score) -> tuple[Predictions, set[
         run = store.run_dir(record.method, record.dataset, record.key)
         file = run.predictions_file(score.target, score.selection)
         raise StoreError("the predictions do not give the record's score", file=file, value=score.uar)
-    return predictions, outdated_of(given, score)
+    return predictions, outdated_metrics(given, score)

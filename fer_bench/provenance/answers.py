@@ -63,7 +63,7 @@ def remembering() -> Iterator[None]:
     global _open
     try:
         file = cache_root() / FOLDER / f"{short_hash(str(PACKAGE), 12)}.json"
-    except DataError:  # there is no folder for a cache
+    except DataError:  # nowhere to keep a cache
         file = None
     if _open is not None or file is None:
         yield

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from fer_bench.errors import StoreError
-from fer_bench.files import write_json
+from fer_bench.results.measured import read_measured, write_measured
 from fer_bench.schema import Frozen
 
 FOLDER = "efficiency"
@@ -68,9 +65,7 @@ def write_efficiency(root: Path, found: Efficiency) -> Path:
         root: The store.
         found: What was measured.
     """
-    path = root / FOLDER / f"{found.device}.json"
-    write_json(path, found.model_dump(mode="json"))
-    return path
+    return write_measured(root / FOLDER, found, found.device)
 
 
 def read_efficiencies(root: Path) -> list[Efficiency]:
@@ -79,12 +74,4 @@ def read_efficiencies(root: Path) -> list[Efficiency]:
     Raises:
         StoreError: A damaged file.
     """
-    found = []
-    for path in sorted((root / FOLDER).glob("*.json")):
-        try:
-            found.append(Efficiency.model_validate_json(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, ValidationError) as error:
-            raise StoreError(
-                f"not a readable measurement of efficiency: {error}", file=path, hint="fer-bench efficiency"
-            ) from None
-    return found
+    return read_measured(root / FOLDER, Efficiency, "measurement of efficiency", "fer-bench efficiency")

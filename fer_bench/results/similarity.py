@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from fer_bench.errors import StoreError
-from fer_bench.files import write_json
+from fer_bench.results.measured import read_measured, write_measured
 from fer_bench.schema import Frozen
 
 FOLDER = "similarity"
@@ -61,9 +58,7 @@ def write_similarity(root: Path, found: Similarity, name: str) -> Path:
         found: What was measured.
         name: Name of the file, without ending.
     """
-    path = root / FOLDER / f"{name}.json"
-    write_json(path, found.model_dump(mode="json"))
-    return path
+    return write_measured(root / FOLDER, found, name)
 
 
 def read_similarities(root: Path) -> list[Similarity]:
@@ -72,12 +67,4 @@ def read_similarities(root: Path) -> list[Similarity]:
     Raises:
         StoreError: A damaged file.
     """
-    found = []
-    for path in sorted((root / FOLDER).glob("*.json")):
-        try:
-            found.append(Similarity.model_validate_json(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, ValidationError) as error:
-            raise StoreError(
-                f"not a readable similarity of datasets: {error}", file=path, hint="fer-bench similarity"
-            ) from None
-    return found
+    return read_measured(root / FOLDER, Similarity, "similarity of datasets", "fer-bench similarity")

@@ -21,7 +21,7 @@ def test_steps_are_trained_from_a_tensor_and_from_the_pack(on_device: bool) -> N
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is at hand")
 def test_without_a_gpu_the_table_says_so() -> None:
-    """No figure of a CPU stands in a table of GPUs."""
+    """A table of GPUs never shows figures of a CPU."""
     report = gpu.measure(2)
     assert report.ratios == ()
     assert {cell for row in report.tables[0][2] for cell in row[2:]} == {"not measured"}

@@ -76,16 +76,16 @@ class Scan:
         boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
         frames = index["frame"].to_list()
         state = self.seen["state"]
-        jobs_left: Iterable[Job] = by_file(index)
+        todo: Iterable[Job] = by_file(index)
         if self.resumed:
-            jobs_left = ((path, rows) for path, rows in jobs_left if (state[rows] != FINE).any())
+            todo = ((path, rows) for path, rows in todo if (state[rows] != FINE).any())
         done, total = self.resumed, len(index)
 
-        def look(jobs: Sequence[Job]) -> list[Looked]:
+        def look(part: Sequence[Job]) -> list[Looked]:
             looked: list[Looked] = []
             marks: list[tuple[int, bool, bool, bool]] = []
             shrunk: list[Shrunk] = []
-            for path, rows in jobs:
+            for path, rows in part:
                 places = rows.tolist()
                 try:
                     images = self.dataset.load(path, [frames[row] for row in places])
@@ -112,7 +112,7 @@ class Scan:
         workers = jobs or usable_cores()
         try:
             with ThreadPoolExecutor(workers) as pool:
-                for batch in batched(jobs_left, workers):
+                for batch in batched(todo, workers):
                     with captured_messages() as messages:
                         found = [each for part in pool.map(look, in_parts(batch, workers)) for each in part]
                     if tells_of_damage(messages):

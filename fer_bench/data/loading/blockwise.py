@@ -128,9 +128,8 @@ def normalised(crops: Tensor, spec: InputSpec) -> Tensor:
         part = found[block]
         if crops.dtype == torch.uint8:
             part.copy_(crops[block]).div_(255)
-        part.view(-1, width * channels).sub_(mean).div_(
-            std
-        )  # whole rows, as torch is slow with runs of three
+        # In whole rows, because torch is slow with runs of three.
+        part.view(-1, width * channels).sub_(mean).div_(std)
     return found.permute(0, 3, 1, 2)
 
 
