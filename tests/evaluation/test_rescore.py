@@ -9,6 +9,7 @@ import pytest
 
 from fer_bench.emotions import LABEL_SETS
 from fer_bench.evaluation import rescore as module
+from fer_bench.evaluation.estimates import answers
 from fer_bench.evaluation.rescore import MANIFEST, rescore
 from fer_bench.evaluation.scoring import outdated_metrics, score_predictions
 from fer_bench.provenance import closure
@@ -89,8 +90,9 @@ def test_a_store_scored_by_older_rules_is_scored_again(store):
     assert score.breakdown.per_class["fear"].f1 == 0
     before = score.metrics | {"macro_f1": now * 7 / 6}  # the mean over the six classes that have a row
     spoil(store, 0, **{**dict(score), "metrics": before})
-    assert outdated_metrics(predictions, run(store, 0).read_record().scores[0]) == {"macro_f1"}
-    assert outdated_metrics(predictions, score) == set()
+    given = answers(predictions, score.label_set)
+    assert outdated_metrics(given, run(store, 0).read_record().scores[0]) == {"macro_f1"}
+    assert outdated_metrics(given, score) == set()
     digests = {f"gcn/rafdb/key{n}": module.digest_of(store, f"gcn/rafdb/key{n}") for n in range(3)}
     (store.root / MANIFEST).write_text(json.dumps({"version": "of the old rule", "runs": digests}))
     assert [o.path for o in rescore(store).runs if o.changed] == ["gcn/rafdb/key0"]
