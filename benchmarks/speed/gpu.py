@@ -1,31 +1,37 @@
-"""Measure training on a GPU: precisions, memory, input pipeline, waits of the host, and runs side by side.
+"""Measure training on GPUs: precisions, memory, scores, the input pipeline, waits of the host, DDP.
 
-Networks of `paper` with random weights, as time does not depend on them, on drawn faces. Without a GPU the
-table says that nothing was measured.
+Networks of `paper` with random weights, as time does not depend on them, on drawn faces. Profiles of the
+kernels are kept as text. Without a GPU the table says that nothing was measured.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import socket
 import statistics
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Literal
 
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.speed.harness import Ratio, Report, run_benchmark
-from benchmarks.speed.steps import BARE
+from benchmarks.speed.steps import BARE, shares_of
 from fer_bench import methods
 from fer_bench.data.loading.datamodule import FaceDataModule
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.data.packs.pack import open_pack
 from fer_bench.methods.base import Method
+from fer_bench.runs.distributed import ALONE, Group, Place
 from fer_bench.runs.resolve import resolve_settings
+from fer_bench.runs.training.callbacks import PlaceEnvironment
 from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
@@ -38,10 +44,24 @@ WAYS: dict[str, tuple[Literal["32-true", "bf16-mixed"], bool, bool]] = {
     "bf16, compiled": ("bf16-mixed", True, True),
 }
 """Precision, whether products round their inputs to TF32, and whether the network is compiled."""
-COLUMNS = ("method", "precision", "images/s", "GiB", "largest change of a probability", "waits per step")
+COLUMNS = (
+    "method",
+    "precision",
+    "images/s",
+    "GiB",
+    "largest change of a probability",
+    "waits per step",
+    "points of UAR beside fp32",
+)
 NOT_MEASURED = "not measured"
 WARM = 5
 """Steps that do not count."""
+SCORED_AFTER = 200
+"""Steps on rows of the pack before the validation rows are scored."""
+SCORES = (
+    f"Scores are those of {{rows}} validation rows after {SCORED_AFTER} steps of one seed: some points lie "
+    "between two seeds as well."
+)
 
 
 @dataclass(frozen=True)
@@ -49,34 +69,47 @@ class Trained:
     """What training some steps took.
 
     Attributes:
-        rate: Images per second.
+        rate: Images per second of this process.
         memory: Largest memory of the GPU in GiB.
         waits: Times per step that the host waited for the GPU.
-        probability: Of validation rows after training, [N, C].
+        probability: Of one batch of validation rows after training, [N, C].
+        uar: Of all validation rows in %, where that was asked for.
+        profile: Where the time of the steps went, where that was asked for.
     """
 
     rate: float
     memory: float
     waits: float
     probability: torch.Tensor
+    uar: float
+    profile: str
 
 
 class StepClock(Callback):
-    """Takes the wall time of training steps, waiting for the GPU before and after all that count."""
+    """Takes the wall time of training steps, waiting for the GPU before and after all that count.
 
-    def __init__(self, steps: int) -> None:
-        self.steps, self.began, self.seconds, self.waits = steps, 0.0, 0.0, 0
+    Args:
+        steps: Steps that count.
+        profiler: Records them; None records nothing.
+    """
+
+    def __init__(self, steps: int, profiler: profile | None = None) -> None:
+        self.steps, self.profiler, self.began, self.seconds = steps, profiler, 0.0, 0.0
 
     def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
         """Start after the warm-up and stop at the last step."""
         if trainer.global_step == WARM:
             _wait()
+            if self.profiler is not None:
+                self.profiler.start()
             self.began = time.perf_counter()
             _count_waits(True)
         if trainer.global_step == WARM + self.steps:
             _count_waits(False)
             _wait()
             self.seconds = time.perf_counter() - self.began
+            if self.profiler is not None:
+                self.profiler.stop()
 
 
 def _wait() -> None:
@@ -111,7 +144,16 @@ def prepared(name: str, profile: str, workspace: Workspace) -> tuple[Method, Fac
 
 
 def train(
-    name: str, way: str, workspace: Workspace, *, steps: int, profile: str = "paper", on_device: bool = True
+    name: str,
+    way: str,
+    workspace: Workspace,
+    *,
+    steps: int,
+    profile_name: str = "paper",
+    on_device: bool = True,
+    scored: bool = False,
+    profiled: bool = False,
+    group: Group | None = None,
 ) -> Trained:
     """Train a method some steps.
 
@@ -120,41 +162,55 @@ def train(
         way: Of `WAYS`.
         workspace: Where the faces are.
         steps: Steps that count.
-        profile: Of the method.
+        profile_name: Profile of the method.
         on_device: Take the same batch each time, finished and on the device, instead of reading the pack.
+        scored: Score all validation rows afterwards.
+        profiled: Record where the time of the steps goes.
+        group: The processes that share the training, each with batches as large as those of one process.
     """
     precision, tf32, compiled = WAYS[way]
     gpu = torch.cuda.is_available()
+    place = ALONE if group is None else group.place
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    method, data = prepared(name, profile, workspace)
+    method, data = prepared(name, profile_name, workspace)
     if compiled:
         method.get_submodule("network").compile()
-    clock = StepClock(steps)
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
+    clock = StepClock(steps, profile(activities=activities) if profiled else None)
     if gpu:
         torch.cuda.reset_peak_memory_stats()
     trainer = Trainer(
         max_epochs=-1,
         max_steps=WARM + steps,
         accelerator="gpu" if gpu else "cpu",
-        devices=1,
+        devices=place.devices,
+        strategy="auto" if group is None else DDPStrategy(process_group_backend=group.backend),
+        plugins=[PlaceEnvironment(place)],
+        use_distributed_sampler=False,
         precision=precision,
         callbacks=[clock],
-        **BARE,
+        **BARE | {"limit_val_batches": 1.0 if scored else 0},
+        check_val_every_n_epoch=None,
+        val_check_interval=WARM + steps + 1,  # never while it trains
+        num_sanity_val_steps=0,
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if on_device:
-            batches = _resident(method, data, WARM + steps, "cuda" if gpu else "cpu")
-            trainer.fit(method, train_dataloaders=batches)
+            device = f"cuda:{place.local_rank}" if gpu else "cpu"
+            trainer.fit(method, train_dataloaders=_resident(method, data, WARM + steps, device))
         else:
             trainer.fit(method, datamodule=data)
     waits = sum("synchronizing" in str(each.message) for each in caught)
-    memory = torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0
     return Trained(
         rate=steps * data.batch_size / clock.seconds,
-        memory=memory,
+        memory=torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0,
         waits=waits / steps,
-        probability=_answers(method, data, precision),
+        uar=100 * trainer.validate(method, datamodule=data, verbose=False)[0]["val/uar"] if scored else 0.0,
+        probability=_answers(method, data, precision) if group is None else torch.empty(0),
+        profile=""
+        if clock.profiler is None
+        else shares_of(f"{name}, {way}", clock.profiler, steps, device="cuda" if gpu else "cpu"),
     )
 
 
@@ -193,34 +249,81 @@ def _answers(method: Method, data: FaceDataModule, precision: str) -> torch.Tens
 
 def side_by_side(name: str, count: int, steps: int) -> float:
     """Return the images per second of several runs on one GPU at once, all together."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(count) as pool:
-        return sum(pool.starmap(_rate_alone, [(name, steps)] * count))
+    return _together(_rate_alone, [(name, steps)] * count)
+
+
+def shared(name: str, count: int, steps: int, profile_name: str = "paper", size: str = "quick") -> float:
+    """Return the images per second of one training that several GPUs share (DDP), all together.
+
+    Args:
+        name: Of the method.
+        count: GPUs; without any, processes on a CPU.
+        steps: Steps that count.
+        profile_name: Profile of the method.
+        size: Of the drawn data.
+    """
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as found:
+        port = found.getsockname()[1]
+    places = [Place(rank, count, 1, "127.0.0.1", port) for rank in range(count)]
+    return _together(_rate_shared, [(name, place, steps, profile_name, size) for place in places])
+
+
+def _together(rate: Callable[..., float], calls: list[tuple[Any, ...]]) -> float:
+    """Return the sum of what calls return that each have a fresh process, all at once."""
+    with multiprocessing.get_context("spawn").Pool(len(calls)) as pool:
+        return sum(pool.starmap(rate, calls, chunksize=1))
 
 
 def _rate_alone(name: str, steps: int) -> float:
     return train(name, "bf16", _workspace(), steps=steps).rate
 
 
-def _workspace() -> Workspace:
-    return Workspace(find_roots(None), size="quick")
+def _rate_shared(name: str, place: Place, steps: int, profile_name: str, size: str) -> float:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.cuda.set_device(place.local_rank)
+    group = Group(place, device)
+    try:
+        found = train(name, "bf16", _workspace(size), steps=steps, profile_name=profile_name, group=group)
+    finally:
+        group.close()
+    return found.rate
+
+
+def _workspace(size: str = "quick") -> Workspace:
+    return Workspace(find_roots(None), size=size)
 
 
 def measure(rounds: int) -> Report:
-    """Measure on the GPU if there is one."""
+    """Measure on the GPUs if there are any."""
     title, text = "Training on a GPU", "Networks of `paper`, wall time."
     if not torch.cuda.is_available():
-        rows = [[name, way, *[NOT_MEASURED] * 4] for name in methods.BUILT_IN for way in WAYS]
+        rows = [
+            [name, way, *[NOT_MEASURED] * (len(COLUMNS) - 2)] for name in methods.BUILT_IN for way in WAYS
+        ]
         return Report(title, text + " No GPU was at hand.", tables=[("Precisions", COLUMNS, rows)])
-    workspace, steps, rows, ratios = _workspace(), 10 * rounds, [], []
+    workspace, steps, rows, profiles, counted = _workspace(), 10 * rounds, [], [], 0
+    ratios: list[Ratio] = []
     for name in methods.BUILT_IN:
         found = {way: train(name, way, workspace, steps=steps) for way in WAYS}
+        scores = {
+            way: train(name, way, workspace, steps=SCORED_AFTER, on_device=False, scored=True).uar
+            for way in WAYS
+        }
         base = found["fp32"].probability
         for way, each in found.items():
             changed = float((each.probability - base).abs().max())
-            rows.append(
-                [name, way, f"{each.rate:,.0f}", f"{each.memory:.2f}", f"{changed:.3f}", f"{each.waits:g}"]
+            gain = scores[way] - scores["fp32"]
+            cells = (
+                f"{each.rate:,.0f}",
+                f"{each.memory:.2f}",
+                f"{changed:.3f}",
+                f"{each.waits:g}",
+                f"{gain:+.1f}",
             )
+            rows.append([name, way, *cells])
+        profiles.append(train(name, "bf16", workspace, steps=10, on_device=False, profiled=True).profile)
+        counted = max(counted, len(prepared(name, "paper", workspace)[1].rows("val")))
         pairs = [
             train(name, "bf16", workspace, steps=steps, on_device=False).rate
             / train(name, "bf16", workspace, steps=steps).rate
@@ -229,10 +332,26 @@ def measure(rounds: int) -> Report:
         ratios.append(
             Ratio(f"{name}, bf16: from the pack / from a tensor on the GPU", statistics.median(pairs), 0.9)
         )
+    devices = torch.cuda.device_count()
     for name in methods.BUILT_IN:
-        gain = side_by_side(name, 2, steps) / side_by_side(name, 1, steps)
-        ratios.append(Ratio(f"{name}, bf16: two runs at once / one", gain))
-    return Report(title, text, ratios, tables=[("Precisions", COLUMNS, rows)], device="cuda")
+        alone = side_by_side(name, 1, steps)
+        ratios.append(Ratio(f"{name}, bf16: two runs at once / one", side_by_side(name, 2, steps) / alone))
+        if devices > 1:
+            rate = shared(name, devices, steps)
+            ratios.append(Ratio(f"{name}, bf16: a run on {devices} GPUs (DDP) / on one", rate / alone))
+    parts = [
+        text,
+        SCORES.format(rows=counted),
+        *(["DDP needs two GPUs: not measured."] if devices < 2 else []),
+    ]
+    return Report(
+        title,
+        " ".join(parts),
+        ratios,
+        tables=[("Precisions", COLUMNS, rows)],
+        profile="\n".join(profiles),
+        device="cuda",
+    )
 
 
 if __name__ == "__main__":

@@ -122,16 +122,30 @@ def multiply_adds(work: Callable[[], object]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def profile_of(title: str, step: TrainingStep, steps: int = 8, lines: int = 12) -> str:
+def profile_of(title: str, step: TrainingStep, steps: int = 8) -> str:
     """Return where the time of a step goes: the share of each operation, and how often it is called."""
     step()
     with profile(activities=[ProfilerActivity.CPU]) as found:
         for _ in range(steps):
             step()
-    known = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)
-    whole = sum(event.self_cpu_time_total for event in known)
-    rows = [
-        f"{event.self_cpu_time_total / whole:6.1%} {event.count / steps:7.1f}  {event.key}"
-        for event in known[:lines]
-    ]
+    return shares_of(title, found, steps)
+
+
+def shares_of(title: str, found: profile, steps: int, *, device: str = "cpu", lines: int = 12) -> str:
+    """Return the operations that take most time as lines: share of the time, calls per step, name.
+
+    Args:
+        title: First line.
+        found: A profile that has ended.
+        steps: Steps in it.
+        device: Whose time counts; `cuda` for that of kernels and copies.
+        lines: Operations that are named.
+    """
+
+    def taken(event: Any) -> float:
+        return float(event.self_device_time_total if device == "cuda" else event.self_cpu_time_total)
+
+    known = sorted(found.key_averages(), key=taken, reverse=True)
+    whole = sum(map(taken, known)) or 1.0
+    rows = [f"{taken(event) / whole:6.1%} {event.count / steps:7.1f}  {event.key}" for event in known[:lines]]
     return "\n".join([title, " share   calls  operation", *rows, ""])
