@@ -54,6 +54,10 @@ COLUMNS = (
     "points of UAR beside fp32",
 )
 NOT_MEASURED = "not measured"
+NO_GPU = (
+    "No GPU was at hand: nor are the pack against a tensor that is on the GPU already, two runs at once on one "
+    "GPU, and a run on several (DDP) measured. The command measures them where there is one."
+)
 WARM = 5
 """Steps that do not count."""
 SCORED_AFTER = 200
@@ -298,10 +302,9 @@ def measure(rounds: int) -> Report:
     """Measure on the GPUs if there are any."""
     title, text = "Training on a GPU", "Networks of `paper`, wall time."
     if not torch.cuda.is_available():
-        rows = [
-            [name, way, *[NOT_MEASURED] * (len(COLUMNS) - 2)] for name in methods.BUILT_IN for way in WAYS
-        ]
-        return Report(title, text + " No GPU was at hand.", tables=[("Precisions", COLUMNS, rows)])
+        ways = ", ".join(WAYS)
+        blank = [[name, ways, *[NOT_MEASURED] * (len(COLUMNS) - 2)] for name in methods.BUILT_IN]
+        return Report(title, f"{text} {NO_GPU}", tables=[("Precisions", COLUMNS, blank)])
     workspace, steps, rows, profiles, counted = _workspace(), 10 * rounds, [], [], 0
     ratios: list[Ratio] = []
     for name in methods.BUILT_IN:

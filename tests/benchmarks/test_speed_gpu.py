@@ -19,6 +19,7 @@ def test_steps_are_trained_from_a_tensor_and_from_the_pack(on_device: bool) -> N
     assert torch.allclose(found.probability.sum(dim=1), torch.ones(len(found.probability)))
 
 
+@pytest.mark.slow
 def test_it_scores_validation_rows_and_keeps_a_profile() -> None:
     """A trained network beats chance, a sixth, on all validation rows; a profile names operations."""
     workspace = Workspace(find_roots(None), size="quick")
