@@ -55,8 +55,8 @@ COLUMNS = (
 )
 NOT_MEASURED = "not measured"
 NO_GPU = (
-    "No GPU was at hand: nor are the pack against a tensor that is on the GPU already, two runs at once on one "
-    "GPU, and a run on several (DDP) measured. The command measures them where there is one."
+    "No GPU was at hand: nor are the pack against a tensor that is on the GPU already, two runs at once on "
+    "one, and a run on several (DDP) measured. The command measures them where there is one."
 )
 WARM = 5
 """Steps that do not count."""
