@@ -122,6 +122,23 @@ def test_towers_have_their_own_features(toy, pack):
     assert len(stored(pack)) == 4
 
 
+def test_folds_seeds_and_variants_share_the_features_of_one_tower(toy, pack):
+    first = make(seed=0)
+    first.load_pretrained()
+    predict(first, toy, pack, np.arange(0, 6), device="cpu")
+    for seed, rows, settings in (
+        (1, np.arange(4, 20), {}),  # another seed, and rows of another fold
+        (0, np.arange(3), {"mask": "none"}),  # the probe of the ablation
+        (2, np.arange(3), {"separation": 0.0}),
+    ):
+        other = make(seed=seed, **settings)
+        other.load_pretrained()
+        seen = count_calls(other)
+        predict(other, toy, pack, rows, device="cpu")
+        assert seen == []
+    assert len(stored(pack)) == 1
+
+
 def test_damaged_files_are_made_again_and_a_cache_need_not_be_writable(toy, pack, monkeypatch):
     method, rows = make(), np.arange(5)
     first = predict(method, toy, pack, rows, device="cpu")
