@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CALMEST = 3
 """Frames of a clip that are taken as the neutral face; their features are averaged."""
-AT_ONCE = 64
+AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)

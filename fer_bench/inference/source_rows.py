@@ -21,7 +21,7 @@ from fer_bench.runs.reopen import reopen
 from fer_bench.workspace.sources import DataRoots, Source
 from fer_bench.workspace.workspace import Announce
 
-AT_ONCE = 64
+AT_ONCE = 256
 """Crops per call of a model."""
 
 

@@ -34,8 +34,7 @@ from fer_bench.data.protocols import find_protocol, in_label_set
 from fer_bench.data.reading.dataset import FaceDataset, SoftLabels
 from fer_bench.emotions import Emotion
 
-EVAL_BATCH = 64
-"""Rows that are predicted at a time: with more, the maps of small networks leave a processor's cache."""
+EVAL_BATCH = 256
 Loader = DataLoader[dict[str, Tensor]]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.loading import transforms
 from fer_bench.data.loading.batches import reference_rows
-from fer_bench.data.loading.datamodule import EVAL_BATCH, FaceDataModule, evaluation_batches
+from fer_bench.data.loading.datamodule import FaceDataModule, evaluation_batches
 from fer_bench.data.loading.union_module import make_datamodule
 from fer_bench.errors import DataError, UsageError
 from tests.data.toy import running_trainer, toy_rows
@@ -208,12 +208,12 @@ def test_labels_outside_the_classes_are_missing_in_evaluation(module, toy):
     rows = np.arange(len(toy.index))[::-1].copy()
     batches = list(evaluation_batches(data.pack, toy, data.classes, rows, SPEC, torch.device("cpu")))
     assert torch.cat([b["row"] for b in batches]).tolist() == rows.tolist()
-    assert max(len(b["row"]) for b in batches) <= EVAL_BATCH
+    assert max(len(b["row"]) for b in batches) <= 256
     labels = torch.cat([b["label"] for b in batches])
     neutral = torch.tensor((toy.index["label"].to_numpy(object) == "neutral")[rows])
     assert torch.equal(labels == -1, neutral)
     assert torch.equal(
-        batches[0]["image"], transforms.prepare(torch.from_numpy(data.pack.pixels[rows[:EVAL_BATCH]]), SPEC)
+        batches[0]["image"], transforms.prepare(torch.from_numpy(data.pack.pixels[rows[:256]]), SPEC)
     )
 
 
