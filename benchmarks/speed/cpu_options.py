@@ -18,13 +18,16 @@ from typing import Any
 import torch
 
 from benchmarks.speed.forked import Way, Workers
-from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
+from benchmarks.speed.harness import Ratio, Report, Table, alternate, median_ratio, run_benchmark
 from benchmarks.speed.steps import TrainingStep
 from fer_bench import arithmetic
+from fer_bench.data.loading.datamodule import EVAL_BATCH
 
 PROFILES: dict[str, int | None] = {"quick": None, "paper": 2}
 """Rows of a batch; None are the profile's own. Those of `paper` are fewer than its own, to save time."""
 METHODS = ("erm", "gcn", "cafe", "resemotenet", "ssmfar")
+OTHERS = (16, 64, 128)
+"""Rows that are predicted at a time instead of those of runs."""
 COMPILED = "erm"
 """The method whose quick network is compiled: for each it takes minutes."""
 DEFAULT, SYSTEM, USUAL, BF16, THREADS = (
@@ -80,6 +83,20 @@ def prediction(name: str) -> Callable[[], object]:
     return predict
 
 
+def in_pieces(name: str, rows: int) -> Callable[[], object]:
+    """Return what predicts `EVAL_BATCH` pictures with the quick network, some rows at a time."""
+    step = TrainingStep(name, "quick", rows=EVAL_BATCH)
+    pieces = step.batch["image"].split(rows)
+    step.method.eval()
+
+    def predict() -> None:
+        with torch.inference_mode():
+            for piece in pieces:
+                step.method(piece)
+
+    return predict
+
+
 def measure(rounds: int) -> Report:
     """Time every way in turn with the default."""
     torch.set_num_threads(1)
@@ -113,6 +130,7 @@ def measure(rounds: int) -> Report:
             ),
             _predictions(rounds),
             _compile_table(rounds),
+            _at_once(rounds),
         ],
     )
 
@@ -126,6 +144,19 @@ def _predictions(rounds: int) -> tuple[str, tuple[str, ...], list[list[str]]]:
             seconds = alternate(workers.steps, rounds, workers.spent)
         rows.append([f"{name}, quick", f"{median_ratio(seconds, SYSTEM, DEFAULT):.2f}"])
     return "Prediction in batches of 32", ("method, profile", SYSTEM), rows
+
+
+def _at_once(rounds: int) -> Table:
+    """Return how long prediction takes by the number of rows that are predicted at a time."""
+    rows = []
+    for name in METHODS:
+        ways = {str(count): Way(partial(in_pieces, name, count)) for count in (*OTHERS, EVAL_BATCH)}
+        with Workers(ways) as workers:
+            seconds = alternate(workers.steps, rounds, workers.spent)
+        found = (median_ratio(seconds, str(count), str(EVAL_BATCH)) for count in OTHERS)
+        rows.append([f"{name}, quick", *(f"{ratio:.2f}" for ratio in found)])
+    heading = f"Prediction by rows at a time, beside {EVAL_BATCH} at a time"
+    return heading, ("method, profile", *(f"{count} at a time" for count in OTHERS)), rows
 
 
 def _compile_table(rounds: int) -> tuple[str, tuple[str, ...], list[list[str]]]:
