@@ -24,6 +24,7 @@ from gcn_scores import AGAINST, PLAIN, PRETRAINED, ROWS, SCRATCH, above, common_
 from readme_section import figure_table, write_section
 from sweep_runs import refuse_empty
 
+from fer_bench import allocator
 from fer_bench.config import SweepConfig
 from fer_bench.evaluation.estimates import Estimate
 from fer_bench.leaderboard.markup import percent
@@ -140,6 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--people", type=int, nargs="+", default=SEEDS, help="seeds of the tested people")
     parser.add_argument("--size", default="quick", help="size of the stand-in that was trained on")
     given = parser.parse_args(arguments)
+    allocator.keep_memory()  # as runs do: models take minutes to answer
     store = Store(given.runs_dir)
     sweep = read_sweep(given.sweep or SWEEPS / f"{SECTION}.yaml")
     arms = read_arms(store, sweep, None if given.sweep else given.size)
