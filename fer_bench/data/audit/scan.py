@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ from fer_bench.files import cache_root, short_hash, usable_cores, write_atomic
 STATE_VERSION = 5
 SAVED_EVERY = 10.0
 """Seconds between savings of the state."""
+SAMPLED = 64
+"""Files whose sizes tell how many threads are worth it."""
+BYTES_PER_THREAD = 5_000
+"""Bytes of a file that take about as long to decode as the rest of its check."""
 NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
 BEYOND = 0.15
 """Share of a picture's side; an annotation that reaches further beyond the picture is not just loose."""
@@ -70,7 +75,7 @@ class Scan:
 
         Args:
             progress: Called with rows done and total rows.
-            jobs: Threads that decode, one per core by default.
+            jobs: Threads that decode; by default as many as `useful_threads` tells.
         """
         index = self.dataset.index
         boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
@@ -109,7 +114,7 @@ class Scan:
                 self.seen[at] = seen
             return looked
 
-        workers = jobs or usable_cores()
+        workers = jobs or useful_threads(self.dataset)
         try:
             with ThreadPoolExecutor(workers) as pool:
                 for batch in batched(todo, workers):
@@ -165,6 +170,22 @@ class Scan:
         except StoreError as error:
             self.unsaved = error.message
         self._saved_at = time.monotonic()
+
+
+def useful_threads(dataset: FaceDataset) -> int:
+    """Return how many threads decode a dataset's files faster than fewer would.
+
+    A thread leaves the interpreter to others only while it decodes. With small files they wait for each
+    other: two threads take 1.6 times as long as one on grey pictures of 48 pixels (1 kB), and 0.6 of it on
+    colour ones of 200 (16 kB).
+    """
+    paths = dataset.index["path"]
+    sizes = []
+    for at in np.linspace(0, len(paths) - 1, min(SAMPLED, len(paths))).astype(int):
+        with suppress(OSError):  # a file that is not there is reported when it is decoded
+            sizes.append((dataset.base / paths.iloc[at]).stat().st_size)
+    mean = sum(sizes) / len(sizes) if sizes else 0
+    return max(1, min(round(mean / BYTES_PER_THREAD), usable_cores()))
 
 
 def damaged(why: str, file: Path) -> DataError:

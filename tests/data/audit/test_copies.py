@@ -188,7 +188,7 @@ def test_two_faces_of_one_photo_are_not_the_same_picture(wild, tmp_path):
 
 def test_a_stopped_check_goes_on_where_it_was(wild, tmp_path, monkeypatch):
     monkeypatch.setattr(filling, "FILES_AT_ONCE", 5)
-    monkeypatch.setattr(scan, "usable_cores", lambda: 2)
+    monkeypatch.setattr(scan, "useful_threads", lambda dataset: 2)
     loaded = []
     load = wild.load
     monkeypatch.setattr(wild, "load", lambda path, frames: loaded.append(path) or load(path, frames))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_bench.data.audit import scan
 from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.verify import verify
 from fer_bench.data.packs.pack import open_pack
@@ -276,3 +277,18 @@ def test_what_a_note_is_about_is_named_in_full_in_a_file(raf, tmp_path):
     (found,) = [f for f in report.findings if f.message == "54 pictures have no file in manual"]
     assert len(found.names) == 10
     assert len(Path(found.listed_in).read_text().splitlines()) == 54
+
+
+def test_threads_are_for_files_that_take_long_to_decode(raf, monkeypatch):
+    monkeypatch.setattr(scan, "usable_cores", lambda: 8)
+    dataset = RAFDB(raf)
+    files = sorted(raf.rglob("*_aligned.jpg"))
+
+    def threads(size: int) -> int:
+        for file in files:
+            file.write_bytes(bytes(size))
+        return scan.useful_threads(dataset)
+
+    assert [threads(size) for size in (0, 1_000, 6_000, 16_000, 300_000)] == [1, 1, 1, 3, 8]
+    files[0].unlink()
+    assert scan.useful_threads(dataset) == 8
