@@ -47,6 +47,8 @@ WANTED = 5.0
 SHARE = 0.03
 STRONG = "ssmfar"
 """Has strong views."""
+WAITING = "share of an epoch of quick spent on getting batches that two processes load, the largest"
+SLOWER = "taking a batch from another process takes longer than making it: runs load in the one that trains"
 
 
 def packed(dataset: FaceDataset, size: int, cache: Path) -> tuple[Callable[[], int], int]:
@@ -115,18 +117,20 @@ def measure(rounds: int) -> Report:
         ratios.append(Ratio(f"packed / ImageFolder, {size} px", ratio, wanted=WANTED))
         ratio = median_ratio(seconds, "tensors", "packed")
         ratios.append(Ratio(f"packed / torchvision v2 on decoded tensors, {size} px", ratio))
-    table, loading = waiting.measure_methods()
+    table, loading, waited = waiting.measure_methods()
     views = loading.pop(STRONG)
     name = "share of an epoch of quick in which one process loads its batches, "
     ratios += [
         Ratio(f"{name}the largest without strong views", max(loading.values()), SHARE, "lower"),
         Ratio(f"{name}{STRONG}", views, None, "lower", "three operations of albumentations a strong view"),
+        Ratio(WAITING, max(waited.values()), SHARE, "lower", SLOWER),
     ]
     return Report(
         title="Input pipeline",
         text="Pictures a second of one core that become training batches (flip, shifted crop, normalise): "
         "rows of a pack, against ImageFolder with PIL on JPEG files of 48 (for 64) or 100 pixels, and "
-        "against torchvision v2 picture by picture on tensors that are decoded and scaled already.",
+        "against torchvision v2 picture by picture on tensors that are decoded and scaled already. "
+        "Runs load in the process that trains.",
         ratios=ratios,
         figures={"pictures a second of one core": rates},
         tables=[table],

@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.speed.harness import Ratio, Report, alternate, median_ratio, run_benchmark
 from benchmarks.speed.pictures import write_pictures
+from fer_bench import allocator
 from fer_bench.data.crops.recipe import recipe_for
 from fer_bench.data.packs.filling import fill
 from fer_bench.data.packs.pack import open_pack
@@ -57,6 +58,7 @@ def measure(rounds: int) -> Report:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
+    allocator.keep_memory()  # as every command does
     ratios, micro = [], {}
     with tempfile.TemporaryDirectory() as place:
         root, caches = Path(place) / "mmafedb", itertools.count()

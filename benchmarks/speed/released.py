@@ -33,8 +33,8 @@ TEXT = """A step as the methods' released code takes it (`released.py` writes it
 precision, one thread) over a step of this suite, in CPU time. gcn has no released code: two passes through
 its encoder over one pass with both flows, and its step over that of its plain encoder."""
 LIMIT = (
-    "the encoder takes {share:.0%} of the plain step's time and runs on both flows; at the same speed per "
-    "picture that makes about {floor:.1f} times the plain step, with {flops:.2f} times its multiply-adds"
+    "the encoder takes {share:.0%} of the plain step's time and runs on both flows, {flops:.2f} times the "
+    "multiply-adds: at the plain step's speed per picture that would make {floor:.2f} times its time"
 )
 
 
@@ -184,7 +184,7 @@ def measure(rounds: int) -> Report:
 
 
 def gcn_ratios(rounds: int, figures: dict[str, Any]) -> list[Ratio]:
-    """Time gcn's step with one and two passes, and its plain encoder's, alone and while others compute."""
+    """Time gcn's step with one and two passes, and its plain encoder's."""
     ways = {
         "one pass": Way(partial(TrainingStep, "gcn", "quick")),
         "two passes": Way(two_passes),

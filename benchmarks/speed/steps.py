@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -145,7 +146,10 @@ def shares_of(title: str, found: profile, steps: int, *, device: str = "cpu", li
     def taken(event: Any) -> float:
         return float(event.self_device_time_total if device == "cuda" else event.self_cpu_time_total)
 
-    known = sorted(found.key_averages(), key=taken, reverse=True)
+    events = list(found.key_averages())
+    if device == "cuda":  # an operation of the host has its kernels' time as well
+        events = [e for e in events if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
+    known = sorted(events, key=taken, reverse=True)
     whole = sum(map(taken, known)) or 1.0
     rows = [f"{taken(event) / whole:6.1%} {event.count / steps:7.1f}  {event.key}" for event in known[:lines]]
     return "\n".join([title, " share   calls  operation", *rows, ""])

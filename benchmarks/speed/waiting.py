@@ -21,6 +21,8 @@ EPOCHS = 3
 """The first of which does not count: it starts what loads."""
 EPOCH, NEXT = "run_training_epoch", "[_TrainingEpochLoop].train_dataloader_next"
 FINISH = ".on_after_batch_transfer"
+FIRST = "first batch"
+"""Of an epoch, for which processes begin to load only then."""
 
 
 class Clock(Profiler):
@@ -32,18 +34,21 @@ class Clock(Profiler):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
-        self.clock, self.epochs = clock, 0
+        self.clock, self.epochs, self.waited = clock, 0, False
         self.began: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
 
     def start(self, action_name: str) -> None:
         """Note when something begins."""
+        self.waited = self.waited and action_name != EPOCH
         self.began[action_name] = self.clock()
 
     def stop(self, action_name: str) -> None:
         """Note what it took."""
-        took = self.clock() - self.began.pop(action_name)
-        self.seconds[action_name] = self.seconds.get(action_name, 0.0) + took
+        took, name = self.clock() - self.began.pop(action_name), action_name
+        if action_name.endswith(NEXT) and not self.waited:
+            self.waited, name = True, FIRST
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
         if action_name == EPOCH:
             self.epochs += 1
             if self.epochs == 1:
@@ -72,16 +77,23 @@ def train(config: RunConfig, workspace: Workspace, workers: int, clock: Callable
     return found
 
 
-def measure_methods() -> tuple[Table, dict[str, float]]:
-    """Return a table of shares by method, and those of loading in the process that trains."""
-    workspace, rows, loading = Workspace(find_roots(None)), [], {}
+def measure_methods() -> tuple[Table, dict[str, float], dict[str, float]]:
+    """Return a table of shares by method, and those of loading in the process that trains, and of waiting."""
+    workspace, rows, loading, waiting = Workspace(find_roots(None)), [], {}, {}
     with quiet():
         for method, dataset in CASES.items():
             config = planned(method, dataset, EPOCHS, workspace)
             alone = train(config, workspace, 0, time.process_time)
             beside = train(config, workspace, 2, time.perf_counter)
-            shares = alone.share(NEXT), alone.share(FINISH), beside.share(NEXT)
-            loading[method] = shares[0]
+            loading[method] = alone.share(FIRST) + alone.share(NEXT)
+            waiting[method] = beside.share(FIRST) + beside.share(NEXT)
+            shares = loading[method], alone.share(FINISH), beside.share(FIRST), beside.share(NEXT)
             rows.append((method, *(f"{share:.1%}" for share in shares)))
-    names = ("method", "loading in the process", "augmentation", "waiting for two processes (elapsed time)")
-    return ("Share of an epoch of the profile quick", names, rows), loading
+    names = (
+        "method",
+        "loading in the process",
+        "augmentation",
+        "two processes load: getting the first batch (elapsed time)",
+        "getting the others",
+    )
+    return ("Share of an epoch of the profile quick", names, rows), loading, waiting

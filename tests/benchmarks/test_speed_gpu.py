@@ -10,11 +10,12 @@ from fer_bench.workspace.sources import find_roots
 from fer_bench.workspace.workspace import Workspace
 
 
+@pytest.mark.parametrize("name", ["erm", "ssmfar"])
 @pytest.mark.parametrize("on_device", [True, False])
-def test_steps_are_trained_from_a_tensor_and_from_the_pack(on_device: bool) -> None:
+def test_steps_are_trained_from_a_tensor_and_from_the_pack(on_device: bool, name: str) -> None:
     """Both give a rate and probabilities of the trained network."""
     workspace = Workspace(find_roots(None), size="tiny")
-    found = gpu.train("erm", "fp32", workspace, steps=2, profile_name="quick", on_device=on_device)
+    found = gpu.train(name, "fp32", workspace, steps=2, profile_name="quick", on_device=on_device)
     assert found.rate > 0
     assert torch.allclose(found.probability.sum(dim=1), torch.ones(len(found.probability)))
 

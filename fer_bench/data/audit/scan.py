@@ -29,7 +29,7 @@ SAVED_EVERY = 10.0
 SAMPLED = 64
 """Files whose sizes tell how many threads are worth it."""
 BYTES_PER_THREAD = 5_000
-"""Bytes of a file that take about as long to decode as the rest of its check."""
+"""Bytes of a picture for each thread; with fewer, threads wait for each other more than they decode."""
 NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
 BEYOND = 0.15
 """Share of a picture's side; an annotation that reaches further beyond the picture is not just loose."""
@@ -75,7 +75,7 @@ class Scan:
 
         Args:
             progress: Called with rows done and total rows.
-            jobs: Threads that decode; by default as many as `useful_threads` tells.
+            jobs: Threads that decode; by default as many as `useful_threads` returns.
         """
         index = self.dataset.index
         boxes, landmarks = index["box"].to_list(), index["landmarks"].to_list()
@@ -184,7 +184,8 @@ def useful_threads(dataset: FaceDataset) -> int:
     for at in np.linspace(0, len(paths) - 1, min(SAMPLED, len(paths))).astype(int):
         with suppress(OSError):  # a file that is not there is reported when it is decoded
             sizes.append((dataset.base / paths.iloc[at]).stat().st_size)
-    mean = sum(sizes) / len(sizes) if sizes else 0
+    files_per_row = paths.nunique() / len(paths)  # few, where one file holds many pictures
+    mean = files_per_row * sum(sizes) / len(sizes) if sizes else 0
     return max(1, min(round(mean / BYTES_PER_THREAD), usable_cores()))
 
 

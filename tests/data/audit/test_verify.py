@@ -292,3 +292,5 @@ def test_threads_are_for_files_that_take_long_to_decode(raf, monkeypatch):
     assert [threads(size) for size in (0, 1_000, 6_000, 16_000, 300_000)] == [1, 1, 1, 3, 8]
     files[0].unlink()
     assert scan.useful_threads(dataset) == 8
+    dataset.index["path"] = dataset.index["path"].iloc[1]  # one file of 300 kB with all pictures
+    assert scan.useful_threads(dataset) == round(300_000 / len(files) / scan.BYTES_PER_THREAD)
