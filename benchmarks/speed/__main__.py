@@ -26,6 +26,7 @@ ORDER = (
     "input_pipeline",
     "runner",
     "startup",
+    "quick_runs",
     "released",
     "feature_cache",
     "cpu_options",
