@@ -37,10 +37,6 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "fer_bench" / "methods" / "gcn" / "README.md"
 FIGURES = ROOT / "docs" / "figures"
 SECTION, PEOPLE_SECTION = "gcn_evidence", "gcn_people"
-PEOPLE_BANNER = (
-    "**SYNTHETIC DATA** (drawn faces; this says nothing about real ones), profile quick. UAR in % on the "
-    "same people as above."
-)
 
 
 def _any_record(arms: Arms) -> Record:
@@ -161,7 +157,8 @@ def main(arguments: list[str] | None = None) -> None:
     if len(points) < 2:
         print(f"no runs with other numbers of people: {PEOPLE_SECTION} was not trained")
         return
-    write_section(given.readme, PEOPLE_SECTION, f"{PEOPLE_BANNER}\n\n{gains_table(points)}")
+    banner = f"{_banner({'oulu': points[0].arms})} UAR in % on the same people as above."
+    write_section(given.readme, PEOPLE_SECTION, f"{banner}\n\n{gains_table(points)}")
     draw_people(curves(points), given.figures / "gcn-people.png")
     print(f"wrote {PEOPLE_SECTION} and its figure")
 

@@ -86,16 +86,7 @@ def prediction(name: str) -> Callable[[], object]:
 
 def in_pieces(name: str, rows: int) -> Callable[[], object]:
     """Return what predicts `EVAL_BATCH` pictures with the quick network, some rows at a time."""
-    step = TrainingStep(name, "quick", rows=EVAL_BATCH)
-    pieces = step.batch["image"].split(rows)
-    step.method.eval()
-
-    def predict() -> None:
-        with torch.inference_mode():
-            for piece in pieces:
-                step.method(piece)
-
-    return predict
+    return partial(TrainingStep(name, "quick", rows=EVAL_BATCH).predict, rows)
 
 
 def measure(rounds: int) -> Report:

@@ -85,6 +85,7 @@ class Trained:
         waits: Times per step that the host waited for the GPU.
         probability: Of one batch of validation rows after training, [N, C].
         uar: Of all validation rows in %, where that was asked for.
+        scored: Validation rows.
         profile: Where the time of the steps went, where that was asked for.
     """
 
@@ -93,6 +94,7 @@ class Trained:
     waits: float
     probability: torch.Tensor
     uar: float
+    scored: int
     profile: str
 
 
@@ -211,23 +213,22 @@ def train(
         val_check_interval=WARM + steps + 1,  # never while it trains
         num_sanity_val_steps=0,
     )
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, contextlib.ExitStack() as changed:
         warnings.simplefilter("always")
         if on_device:
             device = f"cuda:{place.local_rank}" if gpu else "cpu"
             loader = partial(_resident, method, steps=WARM + steps, device=device)
             # What is finished is neither made nor finished again; the thresholds of ssmfar ask for the data.
-            ways = patch.object(method, "train_loader", loader), patch.object(data, FINISH, _as_it_is)
-        else:
-            ways = contextlib.nullcontext(), contextlib.nullcontext()
-        with ways[0], ways[1]:
-            trainer.fit(method, datamodule=data)
+            changed.enter_context(patch.object(method, "train_loader", loader))
+            changed.enter_context(patch.object(data, FINISH, _as_it_is))
+        trainer.fit(method, datamodule=data)
     waits = sum("called a synchronizing" in str(each.message) for each in caught)
     return Trained(
         rate=clock.rows / clock.seconds,
         memory=torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0,
         waits=waits / steps,
         uar=100 * trainer.validate(method, datamodule=data, verbose=False)[0]["val/uar"] if scored else 0.0,
+        scored=len(data.rows("val")),
         probability=_answers(method, data, precision) if group is None else torch.empty(0),
         profile=""
         if clock.profiler is None
@@ -347,7 +348,7 @@ def measure(rounds: int) -> Report:
             )
             rows.append([name, way, *cells])
         profiles.append(train(name, "bf16", workspace, steps=10, on_device=False, profiled=True).profile)
-        counted = max(counted, len(prepared(name, "paper", workspace)[1].rows("val")))
+        counted = max(counted, read["fp32"].scored)
         pairs = [
             train(name, "bf16", workspace, steps=steps, on_device=False).rate
             / train(name, "bf16", workspace, steps=steps).rate

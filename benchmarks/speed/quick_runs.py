@@ -8,19 +8,14 @@ training steps are kept as text.
 
 from __future__ import annotations
 
-import tempfile
-from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.speed.harness import Report, run_benchmark
-from benchmarks.speed.steps import TrainingStep, shares_of
+from benchmarks.speed.scaling import carry_out
+from benchmarks.speed.steps import TrainingStep, profiled, shares_of
 from fer_bench import allocator, arithmetic
-from fer_bench.config import RunOptions
-from fer_bench.results.store import Store
-from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.plan import plan_sweep, prepare_targets
 from fer_bench.runs.spent import PARTS, PREFIX
 from fer_bench.runs.sweepfile import read_sweep
@@ -31,47 +26,41 @@ DATASET = "rafdb"
 STEPS = 20
 KINDS = {
     "convolutions": ("convolution",),
-    "batch norms": ("batch_norm", "native_batch_norm"),
+    "batch norms": ("batch_norm",),
     "pooling": ("pool",),
     "matrix products": ("mm",),
     "optimiser": ("fused_adam", "_foreach"),
 }
 """Operations whose names contain one of these; the first kind that fits counts."""
+OTHER = "other"
 TEXT = (
     "CPU time of one run of each method on drawn RAF-DB with all targets, as in `make bench`, which prints "
-    "such a table for its own runs. Training is most of it, and most of training are the network's own "
+    "such a table for its own runs. Training is most of it, and most of training is the network's own "
     "operations, which the same numbers need. That `make bench` should fall to 60 % is therefore missed: "
     "these five runs took 173 CPU-seconds at commit f16f0b2, before it was made faster, and 160 at b35238c, "
     "one after the other on an idle machine."
 )
 
 
-def spent() -> dict[str, Counter[str]]:
+def spent() -> dict[str, dict[str, float]]:
     """Train a run of each method, and return its CPU-seconds by part."""
     arithmetic.choose_portable()  # so that runs are forked, as in a sweep
     workspace = Workspace(find_roots(None))
     sweep = read_sweep("quick", {"datasets": [DATASET], "seeds": [0]})
-    planned = list(prepare_targets(plan_sweep(sweep, workspace)[0], workspace))
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        LocalLauncher(RunOptions(jobs=1)).run(planned, store, workspace, lambda event: None)
-        return {
-            record.method: Counter({part: record.timing.get(f"{PREFIX}{part}", 0.0) for part in PARTS})
-            for record in store.records()
-        }
+    runs = tuple(prepare_targets(plan_sweep(sweep, workspace)[0], workspace))
+    return {
+        record.method: {part: record.timing.get(f"{PREFIX}{part}", 0.0) for part in PARTS}
+        for record in carry_out(runs, 1, workspace)
+    }
 
 
-def operations(name: str) -> tuple[Counter[str], str]:
+def operations(name: str) -> tuple[dict[str, float], str]:
     """Return the CPU time of a method's training steps by kind of operation, and the profile as text."""
-    step = TrainingStep(name, "quick")
-    step()
-    with profile(activities=[ProfilerActivity.CPU]) as found:
-        for _ in range(STEPS):
-            step()
-    taken: Counter[str] = Counter()
+    found = profiled(TrainingStep(name, "quick"), STEPS)
+    taken = dict.fromkeys([*KINDS, OTHER], 0.0)
     for event in found.key_averages():
-        kind = next((kind for kind, parts in KINDS.items() if any(p in event.key for p in parts)), "other")
-        taken[kind] += event.self_cpu_time_total  # type: ignore[assignment]
+        kind = next((kind for kind, parts in KINDS.items() if any(p in event.key for p in parts)), OTHER)
+        taken[kind] += event.self_cpu_time_total
     return taken, shares_of(f"{name}, quick", found, STEPS)
 
 
@@ -82,25 +71,25 @@ def measure(rounds: int) -> Report:
     allocator.keep_memory()
     parts, kinds, profiles = [], [], []
     for name, found in sorted(seconds.items()):
-        parts.append([name, *_percentages(found, PARTS)])
+        parts.append([name, *_percentages(found)])
         taken, text = operations(name)
-        kinds.append([name, *_percentages(taken, [*KINDS, "other"])])
+        kinds.append([name, *_percentages(taken)])
         profiles.append(text)
     return Report(
         title="Runs of make bench",
         text=TEXT,
-        figures={"CPU-seconds": {name: dict(found) for name, found in seconds.items()}},
+        figures={"CPU-seconds": seconds},
         tables=[
             ("Parts of a run", ("method", *PARTS), parts),
-            ("Operations of a training step", ("method", *KINDS, "other"), kinds),
+            ("Operations of a training step", ("method", *KINDS, OTHER), kinds),
         ],
         profile="\n".join(profiles),
     )
 
 
-def _percentages(found: Counter[str], names: list[str] | tuple[str, ...]) -> list[str]:
+def _percentages(found: Mapping[str, float]) -> list[str]:
     whole = sum(found.values())
-    return [f"{found[name] / whole:.0%}" for name in names]
+    return [f"{each / whole:.0%}" for each in found.values()]
 
 
 if __name__ == "__main__":

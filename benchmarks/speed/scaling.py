@@ -24,6 +24,7 @@ from benchmarks.speed.harness import Ratio, Report, alternate, cpu_of_children, 
 from fer_bench import arithmetic
 from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.files import usable_cores
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.plan import PlannedRun, plan_sweep, prepare_targets
@@ -34,9 +35,9 @@ from fer_bench.workspace.workspace import Workspace
 METHOD = "erm"
 EPOCHS, ROUNDS = 4, 2
 TEXT = (
-    "Whole runs of {method}'s quick network, {epochs} epochs on drawn rafdb, on {cores} cores. Efficiency: "
-    "the CPU time of one process divided by that of two for the same work; 100 % is no loss. The speed-up on "
-    "the clock counts other work on the machine too. {ray} Then the profile `paper` on the published sizes, "
+    "Whole runs of {method}'s `quick` network ({epochs} epochs on drawn rafdb) on {cores} cores. Efficiency "
+    "is the CPU time of the work in one process over that in two; 100 % means no loss. Wall-clock speed-ups "
+    "include other work on the machine. {ray} Then the profile `paper` on the published sizes, "
     "computed from the rates of one core of {processor}. No GPU was measured: hours on GPUs rest on "
     "the **assumption** that one does the work of {assumed} such cores."
 )
@@ -56,12 +57,14 @@ def planned(seeds: int, devices: int, workspace: Workspace) -> tuple[PlannedRun,
     return tuple(prepare_targets(plan_sweep(sweep, workspace)[0], workspace))
 
 
-def carry_out(runs: tuple[PlannedRun, ...], jobs: int, workspace: Workspace) -> None:
-    """Work on runs in processes, in a store that is deleted."""
+def carry_out(runs: tuple[PlannedRun, ...], jobs: int, workspace: Workspace) -> list[Record]:
+    """Work on runs in processes, in a store that is deleted; return their records."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         LocalLauncher(RunOptions(jobs=jobs)).run(list(runs), store, workspace, lambda event: None)
-        assert {record.status for record in store.records()} == {"done"}
+        records = list(store.records())
+    assert {record.status for record in records} == {"done"}
+    return records
 
 
 def measure(rounds: int) -> Report:

@@ -100,11 +100,12 @@ class TrainingStep:
         self.method.on_before_optimizer_step(self.optimizer)
         self.optimizer.step()
 
-    def predict(self) -> None:
-        """Predict the pictures."""
+    def predict(self, at_once: int | None = None) -> None:
+        """Predict the pictures, some at a time or all at once."""
         self.method.eval()
         with torch.inference_mode():
-            self.method(self.batch["image"])
+            for part in self.batch["image"].split(at_once or self.rows):
+                self.method(part)
 
 
 def task_of(name: str) -> Task:
@@ -123,13 +124,18 @@ def multiply_adds(work: Callable[[], object]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def profile_of(title: str, step: TrainingStep, steps: int = 8) -> str:
-    """Return where the time of a step goes: the share of each operation, and how often it is called."""
+def profiled(step: TrainingStep, steps: int) -> profile:
+    """Return a profile of steps after one that does not count."""
     step()
     with profile(activities=[ProfilerActivity.CPU]) as found:
         for _ in range(steps):
             step()
-    return shares_of(title, found, steps)
+    return found
+
+
+def profile_of(title: str, step: TrainingStep, steps: int = 8) -> str:
+    """Return where the time of a step goes: the share of each operation, and how often it is called."""
+    return shares_of(title, profiled(step, steps), steps)
 
 
 def shares_of(title: str, found: profile, steps: int, *, device: str = "cpu", lines: int = 12) -> str:
