@@ -12,7 +12,6 @@ from lightning import LightningDataModule, Trainer
 from lightning.pytorch.trainer.states import TrainerStatus
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from fer_bench.config import Augmentation, InputSpec
 from fer_bench.data.batch import Batch, Task
@@ -28,6 +27,7 @@ from fer_bench.data.loading.batches import (
 )
 from fer_bench.data.loading.brought import ChangedRows, seed_epoch, seeded_loader
 from fer_bench.data.loading.label_fraction import hidden_rows
+from fer_bench.data.loading.sending import BatchLoader, as_sent
 from fer_bench.data.loading.transforms import Finish, finish_batch, noise_grid, prepare
 from fer_bench.data.packs.pack import Pack, open_pack
 from fer_bench.data.protocols import find_protocol, in_label_set
@@ -35,7 +35,6 @@ from fer_bench.data.reading.dataset import FaceDataset, SoftLabels
 from fer_bench.emotions import Emotion
 
 EVAL_BATCH = 256
-Loader = DataLoader[dict[str, Tensor]]
 
 
 class FaceDataModule(LightningDataModule):
@@ -221,7 +220,7 @@ class FaceDataModule(LightningDataModule):
         choose: Callable[[int], NDArray[np.int64]] | None = None,
         change: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
         strong: Literal["all", "unlabelled", "none"] = "all",
-    ) -> Loader:
+    ) -> BatchLoader:
         """Return training batches that are chosen or changed in a way of your own.
 
         Args:
@@ -261,17 +260,17 @@ class FaceDataModule(LightningDataModule):
             rows = ChangedRows(rows, change)
         return self._loader(rows, batches, training=True)
 
-    def val_dataloader(self) -> Loader | list[Loader]:
+    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
         """Return validation batches, in index order."""
         return self._evaluation_loader(
             np.flatnonzero(self.roles == "val") if self.with_affect else self.rows("val")
         )
 
-    def test_dataloader(self) -> Loader:
+    def test_dataloader(self) -> BatchLoader:
         """Return test batches, in index order."""
         return self._evaluation_loader(self.rows("test"))
 
-    def predict_dataloader(self) -> Loader:
+    def predict_dataloader(self) -> BatchLoader:
         """Return the test batches."""
         return self.test_dataloader()
 
@@ -342,19 +341,20 @@ class FaceDataModule(LightningDataModule):
             advances=advances,
         )
 
-    def _evaluation_loader(self, wanted: NDArray[np.int64]) -> Loader:
+    def _evaluation_loader(self, wanted: NDArray[np.int64]) -> BatchLoader:
         rank, world, _ = self._place()
         batches = EpochBatches(wanted, self.eval_batch_size, seed=None, rank=rank, world=world)
         rows = PackedRows(self.pack, self.dataset, self.classes, enrolled=self.enrolled)
         return self._loader(rows, batches, training=False)
 
-    def _loader(self, rows: Rows, batches: EpochBatches, *, training: bool) -> Loader:
+    def _loader(self, rows: Rows, batches: EpochBatches, *, training: bool) -> BatchLoader:
         if self._running is None:
             rows = FinishedRows(rows, self._finisher(training=training))
-        return DataLoader(
+        return BatchLoader(
             rows,
             sampler=cast(Any, batches),
             batch_size=None,
+            collate_fn=as_sent,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else each new iterator takes a draw from the run's own generator

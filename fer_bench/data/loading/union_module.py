@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.data.loading.batches import EpochBatches, drawn_rows
-from fer_bench.data.loading.datamodule import FaceDataModule, Loader
+from fer_bench.data.loading.datamodule import FaceDataModule
+from fer_bench.data.loading.sending import BatchLoader
 from fer_bench.data.loading.union import UnionDataset
 from fer_bench.data.packs.joined import join_packs
 from fer_bench.data.packs.pack import Pack, open_pack
@@ -96,7 +97,7 @@ class UnionDataModule(FaceDataModule):
         own: NDArray[np.int64] = rows[first:last] - start
         return own
 
-    def val_dataloader(self) -> list[Loader]:
+    def val_dataloader(self) -> list[BatchLoader]:
         """Return the validation batches of each member, in index order."""
         return [
             self._evaluation_loader(self.member_rows(member.card.name, "val") + start)
