@@ -33,6 +33,7 @@ evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours o
 	  $(BIN)/python benchmarks/sweep_synthetic.py $$sweep --runs-dir $(EVIDENCE) || exit 1; done
 	$(BIN)/python benchmarks/sweep_synthetic.py gcn_evidence --people 80 --seed 0 --seed 1 --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/choose_quick.py --runs-dir $(DEVELOPMENT)
+	$(BIN)/python benchmarks/quick_epochs.py --runs-dir $(DEVELOPMENT)
 	$(BIN)/python benchmarks/evidence_ssmfar.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)

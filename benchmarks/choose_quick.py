@@ -15,7 +15,7 @@ stopped has given every method the same.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from textwrap import fill
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from quick_candidates import BATCH, DATASETS, EPOCHS, OWN, POPULATION, ROWS, SEEDS, candidates
+from quick_candidates import BATCH, DATASETS, EPOCHS, OWN, POPULATION, ROWS, SEEDS, Candidate, candidates
 from readme_section import figure_table
 from sweep_runs import finished_runs, runs_of_variant
 
@@ -40,9 +40,10 @@ from fer_bench.workspace.sources import DataRoots
 from fer_bench.workspace.workspace import Workspace
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, TABLE = "quick-defaults.md", "quick-defaults.csv"
+PAGE, TABLE, SCRIPT = "quick-defaults.md", "quick-defaults.csv", "choose_quick.py"
 ANY = next(iter(BUILT_IN))
 """Any method: all have as many candidates."""
+Tried = Callable[[str], Sequence[Candidate]]
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"wrote {given.out / TABLE} and {given.out / PAGE}")
 
 
-def train(store: Store, seeds: Sequence[int], jobs: int | None = None) -> None:
+def train(store: Store, seeds: Sequence[int], jobs: int | None = None, tried: Tried | None = None) -> None:
     """Train what the store lacks, everything with the first seed before anything with the second."""
     display = Preparation()
     workspace = Workspace(
         DataRoots(None, {}, f"the {POPULATION} population"), population=POPULATION, announce=display
     )
+    tried = tried or candidates
     planned = [
-        plan(workspace, method, candidates(method)[number].settings, dataset, seed)
+        plan(workspace, method, tried(method)[number].settings, dataset, seed)
         for seed in seeds
-        for number in range(len(candidates(ANY)))
+        for number in range(len(tried(ANY)))
         for dataset in DATASETS
         for method in BUILT_IN
     ]
@@ -129,13 +131,22 @@ def plan(workspace: Workspace, method: str, settings: Sequence[str], dataset: st
     return run
 
 
-def read_trials(store: Store, seeds: Sequence[int] = SEEDS) -> list[Trial]:
+def read_trials(
+    store: Store, seeds: Sequence[int] = SEEDS, tried: Tried | None = None, *, script: str = SCRIPT
+) -> list[Trial]:
     """Return the stored runs of the search, whatever code trained them; of several alike the last one.
+
+    Args:
+        store: Where the runs are.
+        seeds: Repetitions.
+        tried: Returns what was tried for a method, by default the candidates.
+        script: What trains them, for messages.
 
     Raises:
         StoreError: A run is absent, or runs are of different versions of the drawn faces.
     """
     found: list[Trial] = []
+    tried = tried or candidates
     for method in BUILT_IN:
         sweep = SweepConfig(profile="quick", seeds=tuple(seeds))
         records = [
@@ -143,7 +154,7 @@ def read_trials(store: Store, seeds: Sequence[int] = SEEDS) -> list[Trial]:
             for record in finished_runs(store, method, sweep)
             if record.generator is not None and record.generator["population"] == POPULATION
         ]
-        for candidate in candidates(method):
+        for candidate in tried(method):
             alike = {(r.dataset, r.seed): r for r in runs_of_variant(records, sweep, candidate.settings)}
             for dataset in DATASETS:
                 for seed in seeds:
@@ -152,7 +163,7 @@ def read_trials(store: Store, seeds: Sequence[int] = SEEDS) -> list[Trial]:
                             f"the store has no finished run of {method}, {candidate.name}, on {dataset}",
                             file=store.root,
                             value=f"seed {seed}",
-                            hint=f"python benchmarks/choose_quick.py --runs-dir {store.root}",
+                            hint=f"python benchmarks/{script} --runs-dir {store.root}",
                         )
                     found.append(_trial(alike[dataset, seed], candidate.name, " ".join(candidate.settings)))
     if len(versions := {trial.generator_version for trial in found}) > 1:

@@ -94,6 +94,7 @@ NAV: list[tuple[str, list[str]]] = [
             "synthetic.md",
             "alignment.md",
             "quick-defaults.md",
+            "quick-epochs.md",
             "light-models.md",
             "speed.md",
             "evidence-ssmfar.md",
