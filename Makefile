@@ -8,7 +8,7 @@ DEVELOPMENT ?= runs-development
 TOWERS ?= towers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: bench board test test-slow evidence speed towers lint format leaderboard docs readme golden wheel-test audit lock clean install
+.PHONY: bench board test test-long test-slow evidence speed towers lint format leaderboard docs readme golden wheel-test audit lock clean install
 
 bench: $(INSTALLED)  ## All methods on all seven datasets (drawn faces) with two seeds; write the leaderboard.
 	$(BIN)/fer-bench sweep quick --runs-dir $(RUNS)
@@ -22,10 +22,13 @@ board: $(INSTALLED)  ## The stored board and the README's table: what `make benc
 	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
 	$(BIN)/python benchmarks/readme_table.py
 
-test: $(INSTALLED)  ## Run the tests.
-	$(BIN)/python -m pytest -n auto -m "not slow and not gpu"
+test: $(INSTALLED)  ## Run the tests, without those of the next two targets.
+	$(BIN)/python -m pytest -n auto -m "not long and not slow and not gpu"
 
-test-slow: $(INSTALLED)  ## Run the tests that take minutes.
+test-long: $(INSTALLED)  ## Run the tests that take long: whole runs, several processes, many repetitions.
+	$(BIN)/python -m pytest -n auto -m "long and not slow and not gpu"
+
+test-slow: $(INSTALLED)  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours on two cores) and write them.

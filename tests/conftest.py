@@ -1,5 +1,6 @@
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from fer_bench.arithmetic import PORTABLE
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(PORTABLE)  # before torch computes, so that tests do not depend on the processor
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell, and so in all children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

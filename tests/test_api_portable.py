@@ -20,6 +20,7 @@ print(json.dumps([record.status, record.settings["portable"], record.environment
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not arithmetic.can_be_portable(), reason="needs Linux on x86-64 with AVX2")
 @pytest.mark.parametrize("before", ["fresh", "computed"])
 def test_what_was_computed_before_decides_and_is_said(tiny_root, tmp_path, before):

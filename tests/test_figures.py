@@ -45,6 +45,7 @@ def run_command(arguments, backend, folder):
     return run_python(code, backend, folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS[:2])
 def test_a_notebooks_backend_breaks_neither_run_nor_leaderboard(backend, tiny_root, tmp_path):
     small = ("--profile", "quick", "--max-epochs", 1, "--set", "method.width=0.03", "--targets", "none")
@@ -65,6 +66,7 @@ def test_a_notebooks_backend_does_not_break_figures_of_data(backend, command, ti
     assert list((tmp_path / "x").rglob("*.*g"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", ["fer_bench.methods", "fer_bench.data.loading.datamodule"])
 def test_a_broken_backend_does_not_keep_python_users_from_lightning(module, tmp_path):
     run_python(f"import {module}, lightning, torchmetrics", "no such backend", tmp_path)

@@ -99,6 +99,7 @@ def test_a_module_that_does_not_exist_is_an_error(package):
         of("outside.absent")
 
 
+@pytest.mark.long
 def test_moving_a_module_of_this_package_re_keys_nothing(tmp_path):
     """Move modules in a copy of the package and compare what the code adds to keys."""
     copy = tmp_path / "copy"

@@ -85,6 +85,7 @@ def store(workspace, small, tmp_path_factory):
     return found
 
 
+@pytest.mark.long
 def test_table_and_figures(evidence, store, small, workspace, tmp_path, monkeypatch):
     people = sys.modules["gcn_people"]
     rows = [people.rows_of(workspace, "oulu", "6-4fold", seed) for seed in (1, 2)]

@@ -138,6 +138,7 @@ def test_neutral_captions_leave_the_expression_out_of_the_tower(faces):
     assert not words & expression_words()
 
 
+@pytest.mark.long
 def test_the_same_hyperparameters_give_the_same_bytes(script, small, tmp_path):
     cards = [script.train_tower("clip-tiny", tmp_path / n, small) for n in ("one", "two")]
     assert cards[0] == cards[1]
@@ -173,6 +174,7 @@ def trained(script, name, folder, *options):
     return json.loads((folder / f"{name}.json").read_text())
 
 
+@pytest.mark.long
 def test_command_line(script, tmp_path, capsys):
     card = trained(script, "clip-tiny-neutral", tmp_path, "--faces", "256", "--epochs", "1")
     assert card["sha256"] == file_hash(tmp_path / "clip-tiny-neutral.safetensors")

@@ -9,7 +9,6 @@ import pytest
 
 from fer_bench.errors import StoreError
 from fer_bench.methods import BUILT_IN
-from fer_bench.results.store import Store
 from fer_bench.runs.resolve import resolve_settings
 
 DOCS = Path(__file__).parents[2] / "docs"

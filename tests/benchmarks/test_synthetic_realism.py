@@ -144,6 +144,7 @@ def squares(measures):
     )
 
 
+@pytest.mark.long
 def test_what_can_be_learnt_is_learnt_by_network_and_neighbour(measures, squares):
     nets = {fold: measures.train(squares, measures.rows_to_learn(squares, fold), 0) for fold in squares.folds}
     found = measures.in_domain(squares, nets)

@@ -14,6 +14,7 @@ def audit(run_cli, tiny_root, audited, *more):
     return run_cli("audit", *QUICK, "--data-root", tiny_root, "--runs-dir", audited, *more)
 
 
+@pytest.mark.long
 def test_an_audit_trains_scores_and_writes_a_page(run_cli, tiny_root, audited, tmp_path):
     page = tmp_path / "audit.md"
     options = ("-d", "rafdb", "--seed", 0, "--seed", 1, "--out", page, "--json")
@@ -49,6 +50,7 @@ def test_no_board_is_made_of_runs_with_a_bad_habit(run_cli, audited, tmp_path):
     assert run_cli("leaderboard", "--runs-dir", audited / "honest", "--out", tmp_path / "board")[0] == 0
 
 
+@pytest.mark.long
 def test_a_lab_dataset_is_audited_on_all_its_folds(run_cli, tiny_root, tmp_path):
     options = ("-d", "oulu", "--seed", 0, "--habit", "frame-folds", "--habit", "train9")
     code, out, err = audit(run_cli, tiny_root, tmp_path, *options)

@@ -17,6 +17,7 @@ def store(plan, workspace, tmp_path_factory):
     return store
 
 
+@pytest.mark.long
 def test_a_student_is_a_run_like_any_other(run_cli, store, tiny_root, tmp_path):
     (teacher,) = store.run_dirs()
     where = ("--runs-dir", store.root, "--data-root", tiny_root)

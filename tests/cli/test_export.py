@@ -30,6 +30,7 @@ def test_a_run_is_exported_and_its_file_has_the_card_of_the_run(run_cli, store, 
     assert "SYNTHETIC DATA" in cards[0]
 
 
+@pytest.mark.long
 def test_eight_bits_as_json(run_cli, store, tiny_root):
     (run,) = store.run_dirs()
     code, out, _ = run_cli(

@@ -117,6 +117,7 @@ def started(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_printed_command_lists_the_broken_picture_of_the_given_root(raf, tmp_path):
     broken = next(raf.rglob("train_00002_aligned.jpg"))
     broken.write_bytes(b"")

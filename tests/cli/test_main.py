@@ -207,6 +207,7 @@ class TestRun:
         assert code == 0
         assert any("left out by name" in w for w in json.loads(out)["warnings"])
 
+    @pytest.mark.long
     def test_sigkill_and_again(self, run_cli, tiny_root, tmp_path):
         command = ["run", "-m", "gcn", "-d", "oulu", "--data-root", str(tiny_root), "--profile", "quick"]
         command += ["--max-epochs", "60", "--targets", "none", "--set", "method.lr=1e-3"]
@@ -307,6 +308,7 @@ class TestSweep:
     set: [method.width=0.03, train.batch_size=16, train.max_epochs=1]
     """
 
+    @pytest.mark.long
     def test_runs_what_is_there_and_repeats_nothing(self, run_cli, tiny_root, tmp_path):
         (tmp_path / "s.yaml").write_text(self.FILE)
         code, out, err = run_cli("sweep", "s.yaml", "--data-root", tiny_root, "--dry-run")

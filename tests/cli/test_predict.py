@@ -176,6 +176,7 @@ HEAVY = (
 """What the distribution without torch lacks."""
 
 
+@pytest.mark.long
 def test_an_export_is_predicted_where_there_is_no_torch(checkpoint, pictures, tmp_path):
     """In a process in which neither torch nor what needs it can be imported."""
     from fer_bench.inference.checkpoint import CheckpointModel

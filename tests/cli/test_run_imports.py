@@ -27,6 +27,7 @@ def imported(*arguments, cwd):
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.long
 def test_a_whole_run_needs_torch_and_lightning_alone_and_a_finished_one_neither(tiny_root, tmp_path):
     what = ("-m", "resemotenet", "-d", "oulu", "--targets", "none", "--data-root", tiny_root)
     small = ("--profile", "quick", "--max-epochs", 1, "--set", "method.width=0.03", "--device", "cpu")

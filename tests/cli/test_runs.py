@@ -61,6 +61,7 @@ def test_rerun_status_logs_and_diff(run_cli, tiny_root, stored, tmp_path):
     assert json.loads(run_cli("status", "--json")[1])["counts"] == {"done": 1, "running": 1}
 
 
+@pytest.mark.long
 def test_rerun_repeats_also_targets_that_were_asked_for_later(run_cli, tiny_root, stored):
     more = ("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *COMMON)
     code, out, _ = run_cli(*more, "--set", "method.width=0.03", "--targets", "rafdb", "--json")
@@ -90,6 +91,7 @@ def test_rerun_tells_a_difference(run_cli, tiny_root, stored, tmp_path, monkeypa
     assert not json.loads(out)["identical"]
 
 
+@pytest.mark.long
 def test_rerun_names_other_arithmetic(run_cli, tiny_root, stored, tmp_path, monkeypatch):
     folder = Store(tmp_path / "runs").find(stored[0])
     record = folder.read_record()
@@ -110,6 +112,7 @@ def test_rerun_names_other_arithmetic(run_cli, tiny_root, stored, tmp_path, monk
     assert (same["identical"], same["arithmetic"]) == (True, None)
 
 
+@pytest.mark.long
 def test_rerun_crops_faces_as_the_run_did(run_cli, tiny_root):
     code, out, _ = run_cli(
         *("run", "-m", "resemotenet", "-d", "oulu", "--data-root", tiny_root, *COMMON, "--max-epochs", 1),
@@ -141,6 +144,7 @@ def made_without(run_cli, tiny_root, tmp_path):
     return json.loads(out)["key"], left_out
 
 
+@pytest.mark.long
 def test_rerun_leaves_out_what_the_run_left_out(run_cli, tiny_root, made_without, tmp_path):
     key, left_out = made_without
     store = Store(tmp_path / "runs")

@@ -59,6 +59,7 @@ def test_other_names_are_not_there(name):
         getattr(datasets, name)
 
 
+@pytest.mark.long
 def test_the_registry_needs_no_torch_until_a_class_is_asked_for():
     code = (
         "import sys, fer_bench.datasets as datasets\n"

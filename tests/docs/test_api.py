@@ -20,6 +20,7 @@ def place(tmp_path, monkeypatch, tiny_root):
     return tmp_path
 
 
+@pytest.mark.long
 def test_every_block_of_the_page_runs_in_order(place):
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "api.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 6
@@ -28,6 +29,7 @@ def test_every_block_of_the_page_runs_in_order(place):
     subprocess.run([sys.executable, program], check=True, timeout=300)
 
 
+@pytest.mark.long
 def test_the_notebook_runs(place):
     notebook = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
     client = NotebookClient(

@@ -41,6 +41,7 @@ def swept(run_cli, tiny_root, tmp_path, monkeypatch):
     return said
 
 
+@pytest.mark.long
 def test_the_commands_do_what_the_page_says(swept, run_cli, tmp_path):
     assert [code for _, code, _, _ in swept] == [0] * len(swept)
     dry, first, more, without_a_file, status = swept

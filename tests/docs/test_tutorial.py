@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import pandas as pd
+import pytest
 
 from fer_bench.datasets import get
 from tests.inference.pictures import lay_out
@@ -29,6 +30,7 @@ def film(path, root):
     return len(rows)
 
 
+@pytest.mark.long
 def test_every_command_runs(run_cli, tiny_root, tmp_path, monkeypatch):
     monkeypatch.setenv("FER_BENCH_DATA", str(tiny_root))
     lay_out(tmp_path / "pictures", tiny_root)

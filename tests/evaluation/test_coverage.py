@@ -98,6 +98,7 @@ def test_the_sentence_gives_the_range_of_each_score():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "units"), [("persons", 30), ("videos", 20), ("pictures, uneven", 400)])
 def test_populations_have_the_scores_they_claim(populations, name, units):
     case = populations.Case(name, units, 0.75, 2, 0.03)

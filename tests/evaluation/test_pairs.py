@@ -202,6 +202,7 @@ def test_any_of_six_equal_methods_is_rarely_called_different(few_draws):
     assert wrong / 100 <= 0.08
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("units", [11, 40])
 def test_fifty_methods_are_told_apart(units):
     rng = np.random.default_rng(0)

@@ -57,6 +57,7 @@ def once(tmp_path_factory):
     return functools.cache(lambda name: exported(tmp_path_factory.mktemp(name), name))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_answers_the_same_with_onnxruntime(once, name):
     model, _, done = once(name)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 
 import pytest
 
@@ -12,8 +13,9 @@ from fer_bench.leaderboard.compare import compare_named, compare_runs
 from fer_bench.leaderboard.page import write_leaderboard
 from fer_bench.leaderboard.tables import build_board
 from fer_bench.results.record import GENERATOR, TrainingData
+from fer_bench.results.store import Store
 
-from .conftest import EMOTIONS
+from .conftest import EMOTIONS, adder
 
 SEEDS = (0, 1, 2)
 WHY = "its tower saw this generator's expression labels"
@@ -30,23 +32,43 @@ def lines(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def with_cafe(full, add):
-    """Add a method that is better than both others by far, and whose tower saw the generator's labels."""
+@pytest.fixture(scope="module")
+def two_methods(tmp_path_factory):
+    """Return a store with three seeds of two methods on every dataset."""
+    filled = Store(tmp_path_factory.mktemp("two") / "runs")
+    for method, skill in (("gcn", 1.2), ("resemotenet", 3.0)):
+        _add_seeds(filled, method, skill=skill)
+    return filled
+
+
+@pytest.fixture(scope="module")
+def three_methods(two_methods, tmp_path_factory):
+    """Return that store with a method that is better by far, and whose tower saw the generator's labels."""
+    filled = Store(tmp_path_factory.mktemp("three") / "runs")
+    shutil.copytree(two_methods.root, filled.root)
+    _add_seeds(filled, "cafe", skill=6.0, pretrained=TOWER)
+    return filled
+
+
+def _add_seeds(store, method, **how):
     for dataset in EMOTIONS:
         for seed in SEEDS:
-            add("cafe", dataset, skill=6.0, pretrained=TOWER, seed=seed)
+            adder(store)(method, dataset, seed=seed, **how)
 
 
 @pytest.fixture
-def full(add):
-    """Fill the store with three seeds of two methods on every dataset."""
-    for method, skill in (("gcn", 1.2), ("resemotenet", 3.0)):
-        for dataset in EMOTIONS:
-            for seed in SEEDS:
-                add(method, dataset, skill=skill, seed=seed)
+def full(two_methods, store):
+    """Fill the store with two methods."""
+    shutil.copytree(two_methods.root, store.root)
 
 
+@pytest.fixture
+def with_cafe(three_methods, store):
+    """Fill the store with three methods."""
+    shutil.copytree(three_methods.root, store.root)
+
+
+@pytest.mark.long
 def test_the_others_are_compared_as_if_it_were_not_there(store, full, add):
     before = board(store)
     for dataset in EMOTIONS:
@@ -75,6 +97,7 @@ def test_it_has_no_say_in_the_sources_of_the_overall_score(store, full, add):
     assert overall["cafe"].mean is None  # a mean over other sources would mislead
 
 
+@pytest.mark.long
 def test_the_page_shows_score_and_interval_without_rank_and_says_why_once(store, with_cafe, tmp_path):
     write_leaderboard(store, tmp_path)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -143,6 +166,7 @@ def test_alone_it_still_has_its_means(store, add, tmp_path):
     assert f"cafe, since {WHY}" in text
 
 
+@pytest.mark.long
 def test_compare_gives_the_difference_without_a_test(store, with_cafe, run_cli):
     found = compare_named(store, "cafe", "gcn", datasets.MAIN_SEVEN)
     assert len(found) == 15  # in-domain and generalisation of seven sources, and overall

@@ -41,6 +41,7 @@ def tables_of(text):
     return [[[cell.strip() for cell in row] for row in one if "---" not in row[0]] for one in rows]
 
 
+@pytest.mark.long
 def test_pages_are_short_narrow_ordered_and_say_nothing_twice(board):
     check_size_and_words(board)
     check_order(board)

@@ -44,6 +44,7 @@ def test_pairs_are_of_the_data_that_runs_were_tested_on(measured):
     assert 0 < one.by_classifier.p <= 1
 
 
+@pytest.mark.long
 def test_pages_show_it_beside_the_transfer(measured, tmp_path):
     board = read_board(measured)
     write_pages(board, tmp_path)

@@ -85,11 +85,13 @@ def test_every_method_is_here():
     assert set(PAPER) == set(SMALL) == set(methods.BUILT_IN)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_recipe_beats_chance(drawn, name, tmp_path):
     assert_beats_chance(train(drawn, name, "paper", PAPER[name], tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SMALL)
 def test_the_small_recipe_beats_chance(drawn, name, tmp_path):
     assert_beats_chance(train(drawn, name, "small", SMALL[name], tmp_path))

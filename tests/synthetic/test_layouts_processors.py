@@ -64,6 +64,7 @@ def expected(tmp_path_factory):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(SWITCHES)[1:])
 def test_files_and_packs_do_not_depend_on_the_processor(expected, tmp_path, name):
     found = _hashes(SWITCHES[name], tmp_path)

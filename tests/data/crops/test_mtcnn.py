@@ -176,6 +176,7 @@ SWITCHES = {
 }
 
 
+@pytest.mark.long
 def test_faces_are_the_same_bits_whatever_code_libraries_take():
     found = {}
     for name, switches in SWITCHES.items():

@@ -60,6 +60,7 @@ def ddp_worker(rank: int, folder: str) -> None:
         torch.save([p.detach() for p in method.network.parameters()], f"{folder}/{rank}.pt")
 
 
+@pytest.mark.long
 def test_two_processes_leave_the_tower_frozen_and_agree_on_the_rest(tmp_path):
     run_two(__name__, tmp_path, seconds=180)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))

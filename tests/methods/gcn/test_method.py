@@ -233,6 +233,7 @@ def test_two_steps_need_two_epochs():
         assert 1 <= GCNSettings(schedule="two-step", step_one=0.99).first_epochs(epochs) < epochs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("generator", ["residual", "ae", "vae", "gan"])
 def test_overfits_eight_images(generator):
     method = make(classes=SEVEN[1:], width=0.2, hidden=32, generator=generator)

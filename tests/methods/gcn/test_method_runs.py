@@ -262,6 +262,7 @@ def ddp_worker(rank: int, folder: str) -> None:
             torch.save([p.detach() for p in method.parameters()], f"{folder}/{form}-{rank}.pt")
 
 
+@pytest.mark.long
 def test_two_processes_stay_equal(tmp_path):
     run_two(__name__, tmp_path, seconds=240)
     for form in DDP_FORMS:

@@ -42,6 +42,7 @@ def ddp_worker(rank: int, folder: str) -> None:
     torch.save(method.state_dict(), f"{folder}/{rank}.pt")
 
 
+@pytest.mark.long
 def test_two_processes_agree_on_thresholds_and_weights(tmp_path):
     ssmfar_toy.write(tmp_path)
     command = f"import sys; from {__name__} import ddp_worker; ddp_worker(int(sys.argv[1]), sys.argv[2])"

@@ -58,6 +58,7 @@ def test_a_fork_finds_what_its_parent_has_worked_out(plan, workspace, tmp_path, 
     assert len(asked) == 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not arithmetic.can_be_portable(), reason="needs Linux on x86-64 with AVX2")
 def test_a_portable_run_gets_a_fresh_process_where_this_one_has_computed_otherwise(
     plan, workspace, tmp_path, monkeypatch

@@ -95,6 +95,7 @@ def test_alone_all_ways_train_the_same(alone):
     assert alone[0] == alone[1] == alone[2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_run_within_a_cluster_is_the_run_alone(alone, cluster, tiny_root, tmp_path):
     assert train_three_ways(CLUSTERS[cluster], tiny_root, tmp_path / "x") == alone
