@@ -22,11 +22,11 @@ board: $(INSTALLED)  ## The stored board and the README's table: what `make benc
 	$(BIN)/fer-bench leaderboard --runs-dir $(RUNS) --out leaderboard
 	$(BIN)/python benchmarks/readme_table.py
 
-test: $(INSTALLED)  ## Run the tests, without those of the next two targets.
-	$(BIN)/python -m pytest -n auto -m "not long and not slow and not gpu"
+test: $(INSTALLED)  ## Run the tests, without the long and slow ones and those that need a GPU.
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not long and not slow and not gpu"
 
 test-long: $(INSTALLED)  ## Run the tests that take long: whole runs, several processes, many repetitions.
-	$(BIN)/python -m pytest -n auto -m "long and not slow and not gpu"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "long and not slow and not gpu"
 
 test-slow: $(INSTALLED)  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m "slow and not gpu"
@@ -42,7 +42,7 @@ evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours o
 	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)
 
 speed: $(INSTALLED)  ## Run the speed benchmarks (half an hour), compare with the stored figures, write docs/speed.md.
-	$(BIN)/python -m benchmarks.speed $(ACCEPT)
+	$(BIN)/python -m benchmarks.speed $(ACCEPT); code=$$?; $(BIN)/python benchmarks/quick_epochs.py --page; exit $$code
 
 towers: $(INSTALLED)  ## Train the two image towers and the generator of the package again, into TOWERS (minutes).
 	$(BIN)/python benchmarks/pretrain_clip_tiny.py clip-tiny clip-tiny-neutral --out $(TOWERS)

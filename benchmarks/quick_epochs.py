@@ -6,7 +6,9 @@ and seeds. The learning rate follows its whole schedule in the epochs there are.
     python benchmarks/quick_epochs.py --runs-dir runs-development           # train what the store lacks
     python benchmarks/quick_epochs.py --runs-dir runs-development --table   # train nothing
 
-Both write `docs/quick-epochs.csv`, a row per run, and `docs/quick-epochs.md`.
+    python benchmarks/quick_epochs.py --page                                # read no run either
+
+All write the page `docs/quick-epochs.md`, the first two after `docs/quick-epochs.csv`, a row per run.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from choose_quick import DOCS, best, noise, read_trials, to_csv, train
 from quick_candidates import DATASETS, EPOCHS, POPULATION, SEEDS, Candidate, candidates
 from readme_section import figure_table
 
+from fer_bench.errors import StoreError
 from fer_bench.files import write_text
 from fer_bench.methods import BUILT_IN
 from fer_bench.results.store import Store
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-development"))
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the table and the page")
     parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--page", action="store_true", help="write the page of the table that is there")
     parser.add_argument("--jobs", type=int, default=None, help="runs at a time (default: all cores)")
     given = parser.parse_args(arguments)
     store, chosen = Store(given.runs_dir), pd.read_csv(DOCS / choose_quick.TABLE)
@@ -53,13 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def tried(method: str) -> list[Candidate]:
         return shorter(method, best(chosen, method))
 
-    if not given.table:
-        train(store, SEEDS, given.jobs, tried)
-    trials = read_trials(store, SEEDS, tried, script=SCRIPT)
     given.out.mkdir(parents=True, exist_ok=True)
-    write_text(given.out / TABLE, to_csv(trials))
+    if not given.page:
+        if not given.table:
+            train(store, SEEDS, given.jobs, tried)
+        trials = read_trials(store, SEEDS, tried, script=SCRIPT)
+        write_text(given.out / TABLE, to_csv(trials))
     write_text(given.out / PAGE, page(pd.read_csv(given.out / TABLE), chosen))
-    print(f"wrote {given.out / TABLE} and {given.out / PAGE}")
+    print(f"wrote {given.out / PAGE}")
 
 
 def shorter(method: str, name: str) -> list[Candidate]:
@@ -77,13 +82,13 @@ def shorter(method: str, name: str) -> list[Candidate]:
 INTRODUCTION = (
     "**SYNTHETIC DATA**, generator version {version}, {population} population: people and cameras that the "
     "benchmark never shows. Written by `python benchmarks/quick_epochs.py` from stored runs, each of which "
-    "is a line of [{table}]({table}); those with {most} epochs are of "
+    "is a line of [{table}]({table}); those with {most} epochs come from "
     "[quick-defaults.csv](quick-defaults.csv).",
-    "Fewer epochs would make `make bench` faster, and its methods worse. Each number is the mean validation "
-    "UAR in %, of each run's best epoch, on {datasets} with {seeds} seeds, of the settings that "
-    "[the search](quick-defaults.md) chose with {most} epochs. Two things favour {most}: those settings won "
-    "there, and the best of more epochs is a little better by chance. The mean of {runs} runs varies by "
-    "{spread:.1f} points (standard deviation).",
+    "Fewer epochs would make `make bench` faster, and most methods worse; `quick` keeps {most}. Each number "
+    "is the mean validation UAR in %, of each run's best epoch, on {datasets} with {seeds} seeds, of the "
+    "settings that [the search](quick-defaults.md) chose with {most} epochs. Two things favour {most}: those "
+    "settings won there, and the best of more epochs is a little better by chance. The mean of {runs} runs "
+    "varies by {spread:.1f} points (standard deviation), that of all {all} by {all_spread:.1f}.",
 )
 
 
@@ -93,17 +98,28 @@ def page(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
     Args:
         table: The runs with fewer epochs.
         chosen: Those of `choose_quick.py`.
+
+    Raises:
+        StoreError: The two are of different versions of the drawn faces.
     """
+    versions = {*table["generator_version"], *chosen["generator_version"]}
+    if len(versions) > 1:
+        raise StoreError(
+            "the two tables are of different versions of the drawn faces", value=sorted(versions)
+        )
     runs = len(DATASETS) * len(SEEDS)
+    spread = 100 * noise(pd.concat([table, chosen]))
     values = {
-        "version": table["generator_version"].iloc[0],
+        "version": versions.pop(),
         "population": POPULATION,
         "table": TABLE,
         "most": EPOCHS,
         "datasets": " and ".join(DATASETS),
         "seeds": len(SEEDS),
         "runs": runs,
-        "spread": 100 * noise(pd.concat([table, chosen])) / np.sqrt(runs),
+        "spread": spread / np.sqrt(runs),
+        "all": runs * len(BUILT_IN),
+        "all_spread": spread / np.sqrt(runs * len(BUILT_IN)),
     }
     paragraphs = [fill(text.format(**values), 116, break_on_hyphens=False) for text in INTRODUCTION]
     scores = np.array(
@@ -118,8 +134,9 @@ def page(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
     rows.append(["CPU time of a run, share", *(f"{share:.0%}" for share in shares)])
     header = ["method", *(f"{epochs} epochs" for epochs in (*FEWER, EPOCHS))]
     end = fill(
-        "The last line is computed from [the parts of a run](speed.md#runs-of-make-bench): training, "
-        "validation and saving shrink with the epochs, the rest stays.",
+        "The last line is an estimate from [the parts of one run of each "
+        "method](speed.md#runs-of-make-bench), as if all of training, validation and saving shrank with the "
+        "epochs.",
         116,
         break_on_hyphens=False,
     )

@@ -127,6 +127,7 @@ def test_table_and_figures(evidence, store, small, workspace, tmp_path, monkeypa
     assert {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()} == figures
 
 
+@pytest.mark.long
 def test_gains_by_the_number_of_people(evidence, store, small, workspace, monkeypatch):
     people, gains = sys.modules["gcn_people"], sys.modules["gcn_gains"]
     dataset = workspace.source("oulu").dataset
@@ -154,6 +155,7 @@ def test_gains_by_the_number_of_people(evidence, store, small, workspace, monkey
         assert float(cells["gcn enrolled minus control"][at].split()[0]) == pytest.approx(gap, abs=0.051)
 
 
+@pytest.mark.long
 def test_answers_are_kept_by_run_rows_and_reference(evidence, store, small, workspace, monkeypatch):
     people = sys.modules["gcn_people"]
     rows = [people.rows_of(workspace, "oulu", "6-4fold", seed) for seed in (1, 2)]
@@ -191,6 +193,7 @@ def test_the_variants_with_fewer_people_are_those_of_all():
         assert change[2:] == whole[name.partition(", ")[2]]
 
 
+@pytest.mark.long
 def test_faces_are_compared_with_what_the_line_says(store, small, workspace, evidence):
     people = sys.modules["gcn_people"]
     rows = people.rows_of(workspace, "oulu", "6-4fold", 1)
@@ -212,6 +215,7 @@ def test_faces_are_compared_with_what_the_line_says(store, small, workspace, evi
         np.testing.assert_allclose(logits["own"], model.predict_batch(given).logits.numpy(), atol=1e-5)
 
 
+@pytest.mark.long
 def test_what_a_pretrained_generator_draws_is_drawn_once(evidence, store, small, workspace, monkeypatch):
     people = sys.modules["gcn_people"]
     rows = people.rows_of(workspace, "oulu", "6-4fold", 1)
@@ -230,6 +234,7 @@ def test_what_a_pretrained_generator_draws_is_drawn_once(evidence, store, small,
         assert len(calls) == count
 
 
+@pytest.mark.long
 def test_only_folds_and_seeds_that_all_variants_have_are_compared(evidence, store, small):
     arm = evidence.read_arms(store, read_sweep(small / "gcn_evidence.yaml"))["oulu"]["gcn from scratch"]
     scores = sys.modules["gcn_scores"]
@@ -241,6 +246,7 @@ def test_only_folds_and_seeds_that_all_variants_have_are_compared(evidence, stor
     }
 
 
+@pytest.mark.long
 def test_other_folds_and_sizes_do_not_count(evidence, store, small):
     sweep = read_sweep(small / "gcn_evidence.yaml")
     assert set(evidence.read_arms(store, sweep, size="tiny")) == {"oulu"}
@@ -248,6 +254,7 @@ def test_other_folds_and_sizes_do_not_count(evidence, store, small):
     assert evidence.read_arms(store, sweep.model_copy(update={"folds": (2,)})) == {}
 
 
+@pytest.mark.long
 def test_claims_stand_beside_real_runs_of_the_paper_profile(evidence, store, small):
     sweep = read_sweep(small / "gcn_variants.yaml")
     found = evidence.read_arms(store, sweep)["oulu"]
@@ -267,6 +274,7 @@ def test_claims_stand_beside_real_runs_of_the_paper_profile(evidence, store, sma
     assert full.endswith("1 of 10 folds) | 86.11 |")
 
 
+@pytest.mark.long
 def test_generation_error_by_hand(evidence, store, small, workspace):
     people, figures = sys.modules["gcn_people"], sys.modules["gcn_figures"]
     rows = people.rows_of(workspace, "oulu", "6-4fold", 1)
@@ -294,6 +302,7 @@ def test_the_readme_has_the_section(evidence, name):
     assert page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1
 
 
+@pytest.mark.long
 def test_the_sweep_of_a_licensed_user_prints_its_table(evidence, store, small, capsys):
     evidence.main(["--runs-dir", str(store.root), "--sweep", str(small / "gcn_variants.yaml")])
     printed = capsys.readouterr().out

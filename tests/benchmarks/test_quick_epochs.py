@@ -39,6 +39,11 @@ def test_the_page_of_the_docs_is_made_from_its_tables(epochs, stored):
     assert epochs.page(*stored) == (DOCS / epochs.PAGE).read_text(encoding="utf-8")
 
 
+def test_tables_of_other_faces_are_refused(epochs, stored):
+    with pytest.raises(StoreError, match="different versions"):
+        epochs.page(stored[0].assign(generator_version=3), stored[1])
+
+
 def test_every_number_of_epochs_was_trained_as_often(epochs, stored):
     often = stored[0].groupby(["method", "candidate"]).size()
     assert set(often.index) == {(m, f"{number} epochs") for m in BUILT_IN for number in epochs.FEWER}

@@ -36,12 +36,14 @@ def test_an_audit_trains_scores_and_writes_a_page(run_cli, tiny_root, audited, t
     assert "| folds by frame |  |  | not measured: no folds by subject |" in text
 
 
+@pytest.mark.long
 def test_a_second_call_trains_nothing(run_cli, tiny_root, audited):
     code, _, err = audit(run_cli, tiny_root, audited, "-d", "rafdb", "--seed", 0, "--seed", 1)
     assert code == 0
     assert "2 of 2 run(s) are finished already" in err
 
 
+@pytest.mark.long
 def test_no_board_is_made_of_runs_with_a_bad_habit(run_cli, audited, tmp_path):
     code, _, err = run_cli("leaderboard", "--runs-dir", audited / "leaked-test", "--out", tmp_path / "board")
     assert code == 2

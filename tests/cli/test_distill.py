@@ -6,6 +6,8 @@ from fer_bench.results.store import Store
 from fer_bench.runs.execute import execute
 from tests.runs.conftest import plan, workspace
 
+pytestmark = pytest.mark.long
+
 __all__ = ["plan", "workspace"]
 SMALL = ("--student", "small", "--size", "32", "--set", "method.width=4", "--max-epochs", "1")
 
@@ -17,7 +19,6 @@ def store(plan, workspace, tmp_path_factory):
     return store
 
 
-@pytest.mark.long
 def test_a_student_is_a_run_like_any_other(run_cli, store, tiny_root, tmp_path):
     (teacher,) = store.run_dirs()
     where = ("--runs-dir", store.root, "--data-root", tiny_root)

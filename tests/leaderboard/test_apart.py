@@ -117,6 +117,7 @@ def test_the_page_shows_score_and_interval_without_rank_and_says_why_once(store,
     assert "this generator's expression labels: yes" in text
 
 
+@pytest.mark.long
 def test_files_say_it_too(store, with_cafe, tmp_path):
     write_leaderboard(store, tmp_path)
     assert not any("cafe" in (line["first"], line["second"]) for line in lines(tmp_path / "pairs.csv"))

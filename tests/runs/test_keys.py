@@ -4,6 +4,8 @@ import pytest
 
 from tests.mylab import Lab
 
+pytestmark = pytest.mark.long
+
 SWEEP = ("sweep", "-m", "one", "-m", "two", "-d", "oulu", "--targets", "none", "--max-epochs", 1)
 
 
@@ -21,7 +23,6 @@ def states(lab):
     return {row["run"].partition("[")[0]: row["state"] for row in lab.json(*SWEEP, "--dry-run")["runs"]}
 
 
-@pytest.mark.long
 def test_versions_of_packages_that_the_method_needs_are_on_record_and_not_in_the_key(lab, first):
     found = first["one"]["environment"]["method_packages"]
     assert (found["mylab"], set(found)) == ("0.3", {"mylab", "pydantic", "torch"})

@@ -173,7 +173,9 @@ def test_loader_processes_change_nothing(tiny_root):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_plain_trainer_fits_validates_tests_and_predicts(data, tmp_path):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_plain_trainer_fits_validates_tests_and_predicts(data, workers, tmp_path):
+    data.workers = workers
     model, runner = SmallCNN(), trainer(tmp_path)
     runner.fit(model, datamodule=data)
     assert runner.state.finished
