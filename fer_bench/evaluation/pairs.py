@@ -332,6 +332,7 @@ def _p_values(
     """
     differ = terms[(np.ptp(terms, axis=1) > _SAME * np.abs(terms).max(initial=0.0))]
     distance = np.array([pair.distance for pair in pairs])
+    least = distance * _NEARLY - _SAME
     squares, own = np.array([pair.squares for pair in pairs]), np.array([pair.extra for pair in pairs])
     units = np.array([pair.units for pair in pairs])
     order = np.argsort(distance, kind="stable")  # the least apart first: step-down
@@ -353,9 +354,9 @@ def _p_values(
                 more = np.sqrt(extra) * rng.standard_normal((size, len(extra)))
                 swapped += more[:, a] - more[:, b]
             far = np.abs(swapped) / np.sqrt(np.where(variance > 0, variance, 1.0))
-            alone += (far >= distance * _NEARLY).sum(0)
+            alone += (far >= least).sum(0)
             running = np.maximum.accumulate(far[:, order], axis=1)
-            joint[order] += (running >= distance[order] * _NEARLY).sum(0)
+            joint[order] += (running >= least[order]).sum(0)
             draws += size
         added = 0 if exact else 1
         p, adjusted = (alone + added) / (draws + added), (joint + added) / (draws + added)

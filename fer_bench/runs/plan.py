@@ -140,8 +140,9 @@ def _configs(
         elsewhere=elsewhere,
     )
     for method, change in _variants(sweep):
+        start = None if sweep.init is None else (sweep.init, open_start(sweep.init).weights)
         settings, train = workspace.once(
-            ("settings", method, profile, change), partial(_settings, sweep, method, profile, change)
+            ("settings", start, method, profile, change), partial(_settings, sweep, method, profile, change)
         )
         processes = sweep.devices * sweep.nodes
         if train.batch_size < 2 * processes:

@@ -69,6 +69,17 @@ def test_settings_are_the_checkpoints_with_a_tenth_of_its_rate(plan, file):
     assert named.method_settings["lr"] == 0.5
 
 
+def test_a_start_is_not_taken_for_a_run_without_one_or_from_other_weights(plan, file, tmp_path):
+    """Whatever the same workspace has planned before."""
+    plain = plan(overrides=(), max_epochs=None).config
+    found = plan(overrides=(), max_epochs=None, init=str(file)).config
+    assert found.method_settings["width"] == open_start(file).settings.width != plain.method_settings["width"]
+    other = tmp_path / "other.pt"
+    kind, settings = type(load_weights(file)), open_start(file).settings
+    save_weights(kind(load_weights(file).task, settings.model_copy(update={"width": 0.04})), other)
+    assert plan(overrides=(), max_epochs=None, init=str(other)).config.method_settings["width"] == 0.04
+
+
 def test_another_method_is_refused(plan, file):
     with pytest.raises(UsageError, match="of resemotenet, and a run of another method"):
         plan(method="gcn", overrides=(), init=str(file))
