@@ -26,7 +26,7 @@ test: $(INSTALLED)  ## Run the tests, without the long and slow ones and those t
 	$(BIN)/python -m pytest -n auto -m "not long and not slow and not gpu"
 
 test-long: $(INSTALLED)  ## Run the tests that take long: whole runs, several processes, many repetitions.
-	$(BIN)/python -m pytest -n auto -m "long and not slow and not gpu"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "long and not slow and not gpu"
 
 test-slow: $(INSTALLED)  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m "slow and not gpu"
