@@ -77,14 +77,8 @@ class Trial:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the store lacks and write table and page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs-development"))
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of the table and the page")
-    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser = search_options(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="repetitions, the same for all")
-    parser.add_argument("--jobs", type=int, default=None, help="runs at a time (default: all cores)")
     given = parser.parse_args(arguments)
     store = Store(given.runs_dir)
     if not given.table:
@@ -94,6 +88,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_text(given.out / TABLE, to_csv(trials))
     write_text(given.out / PAGE, page(pd.read_csv(given.out / TABLE)))
     print(f"wrote {given.out / TABLE} and {given.out / PAGE}")
+
+
+def search_options(description: str | None) -> argparse.ArgumentParser:
+    """Return the options of a search on the development population.
+
+    Args:
+        description: What its script does.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs-development"))
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of the table and the page")
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--jobs", type=int, default=None, help="runs at a time (default: all cores)")
+    return parser
 
 
 def train(store: Store, seeds: Sequence[int], jobs: int | None = None, tried: Tried | None = None) -> None:

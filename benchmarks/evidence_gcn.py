@@ -170,15 +170,14 @@ def write_evidence(
     models = trained_models(store, arms)
     scores = score(models, people)
     found = {name: mean_errors(each, people[0]) for name, each in models.items()}
-    shown = {name: f"{each.generated:.4f}" for name, each in found.items() if each is not None}
+    drawn = {name: each.generated for name, each in found.items() if each is not None}
+    shown = {name: f"{error:.4f}" for name, error in drawn.items()}
     copied = next(each.copied for each in found.values() if each is not None)
     table = evidence_table(arms, scores, shown)
     text = f"{table}\n\nGeneration error of the input itself in the place of a reference: {copied:.4f}."
     write_section(readme, SECTION, text)
     points = {
-        name: (found[name].generated, scores[name].values["uar"])  # type: ignore[union-attr]
-        for name in (SCRATCH, PRETRAINED)
-        if name in scores
+        name: (drawn[name], scores[name].values["uar"]) for name in (SCRATCH, PRETRAINED) if name in scores
     }
     own = ROWS[4][0]
     points |= {own: (0.0, scores[own].values["uar"])} if own in scores else {}

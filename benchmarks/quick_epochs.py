@@ -5,7 +5,6 @@ and seeds. The learning rate follows its whole schedule in the epochs there are.
 
     python benchmarks/quick_epochs.py --runs-dir runs-development           # train what the store lacks
     python benchmarks/quick_epochs.py --runs-dir runs-development --table   # train nothing
-
     python benchmarks/quick_epochs.py --page                                # read no run either
 
 All write the page `docs/quick-epochs.md`, the first two after `docs/quick-epochs.csv`, a row per run.
@@ -13,7 +12,6 @@ All write the page `docs/quick-epochs.md`, the first two after `docs/quick-epoch
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +21,7 @@ from typing import Any
 import choose_quick
 import numpy as np
 import pandas as pd
-from choose_quick import DOCS, best, noise, read_trials, to_csv, train
+from choose_quick import DOCS, best, noise, read_trials, search_options, to_csv, train
 from quick_candidates import DATASETS, EPOCHS, POPULATION, SEEDS, Candidate, candidates
 from readme_section import figure_table
 
@@ -43,14 +41,8 @@ LIKE_THIS = "train.max_epochs="
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the store lacks and write table and page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs-development"))
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of the table and the page")
-    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser = search_options(__doc__)
     parser.add_argument("--page", action="store_true", help="write the page of the table that is there")
-    parser.add_argument("--jobs", type=int, default=None, help="runs at a time (default: all cores)")
     given = parser.parse_args(arguments)
     store, chosen = Store(given.runs_dir), pd.read_csv(DOCS / choose_quick.TABLE)
 

@@ -51,6 +51,8 @@ _SAME = 1e-12
 """Terms are the same if they differ by less than this share of the largest."""
 _NEARLY = 1 - 1e-9
 """Sums of the same terms in another order are as far from 0."""
+_ROUNDING = 1e-12
+"""And so are, by less than this many standard deviations, sums whose terms cancel."""
 _SMALLEST = 1e-300
 MANY = 1e6
 """Degrees of freedom from which Student's distribution is the normal one."""
@@ -332,7 +334,7 @@ def _p_values(
     """
     differ = terms[(np.ptp(terms, axis=1) > _SAME * np.abs(terms).max(initial=0.0))]
     distance = np.array([pair.distance for pair in pairs])
-    least = distance * _NEARLY - _SAME
+    least = distance * _NEARLY - _ROUNDING
     squares, own = np.array([pair.squares for pair in pairs]), np.array([pair.extra for pair in pairs])
     units = np.array([pair.units for pair in pairs])
     order = np.argsort(distance, kind="stable")  # the least apart first: step-down

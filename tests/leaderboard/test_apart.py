@@ -51,9 +51,10 @@ def three_methods(two_methods, tmp_path_factory):
 
 
 def _add_seeds(store, method, **how):
+    add = adder(store)
     for dataset in EMOTIONS:
         for seed in SEEDS:
-            adder(store)(method, dataset, seed=seed, **how)
+            add(method, dataset, seed=seed, **how)
 
 
 @pytest.fixture
