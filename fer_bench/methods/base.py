@@ -16,6 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from typing_extensions import TypeVar
@@ -139,6 +140,13 @@ class Method(LightningModule, ABC, Generic[S]):
         count = len(self.task.classes)
         self.epoch_losses = EpochLosses()
         self.epoch_scores = EpochScores(count, with_affect=whole and count == ABAW_EXPRESSIONS)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; directly the name of the current hook, which Lightning sets 50 times a step."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     @classmethod
     def build_settings(cls, values: Mapping[str, Any], where: str | None = None) -> S:
@@ -360,7 +368,7 @@ class Method(LightningModule, ABC, Generic[S]):
         named = self.epoch_losses.take(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
         self.log_dict(named)
         bad = [name for name, value in named.items() if not torch.isfinite(value)]
-        if bad or not all(torch.isfinite(p).all() for p in self.parameters()):
+        if bad or not torch.isfinite(get_total_norm(self.parameters(), torch.inf)):
             what = bad[0] if bad else "a parameter"
             raise DivergedError(f"{what} became NaN or infinite in epoch {self.current_epoch}")
 

@@ -22,7 +22,7 @@ NO_PROGRESS = "no progress for too long, so the run was stopped"
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop; its last complete epoch is on disk."""
+    """The run was asked to stop; the last epoch that it wrote is on disk."""
 
 
 def configure_torch(config: RunConfig) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from fer_bench.data.protocols import find_protocol, target_rows
+from fer_bench.methods.base import Method
 from fer_bench.results.predictions import read_predictions
 from fer_bench.results.store import Store
 from fer_bench.runs.completeness import is_complete
 from fer_bench.runs.execute import Busy, execute
 from fer_bench.runs.processes import Interrupted
+from fer_bench.runs.training import selection
 from fer_bench.runs.training.checkpoints import load_weights
 
 
@@ -186,18 +189,48 @@ def attempt(planned, store, workspace, epoch, number):
 
 
 class TestSurvival:
-    @pytest.mark.parametrize("epoch", [1, 2, 3])
+    @pytest.mark.parametrize(
+        ("share", "epoch", "written"),
+        [(math.inf, 1, 1), (math.inf, 2, 2), (math.inf, 3, 3), (0, 2, 1), (0, 3, 3)],
+    )
     def test_sigkill_leaves_nothing_half_written_and_resumes_bit_equal(
-        self, undisturbed, workspace, tmp_path, epoch
+        self, undisturbed, workspace, tmp_path, monkeypatch, share, epoch, written
     ):
+        """The states of the first and the last epoch are always written, others as the share of time says."""
+        monkeypatch.setattr(selection, "WRITING", share)
         store, planned, _, _ = undisturbed
         other = Store(tmp_path)
         assert attempt(planned, other, workspace, epoch, signal.SIGKILL) == -signal.SIGKILL
         assert planned.folder(other).read_record().status == "running"
         events = []
         execute(planned, other, workspace, events.append)
-        assert [e.done for e in events if e.phase == "train"] == list(range(epoch + 1, 4))
+        assert [e.done for e in events if e.phase == "train"] == list(range(written + 1, 4))
         assert lasting_files(other, planned) == lasting_files(store, planned)
+
+    def test_weights_that_are_selected_between_two_writings_are_kept(
+        self, plan, workspace, tmp_path, monkeypatch
+    ):
+        """The second epoch of four is the best: its weights are those that training to there ends with."""
+        scores = iter([0.5, 0.8, 0.7, 0.6, 0.5, 0.8])
+
+        def scored(self, stage):
+            found = {"val/uar": torch.tensor(next(scores))}
+            self.log_dict(found)
+            return found
+
+        monkeypatch.setattr(selection, "WRITING", 0)
+        monkeypatch.setattr(Method, "_logged_scores", scored)
+        chosen = []
+        for folder, epochs in (("four", 4), ("two", 2)):
+            overrides = ("method.width=0.03", "train.batch_size=16", "method.recipe=paper")
+            planned = plan(overrides=overrides, targets="none", max_epochs=epochs, keep_checkpoints=True)
+            record = execute(planned, Store(tmp_path / folder), workspace)
+            assert record.selection["val"].epoch == 1
+            file = planned.folder(Store(tmp_path / folder)).checkpoints / "val.pt"
+            load_weights(file, expected=record.selection["val"].checkpoint)
+            chosen.append(record.selection["val"].checkpoint)
+            assert (record.selection["last"].checkpoint == chosen[-1]) is (epochs == 2)
+        assert chosen[0] == chosen[1]
 
     def test_sigterm_is_recorded_and_resumes_bit_equal(self, undisturbed, workspace, tmp_path):
         store, planned, _, _ = undisturbed

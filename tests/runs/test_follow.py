@@ -1,5 +1,6 @@
 """One run on several processes: the same training, the same predictions, every row once."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ from fer_bench.runs import distributed, evaluate, follow
 from fer_bench.runs.distributed import Fit
 from fer_bench.runs.execute import execute
 from fer_bench.runs.training import fit as training
+from fer_bench.runs.training import selection
 from fer_bench.runs.training.callbacks import RowWeightingCallback
 from fer_bench.runs.training.checkpoints import load_weights
 
@@ -78,7 +80,10 @@ class TestTraining:
         assert record.status == "done", record.error
         assert any("own rows" in warning for warning in record.warnings)
 
-    def test_resumes_bit_equal(self, plain_plan, workspace, tmp_path):
+    @pytest.mark.parametrize(("share", "left"), [(math.inf, [3]), (0, [2, 3])])
+    def test_resumes_bit_equal(self, plain_plan, workspace, tmp_path, monkeypatch, share, left):
+        """All processes write, or none: the first decides."""
+        monkeypatch.setattr(selection, "WRITING", share)
         planned = plain_plan(devices=2, targets="none", keep_checkpoints=False)
         whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
         execute(planned, whole, workspace)
@@ -90,7 +95,7 @@ class TestTraining:
         assert process.exitcode == -signal.SIGKILL
         events = []
         assert execute(planned, broken, workspace, events.append).status == "done"
-        assert [e.done for e in events if e.phase == "train"] == [3]
+        assert [e.done for e in events if e.phase == "train"] == left
         files = [planned.folder(s).predictions_file("oulu", "val").read_bytes() for s in (whole, broken)]
         assert files[0] == files[1]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
+from torch import Tensor
 
 from fer_bench import methods
 from fer_bench.errors import DataError, StoreError, one_line
@@ -74,16 +75,19 @@ def remove_damaged(checkpoint: Path) -> str | None:
     return f"the state of an earlier attempt was damaged ({damage}), so training began anew"
 
 
-def save_weights(method: Method, path: Path, *, frozen: Path | None = None) -> None:
+def save_weights(
+    method: Method, path: Path, *, state: Mapping[str, Tensor] | None = None, frozen: Path | None = None
+) -> None:
     """Save weights with what rebuilds the method: plain types only, so that loading executes nothing.
 
     Args:
         method: The method.
         path: The file.
+        state: Other weights than the method has now, as its `state_dict` returned them; None takes its own.
         frozen: Folder for weights that are never trained, one file per content, because the runs of a store
             share a large pretrained tower. None saves them with the others.
     """
-    state = {name: value.detach().cpu() for name, value in method.state_dict().items()}
+    state = {name: value.detach().cpu() for name, value in (state or method.state_dict()).items()}
     content = {
         "format": FORMAT,
         "method": method.name,

@@ -1,4 +1,4 @@
-"""Train one run with Lightning: build its method and data, fit, and resume after the last complete epoch."""
+"""Train one run with Lightning: build its method and data, fit, and resume after the last epoch that was written."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from fer_bench.runs.spent import SpentClock
 from fer_bench.runs.training.callbacks import (
     EpochSeeds,
     InputDtypeCallback,
+    NoProfiler,
     OnStep,
     PlaceEnvironment,
     RowWeightingCallback,
@@ -99,7 +100,7 @@ def fit(
     clock: SpentClock | None = None,
     peek: Peek | None = None,
 ) -> FitResult:
-    """Train a method, resuming after the last complete epoch if there is one.
+    """Train a method, resuming after the last epoch that was written if there is one.
 
     Args:
         method: Freshly initialised.
@@ -158,6 +159,7 @@ def fit(
             max_epochs=config.train.max_epochs,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO(), PlaceEnvironment(place)],
+            profiler=NoProfiler(),
             logger=False,
             enable_checkpointing=True,
             enable_progress_bar=False,

@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
 from fer_bench.config import TrainSettings
 from fer_bench.errors import DivergedError
@@ -25,6 +26,8 @@ from fer_bench.runs.training.checkpoints import LAST_STATE, save_weights
 OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 Peek = Callable[[Path], float]
 """Returns the UAR of weights, given as a file, on the test rows."""
+WRITING = 0.01
+"""Share of the training time that writing states takes at most, the first and the last epoch's aside."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,10 @@ class FitResult:
 
 
 class EpochSelection(Checkpoint):
-    """Write the selected weights and a state to resume from after every epoch, and stop early.
+    """Write the selected weights and a state to resume from after epochs, and stop early.
+
+    Writes after the first epoch and the last, and between them as often as `WRITING` allows: after every
+    epoch, unless epochs are as short as the writing. Weights that are selected in between stay in memory.
 
     Runs after the scheduler has seen the validation. What resuming needs is part of the state itself, so the
     files of one epoch cannot disagree. Only the process with rank 0 writes and hashes weights.
@@ -76,6 +82,9 @@ class EpochSelection(Checkpoint):
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
         self._started = 0.0
+        self._unwritten: dict[Selection, dict[str, Tensor] | None] = {}
+        """Weights that were selected since the last writing; None for those that the method has."""
+        self._written, self._cost = time.perf_counter(), 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know, as plain types."""
@@ -104,7 +113,7 @@ class EpochSelection(Checkpoint):
         self.clock.lap("validate")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Select, write checkpoints and history, and stop early when it is time."""
+        """Select, write the history and, when it is time, checkpoints; stop early when it is time."""
         assert isinstance(pl_module, Method)
         epoch = trainer.current_epoch
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -112,18 +121,20 @@ class EpochSelection(Checkpoint):
         self.seconds += time.perf_counter() - self._started
         self.clock.lap("train")
         self.history.append({"epoch": float(epoch), **metrics})
-        write = trainer.is_global_zero
         if self._is_best("val", uar):
-            self._choose("val", pl_module, write=write, epoch=epoch, val_uar=uar)
+            self._choose("val", epoch=epoch, val_uar=uar)
         if self._is_best("val_abaw", abaw):
-            self._choose("val_abaw", pl_module, write=write, epoch=epoch, val_uar=uar, val_abaw=abaw)
-        if self.peek is not None and write:
+            self._choose("val_abaw", epoch=epoch, val_uar=uar, val_abaw=abaw)
+        if self.peek is not None and trainer.is_global_zero:
             self._choose_on_test_rows(self.peek, pl_module, epoch, uar)
         if self._out_of_patience():
             trainer.should_stop = True
-        if write:
+        if trainer.is_global_zero:
             self._write_history()
-        trainer.save_checkpoint(self.folder / LAST_STATE)
+        if self._is_due(trainer):
+            self._write(trainer, pl_module)
+        elif trainer.is_global_zero:
+            self._keep(pl_module)
         self.clock.lap("save")
         if self.on_epoch is not None:
             self.on_epoch(epoch + 1, self.train_settings.max_epochs, metrics)
@@ -142,7 +153,9 @@ class EpochSelection(Checkpoint):
             raise DivergedError("training ended before its first epoch was complete")
         last = self.history[-1]
         uar = last.get("val/uar") if self.validates else None
-        self._choose("last", method, write=write, epoch=int(last["epoch"]), val_uar=uar)
+        self._choose("last", epoch=int(last["epoch"]), val_uar=uar)
+        if write:
+            self._write_weights(method)
         return FitResult(self.chosen, self.seconds)
 
     def _choose_on_test_rows(self, peek: Peek, method: Method, epoch: int, uar: float | None) -> None:
@@ -153,7 +166,7 @@ class EpochSelection(Checkpoint):
         weights.unlink()
         self.history[-1]["test/uar"] = score
         if best is None or best.test_uar is None or score > best.test_uar:
-            self._choose("peek", method, write=True, epoch=epoch, val_uar=uar, test_uar=score)
+            self._choose("peek", epoch=epoch, val_uar=uar, test_uar=score)
         self.clock.lap("predict")
 
     def _is_best(self, name: Selection, score: float | None) -> bool:
@@ -161,11 +174,39 @@ class EpochSelection(Checkpoint):
         before = None if best is None else best.val_uar if name == "val" else best.val_abaw
         return score is not None and (before is None or score > before)
 
-    def _choose(self, name: Selection, method: Method, *, write: bool, **fields: Any) -> None:
-        if write:
-            save_weights(method, self.folder / f"{name}.pt", frozen=self.frozen)
-        checkpoint = state_hash(method.state_dict()) if write else ""
-        self.chosen[name] = Chosen(checkpoint=checkpoint, **fields)
+    def _choose(self, name: Selection, **fields: Any) -> None:
+        self.chosen[name] = Chosen(checkpoint="", **fields)
+        self._unwritten[name] = None
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        """Return whether this epoch is written, which the process with rank 0 decides for all."""
+        assert trainer.max_epochs is not None
+        ends = trainer.should_stop or trainer.current_epoch + 1 >= trainer.max_epochs
+        passed = time.perf_counter() - self._written
+        return bool(trainer.strategy.broadcast(ends or self._cost <= WRITING * passed))
+
+    def _write(self, trainer: Trainer, method: Method) -> None:
+        """Write the selected weights, then a state that names them."""
+        began = time.perf_counter()
+        if trainer.is_global_zero:
+            self._write_weights(method)
+        trainer.save_checkpoint(self.folder / LAST_STATE)
+        self._written = time.perf_counter()
+        self._cost = self._written - began
+
+    def _write_weights(self, method: Method) -> None:
+        for name, kept in self._unwritten.items():
+            state = method.state_dict() if kept is None else kept
+            save_weights(method, self.folder / f"{name}.pt", state=state, frozen=self.frozen)
+            self.chosen[name] = self.chosen[name].model_copy(update={"checkpoint": state_hash(state)})
+        self._unwritten.clear()
+
+    def _keep(self, method: Method) -> None:
+        """Copy the weights that this epoch selected, before training goes on."""
+        new = [name for name, kept in self._unwritten.items() if kept is None]
+        if new:
+            copy = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
+            self._unwritten |= dict.fromkeys(new, copy)
 
     def _out_of_patience(self) -> bool:
         patience, best = self.train_settings.early_stop, self.chosen.get("val")
