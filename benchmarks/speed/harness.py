@@ -15,9 +15,12 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import psutil
 
 from fer_bench.files import write_json
 from fer_bench.runs.environment import describe
@@ -123,6 +126,16 @@ def cpu_of_children() -> float:
     """Return the CPU-seconds of all processes that this one has waited for, and of theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def cpu_of_descendants() -> float:
+    """Return the CPU-seconds of this process, of those it has waited for, and of all below it that run."""
+    used = time.process_time() + cpu_of_children()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            found = process.cpu_times()
+            used += found.user + found.system + found.children_user + found.children_system
+    return used
 
 
 def text_of(profiler: cProfile.Profile, lines: int) -> str:

@@ -16,6 +16,8 @@ from benchmarks.speed.harness import Report, run_benchmark
 from benchmarks.speed.scaling import carry_out
 from benchmarks.speed.steps import TrainingStep, profiled, shares_of
 from fer_bench import allocator, arithmetic
+from fer_bench.config import RunOptions
+from fer_bench.runs.launchers.local import LocalLauncher
 from fer_bench.runs.plan import plan_sweep, prepare_targets
 from fer_bench.runs.spent import PARTS, PREFIX
 from fer_bench.runs.sweepfile import read_sweep
@@ -51,7 +53,7 @@ def spent() -> dict[str, dict[str, float]]:
     runs = tuple(prepare_targets(plan_sweep(sweep, workspace)[0], workspace))
     return {
         record.method: {part: record.timing.get(f"{PREFIX}{part}", 0.0) for part in PARTS}
-        for record in carry_out(runs, 1, workspace)
+        for record in carry_out(runs, LocalLauncher(RunOptions(jobs=1)), workspace)
     }
 
 

@@ -1,9 +1,10 @@
-"""Measure what a second process buys: for one run (DDP over gloo), and for two runs at a time.
+"""Measure what a second process buys: for one run (DDP over gloo), and for two at a time, forked or in Ray.
 
     python -m benchmarks.speed.scaling
 
 The figures are of CPU time, which other work on the machine hardly changes: what the work takes in one
-process, divided by what it takes in two, exchange of gradients and second copies of everything included.
+process, divided by what it takes in two, exchange of gradients and second copies of everything included. Ray
+runs already, as on a cluster, and its own processes count as well.
 Wall-clock speed-ups are in the result file with the load of the machine; they mean something only where it
 was idle.
 """
@@ -15,18 +16,21 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
 from benchmarks.speed import paper_hours
-from benchmarks.speed.harness import Ratio, Report, alternate, cpu_of_children, median_ratio, run_benchmark
+from benchmarks.speed.harness import Ratio, Report, alternate, cpu_of_descendants, median_ratio, run_benchmark
 from fer_bench import arithmetic
 from fer_bench.config import RunOptions, SweepConfig
 from fer_bench.files import usable_cores
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.runs.launchers.base import Launcher
 from fer_bench.runs.launchers.local import LocalLauncher
+from fer_bench.runs.launchers.ray import RayLauncher
 from fer_bench.runs.plan import PlannedRun, plan_sweep, prepare_targets
 from fer_bench.runs.rates import measured
 from fer_bench.workspace.sources import DataRoots
@@ -34,6 +38,14 @@ from fer_bench.workspace.workspace import Workspace
 
 METHOD = "erm"
 EPOCHS, ROUNDS = 4, 2
+COMPARED = (
+    ("a run in 2 processes (DDP, gloo)", "1 process", "2 processes"),
+    ("2 runs at a time", "2 runs in turn", "2 runs at a time"),
+    ("2 runs at a time as tasks of Ray", "2 runs in turn", "2 Ray tasks at a time"),
+)
+"""What the table calls it, and the two ways."""
+RAY = "Ray runs already and keeps the workers of an earlier sweep; its own processes count too."
+NO_RAY = "Ray is not installed here (`pip install '.[ray]'`) and not measured."
 TEXT = (
     "Whole runs of {method}'s `quick` network ({epochs} epochs on drawn rafdb) on {cores} cores. Efficiency "
     "is the CPU time of the work in one process over that in two; 100 % means no loss. Wall-clock speed-ups "
@@ -57,14 +69,33 @@ def planned(seeds: int, devices: int, workspace: Workspace) -> tuple[PlannedRun,
     return tuple(prepare_targets(plan_sweep(sweep, workspace)[0], workspace))
 
 
-def carry_out(runs: tuple[PlannedRun, ...], jobs: int, workspace: Workspace) -> list[Record]:
+def carry_out(runs: tuple[PlannedRun, ...], launcher: Launcher, workspace: Workspace) -> list[Record]:
     """Work on runs in processes, in a store that is deleted; return their records."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        LocalLauncher(RunOptions(jobs=jobs)).run(list(runs), store, workspace, lambda event: None)
+        launcher.run(list(runs), store, workspace, lambda event: None)
         records = list(store.records())
     assert {record.status for record in records} == {"done"}
     return records
+
+
+@contextmanager
+def ray_cluster() -> Iterator[None]:
+    """Start Ray on this machine, as the launcher does where none runs."""
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(
+        address="local",
+        num_cpus=usable_cores(),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def measure(rounds: int) -> Report:
@@ -73,29 +104,35 @@ def measure(rounds: int) -> Report:
     workspace = Workspace(DataRoots(None, {}, "the synthetic stand-in"))
     wall: dict[str, list[float]] = defaultdict(list)
     alone, pair, shared = (planned(*how, workspace) for how in ((1, 1), (2, 1), (1, 2)))
-    work = {
-        "1 process": (alone, 1),
-        "2 processes": (shared, 1),
-        "2 runs in turn": (pair, 1),
-        "2 runs at a time": (pair, 2),
+    one, two = (LocalLauncher(RunOptions(jobs=jobs)) for jobs in (1, 2))
+    work: dict[str, tuple[tuple[PlannedRun, ...], Launcher]] = {
+        "1 process": (alone, one),
+        "2 processes": (shared, one),
+        "2 runs in turn": (pair, one),
+        "2 runs at a time": (pair, two),
     }
+    with_ray = importlib.util.find_spec("ray") is not None
+    if with_ray:
+        work["2 Ray tasks at a time"] = (pair, RayLauncher(RunOptions(jobs=2)))
     steps = {name: _timed(wall[name], *how, workspace) for name, how in work.items()}
-    seconds = alternate(steps, rounds=min(rounds, ROUNDS), clock=cpu_of_children)
+    with ray_cluster() if with_ray else nullcontext():
+        seconds = alternate(steps, rounds=min(rounds, ROUNDS), clock=cpu_of_descendants)
     ratios, rows = [], []
-    for what, one, two in (
-        ("a run in 2 processes (DDP, gloo)", "1 process", "2 processes"),
-        ("2 runs at a time", "2 runs in turn", "2 runs at a time"),
-    ):
-        value = median_ratio(seconds, one, two)
-        ratios.append(Ratio(f"CPU time: {one} / {two}", value))
-        rows.append([what, f"{100 * value:.0f} %", f"{median(wall[one][1:]) / median(wall[two][1:]):.2f}"])
+    for what, apart, together in COMPARED:
+        if together not in work:
+            rows.append([what, "not measured", "not measured"])
+            continue
+        value = median_ratio(seconds, apart, together)
+        ratios.append(Ratio(f"CPU time: {apart} / {together}", value))
+        faster = median(wall[apart][1:]) / median(wall[together][1:])
+        rows.append([what, f"{100 * value:.0f} %", f"{faster:.2f}"])
     return Report(
         title="Scaling",
         text=TEXT.format(
             method=METHOD,
             epochs=EPOCHS,
             cores=usable_cores(),
-            ray=_ray(),
+            ray=RAY if with_ray else NO_RAY,
             processor=measured().processor,
             assumed=paper_hours.CORES_PER_GPU,
         ),
@@ -116,21 +153,14 @@ def measure(rounds: int) -> Report:
 
 
 def _timed(
-    found: list[float], runs: tuple[PlannedRun, ...], jobs: int, workspace: Workspace
+    found: list[float], runs: tuple[PlannedRun, ...], launcher: Launcher, workspace: Workspace
 ) -> Callable[[], None]:
     def call() -> None:
         began = time.perf_counter()
-        carry_out(runs, jobs, workspace)
+        carry_out(runs, launcher, workspace)
         found.append(time.perf_counter() - began)
 
     return call
-
-
-def _ray() -> str:
-    """Say whether Ray could be measured: its workers are processes of the same kind, started anew."""
-    if importlib.util.find_spec("ray") is None:
-        return "Ray is not installed here and not measured."
-    return "Ray workers run the same processes and are not measured apart."
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Run on a Ray cluster: one that runs already, or one that is started on this machine.
 
 A run is a task with the resources it needs. A task whose machine or process is lost is sent again, and the
-run resumes after the last epoch that it wrote. Every machine needs this package, and the store and the data at the
-same paths.
+run resumes after the last epoch that it wrote. Every machine needs this package, and the store and the data
+at the same paths.
 """
 
 from __future__ import annotations

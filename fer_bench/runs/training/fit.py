@@ -1,4 +1,4 @@
-"""Train one run with Lightning: build its method and data, fit, and resume after the last epoch that was written."""
+"""Train one run with Lightning: build its method and data, fit, and resume after the last epoch written."""
 
 from __future__ import annotations
 
