@@ -368,7 +368,8 @@ class Method(LightningModule, ABC, Generic[S]):
         named = self.epoch_losses.take(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
         self.log_dict(named)
         bad = [name for name, value in named.items() if not torch.isfinite(value)]
-        if bad or not torch.isfinite(get_total_norm(self.parameters(), torch.inf)):
+        values = [p for p in self.parameters() if p.numel() and (p.is_floating_point() or p.is_complex())]
+        if bad or not torch.isfinite(get_total_norm(values, torch.inf)):
             what = bad[0] if bad else "a parameter"
             raise DivergedError(f"{what} became NaN or infinite in epoch {self.current_epoch}")
 

@@ -27,7 +27,7 @@ State = Literal["done", "running", "resumes", "targets", "to do"]
 STATES: dict[State, str] = {
     "done": "finished, with current predictions on everything asked for",
     "running": "a process is working on it",
-    "resumes": "was stopped or failed, and continues at its last whole epoch",
+    "resumes": "was stopped or failed, and continues after the last epoch it wrote",
     "targets": "trained already; only targets are predicted",
     "to do": "starts from nothing",
 }

@@ -61,7 +61,7 @@ def execute(
     """Bring a run to its end, doing only what is missing, and return its record.
 
     A finished run is never trained again: only targets without current predictions are evaluated. A run
-    that was killed resumes at its last whole epoch. However it ends, the record says so.
+    that was killed resumes after the last epoch it wrote. However it ends, the record says so.
 
     Args:
         planned: The run.

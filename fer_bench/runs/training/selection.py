@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +18,21 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from fer_bench.config import TrainSettings
-from fer_bench.errors import DivergedError
+from fer_bench.errors import DivergedError, StoreError
 from fer_bench.files import write_text
 from fer_bench.methods.base import Method
 from fer_bench.methods.weights import state_hash
 from fer_bench.results.record import Chosen, Selection
 from fer_bench.runs.spent import SpentClock
-from fer_bench.runs.training.checkpoints import LAST_STATE, save_weights
+from fer_bench.runs.training.checkpoints import LAST_STATE, load_weights, save_weights
 
 OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 Peek = Callable[[Path], float]
 """Returns the UAR of weights, given as a file, on the test rows."""
 WRITING = 0.01
-"""Share of the training time that writing states takes at most, the first and the last epoch's aside."""
+"""Share of the training time that writing takes at most, but for an attempt's first and last epoch."""
+LONGEST = 300.0
+"""Seconds after which the next epoch is written whatever it takes."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,13 @@ class FitResult:
 class EpochSelection(Checkpoint):
     """Write the selected weights and a state to resume from after epochs, and stop early.
 
-    Writes after the first epoch and the last, and between them as often as `WRITING` allows: after every
-    epoch, unless epochs are as short as the writing. Weights that are selected in between stay in memory.
+    Writes after the first epoch of an attempt and the last, and between them as often as `WRITING` and
+    `LONGEST` say: after every epoch, unless epochs are short beside the writing. Weights that are selected in
+    between stay in memory.
 
-    Runs after the scheduler has seen the validation. What resuming needs is part of the state itself, so the
-    files of one epoch cannot disagree. Only the process with rank 0 writes and hashes weights.
+    Runs after the scheduler has seen the validation. What resuming needs is part of the state itself. New
+    weights take the place of older ones only when the state that names them is written, so that the two agree
+    whenever an attempt is killed. Only the process with rank 0 writes and hashes weights.
 
     Args:
         folder: Where `val.pt`, `val_abaw.pt`, `peek.pt`, `last.pt` and `last.ckpt` go.
@@ -84,7 +91,7 @@ class EpochSelection(Checkpoint):
         self._started = 0.0
         self._unwritten: dict[Selection, dict[str, Tensor] | None] = {}
         """Weights that were selected since the last writing; None for those that the method has."""
-        self._written, self._cost = time.perf_counter(), 0.0
+        self._written, self._cost = time.perf_counter(), math.inf
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know, as plain types."""
@@ -95,6 +102,8 @@ class EpochSelection(Checkpoint):
         """Restore what an earlier attempt knew."""
         self.chosen = {name: Chosen(**epoch) for name, epoch in state_dict["chosen"].items()}
         self.history, self.seconds = list(state_dict["history"]), state_dict["seconds"]
+        for name, epoch in self.chosen.items():
+            self._settle(name, epoch.checkpoint)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop at once when an earlier attempt had already stopped early."""
@@ -155,7 +164,8 @@ class EpochSelection(Checkpoint):
         uar = last.get("val/uar") if self.validates else None
         self._choose("last", epoch=int(last["epoch"]), val_uar=uar)
         if write:
-            self._write_weights(method)
+            for name in self._write_weights(method):
+                self._promote(name)
         return FitResult(self.chosen, self.seconds)
 
     def _choose_on_test_rows(self, peek: Peek, method: Method, epoch: int, uar: float | None) -> None:
@@ -183,30 +193,50 @@ class EpochSelection(Checkpoint):
         assert trainer.max_epochs is not None
         ends = trainer.should_stop or trainer.current_epoch + 1 >= trainer.max_epochs
         passed = time.perf_counter() - self._written
-        return bool(trainer.strategy.broadcast(ends or self._cost <= WRITING * passed))
+        due = ends or math.isinf(self._cost) or self._cost <= WRITING * passed or passed >= LONGEST
+        return bool(trainer.strategy.broadcast(due))
 
     def _write(self, trainer: Trainer, method: Method) -> None:
-        """Write the selected weights, then a state that names them."""
+        """Write the selected weights beside older ones, then the state that names them; replace the older."""
         began = time.perf_counter()
-        if trainer.is_global_zero:
-            self._write_weights(method)
+        names = self._write_weights(method) if trainer.is_global_zero else []
         trainer.save_checkpoint(self.folder / LAST_STATE)
+        for name in names:
+            self._promote(name)
         self._written = time.perf_counter()
-        self._cost = self._written - began
+        self._cost = min(self._cost, self._written - began)
 
-    def _write_weights(self, method: Method) -> None:
+    def _write_weights(self, method: Method) -> list[Selection]:
         for name, kept in self._unwritten.items():
             state = method.state_dict() if kept is None else kept
-            save_weights(method, self.folder / f"{name}.pt", state=state, frozen=self.frozen)
+            save_weights(method, self._new(name), state=state, frozen=self.frozen)
             self.chosen[name] = self.chosen[name].model_copy(update={"checkpoint": state_hash(state)})
+        written = list(self._unwritten)
         self._unwritten.clear()
+        return written
 
     def _keep(self, method: Method) -> None:
         """Copy the weights that this epoch selected, before training goes on."""
         new = [name for name, kept in self._unwritten.items() if kept is None]
         if new:
-            copy = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
-            self._unwritten |= dict.fromkeys(new, copy)
+            self._unwritten |= dict.fromkeys(new, deepcopy(method.state_dict()))
+
+    def _new(self, name: Selection) -> Path:
+        """Return where weights are until the state that names them is written."""
+        return self.folder / f"{name}.new.pt"
+
+    def _promote(self, name: Selection) -> None:
+        with suppress(FileNotFoundError):  # another process of the run was faster
+            self._new(name).replace(self.folder / f"{name}.pt")
+
+    def _settle(self, name: Selection, checkpoint: str) -> None:
+        """Take the new weights that a killed attempt left if the state names them, else delete them."""
+        if not self._new(name).exists():
+            return
+        with suppress(StoreError):
+            load_weights(self._new(name), expected=checkpoint)
+            self._promote(name)
+        self._new(name).unlink(missing_ok=True)
 
     def _out_of_patience(self) -> bool:
         patience, best = self.train_settings.early_stop, self.chosen.get("val")
