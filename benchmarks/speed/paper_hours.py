@@ -6,46 +6,17 @@ The rates are of one CPU core. No GPU was measured: hours on GPUs rest on `CORES
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from benchmarks.speed.paper_rows import published
+from benchmarks.speed.stored import read_stored
 from fer_bench import methods
+from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.runs.rates import Rate, measured, seconds_at
 from fer_bench.runs.resolve import resolve_settings
 
 CORES_PER_GPU = 100
 """ASSUMPTION: a GPU trains and predicts as fast as so many of the cores that `rates.json` was measured on."""
 GPUS, SEEDS = 8, 3
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Published rows of a dataset under its default protocol; of lab datasets, a fold's.
-
-    Attributes:
-        folds: Runs per seed.
-        train: Rows trained on.
-        val: Rows validated after each epoch.
-        test: Rows tested in-domain.
-        target: Rows tested when trained elsewhere.
-    """
-
-    folds: int
-    train: int
-    val: int
-    test: int
-    target: int
-
-
-DATASETS = {
-    "ckplus": Rows(10, 785, 98, 98, 1_236),
-    "mmi": Rows(10, 492, 61, 62, 820),
-    "oulu": Rows(10, 1_152, 144, 144, 1_920),
-    "rafdb": Rows(1, 11_044, 1_227, 3_068, 3_068),
-    "affectnet7": Rows(1, 255_511, 28_390, 3_500, 3_500),
-    "expw": Rows(1, 64_255, 13_769, 13_769, 13_769),
-    "affwild2": Rows(1, 128_100, 14_233, 26_876, 26_876),
-}
-"""By the sources named in `docs/datasets/`; lab datasets and carved validation parts rounded."""
 
 
 def hours(rate: Rate, name: str, source: str) -> dict[str, float]:
@@ -56,8 +27,9 @@ def hours(rate: Rate, name: str, source: str) -> dict[str, float]:
         name: The method.
         source: The dataset trained on.
     """
-    rows, how = DATASETS[source], resolve_settings(name, "paper")[1]
-    tested = rows.test + sum(other.target for to, other in DATASETS.items() if to != source)
+    sizes, how = published(name), resolve_settings(name, "paper")[1]
+    rows = sizes[source]
+    tested = rows.test + sum(other.target for to, other in sizes.items() if to != source)
     plain = rate.model_copy(update={"encode": None})
     training, predicting = seconds_at(rate, how, train=rows.train, val=rows.val, tested=tested)
     steps = seconds_at(plain, how, train=rows.train, val=0, tested=0)[0]
@@ -77,38 +49,49 @@ def per_run() -> tuple[tuple[str, ...], list[list[str]]]:
     known = rates()
     rows = [
         [source, *(_short(sum(hours(rate, name, source).values())) for name, rate in known.items())]
-        for source in DATASETS
+        for source in MAIN_SEVEN
     ]
     return ("trained on", *known), rows
 
 
 def on_gpus() -> tuple[tuple[str, ...], list[list[str]]]:
-    """Return a table of all runs of a method: how many, where the time goes, hours on GPUs, what is read.
+    """Return a table of all runs of a method: where the time goes, hours on GPUs, what limits them.
 
     A run takes one GPU, so that all of them take the longest at least.
     """
     rows = []
     for name, rate in rates().items():
-        spent = _total((DATASETS[source].folds * SEEDS, hours(rate, name, source)) for source in DATASETS)
-        whole, longest = sum(spent.values()), max(sum(hours(rate, name, one).values()) for one in DATASETS)
-        largest = max(spent, key=lambda what: spent[what])
-        settings = resolve_settings(name, "paper")[0]
-        side = methods.get(name).input_spec(settings).size
-        read = GPUS * CORES_PER_GPU * rate.train * side * side * 3 / 1e9
+        sizes = published(name)
+        by_source = {source: hours(rate, name, source) for source in sizes}
+        spent = _total((sizes[source].folds * SEEDS, by_source[source]) for source in sizes)
+        whole, largest = sum(spent.values()), max(spent, key=lambda what: spent[what])
+        longest = max(sizes, key=lambda source: sum(by_source[source].values()))
+        alone = sum(by_source[longest].values())
+        pictures = GPUS * CORES_PER_GPU * rate.train
+        side = methods.get(name).input_spec(resolve_settings(name, "paper")[0]).size
         rows.append(
             [
                 name,
-                str(sum(rows.folds for rows in DATASETS.values()) * SEEDS),
+                str(sum(each.folds for each in sizes.values()) * SEEDS),
                 _short(whole),
                 f"{100 * spent[largest] / whole:.0f} % {largest}",
-                _short(longest / CORES_PER_GPU),
-                _short(max(whole / GPUS, longest) / CORES_PER_GPU),
-                f"{read:.1f} GB/s",
+                _short(max(whole / GPUS, alone) / CORES_PER_GPU),
+                f"a run on {longest}" if alone > whole / GPUS else "all runs together",
+                f"{pictures * side * side * 3 / 1e9:.1f} GB/s",
+                _short(pictures / _loaded_by_a_core(side)),
             ]
         )
-    header = ("method", "runs", "core-hours", "largest part", "longest run, hours on a GPU")
-    header = (*header, f"all, hours on {GPUS} GPUs", "pictures read then")
-    return header, rows
+    header = ("method", "runs", "core-hours", "largest part", f"all, hours on {GPUS} GPUs", "which limits")
+    return (*header, "pictures read then", "cores that load them"), rows
+
+
+def _loaded_by_a_core(side: int) -> float:
+    """Return how many pictures of a size a core loads and augments a second, as was measured."""
+    stored = read_stored("input_pipeline")
+    assert stored is not None
+    known = stored.report.figures["pictures a second of one core"]
+    rates = {int(name.removesuffix(" px")): found["packed"] for name, found in known.items()}
+    return float(rates[min(each for each in rates if each >= side)])
 
 
 def _total(parts: Iterable[tuple[int, dict[str, float]]]) -> dict[str, float]:

@@ -50,8 +50,9 @@ TEXT = (
     "Whole runs of {method}'s `quick` network ({epochs} epochs on drawn rafdb) on {cores} cores. Efficiency "
     "is the CPU time of the work in one process over that in two; 100 % means no loss. Wall-clock speed-ups "
     "include other work on the machine. {ray} Then the profile `paper` on the published sizes, "
-    "computed from the rates of one core of {processor}. No GPU was measured: hours on GPUs rest on "
-    "the **assumption** that one does the work of {assumed} such cores."
+    "computed from the rates of one core of {processor}; reading and packing pictures the first time is not "
+    "included. No GPU was measured: hours on GPUs rest on the **assumption** that one does the work of "
+    "{assumed} such cores. A run takes one GPU; where the longest limits, `--devices` shares it."
 )
 
 
