@@ -119,7 +119,7 @@ def measure(rounds: int) -> Report:
         ratios.append(Ratio(f"packed / ImageFolder, {size} px", ratio, wanted=WANTED))
         ratio = median_ratio(seconds, "tensors", "packed")
         ratios.append(Ratio(f"packed / torchvision v2 on decoded tensors, {size} px", ratio))
-    table, loading, waited = waiting.measure_methods()
+    table, loading, waited = waiting.measure_methods(rounds)
     for name, shares, wanted, reason in (
         (
             "in which one process loads its batches",
@@ -137,10 +137,17 @@ def measure(rounds: int) -> Report:
         text="Pictures a second of one core that become training batches (flip, shifted crop, normalise): "
         "rows of a pack, against ImageFolder with PIL on JPEG files of 48 (for 64) or 100 pixels, and "
         "against torchvision v2 picture by picture on tensors that are decoded and scaled already. "
-        "Runs load in the process that trains.",
+        "Runs load batches in the process that trains, unless they are told to use others.",
         ratios=ratios,
         figures={"pictures a second of one core": rates},
-        tables=[table],
+        tables=[
+            (
+                "Pictures a second of one core, on this processor",
+                ("size", "packed", "ImageFolder", "torchvision v2 on decoded tensors"),
+                [(size, *(f"{found[name]:,}" for name in passes)) for size, found in rates.items()],
+            ),
+            table,
+        ],
     )
 
 

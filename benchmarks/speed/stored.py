@@ -115,7 +115,8 @@ def _section(stored: Stored) -> list[str]:
         lines += ["", f"**{heading}**", "", f"| {' | '.join(names)} |", f"|{rule}|"]
         lines += [f"| {' | '.join(row)} |" for row in rows]
     profile = f" Profile: `benchmarks/speed/results/{stored.name}.txt`." if report.profile else ""
-    said = f"*`python -m benchmarks.speed.{stored.name}`; {where}, torch {made['torch']}.{profile}*"
+    code = f"torch {made['torch']}, commit {made['commit']}"
+    said = f"*`python -m benchmarks.speed.{stored.name}`; {where}, {code}.{profile}*"
     return [*_without_double_blanks(lines), "", said, ""]
 
 

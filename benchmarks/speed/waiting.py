@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 from lightning import Trainer
 from lightning.pytorch.profilers import Profiler
@@ -23,6 +24,8 @@ EPOCH, NEXT = "run_training_epoch", "[_TrainingEpochLoop].train_dataloader_next"
 FINISH = ".on_after_batch_transfer"
 FIRST = "first batch"
 """Of an epoch, for which processes begin to load only then."""
+ROUNDS = 3
+"""How often all methods are trained, at most."""
 
 
 class Clock(Profiler):
@@ -77,18 +80,25 @@ def train(config: RunConfig, workspace: Workspace, workers: int, clock: Callable
     return found
 
 
-def measure_methods() -> tuple[Table, dict[str, float], dict[str, float]]:
-    """Return a table of shares by method, and those of loading in the process that trains, and of waiting."""
+def measure_methods(rounds: int) -> tuple[Table, dict[str, float], dict[str, float]]:
+    """Return a table of shares by method, and those of loading in the process that trains, and of waiting.
+
+    All are medians over rounds, in each of which every method is trained in both ways.
+    """
     workspace, rows, loading, waiting = Workspace(find_roots(None)), [], {}, {}
+    shares: dict[str, list[tuple[float, ...]]] = {method: [] for method in CASES}
     with quiet():
-        for method, dataset in CASES.items():
-            config = planned(method, dataset, EPOCHS, workspace)
-            alone = train(config, workspace, 0, time.process_time)
-            beside = train(config, workspace, 2, time.perf_counter)
-            loading[method] = alone.share(FIRST) + alone.share(NEXT)
-            waiting[method] = beside.share(FIRST) + beside.share(NEXT)
-            shares = loading[method], alone.share(FINISH), beside.share(FIRST), beside.share(NEXT)
-            rows.append((method, *(f"{share:.1%}" for share in shares)))
+        for _ in range(min(rounds, ROUNDS)):
+            for method, dataset in CASES.items():
+                config = planned(method, dataset, EPOCHS, workspace)
+                alone = train(config, workspace, 0, time.process_time)
+                beside = train(config, workspace, 2, time.perf_counter)
+                in_process = alone.share(FIRST) + alone.share(NEXT)
+                found = in_process, alone.share(FINISH), beside.share(FIRST), beside.share(NEXT)
+                shares[method].append((*found, found[2] + found[3]))
+    for method, found in shares.items():
+        loading[method], *others, waiting[method] = (median(each) for each in zip(*found, strict=True))
+        rows.append((method, *(f"{share:.1%}" for share in (loading[method], *others))))
     names = (
         "method",
         "loading in the process",

@@ -12,7 +12,7 @@ from benchmarks.speed import __main__ as every
 from benchmarks.speed.harness import Ratio, Report, alternate, lines_of, median_ratio
 from benchmarks.speed.stored import PAGE, RESULTS, Stored, page_of, read_stored, worse
 
-MADE = {"gpu": None, "cpu": "Some CPU", "cpu_level": "AVX2", "torch": "2.15.0"}
+MADE = {"gpu": None, "cpu": "Some CPU", "cpu_level": "AVX2", "torch": "2.15.0", "commit": "abc"}
 
 
 def found(value: float, **changed: Any) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def test_the_page_says_what_was_asked_and_what_is_missed() -> None:
     page = page_of([stored(4.0)])
     assert "| a / b | at least 5 | **4** | 4 |" in page
     assert "- *a / b*: why" in page
-    assert "Some CPU (AVX2), torch 2.15.0" in page
+    assert "Some CPU (AVX2), torch 2.15.0, commit abc" in page
     assert "4  a / b  (asked at least 5)" in "\n".join(lines_of(Report("T", "t", [Ratio("a / b", 4.0, 5.0)])))
 
 
