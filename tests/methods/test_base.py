@@ -143,6 +143,15 @@ def test_an_infinite_parameter_stops_the_run():
         method.on_train_epoch_end()
 
 
+def test_parameters_that_are_empty_or_whole_numbers_stop_no_training():
+    method = tiny("erm")
+    method.empty = nn.Parameter(torch.empty(0))
+    method.codes = nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    rows = rows_of(make_batch(method, 8))
+    trainer(1).fit(method, DataLoader(rows, batch_size=4))
+    assert method.trainer.current_epoch == 1
+
+
 @METHODS
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profiles_hold_valid_settings(name, profile):
