@@ -35,14 +35,7 @@ if TYPE_CHECKING:
     from fer_bench.data.loading.datamodule import FaceDataModule
     from fer_bench.data.packs.pack import Pack
 
-__all__ = [
-    "Batch",
-    "Classes",
-    "Method",
-    "OptimizerConfig",
-    "Prediction",
-    "Task",
-]
+__all__ = ["Batch", "Classes", "Method", "OptimizerConfig", "Prediction", "Task"]
 
 S = TypeVar("S", bound=MethodSettings, default=Any)
 Classes = Task | Sequence[str] | Mapping[str, Any]
@@ -311,10 +304,7 @@ class Method(LightningModule, ABC, Generic[S]):
         self._count(batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/uar`, `val/accuracy` and, for methods with all outputs of ABAW, `val/abaw`.
-
-        Plateau schedulers are stepped here, see `lr_scheduler_step`.
-        """
+        """Log `val/uar`, `val/accuracy` and, with all outputs of ABAW, `val/abaw`; step plateau schedulers."""
         scores = self._logged_scores("val")
         for config in self.trainer.lr_scheduler_configs:
             # In `fit` the stage is validation here, so `trainer.training` would be false.
@@ -351,10 +341,9 @@ class Method(LightningModule, ABC, Generic[S]):
         return scores
 
     def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: Any | None) -> None:
-        """Step a scheduler when Lightning says so, except those that watch a plateau.
+        """Step a scheduler, except those that watch a plateau: these are stepped at the end of validation.
 
-        Lightning steps those after writing the epoch's checkpoint, so that a resumed run would lose the step.
-        They are stepped at the end of validation instead.
+        Lightning steps them after writing the epoch's checkpoint, so that a resumed run would lose the step.
         """
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
