@@ -304,7 +304,7 @@ class Method(LightningModule, ABC, Generic[S]):
         self._count(batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/uar`, `val/accuracy` and, with all outputs of ABAW, `val/abaw`; step plateau schedulers."""
+        """Log `val/uar`, `val/accuracy`, with all outputs of ABAW `val/abaw`; step plateau schedulers."""
         scores = self._logged_scores("val")
         for config in self.trainer.lr_scheduler_configs:
             # In `fit` the stage is validation here, so `trainer.training` would be false.
