@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.data.audit.lookalikes import PRINT, Shrunk, face_region, shrink, take_prints
+from fer_bench.data.audit.lookalikes import PRINT, Shrunk, face_region, shrink_all, take_prints
 from fer_bench.data.crops.recipe import LARGEST
 from fer_bench.data.index import fingerprint
 from fer_bench.data.packs.filling import Job, batched, by_file, in_parts, lost_pixels
@@ -30,6 +30,8 @@ SAMPLED = 64
 """Files whose sizes tell how many threads are worth it."""
 BYTES_PER_THREAD = 5_000
 """Bytes of a picture for each thread; with fewer, threads wait for each other more than they decode."""
+TOGETHER = 1 << 18
+"""Bytes of pictures that are decoded before they are judged: as many as stay in a core's own memory."""
 NOT_SEEN, FINE, UNREADABLE = 0, 1, 2
 BEYOND = 0.15
 """Share of a picture's side; an annotation that reaches further beyond the picture is not just loose."""
@@ -90,6 +92,20 @@ class Scan:
             looked: list[Looked] = []
             marks: list[tuple[int, bool, bool, bool]] = []
             shrunk: list[Shrunk] = []
+            decoded: list[tuple[int, Image]] = []
+
+            def judge() -> None:
+                faces = [face_region(image, boxes[row]) for row, image in decoded]
+                shrunk.extend(shrink_all(faces))
+                for (row, image), face in zip(decoded, faces, strict=True):
+                    box, points = boxes[row], landmarks[row]
+                    annotation = (False, False)
+                    if box is not None or points is not None:
+                        annotation = (lies_outside(image, box, points), reaches_beyond(image, box, points))
+                    marks.append((row, has_one_colour(face), *annotation))
+                decoded.clear()
+
+            size = 0
             for path, rows in part:
                 places = rows.tolist()
                 try:
@@ -98,14 +114,12 @@ class Scan:
                     looked.append((path, rows, str(error)))
                     continue
                 looked.append((path, rows, None))
-                for row, image in zip(places, images, strict=True):
-                    box, points = boxes[row], landmarks[row]
-                    face = face_region(image, box)
-                    shrunk.append(shrink(face))
-                    annotation = (False, False)
-                    if box is not None or points is not None:
-                        annotation = (lies_outside(image, box, points), reaches_beyond(image, box, points))
-                    marks.append((row, has_one_colour(face), *annotation))
+                decoded += zip(places, images, strict=True)
+                size += sum(image.nbytes for image in images)
+                if size > TOGETHER:
+                    judge()
+                    size = 0
+            judge()
             if marks:
                 at, constant, outside, beyond = (np.array(each) for each in zip(*marks, strict=True))
                 seen = np.zeros(len(marks), SEEN)
@@ -119,7 +133,8 @@ class Scan:
             with ThreadPoolExecutor(workers) as pool:
                 for batch in batched(todo, workers):
                     with captured_messages() as messages:
-                        found = [each for part in pool.map(look, in_parts(batch, workers)) for each in part]
+                        parts = in_parts(batch, workers) if workers > 1 else [batch]
+                        found = [each for part in pool.map(look, parts) for each in part]
                     if tells_of_damage(messages):
                         found = self._name_damaged(found)
                     for path, rows, problem in found:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_bench.data.audit import lookalikes, scan
-from fer_bench.data.audit.lookalikes import face_region, near_pairs, shrink, take_prints
+from fer_bench.data.audit.lookalikes import face_region, near_pairs, shrink_all, take_prints
 from fer_bench.data.audit.report import Report
 from fer_bench.data.audit.verify import verify
 from fer_bench.data.card import ExpectedCount, Official, Protocol
@@ -256,13 +256,22 @@ def test_the_data_root_is_never_written_to(wild, tmp_path):
 
 class TestPairs:
     def prints(self, pictures):
-        return take_prints([shrink(picture) for picture in pictures])
+        return take_prints(shrink_all(pictures))
 
     def pairs(self, prints):
         found = set()
         for a, b in near_pairs(prints, np.arange(len(prints)), lambda a, b: a != b):
             found |= {tuple(sorted(pair)) for pair in zip(a.tolist(), b.tolist(), strict=True)}
         return found
+
+    @pytest.mark.parametrize("grey", [False, True])
+    def test_a_print_does_not_depend_on_the_pictures_beside_it(self, grey):
+        rng = np.random.default_rng(1)
+        shapes = [(48, 48), (12, 300), (48, 48), (200, 180), (100, 100), (16, 16)]
+        pictures = [rng.integers(0, 256, (*shape, 1 if grey else 3), dtype=np.uint8) for shape in shapes]
+        pictures = [np.broadcast_to(each, (*each.shape[:2], 3)) for each in pictures]
+        alone = [self.prints([picture])[0].tobytes() for picture in pictures]
+        assert [each.tobytes() for each in self.prints(pictures)] == alone
 
     def test_banding_finds_what_comparing_all_finds(self, monkeypatch):
         rng = np.random.default_rng(0)
