@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from fer_bench.evaluation.confusion import Floats
 
@@ -18,6 +17,8 @@ def log_probabilities(logits: NDArray[np.float32] | Floats) -> Floats:
     Args:
         logits: [N, K].
     """
+    from scipy.special import log_softmax  # takes longer to import than all of numpy
+
     result: Floats = log_softmax(np.asarray(logits, np.float64), axis=-1)
     return result
 

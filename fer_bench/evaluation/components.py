@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from fer_bench.evaluation.confusion import Floats
 from fer_bench.evaluation.statistics import mean_and_sd
@@ -110,6 +109,8 @@ class Spread(NamedTuple):
 
     def quantile(self, level: float = LEVEL) -> float:
         """Return Student's quantile of a two-sided interval."""
+        from scipy.special import stdtrit  # takes longer to import than all of numpy
+
         return float(stdtrit(self.freedom, (1 + level) / 2))
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtr
 
 from fer_bench.evaluation.components import MIN_UNITS, TINY, Combined, Spread, mean_of
 from fer_bench.evaluation.confusion import Floats
@@ -211,6 +210,8 @@ def _of_shares(share: Floats, answers: Floats, z: float) -> tuple[Floats, Floats
         z * np.sqrt(share * (1 - share) / answers + z**2 / (4 * answers**2)),
     )
     low, high = (centre - half) / (1 + z**2 / answers), (centre + half) / (1 + z**2 / answers)
+    from scipy.special import betaincinv, ndtr  # takes longer to import than all of numpy
+
     right, wrong, outside = share * answers, (1 - share) * answers, ndtr(-z)
     exact_low = betaincinv(np.maximum(right, TINY), wrong + 1, outside)
     exact_high = betaincinv(right + 1, np.maximum(wrong, TINY), 1 - outside)
