@@ -23,7 +23,7 @@ board: $(INSTALLED)  ## The stored board and the README's table: what `make benc
 	$(BIN)/python benchmarks/readme_table.py
 
 test: $(INSTALLED)  ## Run the tests, without the long and slow ones and those that need a GPU.
-	$(BIN)/python -m pytest -n auto -m "not long and not slow and not gpu"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not long and not slow and not gpu"
 
 test-long: $(INSTALLED)  ## Run the tests that take long: whole runs, several processes, many repetitions.
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "long and not slow and not gpu"

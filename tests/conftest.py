@@ -24,6 +24,14 @@ def _own_cache(tmp_path_factory):
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _autograd_looks_for_devices_first():
+    """Let runs be forked after tests that trace networks."""
+    from fer_bench.models.tracing import ready_autograd
+
+    ready_autograd()
+
+
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory):
     """A data root with tiny synthetic stand-ins of two lab sets and one wild set."""

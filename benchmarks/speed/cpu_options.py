@@ -12,7 +12,6 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from benchmarks.speed.harness import Ratio, Report, Table, alternate, median_rat
 from benchmarks.speed.steps import TrainingStep
 from fer_bench import arithmetic
 from fer_bench.data.loading.datamodule import EVAL_BATCH
+from fer_bench.runs.environment import has_bf16
 
 PROFILES: dict[str, int | None] = {"quick": None, "paper": 8}
 """Rows of a batch; None are the profile's own. Those of `paper` are fewer than its own, to save time."""
@@ -171,16 +171,12 @@ def _compile_table(rounds: int) -> tuple[str, tuple[str, ...], list[list[str]]]:
     return (*heading, rows)
 
 
-def has_bf16() -> bool:
-    """Return whether this processor has instructions for bfloat16; False where the system does not tell."""
-    file = Path("/proc/cpuinfo")
-    flags = file.read_text() if file.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
 def _about_bf16() -> str:
     if has_bf16():
-        return "This processor has instructions for bfloat16."
+        return (
+            "This processor has instructions for bfloat16, which `--precision bf16-mixed` uses. It is not "
+            "the default even where it pays: scores would then depend on the kind of processor."
+        )
     return f"This processor ({arithmetic.processor_level()}) has no bfloat16 instructions: it is emulated."
 
 

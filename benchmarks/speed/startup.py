@@ -21,7 +21,7 @@ from benchmarks.speed.harness import Ratio, Report, alternate, cpu_of_children, 
 
 RUN = ("run", "--method", "erm", "--dataset", "rafdb", "--device", "cpu", "--max-epochs", "1")
 IMPORTS = "torch and Lightning"
-ASKED = "under 2"
+ASKED = 2.0
 LIMIT = 0.4
 """Two seconds, as a share of the 4.9 that importing torch and Lightning took where the limit was set."""
 LIMITED = ("a finished run", "doctor")
@@ -84,9 +84,15 @@ def imports() -> str:
     return "\n".join(["Imports of a finished run: milliseconds and share of a module itself", *shown])
 
 
+def _marked(name: str, seconds: float) -> str:
+    """Return a time, bold where it is not as asked."""
+    return f"**{seconds:.1f}**" if name in LIMITED and seconds >= ASKED else f"{seconds:.1f}"
+
+
 def measure(rounds: int) -> Report:
     """Train a run for one epoch, then time commands in turn."""
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each call compiles this project's modules again
     with tempfile.TemporaryDirectory() as folder:
         fer_bench = partial(call, "-m", "fer_bench.cli.main", folder=folder)
         fer_bench(*RUN)
@@ -126,7 +132,11 @@ def measure(rounds: int) -> Report:
                 "CPU-seconds, on this processor",
                 ("command", "asked", "measured"),
                 [
-                    (name, ASKED if name in LIMITED else "", f"{statistics.median(each):.1f}")
+                    (
+                        name,
+                        f"under {ASKED:g}" if name in LIMITED else "",
+                        _marked(name, statistics.median(each)),
+                    )
                     for name, each in seconds.items()
                 ],
             ),

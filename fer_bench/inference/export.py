@@ -24,6 +24,7 @@ from fer_bench.inference.model_card import ModelCard
 from fer_bench.inference.onnx_model import OnnxModel
 from fer_bench.methods.base import Method
 from fer_bench.models.onnx_session import imported
+from fer_bench.models.tracing import ready_autograd
 
 OPSET = 18
 """Version of ONNX's operators that exports need: what torch's exporter writes without converting."""
@@ -135,6 +136,7 @@ def to_onnx(method: Method, outputs: tuple[str, ...], crops: Crops) -> Any:
     imported("onnx")
     imported("onnxscript")
     network = Deployed(method, outputs).eval()
+    ready_autograd()
     try:
         with _quiet():
             program = torch.onnx.export(

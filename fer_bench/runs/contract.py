@@ -21,6 +21,7 @@ from fer_bench.methods.base import Method, Prediction
 from fer_bench.methods.faults import describe_fault
 from fer_bench.methods.size import count_parameters, multiply_adds
 from fer_bench.methods.weights import state_hash
+from fer_bench.models.tracing import ready_autograd
 from fer_bench.runs.distributed import ALONE
 from fer_bench.runs.keys import method_blind_spots, method_packages
 from fer_bench.runs.plan import plan_sweep
@@ -320,6 +321,7 @@ class _Suite:
     def export(self) -> str:
         """Try to export the network; a method need not be exportable."""
         _, method = self._fresh(self.config)
+        ready_autograd()
         try:
             torch.export.export(PlainNetwork(method.eval()), (self.image,))
         except Exception as error:

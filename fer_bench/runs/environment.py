@@ -15,6 +15,8 @@ from fer_bench import allocator, arithmetic
 from fer_bench.distribution import commit, version
 
 PACKAGES = ["torchvision", "lightning", "torchmetrics", "timm", "numpy", "pandas", "opencv-python-headless"]
+CPU_INFO = Path("/proc/cpuinfo")
+"""What Linux tells of the processors."""
 
 
 def describe() -> dict[str, Any]:
@@ -41,6 +43,7 @@ def describe_without_torch() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cpu_level": arithmetic.processor_level(),
+        "cpu_bf16": "yes" if has_bf16() else "no",
         "allocator": allocator.describe(),
     }
 
@@ -77,6 +80,12 @@ def cuda_of_torch() -> str | None:
     return _built_for("cuda")
 
 
+def has_bf16() -> bool:
+    """Return whether this processor has instructions for bfloat16; False where the system does not tell."""
+    flags = (_cpu_info("flags") or "").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def _built_for(platform_name: str) -> str | None:
     """Return the version of `cuda` or `hip` that torch was built for, None where it was not."""
     spec = find_spec("torch")
@@ -98,11 +107,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-@cache
 def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def _cpu_info(field: str) -> str | None:
+    """Return what Linux tells of the first processor; None where it does not."""
+    lines = CPU_INFO.read_text(errors="replace").splitlines() if CPU_INFO.exists() else []
+    found = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in found if name.strip() == field), None)

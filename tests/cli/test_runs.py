@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from fer_bench.results.store import Store
+from fer_bench.runs import environment
 from fer_bench.runs.plan import plan_sweep
 from fer_bench.runs.sweepfile import check_sweep
 from fer_bench.workspace.sources import find_roots
@@ -173,6 +174,16 @@ def sweep_plan(run_cli, root, *options):
     )
     assert code == 0, err
     return [line.split("  ", 1)[1] for line in out.splitlines()], err
+
+
+def test_training_paper_on_a_processor_with_bfloat16_names_the_option(run_cli, tiny_root, monkeypatch):
+    monkeypatch.setattr(environment, "has_bf16", lambda: False)
+    paper = ("--device", "cpu", "--profile", "paper")
+    assert "precision:" not in sweep_plan(run_cli, tiny_root, *paper)[1]
+    monkeypatch.setattr(environment, "has_bf16", lambda: True)
+    assert "--precision bf16-mixed takes about half" in sweep_plan(run_cli, tiny_root, *paper)[1]
+    for chosen in (("--precision", "32"), ("--portable",), ("--profile", "quick")):
+        assert "precision:" not in sweep_plan(run_cli, tiny_root, *paper, *chosen)[1]
 
 
 def test_a_sweep_without_a_file_takes_profile_protocol_and_folds(run_cli, tiny_root):
