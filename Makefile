@@ -41,7 +41,7 @@ evidence: $(INSTALLED)  ## Train what the methods' evidence tables need (hours o
 	$(BIN)/python benchmarks/evidence_gcn.py --runs-dir $(EVIDENCE)
 	$(BIN)/python benchmarks/evidence_cafe.py --runs-dir $(EVIDENCE)
 
-speed: $(INSTALLED)  ## Run the speed benchmarks (half an hour), compare with the stored figures, write docs/speed.md.
+speed: $(INSTALLED)  ## Run the speed benchmarks (three quarters of an hour), compare with the stored figures, write docs/speed.md.
 	$(BIN)/python -m benchmarks.speed $(ACCEPT); code=$$?; $(BIN)/python benchmarks/quick_epochs.py --page; exit $$code
 
 towers: $(INSTALLED)  ## Train the two image towers and the generator of the package again, into TOWERS (minutes).

@@ -62,6 +62,7 @@ def test_the_variable_leaves_the_allocator_as_it_is():
     assert held < 0.1
 
 
+@pytest.mark.long
 def test_numbers_are_the_same_with_and_without_it():
     code = (
         "from fer_bench import arithmetic\nprint(json.dumps([allocator.keep_memory(), arithmetic.digest()]))"

@@ -32,6 +32,7 @@ def exact():
     arithmetic.use(portable=False)
 
 
+@pytest.mark.long
 def test_what_a_user_has_set_before_does_not_change_portable_arithmetic(exact):
     portable = "print(json.dumps([arithmetic.use(portable=True), arithmetic.digest()]))"
     wide = {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MKL_CBWR": "AUTO"}
@@ -40,6 +41,7 @@ def test_what_a_user_has_set_before_does_not_change_portable_arithmetic(exact):
     assert [run(portable, **wide), run(portable, **narrow)] == [here, here]
 
 
+@pytest.mark.long
 def test_without_it_the_digest_tells_what_a_library_was_told_to_take():
     native = "print(json.dumps(arithmetic.describe()))"
     narrow = run(native, ATEN_CPU_CAPABILITY="default")
@@ -49,6 +51,7 @@ def test_without_it_the_digest_tells_what_a_library_was_told_to_take():
     assert len({narrow["digest"], compatible["digest"], run(native)["digest"]}) == 3
 
 
+@pytest.mark.long
 def test_a_process_that_has_computed_otherwise_can_no_longer_choose():
     code = (
         "torch.rand(9, 9) @ torch.rand(9, 9)\n"

@@ -82,6 +82,7 @@ def test_the_whole_distribution_is_not_light():
     assert not distribution.is_light()
 
 
+@pytest.mark.long
 def test_a_command_that_needs_torch_says_so(light, run_cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     code, _, err = run_cli("list", "methods")
@@ -102,6 +103,7 @@ def test_exports_are_opened_without_the_packages_that_it_leaves_out():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_an_export_is_evaluated_and_watched_without_the_packages_that_it_leaves_out(tmp_path):
     exported(tmp_path, "erm")
     draw = np.random.default_rng(0).integers

@@ -48,8 +48,9 @@ SHARE = 0.03
 STRONG = "ssmfar"
 """Has strong views."""
 FIRST_TAKES_LONG = (
-    "mostly for the first batch of an epoch, which the processes begin when the epoch does; its strong views "
-    "are three operations of albumentations each"
+    "mostly for the first batch of an epoch (second table), which the processes begin when the epoch does; "
+    "its strong views are three operations of albumentations each. Loading it while the epoch before is "
+    "validated would leave the rest"
 )
 
 

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.speed.harness import Ratio, Report, run_benchmark
 from benchmarks.speed.steps import TrainingStep, profiled, shares_of
-from fer_bench import allocator, methods
+from fer_bench import allocator, arithmetic, methods
 from fer_bench.datasets import MAIN_SEVEN
 from fer_bench.files import usable_cores
 from fer_bench.runs.spent import PARTS, PREFIX
@@ -44,13 +44,15 @@ OTHER = "other"
 TEXT = (
     "CPU time of one run of each method on drawn RAF-DB with all targets, as in `make bench`, which prints "
     "such a table for its own runs; with this code, and with that of commit {before}, before it was made "
-    "faster."
+    "faster. Each was trained once with either, and on a shared machine the time of one run differs by a "
+    "tenth or more when it is trained again."
 )
 NOTE = (
     "training is {training:.0%} of the time, and most of that the networks' own operations (second table), "
-    "which the same numbers need; training shorter would reach it, with worse scores: [how long quick "
-    "trains](quick-epochs.md). For the same reason {seeds} seeds do not fit into {limit} minutes of {cores} "
-    "cores: at this rate their {runs} runs take {minutes:.0f}"
+    "which cannot be left out without changing the scores; training shorter would reach it, with worse "
+    "scores: [how long quick trains](quick-epochs.md). For the same reason {seeds} seeds do not fit into "
+    "{limit} minutes of {cores} cores: if every dataset costs what RAF-DB does, their {runs} runs take "
+    "{minutes:.0f}"
 )
 
 
@@ -60,6 +62,7 @@ def tree_before() -> Iterator[Path | None]:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "before"
         git = ("git", "-C", str(HERE), "worktree")
+        subprocess.run([*git, "prune"], capture_output=True, check=False)  # of benchmarks that were killed
         made = subprocess.run([*git, "add", "--detach", str(tree), BEFORE], capture_output=True, check=False)
         try:
             yield tree if made.returncode == 0 else None
@@ -100,6 +103,7 @@ def measure(rounds: int) -> Report:
             seconds[name] = spent(HERE, name)
             before |= {name: spent(tree, name)} if tree is not None else {}
     torch.set_num_threads(1)
+    arithmetic.choose_portable()  # as quick runs do
     allocator.keep_memory()
     parts, kinds, profiles = [], [], []
     for name, found in seconds.items():

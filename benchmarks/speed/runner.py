@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import cProfile
 import multiprocessing
+import os
 import pstats
 import statistics
 import tempfile
@@ -20,12 +21,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import chain, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,26 +45,22 @@ from fer_bench.workspace.workspace import Workspace
 
 CASES = {"erm": "rafdb", "gcn": "oulu", "cafe": "rafdb", "resemotenet": "rafdb", "ssmfar": "affwild2"}
 """Each method on a dataset with what it learns from: references, valence, arousal and action units."""
-EPOCHS = 24
-"""Those of `quick`; all but the first are timed: it sets up what it uses."""
-TRAININGS = 2
-"""How often both train, at most: with every second round that was asked for."""
-UNDISTURBED = 0.1
-"""Share of the epochs of either way, the fastest, whose slowest is its figure: where a machine is shared, an
-epoch takes up to twice its time."""
+EPOCHS = 13
+"""All but the first are timed: it sets up what it uses."""
+TRAININGS = 4
+"""How often both train, at most."""
+PROFILED_EPOCHS = 4
 WANTED = 1.05
 NOTE = (
-    "{step:.1f} ms are added to a step of {plain:.0f} ms: {saving:.1f} by writing checkpoints, most of "
-    "the rest by Lightning's calls of hooks (profile), which do not grow with the network"
+    "{added:.0f} ms are added to the {plain:.0f} of an epoch, validation included: {saving:.0f} by writing "
+    "checkpoints, the rest by Lightning's calls around steps and epochs (profile)"
 )
 COLUMNS = (
     "method",
+    "steps of an epoch",
     "writing checkpoints, share of the runner's time",
-    "without it",
-    "all epochs, disturbed ones as well",
-    "half of the pairs of epochs",
+    "single trainings",
 )
-PROFILED = ("erm", "cafe")
 LINES = 30
 
 
@@ -216,62 +213,61 @@ class Compared:
     """Both ways of training.
 
     Attributes:
-        epochs: CPU-seconds of the timed epochs of all trainings, by way.
+        epochs: CPU-seconds of the timed epochs of each training, by way.
         saving: Share of the runner's time that writes weights and the state to resume from.
         steps: Steps of an epoch.
     """
 
-    epochs: dict[str, list[float]]
+    epochs: dict[str, list[list[float]]]
     saving: float
     steps: int
 
-    def undisturbed(self, way: str) -> float:
-        """Return what an epoch takes where nothing else disturbs it, the writing of checkpoints left out."""
-        return float(np.quantile(self.epochs[way], UNDISTURBED))
-
     @property
-    def without_saving(self) -> float:
-        """The runner's time over the plain loop's, of epochs after which nothing is written."""
-        return self.undisturbed("runner") / self.undisturbed("plain")
+    def ratios(self) -> list[float]:
+        """The runner's time of all epochs over the plain loop's, of each training."""
+        pairs = zip(self.epochs["runner"], self.epochs["plain"], strict=True)
+        return [sum(runner) / sum(plain) for runner, plain in pairs]
 
     @property
     def ratio(self) -> float:
-        """The runner's time over the plain loop's."""
-        return self.without_saving / (1 - self.saving)
-
-    def row(self) -> list[str]:
-        """Return the cells of the table, after the method's name."""
-        pairs = [a / b for a, b in zip(self.epochs["runner"], self.epochs["plain"], strict=True)]
-        low, _, high = statistics.quantiles(pairs, n=4)
-        whole = sum(self.epochs["runner"]) / sum(self.epochs["plain"])
-        return [
-            f"{self.saving:.1%}",
-            f"{self.without_saving:.2f}",
-            f"{whole:.2f}",
-            f"{low:.2f} to {high:.2f}",
-        ]
+        """Their median."""
+        return statistics.median(self.ratios)
 
     def note(self) -> str:
-        """Return what is added to a step."""
-        plain = self.undisturbed("plain") * 1e3 / self.steps
-        return NOTE.format(
-            step=(self.ratio - 1) * plain, plain=plain, saving=self.saving * self.ratio * plain
-        )
+        """Return what is added to an epoch."""
+        plain = statistics.median(chain(*self.epochs["plain"])) * 1e3
+        added = (self.ratio - 1) * plain
+        return NOTE.format(added=added, plain=plain, saving=self.saving * self.ratio * plain)
+
+
+def _on_core(
+    core: int, train: Callable[[], tuple[list[float], str, float]]
+) -> tuple[list[float], str, float]:
+    """Train on one of the cores, where the system lets a process choose."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[core % len(cores)]})
+    return train()
+
+
+def in_processes(*calls: Callable[[], Any]) -> list[Any]:
+    """Call functions at the same time, each in a fork of its own; return what they return."""
+    with ProcessPoolExecutor(len(calls), multiprocessing.get_context("fork")) as pool:
+        return [each.result() for each in [pool.submit(call) for call in calls]]
 
 
 def compare(config: RunConfig, workspace: Workspace, trainings: int) -> Compared:
     """Train in both ways at the same time, and make sure that they end with the same weights."""
-    epochs: dict[str, list[float]] = {name: [] for name in WAYS}
+    epochs: dict[str, list[list[float]]] = {name: [] for name in WAYS}
     shares = []
-    for _ in range(trainings):
-        with ProcessPoolExecutor(len(WAYS), multiprocessing.get_context("fork")) as pool:
-            working = {name: pool.submit(train, config, workspace) for name, train in WAYS.items()}
-            found = {name: each.result() for name, each in working.items()}
-        if found["runner"][1] != found["plain"][1]:
+    for number in range(trainings):
+        ways = (partial(train, config, workspace) for train in WAYS.values())
+        found = in_processes(*(partial(_on_core, number + core, way) for core, way in enumerate(ways)))
+        if len({weights for _, weights, _ in found}) > 1:
             raise SystemExit(f"{config.method}: the two ways of training end with other weights")
-        for name, (marks, *_) in found.items():
-            epochs[name] += [after - before for before, after in pairwise(marks)]
-        shares.append(found["runner"][2])
+        for name, (marks, *_) in zip(WAYS, found, strict=True):
+            epochs[name].append([after - before for before, after in pairwise(marks)])
+        shares.append(found[0][2])
     data, method = without_lightning(config, workspace)
     return Compared(epochs, statistics.median(shares), len(method.train_loader(data)))
 
@@ -285,24 +281,24 @@ def measure(rounds: int) -> Report:
     ratios, rows, figures, profile = [], [], {}, ""
     with quiet():
         for method, dataset in CASES.items():
-            config = planned(method, dataset, EPOCHS, workspace)
-            found = compare(config, workspace, min(TRAININGS, max(1, rounds // 2)))
-            name = f"{method}: runner / plain loop"
+            config, few = (planned(method, dataset, count, workspace) for count in (EPOCHS, PROFILED_EPOCHS))
+            found = compare(config, workspace, min(TRAININGS, rounds))
             note = found.note() if found.ratio > WANTED else ""
-            ratios.append(Ratio(name, found.ratio, WANTED, "lower", note))
-            rows.append([method, *found.row()])
+            ratios.append(Ratio(f"{method}: runner / plain loop", found.ratio, WANTED, "lower", note))
+            single = ", ".join(f"{ratio:.2f}" for ratio in sorted(found.ratios))
+            rows.append([method, str(found.steps), f"{found.saving:.1%}", single])
             figures[method] = {
-                way: [round(second, 3) for second in each] for way, each in found.epochs.items()
+                way: [[round(second, 3) for second in each] for each in trainings]
+                for way, trainings in found.epochs.items()
             }
-            if method in PROFILED:
-                profile += added_by(config, workspace) + "\n"
+            profile += in_processes(partial(added_by, few, workspace))[0] + "\n"
     return Report(
         title="Runner",
         text="An epoch through the runner (Lightning, scores, history, checkpoints) against a plain PyTorch "
         "loop over the same batches with the same network and precision; both end with the same weights. "
-        "They train at the same time in two processes, and epochs are compared that nothing else disturbs: "
-        f"the fastest {UNDISTURBED:.0%} of each, to which the share of writing checkpoints is added. "
-        "Measured again on a shared machine, a figure is up to 0.1 higher or lower.",
+        "They train at the same time, each on a core, which they exchange in every other training. A figure "
+        "is the median of single trainings; how far these lie apart is what other work on a shared machine "
+        "does, and below 1 it is nothing else.",
         ratios=tuple(ratios),
         figures=figures,
         tables=(("What the runner adds", COLUMNS, rows),),

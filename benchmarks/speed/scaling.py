@@ -45,7 +45,10 @@ COMPARED = (
     ("2 runs at a time as tasks of Ray", "2 runs in turn", "2 Ray tasks at a time"),
 )
 """What the table calls it, and the two ways."""
-RAY = "Ray runs already and keeps the workers of an earlier sweep; its own processes count too."
+RAY = (
+    "Ray was running, with the workers of an earlier sweep; its own processes, which are never quite idle, "
+    "count in all rows."
+)
 NO_RAY = "Ray is not installed here (`pip install '.[ray]'`) and not measured."
 TEXT = (
     "Whole runs of {method}'s `quick` network ({epochs} epochs on drawn rafdb) on {cores} cores. Efficiency "
@@ -144,6 +147,7 @@ def measure(rounds: int) -> Report:
         ratios=ratios,
         figures={
             "load": list(os.getloadavg()),
+            "cpu_seconds": {name: [round(each, 2) for each in found] for name, found in seconds.items()},
             "wall_seconds": {name: median(found[1:]) for name, found in wall.items()},
         },
         tables=(
@@ -164,12 +168,14 @@ def _of_epochs(seconds: Mapping[str, Sequence[float]]) -> str:
     epoch = {way: (long[way] - short[way]) / (LONGER - EPOCHS) for way in ways}
     start = {way: short[way] - EPOCHS * epoch[way] for way in ways}
     more = (start["2 processes"] - start["1 process"]) / epoch["1 process"]
-    starting = f"takes as long as {more:.1f} epochs" if more >= 1 else "takes less than an epoch"
+    starting = (
+        f"takes as long as {more:.1f} epochs of one process" if more >= 1 else "is below what these runs show"
+    )
     return (
         f"by runs of {EPOCHS} and {LONGER} epochs, an epoch alone has an efficiency of "
         f"{epoch['1 process'] / epoch['2 processes']:.0%}: a process takes half of each batch, and gradients "
         "are exchanged in every step; starting the second process, which opens the data and builds the "
-        f"network again, {starting} of one process"
+        f"network again, {starting}"
     )
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from fer_bench.workspace.sources import DataRoots
 
 BF16 = (
-    "precision: 32; this processor has bfloat16, with which --precision bf16-mixed takes about half the time "
-    "for most methods; its scores are not those of float32"
+    "precision: 32; this processor has bfloat16: --precision bf16-mixed may take half the time, and gives "
+    "other scores than float32"
 )
 
 

@@ -148,6 +148,7 @@ def test_the_same_hyperparameters_give_the_same_bytes(script, small, tmp_path):
     torch.testing.assert_close(state["prompts"].norm(dim=1).clamp(max=1), state["prompts"].norm(dim=1))
 
 
+@pytest.mark.long
 def test_training_brings_pairs_together(script, faces):
     torch.manual_seed(0)
     drawn = faces.draw_faces(64, seed=7)

@@ -46,6 +46,7 @@ def test_stored_predictions_are_the_models_answers_to_the_corrupted_crops(own, r
         assert len(found.by_strength) == STRENGTHS
 
 
+@pytest.mark.long
 def test_what_is_stored_is_not_repeated_and_what_is_stale_is(own, roots, monkeypatch):
     store, run = own
     measure(plan(store, [run], roots, [BLUR]))

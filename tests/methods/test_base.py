@@ -285,6 +285,7 @@ def ddp_worker(rank: int, folder: str) -> None:
             torch.save([p.detach() for p in method.network.parameters()], f"{folder}/{name}-{rank}.pt")
 
 
+@pytest.mark.long
 def test_two_processes_stay_equal(tmp_path):
     run_two(__name__, tmp_path, seconds=120)
     for name in BUILT_IN:

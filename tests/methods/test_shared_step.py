@@ -124,6 +124,7 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.long
 def test_two_processes_step_as_one(found, case):
     method = method_of(case)
     torch.manual_seed(5)  # random draws that hold for a step are those of the first process

@@ -75,6 +75,7 @@ def test_a_trained_method_in_onnx_predicts_as_its_own_run(plan, workspace, store
     assert record.score("rafdb", "last").rows == own.score("rafdb").rows
 
 
+@pytest.mark.long
 def test_a_public_network_in_onnx_gets_a_row(evaluate, tmp_path, store):
     torch.manual_seed(0)
     network = timm.create_model("mobilenetv3_small_050", num_classes=7)

@@ -137,6 +137,7 @@ def _write_and_die(run, root, workspace, point):
     os._exit(0)
 
 
+@pytest.mark.long
 def test_killed_between_content_and_name_of_every_kind_of_file(sweep, undisturbed, workspace, tmp_path):
     run, point, exits = sweep[0], 1, []
     while not exits or exits[-1] != 0:
@@ -163,6 +164,7 @@ class TestTwoSweeps:
         assert [process.exitcode for process in both] == [0, 0]
         assert lasting(tmp_path) == undisturbed[0]
 
+    @pytest.mark.long
     def test_where_locks_do_not_hold(self, sweep, undisturbed, workspace, tmp_path, monkeypatch):
         """Both work on every run at once; what they made of it is whole, or repaired by the next sweep."""
         monkeypatch.setattr(Lock, "acquire", lambda self: True)
@@ -228,6 +230,7 @@ class TestHanging:
         assert not (folder.path / "lock").exists()
         assert not folder.progress_file.exists()
 
+    @pytest.mark.long
     def test_is_ended_also_when_it_keeps_the_interpreter(self, sweep, workspace, tmp_path):
         process = FORK.Process(target=_hang, args=(sweep[0], tmp_path, workspace, True))
         process.start()

@@ -101,6 +101,7 @@ def test_a_run_within_a_cluster_is_the_run_alone(alone, cluster, tiny_root, tmp_
     assert train_three_ways(CLUSTERS[cluster], tiny_root, tmp_path / "x") == alone
 
 
+@pytest.mark.long
 def test_sigusr1_in_a_slurm_job_stops_the_run_and_requeues_nothing(tiny_root, tmp_path):
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()
