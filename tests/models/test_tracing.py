@@ -30,6 +30,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize(("first", "code"), [(True, 0), (False, 3)])
+@pytest.mark.long
 def test_a_fork_computes_gradients_after_tracing_where_autograd_looked_for_devices_first(first, code):
     """Where the second case no longer fails, torch does without what `ready_autograd` is for."""
     command = [sys.executable, "-W", "ignore", "-c", TRACE.format(first=first)]

@@ -40,6 +40,7 @@ class TestKey:
     def test_ignores_targets_and_checkpoint_keeping(self, plan):
         assert plan().key == plan(targets="none").key == plan(keep_checkpoints=True).key
 
+    @pytest.mark.long
     def test_holds_the_crops_that_are_wished_for(self, plan, tiny_root):
         keys = {plan().key}
         for texts in (["detect"], ["oulu=detect"], ["oulu=detect+0.4"], ["rafdb=detect"]):

@@ -93,7 +93,9 @@ def disturb(process, how, rng):
 
 
 @pytest.mark.parametrize(
-    ("kills", "seed"), [(5, 0), pytest.param(30, 1, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("kills", "seed"),
+    [pytest.param(5, 0, marks=pytest.mark.long), pytest.param(30, 1, marks=pytest.mark.slow)],
+    ids=["short", "long"],
 )
 def test_killed_at_random_points_the_store_is_that_of_an_undisturbed_sweep(
     sweep, undisturbed, workspace, tmp_path, kills, seed
@@ -154,6 +156,7 @@ def test_killed_between_content_and_name_of_every_kind_of_file(sweep, undisturbe
 
 
 class TestTwoSweeps:
+    @pytest.mark.long
     def test_on_one_store_each_run_is_done_once(self, sweep, undisturbed, workspace, tmp_path, monkeypatch):
         monkeypatch.setattr("fer_bench.runs.launchers.run_queue.BUSY_DELAY", 0.3)
         both = [FORK.Process(target=_sweep_process, args=(sweep, tmp_path, workspace)) for _ in range(2)]
@@ -217,6 +220,7 @@ def _hang(run, root, workspace, keeps_interpreter):
 
 
 class TestHanging:
+    @pytest.mark.long
     def test_is_ended_and_says_where_it_stood(self, sweep, workspace, tmp_path):
         process = FORK.Process(target=_hang, args=(sweep[0], tmp_path, workspace, False))
         process.start()

@@ -90,6 +90,7 @@ def alone(tiny_root, tmp_path_factory):
     return train_three_ways({}, tiny_root, tmp_path_factory.mktemp("alone") / "x")
 
 
+@pytest.mark.long
 def test_alone_all_ways_train_the_same(alone):
     assert [status for _, status, *_ in alone] == ["done"] * 3
     assert alone[0] == alone[1] == alone[2]
