@@ -39,8 +39,8 @@ TEXT = """CPU time of a step with another option over that with the defaults: fr
 layout is channels-last, float32, one thread. Above 1 the default is faster. Cores are filled with runs of
 one thread each, so that the CPU time of both cores counts where two threads share a step. One layout serves
 all methods and profiles: that of `quick`, whose networks are what is trained on CPUs. Steps of `paper` have
-{} pictures here. All are computed as this processor computes best, not in the portable arithmetic of
-`quick` runs, which is that of float32 and AVX2. On a shared machine, differences below a fifth mean little.
+{} pictures here. All use the fastest instructions that this processor has, not the portable arithmetic
+(float32 and AVX2) of `quick` runs. On a shared machine, differences below a fifth mean little.
 A run of `quick` has some hundred steps, in which compiling does not pay. {}"""
 NAMED = (("resemotenet", "paper"), ("resemotenet", "quick"), ("erm", "quick"))
 """Methods whose figures with the allocator of the system are compared with the stored ones."""

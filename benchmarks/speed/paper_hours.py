@@ -82,7 +82,7 @@ def on_gpus() -> tuple[tuple[str, ...], list[list[str]]]:
             ]
         )
     header = ("method", "runs", "core-hours", "largest part", f"all, hours on {GPUS} GPUs", "which limits")
-    return (*header, "pictures read by 8 GPUs", "cores of this processor that load them"), rows
+    return (*header, f"pictures read by {GPUS} GPUs", "cores of this processor that load them"), rows
 
 
 def _loaded_by_a_core(side: int) -> float:

@@ -58,7 +58,7 @@ NOTE = (
 
 @contextmanager
 def tree_before() -> Iterator[Path | None]:
-    """Check the older code out into a folder; None where this is no clone with that commit."""
+    """Check out the older code into a temporary folder; None if this is not a clone that has the commit."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "before"
         git = ("git", "-C", str(HERE), "worktree")

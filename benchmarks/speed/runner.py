@@ -25,7 +25,7 @@ from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,6 +64,20 @@ COLUMNS = (
 LINES = 30
 
 
+class Trained(NamedTuple):
+    """A training.
+
+    Attributes:
+        marks: CPU-seconds at the end of each epoch.
+        weights: Hash of the weights at the end.
+        saving: Share of the time that writes weights and the state to resume from.
+    """
+
+    marks: list[float]
+    weights: str
+    saving: float = 0.0
+
+
 class PlainTrainer:
     """What methods ask of a trainer, for a loop without one."""
 
@@ -84,12 +98,8 @@ def without_lightning(config: RunConfig, workspace: Workspace) -> tuple[Any, Met
     return data, method
 
 
-def plain_loop(config: RunConfig, workspace: Workspace) -> tuple[list[float], str, float]:
-    """Train by hand.
-
-    Returns:
-        The CPU-seconds at the end of each epoch, a hash of the weights, and the share of saving, which is 0.
-    """
+def plain_loop(config: RunConfig, workspace: Workspace) -> Trained:
+    """Train by hand."""
     data, method = without_lightning(config, workspace)
     trainer: Any = method.trainer
     batches, checked = method.train_loader(data), data.val_dataloader()
@@ -111,7 +121,7 @@ def plain_loop(config: RunConfig, workspace: Workspace) -> tuple[list[float], st
         method.on_train_epoch_end()
         marks.append(time.process_time())
     method.on_train_end()
-    return marks, state_hash(method.state_dict()), 0.0
+    return Trained(marks, state_hash(method.state_dict()))
 
 
 def _optimizer_of(method: Method[Any]) -> Callable[[Tensor | None], None]:
@@ -146,8 +156,8 @@ def _count_right(method: Method[Any], batches: Any) -> float:
     return right / rows
 
 
-def through_runner(config: RunConfig, workspace: Workspace) -> tuple[list[float], str, float]:
-    """Train as a run does, with history, checkpoints and a report of each step; return as `plain_loop`."""
+def through_runner(config: RunConfig, workspace: Workspace) -> Trained:
+    """Train as a run does, with history, checkpoints and a report of each step."""
     data = build_data(config, workspace)
     method = build_method(config, data.task)
     marks: list[float] = []
@@ -167,7 +177,7 @@ def through_runner(config: RunConfig, workspace: Workspace) -> tuple[list[float]
             clock=clock,
         )
     share = clock.seconds["save"] / clock.seconds.total()
-    return marks, state_hash(method.state_dict()), share
+    return Trained(marks, state_hash(method.state_dict()), share)
 
 
 WAYS = {"runner": through_runner, "plain": plain_loop}
@@ -240,9 +250,7 @@ class Compared:
         return NOTE.format(added=added, plain=plain, saving=self.saving * self.ratio * plain)
 
 
-def _on_core(
-    core: int, train: Callable[[], tuple[list[float], str, float]]
-) -> tuple[list[float], str, float]:
+def _on_core(core: int, train: Callable[[], Trained]) -> Trained:
     """Train on one of the cores, where the system lets a process choose."""
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
@@ -263,18 +271,17 @@ def compare(config: RunConfig, workspace: Workspace, trainings: int) -> Compared
     for number in range(trainings):
         ways = (partial(train, config, workspace) for train in WAYS.values())
         found = in_processes(*(partial(_on_core, number + core, way) for core, way in enumerate(ways)))
-        if len({weights for _, weights, _ in found}) > 1:
+        if len({trained.weights for trained in found}) > 1:
             raise SystemExit(f"{config.method}: the two ways of training end with other weights")
-        for name, (marks, *_) in zip(WAYS, found, strict=True):
-            epochs[name].append([after - before for before, after in pairwise(marks)])
-        shares.append(found[0][2])
+        for name, trained in zip(WAYS, found, strict=True):
+            epochs[name].append([after - before for before, after in pairwise(trained.marks)])
+        shares.append(found[0].saving)
     data, method = without_lightning(config, workspace)
     return Compared(epochs, statistics.median(shares), len(method.train_loader(data)))
 
 
 def measure(rounds: int) -> Report:
     """Time both ways of training, for every method under the profile quick."""
-    torch.set_num_threads(1)
     arithmetic.choose_portable()
     allocator.keep_memory()  # as every run does
     workspace = Workspace(find_roots(None))
@@ -296,9 +303,9 @@ def measure(rounds: int) -> Report:
         title="Runner",
         text="An epoch through the runner (Lightning, scores, history, checkpoints) against a plain PyTorch "
         "loop over the same batches with the same network and precision; both end with the same weights. "
-        "They train at the same time, each on a core, which they exchange in every other training. A figure "
-        "is the median of single trainings; how far these lie apart is what other work on a shared machine "
-        "does, and below 1 it is nothing else.",
+        "They train at the same time, each on its own core, and swap cores in every other training. A figure "
+        "is the median of single trainings; their spread, and any value below 1, comes from other work on a "
+        "shared machine.",
         ratios=tuple(ratios),
         figures=figures,
         tables=(("What the runner adds", COLUMNS, rows),),

@@ -22,6 +22,7 @@ from benchmarks.speed.harness import Ratio, Report, alternate, cpu_of_children, 
 RUN = ("run", "--method", "erm", "--dataset", "rafdb", "--device", "cpu", "--max-epochs", "1")
 IMPORTS = "torch and Lightning"
 ASKED = 2.0
+"""CPU-seconds."""
 LIMIT = 0.4
 """Two seconds, as a share of the 4.9 that importing torch and Lightning took where the limit was set."""
 LIMITED = ("a finished run", "doctor")

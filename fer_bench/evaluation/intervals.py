@@ -205,13 +205,13 @@ def _of_shares(share: Floats, answers: Floats, z: float) -> tuple[Floats, Floats
         answers: Independent answers of each, not always a whole number [...].
         z: Quantile of the two-sided interval.
     """
+    from scipy.special import betaincinv, ndtr  # takes longer to import than all of numpy
+
     centre, half = (
         share + z**2 / (2 * answers),
         z * np.sqrt(share * (1 - share) / answers + z**2 / (4 * answers**2)),
     )
     low, high = (centre - half) / (1 + z**2 / answers), (centre + half) / (1 + z**2 / answers)
-    from scipy.special import betaincinv, ndtr  # takes longer to import than all of numpy
-
     right, wrong, outside = share * answers, (1 - share) * answers, ndtr(-z)
     exact_low = betaincinv(np.maximum(right, TINY), wrong + 1, outside)
     exact_high = betaincinv(right + 1, np.maximum(wrong, TINY), 1 - outside)

@@ -53,22 +53,25 @@ def test_what_torch_says_of_itself_is_known_without_importing_it():
     assert quick.keys() | {"gpu", "threads", "arithmetic"} == whole.keys()
 
 
+@pytest.fixture
+def cpu_info(monkeypatch, tmp_path):
+    """What Linux tells of the processors: a file that is absent until it is written."""
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(environment, "CPU_INFO", info)
+    environment._cpu_info.cache_clear()
+    yield info
+    environment._cpu_info.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"), [("avx2 avx512_bf16", True), ("amx_bf16", True), ("avx2", False)]
 )
-def test_bfloat16_is_told_by_the_flags_of_the_processor(monkeypatch, tmp_path, flags, expected):
-    info = tmp_path / "cpuinfo"
-    info.write_text(f"model name : Some CPU\nflags\t\t: fpu {flags} sse\n\nflags : none\n")
-    monkeypatch.setattr(environment, "CPU_INFO", info)
-    environment._cpu_info.cache_clear()
+def test_bfloat16_is_told_by_the_flags_of_the_processor(cpu_info, flags, expected):
+    cpu_info.write_text(f"model name : Some CPU\nflags\t\t: fpu {flags} sse\n\nflags : none\n")
     assert environment.has_bf16() is expected
     found = environment.describe_without_torch()
     assert (found["cpu"], found["cpu_bf16"]) == ("Some CPU", "yes" if expected else "no")
-    environment._cpu_info.cache_clear()
 
 
-def test_a_system_that_does_not_tell_has_no_bfloat16(monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "absent")
-    environment._cpu_info.cache_clear()
+def test_a_system_that_does_not_tell_has_no_bfloat16(cpu_info):
     assert not environment.has_bf16()
-    environment._cpu_info.cache_clear()
