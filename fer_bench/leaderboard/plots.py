@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -240,11 +241,22 @@ def draw_costs(section: Section, path: Path) -> bool:
             for plot in figure.axes
             for handle, name in zip(*plot.get_legend_handles_labels(), strict=True)
         }
-        place = {"loc": "outside lower center", "ncols": 6}
-        figure.legend([*named.values()], [*named], frameon=False, **place)
+        _legend_below(figure, named)
         figure.suptitle(f"Score against cost - {kind_of(section)}")
         save_figure(figure, path)
     return True
+
+
+def _legend_below(figure: Any, named: Mapping[str, Any]) -> None:
+    """Put a legend below the axes, in as few rows as the figure is wide enough for."""
+    for rows in range(1, len(named) + 1):
+        columns = math.ceil(len(named) / rows)
+        place = {"loc": "outside lower center", "ncols": columns}
+        legend = figure.legend([*named.values()], [*named], frameon=False, **place)
+        width = legend.get_window_extent(figure.canvas.get_renderer()).width
+        if width <= figure.bbox.width or columns == 1:
+            return
+        legend.remove()
 
 
 def _draw_cost(plot: Any, axis: Axis, order: Mapping[str, int]) -> None:
